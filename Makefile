@@ -1,0 +1,62 @@
+# Two commands do everything: `make demo` and `make test`.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+DEMO   ?= demo
+STAMP_RUN := $(VENV)/.installed-run
+STAMP_DEV := $(VENV)/.installed-dev
+
+.PHONY: help demo test check lint types imports format install install-dev docs clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, found " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+# torch first, and pinned: an unpinned one may bring gigabytes of CUDA packages.
+$(STAMP_RUN): $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install --quiet -c constraints.txt torch
+	$(PIP) install --quiet -c constraints.txt -e '.[cpu,demo]'
+	@touch $@
+
+$(STAMP_DEV): $(STAMP_RUN)
+	$(PIP) install --quiet -c constraints.txt -e '.[cpu,demo,postgres,dev]'
+	@touch $@
+
+install: $(STAMP_RUN)  ## environment with what running needs
+install-dev: $(STAMP_DEV)  ## environment with what testing needs too
+
+demo: $(STAMP_RUN)  ## avatars, training, a store, queries and pictures, in ./demo
+	$(BIN)/olrsearch demo $(DEMO)
+
+test: $(STAMP_DEV)  ## all tests, with coverage (at least 90 % of lines)
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -q $(PYTEST_ARGS)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --fail-under=90 --skip-covered
+
+lint: $(STAMP_DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP_DEV)
+	$(BIN)/mypy
+
+imports: $(STAMP_DEV)
+	$(BIN)/lint-imports
+
+check: lint types imports test  ## lint, types, import rules and tests
+
+format: $(STAMP_DEV)
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format --quiet .
+
+docs: $(STAMP_RUN)  ## regenerate the command reference
+	$(BIN)/python -m olrsearch.cli.reference > docs/commands.md
+
+clean:
+	rm -rf $(VENV) demo .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

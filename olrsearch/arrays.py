@@ -1,0 +1,15 @@
+"""Array type aliases used in every signature."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32: TypeAlias = NDArray[np.float32]
+F64: TypeAlias = NDArray[np.float64]
+I64: TypeAlias = NDArray[np.int64]
+I8: TypeAlias = NDArray[np.int8]
+U8: TypeAlias = NDArray[np.uint8]
+Bool: TypeAlias = NDArray[np.bool_]

@@ -1,0 +1,181 @@
+"""Every exception of olrsearch.
+
+Each message says what was found, what was expected and what to do next, in
+one line: the command line prints it as it is and exits with 1.
+
+```
+OlrsearchError
+├── DatasetError                 a data set cannot be read as what it claims to be
+│   ├── DatasetNotFoundError         the folder, zip or label file is not there
+│   ├── LabelFileError               another header, a wrong count, a value other than −1/0/1
+│   ├── DuplicateKeyError            the same key twice
+│   ├── ImageMissingError            a uri that names no file
+│   └── ImageDecodeError             truncated, or no image at all
+├── QueryError                   a query that cannot be answered as written
+│   ├── QuerySyntaxError             carries `text` and `position`
+│   ├── UnknownLabelError            carries `name` and `nearest`
+│   └── UnknownImageError            no living image has this id or key; or several have
+├── EncoderError                 a model that cannot be used
+│   ├── ModelFileError               missing or damaged model files, fingerprint mismatch
+│   ├── IncompatibleEncoderError     another encoder's labels, sizes or embeddings
+│   └── TrainingError                training cannot start, resume or go on
+├── StoreError                   a store that cannot be opened or changed
+│   ├── StoreNotFoundError
+│   ├── StoreExistsError
+│   ├── StoreVersionError            newer than supported (or older: migrate)
+│   ├── StoreCorruptError            headers, sizes, checksums, swapped or missing files
+│   ├── StoreLockedError             another writer is at work
+│   ├── StoreReadOnlyError
+│   └── EmptyStoreError              nothing imported, or nothing encoded, yet
+├── IndexBuildError              an index that cannot be built or used
+│   ├── VectorError                  NaN, wrong dimension, wrong dtype, duplicate ids
+│   ├── RecallError                  a recipe below its promised recall
+│   └── FaissInstallError            no faiss, or both faiss-cpu and faiss-gpu
+├── CalibrationError             too few labels to fit one
+└── OptionalDependencyError      an extra is not installed; the message names it
+```
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class OlrsearchError(Exception):
+    """Base of every error raised on purpose by olrsearch."""
+
+
+class DatasetError(OlrsearchError):
+    """A data set cannot be read as what it claims to be."""
+
+
+class DatasetNotFoundError(DatasetError):
+    """The folder, zip or label file is not there."""
+
+
+class LabelFileError(DatasetError):
+    """A label file has another header, a wrong count or a value other than −1, 0, 1."""
+
+
+class DuplicateKeyError(DatasetError):
+    """The same key stands twice in one data set."""
+
+
+class ImageMissingError(DatasetError):
+    """A uri names no file."""
+
+
+class ImageDecodeError(DatasetError):
+    """Bytes are truncated or are no image at all."""
+
+
+class QueryError(OlrsearchError):
+    """A query cannot be answered as it is written."""
+
+
+class QuerySyntaxError(QueryError):
+    """A query does not parse.
+
+    Attributes:
+        text: The query as given.
+        position: Zero-based offset of the character at fault.
+    """
+
+    def __init__(self, message: str, *, text: str, position: int) -> None:
+        self.text = text
+        self.position = position
+        super().__init__(f"{message} at position {position + 1}: {text[:position]}«here»{text[position:]}")
+
+
+class UnknownLabelError(QueryError):
+    """A query names a label that the store or encoder does not have.
+
+    Attributes:
+        name: The name as given.
+        nearest: The most similar known names, best first.
+    """
+
+    def __init__(self, name: str, nearest: Sequence[str]) -> None:
+        self.name = name
+        self.nearest = tuple(nearest)
+        hint = f"; did you mean {', '.join(self.nearest)}?" if self.nearest else ""
+        super().__init__(f"unknown label {name!r}{hint}")
+
+
+class UnknownImageError(QueryError):
+    """No living image has this id or key, or several data sets have it."""
+
+
+class EncoderError(OlrsearchError):
+    """A model cannot be used."""
+
+
+class ModelFileError(EncoderError):
+    """Model files are missing, damaged or do not match their fingerprint."""
+
+
+class IncompatibleEncoderError(EncoderError):
+    """An encoder's labels, sizes or embeddings do not fit what they are used with."""
+
+
+class TrainingError(EncoderError):
+    """Training cannot start, resume or go on."""
+
+
+class StoreError(OlrsearchError):
+    """A store cannot be opened or changed."""
+
+
+class StoreNotFoundError(StoreError):
+    """There is no store at this path."""
+
+
+class StoreExistsError(StoreError):
+    """There already is something at this path."""
+
+
+class StoreVersionError(StoreError):
+    """A store is newer than this program supports, or older and not yet migrated."""
+
+
+class StoreCorruptError(StoreError):
+    """Files of a store are missing, swapped, of a wrong size or fail their checksum."""
+
+
+class StoreLockedError(StoreError):
+    """Another writer is at work on this store."""
+
+
+class StoreReadOnlyError(StoreError):
+    """A change was asked of a store opened read-only."""
+
+
+class EmptyStoreError(StoreError):
+    """Nothing has been imported, or nothing encoded, yet."""
+
+
+class IndexBuildError(OlrsearchError):
+    """An index cannot be built or used."""
+
+
+class VectorError(IndexBuildError):
+    """Vectors hold NaN or infinities, or have a wrong dimension, dtype or ids."""
+
+
+class RecallError(IndexBuildError):
+    """An index recipe does not reach the recall it promises."""
+
+
+class FaissInstallError(IndexBuildError):
+    """No faiss is installed, or faiss-cpu and faiss-gpu at once."""
+
+
+class CalibrationError(OlrsearchError):
+    """There are too few labels to fit a calibration."""
+
+
+class OptionalDependencyError(OlrsearchError):
+    """An optional package is needed; the message names the extra that brings it."""

@@ -1,0 +1,117 @@
+"""What queries return: plain frozen values, the same from Python and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One literal's or one label's share of a hit.
+
+    Attributes:
+        literal: The literal as the query wrote it (`Smiling`, `!Male`, `Eyeglasses^2`),
+            or the label's name in a similarity query.
+        value: Its share of the hit's *score*: weighted log-probability (nats) in an
+            attribute query, minus the weighted distance in a similarity query.
+        probability: The probability that the literal holds, 0 to 1; None in a
+            similarity query.
+    """
+
+    literal: str
+    value: float
+    probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One image of a ranking.
+
+    Attributes:
+        rank: 1 for the nearest image of the whole ranking (not of the page).
+        image_id: The image's stable id.
+        key: The key its data set gave it.
+        uri: Where its bytes lie, relative to the data set's root.
+        distance: Smaller is nearer.
+        score: −distance; for an attribute query the log-probability of the query, nats.
+        contributions: One entry a literal or label. For a conjunction and for
+            similarity over labels they add up to `score`.
+    """
+
+    rank: int
+    image_id: int
+    key: str
+    uri: str
+    distance: float
+    score: float
+    contributions: tuple[Contribution, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """An answer: hits in order of distance, ties by image id.
+
+    Attributes:
+        query: What was asked, in canonical spelling.
+        hits: The page asked for.
+        candidates: How many images were ranked (after filters and tombstones).
+        total: How many of them pass the score cut-off; equals `candidates` without one.
+        generation: The store generation that answered.
+        exact: True when the order is proven to be that of a full scan.
+        notes: What a reader must know (a stale calibration, images without embedding, …).
+    """
+
+    query: str
+    hits: tuple[Hit, ...]
+    candidates: int
+    total: int
+    generation: int
+    exact: bool = True
+    notes: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """One JSON-ready dict a hit, keys as documented in the command reference."""
+        return [asdict(hit) for hit in self.hits]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelEstimate:
+    """One predicted label of one image.
+
+    Attributes:
+        label: The label's name.
+        probability: Calibrated probability that it is present, 0 to 1.
+        norm: ‖e^l‖, the degree of presence as OLR has it.
+        stored: −1 absent, 0 unknown, +1 present; None where nothing is stored.
+    """
+
+    label: str
+    probability: float
+    norm: float
+    stored: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What an image looks like to the encoder: estimates, most probable first."""
+
+    image: str
+    image_id: int | None
+    estimates: tuple[LabelEstimate, ...]
+
+    def __iter__(self) -> Iterator[LabelEstimate]:
+        return iter(self.estimates)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready dict."""
+        return asdict(self)
