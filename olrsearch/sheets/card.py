@@ -1,0 +1,107 @@
+"""What a contact sheet shows, before it is drawn."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from olrsearch.results import Contribution, Hit, Ranking
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One literal or label under a picture.
+
+    Attributes:
+        label: What is measured.
+        text: Its value, as the reader sees it.
+        fill: Length of the bar, 0 to 1; more is better.
+    """
+
+    label: str
+    text: str
+    fill: float
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One picture of a sheet.
+
+    Attributes:
+        title: Rank and key.
+        score: The score as the reader sees it.
+        picture: JPEG or PNG bytes; None where the file is gone and no thumbnail was kept.
+        bars: One a contribution.
+    """
+
+    title: str
+    score: str
+    picture: bytes | None
+    bars: tuple[Bar, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A page of cards under a heading.
+
+    Attributes:
+        heading: The question.
+        summary: One line: how many candidates, which generation.
+        cards: The answers, best first.
+        notes: What the reader must know.
+        asked: Pictures that are part of the question (the image to be similar to).
+    """
+
+    heading: str
+    summary: str
+    cards: tuple[Card, ...]
+    notes: tuple[str, ...] = ()
+    asked: tuple[Card, ...] = field(default=())
+
+
+def ranking_sheet(
+    ranking: Ranking,
+    picture: Callable[[int], bytes | None],
+    *,
+    asked: tuple[Card, ...] = (),
+) -> Sheet:
+    """The sheet of a ranking.
+
+    Args:
+        ranking: Hits in order.
+        picture: JPEG or PNG bytes of an image id, or None.
+        asked: Pictures that are part of the question.
+    """
+    shown = f"{len(ranking.hits)} of {ranking.total:,} images"
+    if ranking.total != ranking.candidates:
+        shown += f" above the cut-off ({ranking.candidates:,} ranked)"
+    return Sheet(
+        heading=ranking.query,
+        summary=f"{shown} · generation {ranking.generation} · {'exact' if ranking.exact else 'approximate'}",
+        cards=tuple(_card(hit, picture(hit.image_id)) for hit in ranking.hits),
+        notes=ranking.notes,
+        asked=asked,
+    )
+
+
+def _card(hit: Hit, picture: bytes | None) -> Card:
+    # An attribute score is a log-probability: shown as the probability it stands for.
+    attribute = any(part.probability is not None for part in hit.contributions)
+    score = f"p = {math.exp(min(hit.score, 0.0)):.3g}" if attribute else f"distance {hit.distance:.4g}"
+    return Card(
+        title=f"{hit.rank}. {hit.key}",
+        score=score,
+        picture=picture,
+        bars=tuple(_bar(part) for part in hit.contributions),
+    )
+
+
+def _bar(part: Contribution) -> Bar:
+    if part.probability is not None:
+        return Bar(part.literal, f"{part.probability:.2f}", part.probability)
+    # Distances have no natural end: 1/(1 + d) orders them between 0 and 1.
+    return Bar(part.literal, f"{-part.value:.3g}", 1.0 / (1.0 + max(-part.value, 0.0)))

@@ -1,0 +1,151 @@
+"""Draw a sheet as a self-contained HTML page or as a PNG."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import tempfile
+from pathlib import Path
+
+import jinja2
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from olrsearch.errors import OlrsearchError
+from olrsearch.sheets.card import Card, Sheet
+
+_CELL = (160, 196)  # pixels, the shape of an aligned face
+_LINE = 15
+_MARGIN = 12
+_INK = (28, 30, 34)
+_SOFT = (110, 115, 122)
+_BAR = (62, 120, 178)
+_BAR_BACK = (225, 229, 234)
+_GROUND = (250, 250, 248)
+_EMPTY = (214, 214, 210)
+
+
+def write_sheet(sheet: Sheet, path: Path | str, *, columns: int = 5) -> Path:
+    """Write a sheet; the suffix of `path` chooses the form.
+
+    Args:
+        sheet: What to draw.
+        path: A file ending in `.html`, `.htm` or `.png`. Folders above it are made.
+            An existing file is replaced only once the new one is whole.
+        columns: Pictures in a row of a PNG; an HTML page fits its window.
+
+    Returns:
+        The path written.
+
+    Raises:
+        OlrsearchError: another suffix.
+    """
+    target = Path(path)
+    match target.suffix.lower():
+        case ".html" | ".htm":
+            data = render_html(sheet).encode()
+        case ".png":
+            buffer = io.BytesIO()
+            render_png(sheet, columns=columns).save(buffer, "PNG", optimize=True)
+            data = buffer.getvalue()
+        case other:
+            msg = f"a sheet ends in .html or .png, found {other or 'no suffix'!r} in {target}"
+            raise OlrsearchError(msg)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(scratch).chmod(0o644)
+        Path(scratch).replace(target)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def render_html(sheet: Sheet) -> str:
+    """The sheet as one HTML document with its pictures inside."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("olrsearch.sheets", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["data_uri"] = _data_uri
+    return environment.get_template("sheet.html.jinja").render(sheet=sheet)
+
+
+def render_png(sheet: Sheet, *, columns: int = 5) -> Image.Image:
+    """The sheet as one picture, RGB."""
+    cards = (*sheet.asked, *sheet.cards)
+    columns = max(1, min(columns, len(cards) or 1))
+    rows = -(-len(cards) // columns)
+    lines = max((len(card.bars) for card in cards), default=0)
+    cell_width = _CELL[0] + _MARGIN
+    cell_height = _CELL[1] + _MARGIN + _LINE * (2 + lines) + 6
+    header = _MARGIN + 26 + _LINE * (1 + len(sheet.notes)) + _MARGIN
+    width = max(_MARGIN + columns * cell_width, 480)
+    picture = Image.new("RGB", (width, header + rows * cell_height), _GROUND)
+    draw = ImageDraw.Draw(picture)
+    title, small = ImageFont.load_default(18), ImageFont.load_default(11)
+    draw.text((_MARGIN, _MARGIN), _fit(draw, sheet.heading, title, width - 2 * _MARGIN), _INK, title)
+    for row, text in enumerate((sheet.summary, *sheet.notes)):
+        spot = (_MARGIN, _MARGIN + 26 + row * _LINE)
+        draw.text(spot, _fit(draw, text, small, width - 2 * _MARGIN), _SOFT, small)
+    for position, card in enumerate(cards):
+        left = _MARGIN + (position % columns) * cell_width
+        top = header + (position // columns) * cell_height
+        _draw_card(picture, draw, card, (left, top), small, asked=position < len(sheet.asked))
+    return picture
+
+
+def _draw_card(
+    picture: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    card: Card,
+    corner: tuple[int, int],
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    *,
+    asked: bool,
+) -> None:
+    left, top = corner
+    if card.picture is None:
+        draw.rectangle((left, top, left + _CELL[0], top + _CELL[1]), _EMPTY)
+        draw.text((left + 8, top + _CELL[1] // 2), "picture not available", _SOFT, font)
+    else:
+        with Image.open(io.BytesIO(card.picture)) as image:
+            face = ImageOps.contain(image.convert("RGB"), _CELL)
+        picture.paste(face, (left + (_CELL[0] - face.width) // 2, top + (_CELL[1] - face.height) // 2))
+    if asked:
+        draw.rectangle((left - 2, top - 2, left + _CELL[0] + 1, top + _CELL[1] + 1), outline=_BAR, width=2)
+    line = top + _CELL[1] + 4
+    draw.text((left, line), _fit(draw, card.title, font, _CELL[0]), _INK, font)
+    draw.text((left, line + _LINE), _fit(draw, card.score, font, _CELL[0]), _SOFT, font)
+    for number, bar in enumerate(card.bars):
+        y = line + (2 + number) * _LINE
+        draw.rectangle((left, y + 1, left + _CELL[0], y + _LINE - 2), _BAR_BACK)
+        length = round(_CELL[0] * min(max(bar.fill, 0.0), 1.0))
+        if length:
+            draw.rectangle((left, y + 1, left + length, y + _LINE - 2), (168, 199, 228))
+        value = draw.textlength(bar.text, font)
+        draw.text((left + 3, y), _fit(draw, bar.label, font, _CELL[0] - value - 12), _INK, font)
+        draw.text((left + _CELL[0] - value - 3, y), bar.text, _INK, font)
+
+
+def _fit(
+    draw: ImageDraw.ImageDraw,
+    text: str,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    width: float,
+) -> str:
+    """`text`, shortened with an ellipsis until it is at most `width` pixels wide."""
+    if draw.textlength(text, font) <= width:
+        return text
+    while text and draw.textlength(text + "…", font) > width:
+        text = text[:-1]
+    return text + "…"
+
+
+def _data_uri(picture: bytes) -> str:
+    kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
