@@ -101,12 +101,7 @@ def decode(data: bytes, *, where: str, at_least: tuple[int, int] | None = None) 
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            limit = Image.MAX_IMAGE_PIXELS
-            if limit is not None and image.width * image.height > limit:
-                raise ImageDecodeError(
-                    f"{where} has {image.width} × {image.height} pixels, expected at most {limit}; "
-                    "shrink it first"
-                )
+            _check_size(image, where)
             if at_least is not None:
                 edge = max(at_least)  # EXIF may swap the sides
                 image.draft("RGB", (edge, edge))
@@ -304,7 +299,7 @@ _idx = _IdxCache()
 
 def _after_fork() -> None:
     """Begin anew in a forked process: file positions and held locks must not be shared."""
-    global _zips, _idx  # noqa: PLW0603 - the two caches of a process are its only state
+    global _zips, _idx  # the two caches are a process's only state
     _zips, _idx = _ZipCache(), _IdxCache()
 
 
@@ -342,6 +337,14 @@ def _idx_item(path: Path, item: int, uri: str) -> bytes:
 
 
 # --- decoding -----------------------------------------------------------------------
+
+
+def _check_size(image: ImageFile.ImageFile, where: str) -> None:
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and image.width * image.height > limit:
+        raise ImageDecodeError(
+            f"{where} has {image.width} × {image.height} pixels, expected at most {limit}; shrink it first"
+        )
 
 
 def _orientation(image: ImageFile.ImageFile, where: str) -> int:
