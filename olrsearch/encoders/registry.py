@@ -1,0 +1,68 @@
+"""Which class opens a model folder of which kind.
+
+A kind names a function `(path) -> LabelEncoder` by module and name, imported when
+a model of that kind is loaded: torch comes in only then.
+"""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from olrsearch.encoders.model_files import read_config
+from olrsearch.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from olrsearch.encoders.protocol import LabelEncoder
+
+_LOADERS: dict[str, str] = {
+    "olr": "olrsearch.encoders.olr.encoder:load",
+    "tiny": "olrsearch.encoders.tiny:load",
+}
+
+
+def kinds() -> tuple[str, ...]:
+    """The kinds of encoder that can be loaded, sorted."""
+    return tuple(sorted(_LOADERS))
+
+
+def register(kind: str, loader: str) -> None:
+    """Make a kind of encoder loadable.
+
+    Args:
+        kind: What `config.json` says.
+        loader: 'package.module:function', a function from a model folder to a `LabelEncoder`.
+
+    Raises:
+        ModelFileError: the kind is taken by another loader, or the loader is not so written.
+    """
+    if ":" not in loader:
+        raise ModelFileError(f"loader {loader!r} of kind {kind!r}: expected 'package.module:function'")
+    if _LOADERS.setdefault(kind, loader) != loader:
+        raise ModelFileError(
+            f"encoder kind {kind!r} is loaded by {_LOADERS[kind]} already; choose another name"
+        )
+
+
+def load(path: Path) -> LabelEncoder:
+    """Open a model folder.
+
+    Args:
+        path: The folder that holds `config.json` and `weights.safetensors`.
+
+    Raises:
+        ModelFileError: missing or damaged files, or a kind nobody registered.
+    """
+    path = Path(path)
+    kind = read_config(path)["kind"]
+    loader = _LOADERS.get(kind)
+    if loader is None:
+        nearest = difflib.get_close_matches(str(kind), _LOADERS, n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else f"; known kinds: {', '.join(kinds())}"
+        raise ModelFileError(f"{path} holds an encoder of unknown kind {kind!r}{hint}")
+    module, _, name = loader.partition(":")
+    return cast("Callable[[Path], LabelEncoder]", getattr(import_module(module), name))(path)

@@ -1,0 +1,172 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from olrsearch.encoders import LabelEncoder, model_files, registry
+from olrsearch.encoders.tiny import TinyEncoder
+from olrsearch.errors import IncompatibleEncoderError, ModelFileError, TrainingError
+
+LABELS = ("Dark", "Red", "Left_Bright")
+
+
+def _images(count: int, size: tuple[int, int] = (20, 12), seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    base = rng.integers(0, 256, (count, 1, 1, 3))
+    return np.clip(base + rng.integers(-60, 60, (count, *size, 3)), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    return TinyEncoder.create(tmp_path, LABELS, k=5, input_size=(20, 12))
+
+
+def _folder(tmp_path, encoder):
+    return tmp_path / encoder.fingerprint
+
+
+def test_tiny_encodes_pixels_alone_label_major(encoder):
+    pixels = _images(9)
+    kept = pixels.copy()
+    embeddings = encoder.encode(pixels)
+    assert embeddings.shape == (3, 9, 5)
+    assert embeddings.dtype == np.float32
+    np.testing.assert_array_equal(pixels, kept)
+    np.testing.assert_allclose(encoder.encode(pixels[4:6]), embeddings[:, 4:6], rtol=1e-6)
+    changed = pixels.copy()
+    changed[0, :8] = 255 - changed[0, :8]
+    assert np.abs(encoder.encode(changed)[:, 0] - embeddings[:, 0]).max() > 1e-3
+    assert encoder.encode(pixels[:0]).shape == (3, 0, 5)
+    assert isinstance(encoder, LabelEncoder)
+
+
+def test_tiny_learns_colours_from_labels(tmp_path):
+    pixels = _images(200)
+    red = np.where(pixels[..., 0].mean((1, 2)) > pixels[..., 2].mean((1, 2)), 1, -1)
+    dark = np.where(pixels.mean((1, 2, 3)) < 128, 1, -1)
+    targets = np.stack([dark, red, np.zeros_like(red)], axis=1).astype(np.int8)
+    fitted = TinyEncoder.fit(tmp_path, LABELS, pixels, targets, k=16)
+    logits = fitted.readout.logits(fitted.encode(_images(100, seed=1)))
+    other = _images(100, seed=1)
+    assert ((logits[0] > 0) == (other.mean((1, 2, 3)) < 128)).mean() > 0.8
+    assert ((logits[1] > 0) == (other[..., 0].mean((1, 2)) > other[..., 2].mean((1, 2)))).mean() > 0.8
+    np.testing.assert_array_equal(logits[2], 0)
+    with pytest.raises(TrainingError, match="one row an image"):
+        TinyEncoder.fit(tmp_path, LABELS, pixels, targets[:, :2])
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((2, 12, 20, 3), np.uint8), np.zeros((2, 20, 12, 3), np.float32)])
+def test_other_pixels_are_refused(encoder, pixels):
+    with pytest.raises(IncompatibleEncoderError, match="takes uint8"):
+        encoder.encode(pixels)
+
+
+def test_registry_loads_what_was_saved(tmp_path, encoder):
+    again = registry.load(_folder(tmp_path, encoder))
+    assert isinstance(again, TinyEncoder)
+    assert (again.fingerprint, again.labels, again.k) == (encoder.fingerprint, LABELS, 5)
+    assert (again.input_size, again.crop, again.kind) == ((20, 12), "none", "tiny")
+    np.testing.assert_array_equal(again.encode(_images(3)), encoder.encode(_images(3)))
+    readout = model_files.read_readout(_folder(tmp_path, encoder))
+    np.testing.assert_array_equal(readout.weight, encoder.readout.weight)
+
+
+def test_fingerprint_follows_weights_and_configuration(tmp_path, encoder):
+    assert TinyEncoder.create(tmp_path, LABELS, k=5, input_size=(20, 12)).fingerprint == encoder.fingerprint
+    others = [
+        TinyEncoder.create(tmp_path, LABELS, k=5, input_size=(20, 12), seed=1),
+        TinyEncoder.create(tmp_path, LABELS, k=5, input_size=(12, 20)),
+        TinyEncoder.create(tmp_path, ("A", "B", "C"), k=5, input_size=(20, 12)),
+        TinyEncoder.create(tmp_path, LABELS, k=5, input_size=(20, 12), crop="center"),
+    ]
+    assert len({encoder.fingerprint, *(other.fingerprint for other in others)}) == 5
+    assert {path.name for path in tmp_path.iterdir()} == {
+        encoder.fingerprint,
+        *(other.fingerprint for other in others),
+    }
+
+
+def _edit_config(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def _drop_config_key(folder):
+    path = folder / "config.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "tensors"}))
+
+
+def _flip(folder):
+    path = folder / "weights.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 0x40
+    path.write_bytes(bytes(data))
+
+
+def _truncate(folder):
+    path = folder / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), "not a model folder"),
+        (lambda folder: (folder / "config.json").write_text("{"), "cannot be read"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "no JSON object"),
+        (lambda folder: (folder / "weights.safetensors").unlink(), "is missing"),
+        (lambda folder: _edit_config(folder, format_version=99), "install a newer"),
+        (lambda folder: _edit_config(folder, crop="center"), "does not match its fingerprint"),
+        (lambda folder: _edit_config(folder, k=6), "expected float32"),
+        (_drop_config_key, "lacks tensors"),
+        (_truncate, "cannot be read"),
+        (_flip, "does not match its checksum"),
+    ],
+)
+def test_damage_is_named(tmp_path, encoder, damage, message):
+    folder = _folder(tmp_path, encoder)
+    damage(folder)
+    with pytest.raises(ModelFileError, match=message):
+        registry.load(folder)
+    if damage is not _drop_config_key:
+        again = TinyEncoder.create(tmp_path, LABELS, k=5, input_size=(20, 12))
+        assert registry.load(folder).fingerprint == again.fingerprint
+
+
+def test_other_models_weights_are_found_out(tmp_path, encoder):
+    other = TinyEncoder.create(tmp_path, LABELS, k=5, input_size=(20, 12), seed=7)
+    weights = _folder(tmp_path, other) / "weights.safetensors"
+    (_folder(tmp_path, encoder) / "weights.safetensors").write_bytes(weights.read_bytes())
+    with pytest.raises(ModelFileError, match="checksum"):
+        model_files.read_readout(_folder(tmp_path, encoder))
+
+
+def test_unknown_kind_is_named(tmp_path):
+    config = {"kind": "tinny", "labels": ["A"], "k": 1, "input_size": [4, 4], "crop": "none"}
+    tensors = {"readout.weight": np.zeros((1, 1), np.float32), "readout.bias": np.zeros(1, np.float32)}
+    with pytest.raises(ModelFileError, match="did you mean tiny"):
+        registry.load(model_files.save_model(tmp_path, config, tensors))
+
+
+def test_register_refuses_a_second_loader():
+    registry.register("tiny", "olrsearch.encoders.tiny:load")
+    with pytest.raises(ModelFileError, match="already"):
+        registry.register("tiny", "elsewhere:load")
+    with pytest.raises(ModelFileError, match="expected"):
+        registry.register("other", "elsewhere.load")
+    assert registry.kinds() == ("olr", "tiny")
+
+
+def test_torch_stays_away(tmp_path, encoder):
+    code = (
+        "import sys, pathlib\n"
+        "import olrsearch.encoders, olrsearch.encoders.olr\n"
+        "from olrsearch.encoders import registry, model_files\n"
+        "from olrsearch.encoders.olr.config import OlrConfig\n"
+        "path = pathlib.Path(sys.argv[1])\n"
+        "model_files.read_readout(path); registry.load(path)\n"
+        "sys.exit('torch' in sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(_folder(tmp_path, encoder))], check=True)
