@@ -1,0 +1,5 @@
+"""`python -m olrsearch`."""
+
+from olrsearch.cli import main
+
+main()

@@ -1,0 +1,5 @@
+"""`python -m olrsearch.cli`."""
+
+from olrsearch.cli import main
+
+main()

@@ -1,0 +1,82 @@
+"""What several commands share: the store, progress, JSON lines."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from olrsearch.progress import T, Track, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from olrsearch.api import Store
+
+
+def store_path(ctx: click.Context) -> Path:
+    """The store named by `--store`, the environment or the default."""
+    path: Path = ctx.obj["store"]
+    return path
+
+
+@contextlib.contextmanager
+def open_store(ctx: click.Context, *, read_only: bool = False, create: bool = False) -> Iterator[Store]:
+    """The store of this call, closed at the end; made first if `create` and there is none."""
+    from olrsearch.api import Store
+
+    path, track = store_path(ctx), tracker(ctx)
+    if create and not (path / "store.json").exists():
+        say(f"creating a store in {path}")
+        opened = Store.create(path, track=track)
+    else:
+        opened = Store.open(path, read_only=read_only, track=track)
+    with opened as store:
+        yield store
+
+
+def tracker(ctx: click.Context) -> Track:
+    """Progress bars on stderr, or silence where nobody looks."""
+    if ctx.obj["quiet"] or not sys.stderr.isatty():
+        return silent
+    return _bar
+
+
+def _bar(items: Iterable[T], *, total: int, what: str, unit: str = "images") -> Iterator[T]:
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=what, unit=f" {unit}", file=sys.stderr, smoothing=0.1) as bar:
+        for item in items:
+            yield item
+            bar.update(len(item) if hasattr(item, "__len__") else 1)
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal: stderr, so that stdout stays data."""
+    click.echo(text, err=True)
+
+
+def emit_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
+    """One JSON object, on one line of stdout."""
+    click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def parse_pairs(pairs: Iterable[str], option: str) -> dict[str, str]:
+    """`NAME=VALUE` options as a dict.
+
+    Raises:
+        click.UsageError: no equals sign, or the same name twice.
+    """
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name or not value:
+            raise click.UsageError(f"{option} wants NAME=VALUE, found {pair!r}")
+        if name in found:
+            raise click.UsageError(f"{option} names {name!r} twice")
+        found[name] = value
+    return found

@@ -1,0 +1,38 @@
+"""`olrsearch index …`: build and inspect indexes."""
+
+from __future__ import annotations
+
+import click
+
+from olrsearch.cli.common import emit_json, open_store, say
+
+
+@click.group("index")
+def index_command() -> None:
+    """Build and inspect indexes. Queries work without any: they then scan the segments."""
+
+
+@index_command.command("build")
+@click.option("--recipe", default="exact", show_default=True, help="exact, hnsw, sq8 or a recipe file.")
+@click.option("--space", help="Name or fingerprint; the newest by default.")
+@click.pass_context
+def build(ctx: click.Context, recipe: str, space: str | None) -> None:
+    """Build the label scores, and what a recipe adds to the exact scan."""
+    with open_store(ctx) as store:
+        for line in store.build_index(recipe, space=space):
+            say(line)
+
+
+@index_command.command("info")
+@click.option("--space", help="Name or fingerprint; the newest by default.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.pass_context
+def info(ctx: click.Context, space: str | None, as_json: bool) -> None:
+    """What is built, how large it is, and its measured recall."""
+    with open_store(ctx, read_only=True) as store:
+        found = store.index_info(space=space)
+    if as_json:
+        emit_json(found)
+        return
+    for key, value in found.items():
+        click.echo(f"{key}: {value}")

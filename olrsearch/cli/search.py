@@ -1,0 +1,88 @@
+"""`olrsearch search`: find images by attributes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from olrsearch.cli.common import emit_json, open_store, say
+
+if TYPE_CHECKING:
+    from olrsearch.api import Store
+    from olrsearch.results import Ranking
+
+
+@click.command("search")
+@click.argument("query")
+@click.option("-k", "--count", type=click.IntRange(min=1), default=20, show_default=True, help="Hits a page.")
+@click.option("--offset", type=click.IntRange(min=0), default=0, show_default=True, help="Skip this many hits.")
+@click.option("--min-probability", type=click.FloatRange(0, 1), help="Leave out hits below this probability.")
+@click.option("--where", help="Only images this selects, e.g. \"partition = 'test'\".")
+@click.option(
+    "--evidence",
+    type=click.Choice(["predicted", "labels", "both"]),
+    default="predicted",
+    show_default=True,
+    help="What counts: the encoder's predictions, the stored labels, or both.",
+)
+@click.option("--space", help="Name or fingerprint; the newest by default.")
+@click.option("--sheet", "sheets", type=click.Path(path_type=Path), multiple=True, help="Write a .html or .png.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a hit.")
+@click.pass_context
+def search_command(
+    ctx: click.Context,
+    query: str,
+    count: int,
+    offset: int,
+    min_probability: float | None,
+    where: str | None,
+    evidence: str,
+    space: str | None,
+    sheets: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Find images by attributes: 'smiling & eyeglasses & !male', 'bald | wavy hair', 'smiling^2, hat'.
+
+    Quote the query with single quotes: shells treat ! and & as their own.
+    """
+    with open_store(ctx, read_only=True) as store:
+        ranking = store.search(
+            query,
+            k=count,
+            offset=offset,
+            min_probability=min_probability,
+            where=where,
+            evidence=evidence,
+            space=space,
+        )
+        render(ranking, as_json=as_json)
+        write_sheets(store, ranking, sheets)
+
+
+def render(ranking: Ranking, *, as_json: bool) -> None:
+    """Print a ranking: a line a hit, or a JSON object a hit."""
+    for note in ranking.notes:
+        say(f"note: {note}")
+    if as_json:
+        for row in ranking.to_dicts():
+            emit_json(row)
+        return
+    width = max((len(hit.key) for hit in ranking), default=3)
+    for hit in ranking:
+        parts = "  ".join(
+            f"{part.literal} {part.probability:.2f}"
+            if part.probability is not None
+            else f"{part.literal} {-part.value:.3g}"
+            for part in hit.contributions
+        )
+        click.echo(f"{hit.rank:>4}  {hit.key:<{width}}  {hit.score:>9.4f}  {parts}")
+    if not ranking.hits:
+        say("no image answers this query")
+
+
+def write_sheets(store: Store, ranking: Ranking, paths: tuple[Path, ...], asked: tuple[str, ...] = ()) -> None:
+    """Write the contact sheets asked for and say where they are."""
+    for path in paths:
+        say(f"sheet: {store.sheet(ranking, path, asked=asked)}")

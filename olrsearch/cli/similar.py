@@ -1,0 +1,93 @@
+"""`olrsearch similar`: find images like an image, overall or in some respects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from olrsearch.cli.common import open_store, parse_pairs
+from olrsearch.cli.search import render, write_sheets
+
+
+@click.command("similar")
+@click.argument("image", required=False)
+@click.option(
+    "--by",
+    multiple=True,
+    help="Compare in this label only (repeatable); LABEL^W weighs it, e.g. --by Smiling^2 --by Young.",
+)
+@click.option(
+    "--with",
+    "with_",
+    multiple=True,
+    metavar="LABEL=IMAGE",
+    help="This image's smile with that one's hair: --with Smiling=A --with Wavy_Hair=B (repeatable).",
+)
+@click.option(
+    "--prototype",
+    "prototypes",
+    multiple=True,
+    metavar="LABEL",
+    help="Nearest to the mean embedding of the images that have the label (repeatable).",
+)
+@click.option("-k", "--count", type=click.IntRange(min=1), default=20, show_default=True, help="Hits a page.")
+@click.option("--offset", type=click.IntRange(min=0), default=0, show_default=True, help="Skip this many hits.")
+@click.option("--max-distance", type=float, help="Leave out hits farther than this.")
+@click.option("--where", help="Only images this selects, e.g. \"partition = 'test'\".")
+@click.option("--include-self", is_flag=True, help="Keep the images asked about in the answer.")
+@click.option("--space", help="Name or fingerprint; the newest by default.")
+@click.option("--sheet", "sheets", type=click.Path(path_type=Path), multiple=True, help="Write a .html or .png.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a hit.")
+@click.pass_context
+def similar_command(
+    ctx: click.Context,
+    image: str | None,
+    by: tuple[str, ...],
+    with_: tuple[str, ...],
+    prototypes: tuple[str, ...],
+    count: int,
+    offset: int,
+    max_distance: float | None,
+    where: str | None,
+    include_self: bool,
+    space: str | None,
+    sheets: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Find images like IMAGE: a key, id:N, or an image file that need not be in the store.
+
+    Attributes describe a look, not a person: this is not face recognition.
+    """
+    compose = parse_pairs(with_, "--with")
+    if image is None and not compose and not prototypes:
+        raise click.UsageError("name an IMAGE, or give --with LABEL=IMAGE or --prototype LABEL")
+    if by and image is None:
+        raise click.UsageError("--by says in which labels to compare with IMAGE: name one")
+    with open_store(ctx, read_only=True) as store:
+        ranking = store.similar(
+            image,
+            by=_weights(by) or None,
+            with_=compose,
+            prototypes=prototypes,
+            k=count,
+            offset=offset,
+            max_distance=max_distance,
+            where=where,
+            include_self=include_self,
+            space=space,
+        )
+        render(ranking, as_json=as_json)
+        asked = (*([image] if image else []), *dict.fromkeys(compose.values()))
+        write_sheets(store, ranking, sheets, asked)
+
+
+def _weights(by: tuple[str, ...]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for item in by:
+        name, caret, weight = item.rpartition("^")
+        try:
+            found[name if caret else item] = float(weight) if caret else 1.0
+        except ValueError as error:
+            raise click.UsageError(f"--by wants LABEL or LABEL^WEIGHT, found {item!r}") from error
+    return found

@@ -1,0 +1,244 @@
+"""Train an encoder on a store's labelled images and enter it as a space.
+
+A run lives in `runs/<name>/`: which images it used and how (`run.json`, `ids.npy`,
+`labels.npy`, `selection.npy`), decoded pixels while it lasts, checkpoints, the teacher.
+The model itself goes to `models/<fingerprint>/` and holds no teacher.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from olrsearch.datasets.selection import selection_split
+from olrsearch.errors import EmptyStoreError, TrainingError
+from olrsearch.ingest import cache_pixels
+from olrsearch.progress import Track, silent
+from olrsearch.query.names import LabelNames
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from olrsearch.arrays import I64
+    from olrsearch.encoders.olr.config import OlrConfig
+    from olrsearch.store.backend import Backend
+    from olrsearch.store.catalog import Snapshot
+
+logger = logging.getLogger(__name__)
+
+_SELECTION_SHARE = 0.15  # of small training sets; large ones give `selection_size` images
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedSpace:
+    """What a training run left behind.
+
+    Attributes:
+        space: Name of the new space.
+        fingerprint: Of its encoder.
+        run: Folder of the run.
+        images: Images trained on.
+        selection: Images held back for validation and calibration.
+        metrics: The figures on the selection images that chose the weights.
+        seconds: Wall time of each part.
+    """
+
+    space: str
+    fingerprint: str
+    run: Path
+    images: int
+    selection: int
+    metrics: dict[str, float]
+    seconds: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready dict."""
+        return {
+            "space": self.space,
+            "fingerprint": self.fingerprint,
+            "run": str(self.run),
+            "images": self.images,
+            "selection": self.selection,
+            "metrics": self.metrics,
+            "seconds": self.seconds,
+        }
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        spent = ", ".join(f"{name} {value:.0f} s" for name, value in self.seconds.items())
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
+        return [
+            f"trained {self.space} ({self.fingerprint[:12]}) on {self.images:,} images: {spent}",
+            f"on {self.selection:,} selection images: {scores}",
+        ]
+
+
+def train_olr(
+    backend: Backend,
+    profile: str = "cpu",
+    *,
+    settings: Mapping[str, str] | None = None,
+    labels: Sequence[str] | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    track: Track = silent,
+) -> TrainedSpace:
+    """Train OLR on the labelled images of the `train` partition (on all if there are no partitions).
+
+    Whole identities are held back for validation, early stopping and calibration.
+
+    Args:
+        backend: The store, writable; its lock is held for the whole run.
+        profile: `cpu`, `demo`, `gpu` or `tiny`.
+        settings: Values of single settings, as text.
+        labels: Labels to learn; all of the store's when None.
+        resume: Go on with the newest unfinished run, on the images it began with.
+        progress: Progress bars of the trainer.
+        track: Shows the progress of decoding.
+
+    Raises:
+        EmptyStoreError: no labelled images.
+        TrainingError: nothing to resume, unknown settings, training diverged.
+    """
+    from olrsearch.encoders.olr.training import train_olr as fit
+
+    started = time.perf_counter()
+    with backend.writer() as writer:
+        snapshot = backend.snapshot()
+        if resume:
+            run = _unfinished_run(backend.path / "runs")
+        else:
+            config = _config(snapshot, profile, settings or {}, labels)
+            run = _new_run(backend.path / "runs", snapshot, config)
+        config = _read_config(run)
+        if resume and (settings or labels is not None):
+            raise TrainingError("a resumed run keeps its own settings: leave --set and --labels out")
+        ids: I64 = np.load(run / "ids.npy")
+        pixels_path = run / "pixels.npy"
+        if not pixels_path.exists():
+            rows = snapshot.images(ids.tolist())
+            kept, failures = cache_pixels(rows, config.image_size, config.crop, pixels_path, track=track)
+            if failures:
+                pixels_path.unlink()
+                first = failures[0]
+                raise TrainingError(
+                    f"{len(failures)} of {len(ids)} images cannot be read, the first: {first.reason}; "
+                    "restore them, relocate the data set, or delete them from the store"
+                )
+            if not np.array_equal(kept, ids):
+                raise TrainingError("images were decoded in another order than asked for")
+        decoded = time.perf_counter()
+        selection = np.load(run / "selection.npy")
+        trained = fit(
+            np.load(pixels_path, mmap_mode="r"),
+            np.load(run / "labels.npy"),
+            np.flatnonzero(~selection),
+            np.flatnonzero(selection),
+            config,
+            run,
+            backend.path / "models",
+            resume=resume,
+            progress=progress,
+        )
+        space = writer.add_space(
+            fingerprint=trained.fingerprint,
+            name=f"olr-{trained.fingerprint[:8]}",
+            kind="olr",
+            labels=config.labels,
+            k=config.k,
+            config=config.to_dict(),
+        )
+        record = json.loads((run / "run.json").read_text())
+        (run / "run.json").write_text(
+            json.dumps({**record, "fingerprint": trained.fingerprint, "seconds": trained.seconds}, indent=1)
+        )
+        pixels_path.unlink()
+    return TrainedSpace(
+        space=space.name,
+        fingerprint=trained.fingerprint,
+        run=run,
+        images=int((~selection).sum()),
+        selection=int(selection.sum()),
+        metrics=trained.metrics,
+        seconds={"decoding": decoded - started, **trained.seconds},
+    )
+
+
+def run_of(runs: Path, fingerprint: str) -> Path | None:
+    """The run that made an encoder; None for one that came from elsewhere."""
+    for file in sorted(runs.glob("*/run.json")):
+        if json.loads(file.read_text()).get("fingerprint") == fingerprint:
+            return file.parent
+    return None
+
+
+def _config(
+    snapshot: Snapshot, profile: str, settings: Mapping[str, str], labels: Sequence[str] | None
+) -> OlrConfig:
+    from olrsearch.encoders.olr.config import profile as profile_config
+    from olrsearch.encoders.olr.config import with_overrides
+
+    names = snapshot.label_names
+    if not names:
+        raise EmptyStoreError("the store holds no labels: import a labelled data set first")
+    chosen = names if labels is None else tuple(LabelNames(names).find(name) for name in labels)
+    return with_overrides(profile_config(profile, chosen), settings)
+
+
+def _new_run(runs: Path, snapshot: Snapshot, config: OlrConfig) -> Path:
+    ids = snapshot.image_ids()
+    stored = snapshot.labels(ids, config.labels)
+    columns = snapshot.columns(ids, ("partition", "identity", "key", "dataset"))
+    use = (stored != 0).any(axis=1)
+    if not use.any():
+        raise EmptyStoreError("no image of the store has a label: import a labelled data set first")
+    training = columns["partition"] == "train"
+    if training.any():
+        use &= training
+    ids, stored = ids[use], stored[use]
+    identities = [None if value is None or value < 0 else int(value) for value in columns["identity"][use]]
+    keys = [
+        f"{dataset}/{key}"
+        for dataset, key in zip(columns["dataset"][use], columns["key"][use], strict=True)
+    ]
+    size = min(config.selection_size, max(1, int(len(ids) * _SELECTION_SHARE)))
+    selection = selection_split(identities, keys, size=size, seed=config.seed)
+    if selection.all():
+        raise TrainingError(
+            f"{len(ids)} labelled training images are too few: none is left to train on "
+            f"beside {int(selection.sum())} for validation"
+        )
+    run = runs / dt.datetime.now(dt.UTC).strftime("olr-%Y%m%d-%H%M%S-%f")
+    run.mkdir(parents=True)
+    np.save(run / "ids.npy", ids)
+    np.save(run / "labels.npy", stored)
+    np.save(run / "selection.npy", selection)
+    record = {
+        "kind": "olr",
+        "generation": snapshot.generation,
+        "label_revision": snapshot.label_revision,
+        "config": config.to_dict(),
+    }
+    (run / "run.json").write_text(json.dumps(record, indent=1))
+    logger.info("run %s: %d training images, %d held back", run.name, (~selection).sum(), selection.sum())
+    return run
+
+
+def _unfinished_run(runs: Path) -> Path:
+    for file in sorted(runs.glob("olr-*/run.json"), reverse=True):
+        if "fingerprint" not in json.loads(file.read_text()):
+            return file.parent
+    raise TrainingError(f"there is no unfinished run in {runs}: start one without --resume")
+
+
+def _read_config(run: Path) -> OlrConfig:
+    from olrsearch.encoders.olr.config import OlrConfig
+
+    return OlrConfig.from_dict(json.loads((run / "run.json").read_text())["config"])
