@@ -1,0 +1,155 @@
+"""A trained OLR encoder: model folder in, label embeddings out.
+
+Notation: L labels, B images in a batch, k numbers a label.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+
+from olrsearch.encoders.model_files import read_config, read_tensors, save_model
+from olrsearch.encoders.olr.config import OlrConfig
+from olrsearch.encoders.olr.network import OlrNetwork, channels_last
+from olrsearch.encoders.protocol import check_pixels
+from olrsearch.errors import ModelFileError, TrainingError
+from olrsearch.readout import Readout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from olrsearch.arrays import F32, U8
+
+_CHUNK = 256
+"""Images a forward pass: bounds memory whatever the batch."""
+
+_NETWORK = "network."
+_TRUNK_KEYS = ("backbone", "width", "label_kernel")
+
+
+class OlrEncoder:
+    """See `LabelEncoder`; open one with `OlrEncoder.load`.
+
+    Attributes:
+        fingerprint: sha256 of configuration and weights.
+        labels: The L label names.
+        k: Numbers a label.
+        input_size: (H, W), pixels.
+        crop: 'none' or 'center'.
+        readout: From label embeddings to raw logits.
+        device: Where it computes: a GPU where there is one, unless told otherwise.
+    """
+
+    kind: ClassVar[str] = "olr"
+
+    def __init__(
+        self, config: Mapping[str, Any], network: OlrNetwork, device: torch.device | str | None = None
+    ) -> None:
+        self.fingerprint = str(config["fingerprint"])
+        self.labels: tuple[str, ...] = tuple(config["labels"])
+        self.k = int(config["k"])
+        self.input_size = (int(config["input_size"][0]), int(config["input_size"][1]))
+        self.crop = str(config["crop"])
+        self.readout = Readout(
+            weight=network.readout.weight.detach().cpu().numpy().copy(),
+            bias=network.readout.bias.detach().cpu().numpy().copy(),
+        )
+        default = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(default if device is None else device)
+        self._network = channels_last(network.to(self.device)).eval()
+        self._network.requires_grad_(requires_grad=False)
+
+    @classmethod
+    def load(cls, path: Path, device: torch.device | str | None = None) -> OlrEncoder:
+        """Open a model folder.
+
+        Args:
+            path: The folder with `config.json` and `weights.safetensors`.
+            device: A torch device; a GPU where there is one when None.
+
+        Raises:
+            ModelFileError: missing, damaged or unfitting files.
+        """
+        path = Path(path)
+        config = read_config(path)
+        tensors = read_tensors(path)
+        try:
+            # `training` holds what a run was configured with; the shape of the network is in the
+            # model's own keys, checked by the same rules.
+            network = OlrNetwork(_network_config(config), torch.zeros(3), torch.ones(3))
+            network.load_state_dict(
+                {_state_name(name): torch.tensor(array) for name, array in tensors.items()}
+            )
+        except (KeyError, TypeError, RuntimeError, TrainingError) as error:
+            reason = " ".join(str(error).split())
+            raise ModelFileError(
+                f"{path} is no OLR model of this version: {reason}; train or copy it again"
+            ) from None
+        return cls(config, network, device)
+
+    @torch.inference_mode()
+    def encode(self, pixels: U8) -> F32:
+        """See `LabelEncoder.encode`: uint8 [B, H, W, 3] → float32 [L, B, k]."""
+        check_pixels(pixels, self.input_size)
+        out = np.empty((len(self.labels), len(pixels), self.k), np.float32)
+        for start in range(0, len(pixels), _CHUNK):
+            chunk = np.ascontiguousarray(pixels[start : start + _CHUNK])
+            # [B, H, W, 3] in memory seen as [B, 3, H, W] is torch's channels-last format.
+            batch = torch.tensor(chunk).to(self.device).permute(0, 3, 1, 2)
+            out[:, start : start + len(chunk)] = self._network(batch).transpose(0, 1).cpu().numpy()
+        return out
+
+
+def load(path: Path) -> OlrEncoder:
+    """The registry's entry: open a model folder of kind 'olr'."""
+    return OlrEncoder.load(path)
+
+
+def save(root: Path, config: OlrConfig, network: OlrNetwork) -> Path:
+    """Write a network as a model folder `root/<fingerprint>/`.
+
+    Args:
+        root: The folder that holds models.
+        config: What it was trained with; recorded, and its shape needed to open it.
+        network: The network with its readout; not changed.
+
+    Returns:
+        The folder.
+    """
+    body = {
+        "kind": OlrEncoder.kind,
+        "labels": list(config.labels),
+        "k": config.k,
+        "input_size": list(config.image_size),
+        "crop": config.crop,
+        **{key: getattr(config, key) for key in _TRUNK_KEYS},
+        "training": config.to_dict(),
+    }
+    state = network.state_dict()
+    arrays = {_tensor_name(name): value.detach().cpu().numpy() for name, value in state.items()}
+    return save_model(root, body, arrays)
+
+
+def _network_config(config: Mapping[str, Any]) -> OlrConfig:
+    """As much of a training configuration as decides the network's shape."""
+    return OlrConfig.from_dict(
+        {
+            "labels": config["labels"],
+            "k": config["k"],
+            "image_size": config["input_size"],
+            "crop": config["crop"],
+            **{key: config[key] for key in _TRUNK_KEYS},
+        }
+    )
+
+
+def _tensor_name(state_name: str) -> str:
+    """`readout.*` keep their names, which every encoder shares; the rest is the network's."""
+    return state_name if state_name.startswith("readout.") else _NETWORK + state_name
+
+
+def _state_name(tensor_name: str) -> str:
+    return tensor_name.removeprefix(_NETWORK)
