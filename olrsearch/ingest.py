@@ -10,15 +10,15 @@ import hashlib
 import itertools
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from olrsearch.datasets.files import decode, load_image, read_bytes, thumbnail_jpeg, to_array
+from olrsearch.datasets.files import decode, exif_orientation, load_array, read_bytes, thumbnail_jpeg
 from olrsearch.errors import DatasetError, EmptyStoreError, IncompatibleEncoderError
 from olrsearch.progress import T, Track, silent
-from olrsearch.store.catalog import NewImage
+from olrsearch.store.values import NewImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from olrsearch.datasets.base import Dataset, DatasetIssue, ImageRecord
     from olrsearch.encoders.protocol import LabelEncoder
     from olrsearch.store.backend import Backend, Writer
-    from olrsearch.store.catalog import ImageRow, SpaceInfo
+    from olrsearch.store.values import ImageRow, KnownImage, SpaceInfo
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +60,7 @@ class ImportReport:
         added: Images new to the store.
         unchanged: Images already there, bytes and labels alike.
         relabelled: Images whose stored labels changed.
+        updated: Images whose uri, partition or identity changed.
         replaced: Images whose bytes changed: a new image, and a tombstone for the old.
         failed: Images that could not be read, with the reason.
         issues: What was odd about the data set as a whole.
@@ -69,9 +70,14 @@ class ImportReport:
     added: int = 0
     unchanged: int = 0
     relabelled: int = 0
+    updated: int = 0
     replaced: int = 0
     failed: list[Failure] = field(default_factory=list)
     issues: list[DatasetIssue] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready dict."""
+        return asdict(self)
 
 
 @dataclass(slots=True)
@@ -83,12 +89,14 @@ class EncodeReport:
         encoded: Images that now have an embedding and had none.
         present: Images that had one already.
         failed: Images whose files could not be read, with the reason.
+        notes: What else the reader must know.
     """
 
     space: str
     encoded: int = 0
     present: int = 0
     failed: list[Failure] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def import_dataset(
@@ -146,20 +154,23 @@ def import_dataset(
             report.added += counts.added
             report.unchanged += counts.unchanged
             report.relabelled += counts.relabelled
+            report.updated += counts.updated
             report.replaced += counts.replaced
     logger.info("imported %s: %d added, %d failed", name, report.added, len(report.failed))
     return report
 
 
-def _new_image(root: Path, record: ImageRecord, known_hash: str | None, *, thumbnails: bool) -> NewImage:
+def _new_image(root: Path, record: ImageRecord, known: KnownImage | None, *, thumbnails: bool) -> NewImage:
     data = read_bytes(root, record.uri)
     digest = hashlib.sha256(data).hexdigest()
-    width = height = None
-    small = None
-    if digest != known_hash:  # known bytes have been decoded before
+    thumbnail = None
+    if known is not None and known.sha256 == digest:  # these bytes have been decoded before
+        width, height, orientation = known.width, known.height, known.orientation
+    else:
         image = decode(data, where=record.uri)
         width, height = image.size
-        small = thumbnail_jpeg(image) if thumbnails else None
+        orientation = exif_orientation(data, where=record.uri)
+        thumbnail = thumbnail_jpeg(image) if thumbnails else None
     return NewImage(
         key=record.key,
         uri=record.uri,
@@ -167,10 +178,11 @@ def _new_image(root: Path, record: ImageRecord, known_hash: str | None, *, thumb
         size_bytes=len(data),
         width=width,
         height=height,
+        orientation=orientation,
         labels=record.labels,
         partition=record.partition,
         identity=record.identity,
-        thumbnail=small,
+        thumbnail=thumbnail,
     )
 
 
@@ -272,7 +284,7 @@ def read_pixels(
 
     def read(row: ImageRow) -> U8 | Failure:
         try:
-            return to_array(load_image(row.root, row.uri), size, crop)
+            return load_array(row.root, row.uri, size, crop)
         except DatasetError as error:
             if on_error == "fail":
                 raise

@@ -117,6 +117,20 @@ def decode(data: bytes, *, where: str, at_least: tuple[int, int] | None = None) 
         raise ImageDecodeError(f"{where} cannot be decoded: {cause}") from cause
 
 
+def exif_orientation(data: bytes, *, where: str) -> int:
+    """The EXIF orientation of image bytes, 1 to 8; 1 where there is none. Reads the header only.
+
+    Raises:
+        ImageDecodeError: No image at all.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            found = _orientation(image, where)
+    except UnidentifiedImageError as cause:
+        raise ImageDecodeError(f"{where} is no image that can be read") from cause
+    return found if found in range(1, 9) else 1
+
+
 def load_image(root: Path | str, uri: str, *, at_least: tuple[int, int] | None = None) -> Image.Image:
     """Read and decode an image: `decode(read_bytes(root, uri))`.
 
