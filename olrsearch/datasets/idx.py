@@ -1,0 +1,169 @@
+"""MNIST and its relatives: idx files of images, and of one class number for each."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from olrsearch.datasets.base import ArrayDataset, Dataset, no_labels
+from olrsearch.datasets.idx_format import read_idx
+from olrsearch.errors import DatasetError, DatasetNotFoundError, ImageDecodeError, LabelFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from olrsearch.arrays import I64
+
+log = logging.getLogger(__name__)
+
+FASHION_NAMES: Final = (
+    "T_Shirt",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle_Boot",
+)
+"""Class names of Fashion-MNIST, to pass as `names`."""
+
+_PARTITIONS: Final = {"train": "train", "t10k": "test", "test": "test", "val": "val"}
+_MARKS: Final = ("-idx3-ubyte", ".idx3-ubyte", ".idx")
+
+
+def open_idx(
+    images: Path | str,
+    labels: Path | str | None = None,
+    *,
+    names: Sequence[str] | None = None,
+) -> Dataset:
+    """Open idx files, compressed with gzip or not.
+
+    A class number becomes binary labels: present for its own class, absent for all others.
+    Keys are `train-00017`: the file's name up to `-images`, and the item.
+
+    Args:
+        images: An idx file of images, or a folder with `train-images-idx3-ubyte`,
+            `t10k-images-idx3-ubyte` (either may be missing) and their labels.
+        labels: The idx file of class numbers; by default the file beside the images that
+            is called `labels` and `idx1` for `images` and `idx3`, if there is one.
+        names: Label names of class 0, 1, …; `Digit_0` and so on by default (`Class_0`
+            where there are more than ten). `FASHION_NAMES` is one to pass.
+
+    Returns:
+        The images in the order of their files; `train…` files are the partition
+        `train`, `t10k…` and `test…` files are `test`, `val…` files `val`.
+
+    Raises:
+        DatasetNotFoundError: No such file, or none of the standard names in the folder.
+        ImageDecodeError: The image file has another magic number or size.
+        LabelFileError: The label file has, or its number of items differs, or it holds
+            classes that have no name.
+        DatasetError: `labels` was given with a folder.
+    """
+    images = Path(images)
+    if images.is_dir():
+        if labels is not None:
+            raise DatasetError(f"{images} is a folder, whose label files are found by name; leave out labels")
+        files = sorted(_standard_files(images))
+        if not files:
+            raise DatasetNotFoundError(
+                f"no train-images-idx3-ubyte or t10k-images-idx3-ubyte (.gz or not) in {images}"
+            )
+        root = images
+        pairs = [(file, _beside(file)) for file in files]
+    else:
+        root = images.parent
+        pairs = [(images, _beside(images) if labels is None else Path(labels))]
+
+    keys: list[str] = []
+    uris: list[str] = []
+    partitions: list[str | None] = []
+    classes: list[I64] = []
+    for image_file, label_file in pairs:
+        count = len(read_idx(image_file, dimensions=3, error=ImageDecodeError))
+        stem = _stem(image_file.name)
+        keys += [f"{stem}-{item:05d}" for item in range(count)]
+        uris += [f"{image_file.name}#{item}" for item in range(count)]
+        partitions += [_PARTITIONS.get(stem)] * count
+        classes.append(_classes(label_file, image_file, count))
+    numbers = np.concatenate(classes)
+    label_names = _names(int(numbers.max(initial=-1)) + 1, names)
+    labelled = numbers >= 0
+    one_hot = (
+        np.where(numbers[:, None] == np.arange(len(label_names)), np.int8(1), np.int8(-1))
+        if label_names
+        else no_labels(len(keys))
+    )
+    one_hot[~labelled] = 0
+    log.info("%s: %d images, %d classes", images, len(keys), len(label_names))
+    unknown: list[None] = [None] * len(keys)
+    return ArrayDataset(
+        kind="idx",
+        root=root,
+        label_names=label_names,
+        keys=keys,
+        uris=uris,
+        labels=one_hot,
+        labelled=labelled,
+        partitions=partitions,
+        identities=unknown,
+    )
+
+
+def _standard_files(folder: Path) -> Iterator[Path]:
+    for stem in ("train", "t10k"):
+        for mark in _MARKS[:2]:
+            for suffix in ("", ".gz"):
+                file = folder / f"{stem}-images{mark}{suffix}"
+                if file.is_file():
+                    yield file
+                    break
+            else:
+                continue
+            break
+
+
+def _beside(images: Path) -> Path | None:
+    """The label file that belongs to an image file, by name, compressed or not."""
+    name = images.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
+    if name == images.name.removesuffix(".gz"):
+        return None
+    for file in (images.with_name(name), images.with_name(f"{name}.gz")):
+        if file.is_file():
+            return file
+    return None
+
+
+def _stem(name: str) -> str:
+    stem = name.removesuffix(".gz")
+    for mark in _MARKS:
+        stem = stem.removesuffix(mark)
+    return stem.removesuffix("-images").removesuffix(".images")
+
+
+def _classes(label_file: Path | None, image_file: Path, count: int) -> I64:
+    """Class number of each image: int64 [count], −1 without a label file."""
+    if label_file is None:
+        return np.full(count, -1, dtype=np.int64)
+    numbers = read_idx(label_file, dimensions=1, error=LabelFileError)
+    if len(numbers) != count:
+        raise LabelFileError(
+            f"{label_file.name} holds {len(numbers)} labels, expected {count} as {image_file.name} has images"
+        )
+    return numbers.astype(np.int64)
+
+
+def _names(classes: int, names: Sequence[str] | None) -> tuple[str, ...]:
+    if names is None:
+        kind = "Digit" if classes <= 10 else "Class"
+        return tuple(f"{kind}_{number}" for number in range(max(classes, 10) if classes else 0))
+    if len(names) < classes:
+        raise LabelFileError(f"found classes 0 to {classes - 1}, but names for {len(names)}; name them all")
+    return tuple(names)

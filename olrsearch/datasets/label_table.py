@@ -1,0 +1,249 @@
+"""Label tables of one's own: CSV, TSV or Parquet with one row an image.
+
+One column names the image, `partition` and `identity` are optional, every other column
+is a binary label. Cells (upper or lower case):
+
+```
+present    1, 1.0, present, true, yes
+absent     -1, absent, false, no
+unknown    unknown, na, n/a, nan, null, none, ? and the empty cell
+0          unknown where any label cell of the file is -1, otherwise absent
+```
+
+So both customs read right: 0/1 means absent/present, and −1/0/1 absent/unknown/present.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from olrsearch.datasets.base import PARTITIONS, DatasetIssue, first_duplicate, issue
+from olrsearch.errors import DatasetNotFoundError, LabelFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from olrsearch.arrays import I8
+
+KEY_COLUMNS: Final = ("image", "key", "file", "filename", "path")
+PARTITION_COLUMN: Final = "partition"
+IDENTITY_COLUMN: Final = "identity"
+
+_ZERO = 2  # the code of a 0 until it is known what 0 means in this file
+_MINUS_ONE = -2  # told from other ways to say absent, because it decides what 0 means
+_CODES: Final = (
+    dict.fromkeys(("1", "1.0", "+1", "present", "true", "yes"), 1)
+    | dict.fromkeys(("absent", "false", "no"), -1)
+    | dict.fromkeys(("-1", "-1.0"), _MINUS_ONE)
+    | dict.fromkeys(("0", "0.0", "-0.0"), _ZERO)
+    | dict.fromkeys(("", "unknown", "na", "n/a", "nan", "null", "none", "?"), 0)
+)
+_PARTITIONS: Final = {name: name for name in PARTITIONS} | {
+    "training": "train",
+    "valid": "val",
+    "validation": "val",
+}
+
+_Rows = Sequence[tuple[int, Sequence[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTable:
+    """A label table, one row an image: `R` rows, `L` labels.
+
+    Attributes:
+        names: The L label names.
+        keys: The R image keys, unique, with `/` between folders.
+        labels: int8 [R, L], −1/0/+1.
+        partitions: R partitions or None.
+        identities: R identities or None.
+        issues: Repeated rows.
+    """
+
+    names: tuple[str, ...]
+    keys: list[str]
+    labels: I8
+    partitions: list[str | None]
+    identities: list[int | None]
+    issues: list[DatasetIssue]
+
+
+def read_label_table(path: Path, *, key_column: str | None = None) -> LabelTable:
+    """Read a label table; what its cells may hold stands at the top of this module.
+
+    Args:
+        path: `.parquet`, `.tsv`, or CSV under any other name (UTF-8; `;` instead of `,`
+            is recognised by the header).
+        key_column: The column that names the image; by default the first that is called
+            one of `KEY_COLUMNS`, or else the first.
+
+    Raises:
+        DatasetNotFoundError: There is no such file.
+        LabelFileError: It is no such table; the message names line and column.
+    """
+    if path.suffix.lower() in {".parquet", ".pq"}:
+        header, rows = _read_parquet(path)
+    else:
+        header, rows = _read_csv(path)
+    where = path.name
+    twice = first_duplicate(header)
+    if twice is not None or "" in header:
+        found = "a column without a name" if "" in header else f"the column {twice!r} twice"
+        raise LabelFileError(f"{where}, line 1: found {found}, expected unique column names")
+    key_at = _key_column(header, key_column, where)
+    lowered = [name.lower() for name in header]
+    special = {
+        name: lowered.index(name) if name in lowered else None for name in (PARTITION_COLUMN, IDENTITY_COLUMN)
+    }
+    part_at, person_at = special[PARTITION_COLUMN], special[IDENTITY_COLUMN]
+    label_at = [at for at in range(len(header)) if at not in {key_at, part_at, person_at}]
+
+    first: dict[str, int] = {}
+    keep: list[int] = []
+    repeated: list[str] = []
+    keys: list[str] = []
+    partitions: list[str | None] = []
+    identities: list[int | None] = []
+    codes = np.zeros((len(rows), len(label_at)), dtype=np.int8)
+    for row, (line, cells) in enumerate(rows):
+        if len(cells) != len(header):
+            raise LabelFileError(
+                f"{where}, line {line}: found {len(cells)} columns, expected {len(header)} as in the header"
+            )
+        key = _key(cells[key_at], where, line)
+        partition = None if part_at is None else _partition(cells[part_at], where, line)
+        identity = None if person_at is None else _identity(cells[person_at], where, line)
+        codes[row] = [_code(cells[at], header[at], where, line) for at in label_at]
+        before = first.setdefault(key, row)
+        if before != row:
+            kept = keep.index(before)
+            same = np.array_equal(codes[before], codes[row])
+            if not same or (partition, identity) != (partitions[kept], identities[kept]):
+                raise LabelFileError(
+                    f"{where}, line {line}: found {key} with other values than on line {rows[before][0]}; "
+                    "keep one of the rows"
+                )
+            repeated.append(key)
+            continue
+        keep.append(row)
+        keys.append(key)
+        partitions.append(partition)
+        identities.append(identity)
+    issues = (
+        [issue("repeated-rows", f"{len(repeated)} rows of {where} stand twice", repeated)] if repeated else []
+    )
+    zero = 0 if bool((codes == _MINUS_ONE).any()) else -1
+    labels = np.select([codes == _ZERO, codes == _MINUS_ONE], [np.int8(zero), np.int8(-1)], codes)
+    return LabelTable(
+        names=tuple(header[at] for at in label_at),
+        keys=keys,
+        labels=labels[keep].astype(np.int8),
+        partitions=partitions,
+        identities=identities,
+        issues=issues,
+    )
+
+
+def _read_csv(path: Path) -> tuple[list[str], _Rows]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            start = file.readline()
+            file.seek(0)
+            delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+            if delimiter == "," and "," not in start and ";" in start:
+                delimiter = ";"
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
+            header = [name.strip() for name in next(reader, [])]
+            rows = list(_csv_rows(reader))
+    except FileNotFoundError as cause:
+        raise DatasetNotFoundError(f"no label file at {path}") from cause
+    except OSError as cause:
+        raise DatasetNotFoundError(f"cannot read the label file {path} ({cause.strerror})") from cause
+    except UnicodeDecodeError as cause:
+        raise LabelFileError(f"{path.name} is not UTF-8 ({cause.reason} at byte {cause.start})") from cause
+    except csv.Error as cause:
+        raise LabelFileError(f"{path.name}, line {reader.line_num}: {cause}") from cause
+    if not header or not rows:
+        raise LabelFileError(f"{path.name} holds no rows, expected a header and one row an image")
+    return header, rows
+
+
+def _csv_rows(reader: Any) -> Iterator[tuple[int, list[str]]]:  # noqa: ANN401 - csv does not export its type
+    for cells in reader:
+        if cells:
+            yield reader.line_num, cells
+
+
+def _read_parquet(path: Path) -> tuple[list[str], _Rows]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    if not path.is_file():
+        raise DatasetNotFoundError(f"no label file at {path}")
+    try:
+        table = parquet.read_table(path)
+    except (pa.ArrowException, OSError) as cause:
+        raise LabelFileError(f"{path.name} is no Parquet file that can be read: {cause}") from cause
+    if table.num_rows == 0:
+        raise LabelFileError(f"{path.name} holds no rows, expected one an image")
+    columns = [
+        ["" if value is None else str(value) for value in column.to_pylist()] for column in table.columns
+    ]
+    # Rows are counted from 2, as in a CSV with the same content.
+    return list(table.column_names), list(enumerate(zip(*columns, strict=True), start=2))
+
+
+def _key_column(header: list[str], wanted: str | None, where: str) -> int:
+    if wanted is not None:
+        if wanted not in header:
+            raise LabelFileError(f"{where} has no column {wanted!r}; it has {', '.join(header[:10])}")
+        return header.index(wanted)
+    lowered = [name.lower() for name in header]
+    return next((lowered.index(name) for name in KEY_COLUMNS if name in lowered), 0)
+
+
+def _key(cell: str, where: str, line: int) -> str:
+    key = cell.strip().replace("\\", "/").removeprefix("./")
+    if not key:
+        raise LabelFileError(f"{where}, line {line}: found no image name")
+    return key
+
+
+def _code(cell: str, column: str, where: str, line: int) -> int:
+    code = _CODES.get(cell)
+    if code is None:
+        code = _CODES.get(cell.strip().lower())
+    if code is None:
+        raise LabelFileError(
+            f"{where}, line {line}, column {column!r}: found {cell[:40]!r}, expected "
+            "present/absent/unknown, 1/0/-1, true/false or yes/no"
+        )
+    return code
+
+
+def _partition(cell: str, where: str, line: int) -> str | None:
+    text = cell.strip().lower()
+    if text and text not in _PARTITIONS:
+        raise LabelFileError(
+            f"{where}, line {line}, column {PARTITION_COLUMN!r}: found {cell[:40]!r}, "
+            f"expected {', '.join(PARTITIONS)} or nothing"
+        )
+    return _PARTITIONS.get(text)
+
+
+def _identity(cell: str, where: str, line: int) -> int | None:
+    text = cell.strip().lower().removesuffix(".0")
+    if text in {"", "nan", "na"}:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise LabelFileError(
+            f"{where}, line {line}, column {IDENTITY_COLUMN!r}: found {cell[:40]!r}, "
+            "expected a whole number or nothing"
+        )
+    return int(text)
