@@ -1,0 +1,1 @@
+"""Search over label embeddings: exact scans, label scores and index recipes."""

@@ -1,0 +1,1 @@
+"""Queries over one view of a space: attributes, similarity, filters."""

@@ -1,0 +1,92 @@
+"""Attribute queries: which images most probably have these labels and lack those."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from olrsearch.errors import QueryError
+from olrsearch.index.scores import evaluate
+from olrsearch.index.topk import top_k
+from olrsearch.query import Not, Or, canonical, resolve_names, weighted
+from olrsearch.results import Contribution
+from olrsearch.search.page import Page, length_notes
+
+if TYPE_CHECKING:
+    from olrsearch.arrays import Bool
+    from olrsearch.index.scores import LabelScores
+    from olrsearch.query import Node
+
+
+def search_attributes(
+    node: Node,
+    scores: LabelScores,
+    *,
+    count: int = 20,
+    offset: int = 0,
+    min_score: float | None = None,
+    allowed: Bool | None = None,
+) -> Page:
+    """Rank all images by the log-probability that they satisfy a query.
+
+    Args:
+        node: The parsed query; names are matched with the scores' labels here.
+        scores: Log-probabilities of labels, by the evidence that counts.
+        count: Length of the page; all there are when fewer.
+        offset: How many hits to leave out before it.
+        min_score: Cut-off on the score in nats, ≤ 0 to let anything through.
+        allowed: bool [N] in the view's rows, the images that count; all when None.
+
+    Returns:
+        Hits by falling score. For a conjunction the contributions are its terms, and they
+        add up to the score; for a disjunction they are its alternatives, each with its own value.
+
+    Raises:
+        UnknownLabelError: the query names a label the encoder does not have.
+        QueryError: a name fits several labels, or the cut-off is NaN.
+    """
+    resolved = resolve_names(node, scores.label_names)
+    if min_score is not None and np.isnan(min_score):
+        raise QueryError("the score cut-off is not a number, expected nats such as -1.5")
+    literal_value = scores.literal_values()
+    values, terms = evaluate(resolved, literal_value)
+    selection = top_k(
+        -values,
+        scores.view.ids,
+        count,
+        offset=offset,
+        max_distance=None if min_score is None else -min_score,
+        allowed=allowed,
+    )
+    rows = selection.rows
+    if len(terms) == 1 and isinstance(terms[0][0], Or):
+        # One alternative is enough, so the alternatives are what explains a hit.
+        top = terms[0][0]
+        terms = [
+            (weighted(child, top.weight), evaluate(child, literal_value)[0] * top.weight)
+            for child in top.children
+        ]
+    shares = [(canonical(term), _weight(term), value[rows]) for term, value in terms]
+    contributions = tuple(
+        tuple(
+            Contribution(text, float(value[place]), float(np.exp(value[place] / weight)))
+            for text, weight, value in shares
+        )
+        for place in range(len(rows))
+    )
+    return Page(
+        query=canonical(resolved),
+        ids=scores.view.ids[rows],
+        distances=-values[rows],
+        contributions=contributions,
+        first_rank=offset + 1,
+        candidates=selection.candidates,
+        total=selection.total,
+        notes=length_notes(count, selection.total, offset, selection.candidates),
+    )
+
+
+def _weight(node: Node) -> float:
+    """The factor that a term's value carries, whose exp() would be no probability."""
+    return node.child.weight if isinstance(node, Not) else node.weight

@@ -1,0 +1,45 @@
+"""A page of an answer before the store's keys and uris are put in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from olrsearch.arrays import F64, I64
+    from olrsearch.results import Contribution
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Page:
+    """Ranked ids with what each hit is made of.
+
+    Attributes:
+        query: What was asked, in canonical spelling.
+        ids: int64 [n], nearest first, ties by id.
+        distances: float64 [n], smaller is nearer; a score is −distance.
+        contributions: One tuple a hit; see `Contribution`.
+        first_rank: Rank of the first hit in the whole ranking, 1 without an offset.
+        candidates: How many images were ranked.
+        total: How many of these are within the cut-off.
+        exact: True when the order is that of a full scan.
+        notes: What a reader must know.
+    """
+
+    query: str
+    ids: I64
+    distances: F64
+    contributions: tuple[tuple[Contribution, ...], ...]
+    first_rank: int
+    candidates: int
+    total: int
+    exact: bool = True
+    notes: tuple[str, ...] = ()
+
+
+def length_notes(count: int, total: int, offset: int, candidates: int) -> tuple[str, ...]:
+    """Why a page is shorter than asked for, if it is."""
+    if offset + count <= total:
+        return ()
+    found = "are all there are" if total == candidates else f"of {candidates} pass the cut-off"
+    return (f"{count} hits from rank {offset + 1} were asked for, and {total} images {found}",)

@@ -1,0 +1,277 @@
+"""Similarity queries: images like this one, by labels, and by vectors from anywhere.
+
+Notation: N images (rows of a view), L labels, k numbers a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+import numpy as np
+
+from olrsearch.errors import QueryError, VectorError
+from olrsearch.index.label import combine
+from olrsearch.index.topk import top_k
+from olrsearch.query import LabelNames
+from olrsearch.query.ast import quote_name, spell_weight
+from olrsearch.results import Contribution
+from olrsearch.search.page import Page, length_notes
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from olrsearch.arrays import F32, F64, I8, I64, Bool
+    from olrsearch.index.label import LabelIndexes
+    from olrsearch.index.protocol import EmbeddingView
+
+_T = TypeVar("_T")
+
+By: TypeAlias = "str | Sequence[str] | Mapping[str, float] | None"
+"""Labels that count: one, several, several with weights, or all (None)."""
+
+Source: TypeAlias = "int | F32"
+"""Where a label's vector comes from: an image of the view by id, a whole embedding
+float32 [L, k] (of a file that is in no store), or a vector float32 [k]."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """What one label is compared with.
+
+    Attributes:
+        label: The label's position.
+        vector: float32 [k].
+        weight: Factor on its scaled distance, > 0.
+    """
+
+    label: int
+    vector: F32
+    weight: float = 1.0
+
+
+def compose(
+    view: EmbeddingView,
+    label_names: Sequence[str],
+    *,
+    like: Source | None = None,
+    by: By = None,
+    with_: Mapping[str, Source] | None = None,
+) -> tuple[Target, ...]:
+    """The vectors a similarity query compares with, label by label.
+
+    `like` gives the vectors of the labels in `by`. `with_` replaces single labels' vectors,
+    or adds labels: "this face, but with that one's hair" is `like=this, with_={"Wavy_Hair": that}`,
+    and without `like` the labels in `with_` are all that count.
+
+    Args:
+        view: The images.
+        label_names: The L names; those given match them as in queries.
+        like: An image's id, or an embedding float32 [L, k].
+        by: The labels that count, with weights > 0 if wished; all when None.
+        with_: For single labels, an image's id, an embedding [L, k] or a vector [k].
+
+    Returns:
+        One target a label, by position.
+
+    Raises:
+        QueryError: nothing to compare with, an unknown or ambiguous label, a label given twice,
+            or a weight that is not above 0.
+        UnknownImageError: an id is not in the view.
+        VectorError: a vector has another shape or holds NaN or infinities.
+    """
+    names = LabelNames(label_names)
+    weights = _weights(by, names)
+    sources = _by_position(with_ or {}, names)
+    if like is None:
+        if not sources:
+            raise QueryError("a similarity query needs an image, or a vector for at least one label")
+        wanted = list(sources)
+        left = sorted(set(weights) - set(wanted)) if by is not None else []
+        if left:
+            raise QueryError(
+                f"no image to take {names.names[left[0]]} from: name an image, or give it one with its label"
+            )
+        base = None
+    else:
+        base = view.embedding(like) if isinstance(like, int | np.integer) else like
+        if base.shape != (view.labels, view.size):
+            raise VectorError(f"an embedding has shape {base.shape}, expected ({view.labels}, {view.size})")
+        wanted = sorted(set(weights) | set(sources))
+    targets = []
+    for label in sorted(wanted):
+        if label in sources:
+            vector = _vector(sources[label], label, view)
+        elif base is not None:
+            vector = base[label]
+        else:  # excluded above: without an image every label wanted has a source
+            raise QueryError(f"no vector for {names.names[label]}")
+        if not np.isfinite(vector).all():
+            raise VectorError(f"the vector for {names.names[label]} holds NaN or infinities")
+        targets.append(Target(label, np.array(vector, np.float32), weights.get(label, 1.0)))
+    return tuple(targets)
+
+
+def similar(
+    indexes: LabelIndexes,
+    label_names: Sequence[str],
+    targets: Sequence[Target],
+    *,
+    exclude: Collection[int] = (),
+    count: int = 20,
+    offset: int = 0,
+    min_score: float | None = None,
+    allowed: Bool | None = None,
+) -> Page:
+    """Rank all images by the sum of scaled label distances from the targets, exactly.
+
+    Args:
+        indexes: The label indexes of the view.
+        label_names: The L names, for the contributions.
+        targets: What to compare with, from `compose`.
+        exclude: Ids left out, such as the query image's own.
+        count: Length of the page; all there are when fewer.
+        offset: How many hits to leave out before it.
+        min_score: Cut-off on the score (minus the distance).
+        allowed: bool [N] in the view's rows, the images that count; all when None.
+
+    Returns:
+        Hits by rising distance. The contributions, one a label in the labels' order, add up
+        to the score (to float32 precision).
+
+    Raises:
+        VectorError: no targets, a label twice, or a bad vector or weight.
+        QueryError: the cut-off is NaN.
+    """
+    view = indexes.view
+    if min_score is not None and np.isnan(min_score):
+        raise QueryError("the score cut-off is not a number, expected minus a distance such as -3")
+    if len({target.label for target in targets}) != len(targets):
+        raise VectorError("a label occurs twice among the targets of a similarity query")
+    queries = {target.label: target.vector for target in targets}
+    weights = {target.label: target.weight for target in targets}
+    distances = combine(indexes, queries, weights)
+    selection = top_k(
+        distances,
+        view.ids,
+        count,
+        offset=offset,
+        max_distance=None if min_score is None else -min_score,
+        allowed=_without(view, allowed, exclude),
+    )
+    rows = selection.rows
+    return Page(
+        query=spell_targets(targets, label_names),
+        ids=view.ids[rows],
+        distances=distances[rows],
+        contributions=_contributions(indexes, label_names, targets, rows),
+        first_rank=offset + 1,
+        candidates=selection.candidates,
+        total=selection.total,
+        notes=length_notes(count, selection.total, offset, selection.candidates),
+    )
+
+
+def spell_targets(targets: Sequence[Target], label_names: Sequence[str]) -> str:
+    """The labels that count, with their weights: `Smiling, Wavy_Hair^2`, or `all labels`."""
+    if len(targets) == len(label_names) and all(target.weight == 1.0 for target in targets):
+        return "all labels"
+    return ", ".join(
+        quote_name(label_names[target.label]) + spell_weight(target.weight) for target in targets
+    )
+
+
+def prototype(view: EmbeddingView, labels: I8, label: int, allowed: Bool | None = None) -> F32:
+    """The mean vector μ_l of the images that have a label, float32 [k].
+
+    Args:
+        view: The images.
+        labels: Stored labels int8 [N, L] in the view's rows.
+        label: l.
+        allowed: bool [N], the images that may count; all when None.
+
+    Raises:
+        QueryError: no image has the label.
+
+    Source: OLR, eq. 4.
+    """
+    chosen = labels[:, label] > 0
+    if allowed is not None:
+        chosen &= allowed
+    rows = np.flatnonzero(chosen)
+    if not len(rows):
+        raise QueryError(f"no image with a stored label has label number {label}: there is no mean to take")
+    mean = view.gather(label, rows).mean(axis=0, dtype=np.float64)
+    return np.asarray(mean, np.float32)
+
+
+def _weights(by: By, names: LabelNames) -> dict[int, float]:
+    """Weights of the labels in `by`, all 1 when it is None."""
+    if by is None:
+        return dict.fromkeys(range(len(names.names)), 1.0)
+    if isinstance(by, str):
+        by = [by]
+    if not by:
+        raise QueryError("no label to compare by: name at least one, or leave `by` out for all")
+    given = by if isinstance(by, Mapping) else _count_once(by)
+    weights = _by_position(given, names)
+    for label, weight in weights.items():
+        if not (weight > 0 and np.isfinite(weight)):
+            raise QueryError(
+                f"the weight of {names.names[label]} must be a finite number above 0, found {weight!r}"
+            )
+    return weights
+
+
+def _count_once(by: Sequence[str]) -> dict[str, float]:
+    if len(set(by)) != len(by):
+        raise QueryError("a label is named twice: give it a weight instead")
+    return dict.fromkeys(by, 1.0)
+
+
+def _by_position(given: Mapping[str, _T], names: LabelNames) -> dict[int, _T]:
+    found: dict[int, _T] = {}
+    for name, value in given.items():
+        label = names.position(name)
+        if label in found:
+            raise QueryError(f"the label {names.names[label]} is named twice")
+        found[label] = value
+    return found
+
+
+def _vector(source: Source, label: int, view: EmbeddingView) -> F32:
+    if isinstance(source, int | np.integer):
+        source = view.gather(label, view.rows([int(source)]))[0]
+    vector: F32 = source[label] if source.shape == (view.labels, view.size) else source
+    if vector.shape != (view.size,):
+        raise VectorError(
+            f"a label's vector has shape {vector.shape}, expected ({view.size},) or a whole embedding "
+            f"({view.labels}, {view.size})"
+        )
+    return vector
+
+
+def _without(view: EmbeddingView, allowed: Bool | None, exclude: Collection[int]) -> Bool | None:
+    """The rows allowed, without the excluded ids; nothing given is changed."""
+    rows = view.find(np.fromiter(exclude, np.int64, len(exclude)))
+    rows = rows[rows >= 0]
+    if not len(rows):
+        return allowed
+    kept = np.ones(len(view), np.bool_) if allowed is None else allowed.copy()
+    kept[rows] = False
+    return kept
+
+
+def _contributions(
+    indexes: LabelIndexes, label_names: Sequence[str], targets: Sequence[Target], rows: I64
+) -> tuple[tuple[Contribution, ...], ...]:
+    shares: list[tuple[str, F64]] = []
+    for target in targets:
+        index = indexes.of(target.label)
+        found = index.distances_of(target.vector, rows) * (target.weight / indexes.metric.scale[target.label])
+        shares.append((label_names[target.label] + spell_weight(target.weight), found))
+    return tuple(
+        tuple(Contribution(name, -float(found[place])) for name, found in shares)
+        for place in range(len(rows))
+    )
