@@ -104,7 +104,7 @@ def read_label_table(path: Path, *, key_column: str | None = None) -> LabelTable
     part_at, person_at = special[PARTITION_COLUMN], special[IDENTITY_COLUMN]
     label_at = [at for at in range(len(header)) if at not in {key_at, part_at, person_at}]
 
-    first: dict[str, int] = {}
+    first: dict[str, int] = {}  # a key's place among the rows that are kept
     keep: list[int] = []
     repeated: list[str] = []
     keys: list[str] = []
@@ -120,14 +120,13 @@ def read_label_table(path: Path, *, key_column: str | None = None) -> LabelTable
         partition = None if part_at is None else _partition(cells[part_at], where, line)
         identity = None if person_at is None else _identity(cells[person_at], where, line)
         codes[row] = [_code(cells[at], header[at], where, line) for at in label_at]
-        before = first.setdefault(key, row)
-        if before != row:
-            kept = keep.index(before)
-            same = np.array_equal(codes[before], codes[row])
+        kept = first.setdefault(key, len(keys))
+        if kept < len(keys):
+            same = np.array_equal(codes[keep[kept]], codes[row])
             if not same or (partition, identity) != (partitions[kept], identities[kept]):
                 raise LabelFileError(
-                    f"{where}, line {line}: found {key} with other values than on line {rows[before][0]}; "
-                    "keep one of the rows"
+                    f"{where}, line {line}: found {key} with other values than on line "
+                    f"{rows[keep[kept]][0]}; keep one of the rows"
                 )
             repeated.append(key)
             continue
