@@ -26,12 +26,15 @@ OlrsearchError
 │   ├── StoreCorruptError            headers, sizes, checksums, swapped or missing files
 │   ├── StoreLockedError             another writer is at work
 │   ├── StoreReadOnlyError
+│   ├── UnknownSpaceError            no space has this name or fingerprint; or several have
+│   ├── UnknownDatasetError          no data set has this name
 │   └── EmptyStoreError              nothing imported, or nothing encoded, yet
 ├── IndexBuildError              an index that cannot be built or used
 │   ├── VectorError                  NaN, wrong dimension, wrong dtype, duplicate ids
 │   ├── RecallError                  a recipe below its promised recall
 │   └── FaissInstallError            no faiss, or both faiss-cpu and faiss-gpu
 ├── CalibrationError             too few labels to fit one
+├── BenchmarkError               a protocol that cannot be run on this data
 └── OptionalDependencyError      an extra is not installed; the message names it
 ```
 """
@@ -153,6 +156,14 @@ class StoreReadOnlyError(StoreError):
     """A change was asked of a store opened read-only."""
 
 
+class UnknownSpaceError(StoreError):
+    """No space of the store has this name or fingerprint, or several have."""
+
+
+class UnknownDatasetError(StoreError):
+    """No data set of the store has this name."""
+
+
 class EmptyStoreError(StoreError):
     """Nothing has been imported, or nothing encoded, yet."""
 
@@ -175,6 +186,10 @@ class FaissInstallError(IndexBuildError):
 
 class CalibrationError(OlrsearchError):
     """There are too few labels to fit a calibration."""
+
+
+class BenchmarkError(OlrsearchError):
+    """A protocol cannot be run on this data: too few images, labels or queries."""
 
 
 class OptionalDependencyError(OlrsearchError):

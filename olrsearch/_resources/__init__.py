@@ -1,0 +1,43 @@
+"""Finds the files that ship beside the code: migrations and index recipes.
+
+In a checkout they lie at the root of the repository, where people edit them; a wheel
+carries copies inside this package (`olrsearch/_resources/migrations`,
+`olrsearch/_resources/recipes`), so that an installed program needs no checkout.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from olrsearch.errors import OlrsearchError
+
+_SHIPPED = Path(__file__).resolve().parent
+_CHECKOUT = _SHIPPED.parent.parent
+
+
+def migrations_dir() -> Path:
+    """The folder of the Alembic scripts (`env.py`, `versions/`).
+
+    Raises:
+        OlrsearchError: the installation lacks it.
+    """
+    return _find("migrations", Path("migrations"), "env.py")
+
+
+def recipes_dir() -> Path:
+    """The folder of the index recipes (`*.toml`).
+
+    Raises:
+        OlrsearchError: the installation lacks it.
+    """
+    return _find("recipes", Path("indexes", "recipes"), "")
+
+
+def _find(shipped: str, checkout: Path, witness: str) -> Path:
+    for folder in (_SHIPPED / shipped, _CHECKOUT / checkout):
+        if (folder / witness).exists():
+            return folder
+    raise OlrsearchError(
+        f"this installation of olrsearch has no {shipped!r} folder (neither {_SHIPPED / shipped} nor"
+        f" {_CHECKOUT / checkout}); install it again"
+    )

@@ -1,0 +1,35 @@
+"""The store: sources, images, labels and embeddings on disk, one writer, many readers."""
+
+from __future__ import annotations
+
+from olrsearch.store.backend import Backend
+from olrsearch.store.catalog import FILTER_COLUMNS, Snapshot, SqlFilter
+from olrsearch.store.values import (
+    DatasetInfo,
+    ImageRow,
+    ImportCounts,
+    KnownImage,
+    NewImage,
+    Relocation,
+    Segment,
+    SegmentInfo,
+    SpaceInfo,
+)
+from olrsearch.store.writer import Writer
+
+__all__ = [
+    "FILTER_COLUMNS",
+    "Backend",
+    "DatasetInfo",
+    "ImageRow",
+    "ImportCounts",
+    "KnownImage",
+    "NewImage",
+    "Relocation",
+    "Segment",
+    "SegmentInfo",
+    "Snapshot",
+    "SpaceInfo",
+    "SqlFilter",
+    "Writer",
+]

@@ -1,0 +1,200 @@
+"""What goes into a store and what comes out: plain frozen values.
+
+Notation: L labels, k numbers a label, n images of a segment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from olrsearch.arrays import F32, I64
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """One image to import.
+
+    Attributes:
+        key: Unique within its data set.
+        uri: Where its bytes lie, relative to the data set's root.
+        sha256: Hash of those bytes, 64 hexadecimal digits.
+        size_bytes: How many bytes.
+        width: Pixels, after `orientation` is applied.
+        height: Pixels, after `orientation` is applied.
+        orientation: EXIF orientation of the file, 1 to 8.
+        labels: −1, 0 or +1 for each of the `label_names` of the import; None where nothing
+            is said about labels (what is stored then stays).
+        partition: `train`, `val`, `test` or whatever the data set calls its parts.
+        identity: Number of the person shown.
+        thumbnail: JPEG bytes; None keeps what is stored.
+    """
+
+    key: str
+    uri: str
+    sha256: str
+    size_bytes: int
+    width: int
+    height: int
+    orientation: int = 1
+    labels: tuple[int, ...] | None = None
+    partition: str | None = None
+    identity: int | None = None
+    thumbnail: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportCounts:
+    """What an import did; every image counts once. Add two with `+`.
+
+    Attributes:
+        added: Images whose key was not there (or only deleted).
+        unchanged: Nothing was written.
+        relabelled: Same bytes, other labels: a new label revision.
+        replaced: Other bytes: a new image, and a tombstone for the old one.
+        updated: Same bytes and labels, another uri, partition or identity, or a first thumbnail.
+    """
+
+    added: int = 0
+    unchanged: int = 0
+    relabelled: int = 0
+    replaced: int = 0
+    updated: int = 0
+
+    def __add__(self, other: ImportCounts) -> ImportCounts:
+        return ImportCounts(
+            self.added + other.added,
+            self.unchanged + other.unchanged,
+            self.relabelled + other.relabelled,
+            self.replaced + other.replaced,
+            self.updated + other.updated,
+        )
+
+    @property
+    def total(self) -> int:
+        """All images offered."""
+        return self.added + self.unchanged + self.relabelled + self.replaced + self.updated
+
+
+@dataclass(frozen=True, slots=True)
+class KnownImage:
+    """What the store knows of a living image, so that an import can skip work."""
+
+    id: int
+    uri: str
+    sha256: str
+    size_bytes: int
+    width: int
+    height: int
+    orientation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """One image. `root` is the folder its uri is relative to; `sha256` is of the source file."""
+
+    id: int
+    key: str
+    dataset: str
+    root: Path
+    uri: str
+    partition: str | None
+    identity: int | None
+    width: int
+    height: int
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetInfo:
+    """One data set; `images` counts the living ones, `deleted` the tombstones."""
+
+    id: int
+    name: str
+    kind: str
+    root: Path
+    images: int
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentInfo:
+    """One registered segment: `count` images in the folder `path`.
+
+    `fingerprint`, `labels` (how many) and `k` are those of its space, and what its manifest
+    must say; `manifest_sha256` is the hash of the manifest it was registered with.
+    """
+
+    uuid: str
+    count: int
+    path: Path
+    fingerprint: str
+    labels: int
+    k: int
+    manifest_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceInfo:
+    """Everything one encoder produced.
+
+    Attributes:
+        id: Number within the store.
+        fingerprint: The encoder's.
+        name: What people call it; of several spaces of one name the newest is meant.
+        kind: The encoder's kind (`olr`).
+        labels: The encoder's labels, in the order of its embeddings (not the store's order).
+        k: Numbers a label.
+        config: The encoder's configuration.
+        segments: In the order they were added.
+        model_path: `models/<fingerprint>`.
+        index_path: `indexes/<fingerprint>`, the folder for what is built from the segments.
+        metric: As given to `Writer.set_metric`; None before.
+        calibration: As given to `Writer.set_calibration`, with `label_revision` and `split`.
+        indexes: As given to `Writer.add_index`, by name.
+    """
+
+    id: int
+    fingerprint: str
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    k: int
+    config: dict[str, Any]
+    segments: tuple[SegmentInfo, ...]
+    model_path: Path
+    index_path: Path
+    metric: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
+    indexes: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many images have an embedding, tombstones included."""
+        return sum(segment.count for segment in self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """An open segment. The arrays are read-only memory maps.
+
+    Attributes:
+        info: Its registration.
+        ids: int64 [n], ascending image ids.
+        embeddings: float32 [L, n, k], label-major.
+    """
+
+    info: SegmentInfo
+    ids: I64
+    embeddings: F32
+
+
+class Relocation(NamedTuple):
+    """How many uris of a data set's living images name a file below its new root."""
+
+    found: int
+    total: int
