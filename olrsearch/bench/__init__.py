@@ -1,0 +1,1 @@
+"""How quality is measured: every protocol as a function over arrays, without store or network."""
