@@ -99,7 +99,7 @@ _HAIR_BY_TONE: Final[Mapping[str, Mapping[str, float]]] = {
     "dark": {"black": 0.86, "brown": 0.11, "blond": 0.02, "red": 0.01},
 }
 _CURLS_BY_TONE: Final = {"pale": 0.5, "light": 0.7, "tan": 1.0, "brown": 2.5, "dark": 4.0}
-_CLOTH_COLORS: Final = [
+_CLOTH_COLORS: Final = (
     "#262e33",
     "#65c9ff",
     "#5199e4",
@@ -115,7 +115,7 @@ _CLOTH_COLORS: Final = [
     "#e6e6e6",
     "#7a4fa3",
     "#2f7d4f",
-]
+)
 _FRAME_COLORS: Final = ("#262e33", "#3c4f5c", "#25557c", "#5b2e1e")
 _GRAPHICS: Final = ("bat", "bear", "cumbia", "deer", "diamond", "hola", "pizza", "resist", "skull")
 
@@ -375,7 +375,7 @@ def _choose(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
     return list(weights)[min(at, len(weights) - 1)]
 
 
-def _any(rng: np.random.Generator, names: tuple[str, ...] | list[str]) -> str:
+def _any(rng: np.random.Generator, names: tuple[str, ...]) -> str:
     return names[int(rng.integers(len(names)))]
 
 
