@@ -84,7 +84,7 @@ class OlrConfig:
     siamese_epochs: int = 14
     batch_size: int = 128
     learning_rate: float = 3e-3
-    siamese_learning_rate: float = 2e-3
+    siamese_learning_rate: float = 1e-3
     weight_decay: float = 0.05
     ema_decay: float = 0.998
     flip: bool = True

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Network = TypeVar("Network", bound=nn.Module)
 
+_INITIAL_READOUT = 0.5
 _INITIAL_SELF_PRODUCT = 0.25
 """Where e·e starts: joint probabilities lie between 0 and 1, and most near 0."""
 
@@ -56,7 +57,7 @@ class LinearReadout(nn.Module):
 
     def __init__(self, count: int, k: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(count, k))
+        self.weight = nn.Parameter(torch.randn(count, k) * _INITIAL_READOUT)
         self.bias = nn.Parameter(torch.zeros(count))
 
     def forward(self, embeddings: Tensor) -> Tensor:

@@ -1,0 +1,237 @@
+"""What happens beside the steps of a stage: averaging, the run's record, progress.
+
+One file, `last.ckpt`, holds all that a stage needs to go on, its best weights so far
+among it. It is replaced in one step at the end of each epoch, so a run that is
+killed at any moment resumes from a whole one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch.callbacks import Callback, WeightAveraging
+from tqdm import tqdm
+
+from olrsearch.encoders.olr.stages import SELECTION_MAP, Stage
+from olrsearch.errors import TrainingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from lightning.pytorch import LightningModule, Trainer
+    from torch import Tensor
+
+_log = logging.getLogger(__name__)
+
+CHECKPOINT_NAME = "last.ckpt"
+METRICS_NAME = "metrics.jsonl"
+_NETWORK = "module.network."
+_TERMINAL_SECONDS, _FILE_SECONDS = 0.5, 30.0
+
+
+class Averaging(WeightAveraging):
+    """Exponential moving average of weights and statistics, which is what is validated and kept.
+
+    The decay grows to its value over the first steps, min(decay, (1 + n) / (10 + n)), so
+    that the average does not start from random weights.
+
+    Args:
+        decay: Of the average, 0 to below 1.
+    """
+
+    def __init__(self, decay: float) -> None:
+        def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+            if not averaged.is_floating_point():
+                return current
+            steps = float(count)
+            return torch.lerp(averaged, current, 1 - min(decay, (1 + steps) / (10 + steps)))
+
+        super().__init__(use_buffers=True, avg_fn=average)
+
+    def averaged_network(self) -> dict[str, Tensor]:
+        """A copy of the averaged network's state, on CPU."""
+        if self._average_model is None:
+            raise TrainingError("the average of the weights was asked for outside of training")
+        state = self._average_model.state_dict()
+        return {
+            name.removeprefix(_NETWORK): value.detach().cpu().clone()
+            for name, value in state.items()
+            if name.startswith(_NETWORK)
+        }
+
+
+class Record(Callback):
+    """Keeps each epoch's figures, the best weights and the checkpoint to go on from.
+
+    Args:
+        folder: The stage's folder.
+        averaging: Where the weights come from.
+    """
+
+    def __init__(self, folder: Path, averaging: Averaging) -> None:
+        self.folder, self.averaging = folder, averaging
+        self.history: list[dict[str, float]] = []
+        self.best_score = float("-inf")
+        self.best_epoch = 0
+        self.best_state: dict[str, Tensor] = {}
+        self._before, self._started = 0.0, 0.0
+
+    @property
+    def state_key(self) -> str:
+        """Where a checkpoint keeps this callback's state."""
+        return "record"
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return {
+            "history": self.history,
+            "best_score": self.best_score,
+            "best_epoch": self.best_epoch,
+            "best_state": self.best_state,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.history = list(state_dict["history"])
+        self.best_score = float(state_dict["best_score"])
+        self.best_epoch = int(state_dict["best_epoch"])
+        self.best_state = dict(state_dict["best_state"])
+        self._before = float(self.history[-1]["seconds"]) if self.history else 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002 - Lightning's signature
+        """Start the clock."""
+        self._started = time.perf_counter()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the epoch's figures; keep its averaged weights when they are the best so far."""
+        if not isinstance(pl_module, Stage):
+            raise TrainingError("only the stages of this package can be recorded")
+        epoch = trainer.current_epoch + 1
+        entry = {
+            "epoch": epoch,
+            "seconds": self._before + time.perf_counter() - self._started,
+            **{f"train_{name}": value for name, value in pl_module.mean_losses().items()},
+            **{name: float(value) for name, value in trainer.callback_metrics.items()},
+        }
+        self.history.append(entry)
+        if entry[SELECTION_MAP] > self.best_score:
+            self.best_score, self.best_epoch = entry[SELECTION_MAP], epoch
+            self.best_state = self.averaging.averaged_network()
+        if trainer.is_global_zero:
+            lines = "".join(json.dumps(line) + "\n" for line in self.history)
+            (self.folder / METRICS_NAME).write_text(lines, encoding="utf-8")
+            _log.info("%s", describe_epoch(entry))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002 - Lightning's signature
+        """Replace the checkpoint."""
+        partial = self.folder / (CHECKPOINT_NAME + ".partial")
+        trainer.save_checkpoint(partial)
+        if trainer.is_global_zero:
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            partial.replace(self.folder / CHECKPOINT_NAME)
+        trainer.strategy.barrier()
+
+
+class StopWhenStopped(Callback):
+    """Lets a stage that had stopped early when it was killed stop again at once.
+
+    Args:
+        patience: Epochs without a better figure; 0 never stops.
+    """
+
+    def __init__(self, record: Record, patience: int) -> None:
+        self.record, self.patience = record, patience
+
+    def _check(self, trainer: Trainer) -> None:
+        epochs = len(self.record.history)
+        if self.patience and epochs - self.record.best_epoch >= self.patience:
+            trainer.should_stop = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002 - Lightning's signature
+        """After a resume."""
+        self._check(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002 - Lightning's signature
+        """After each epoch."""
+        self._check(trainer)
+
+
+class Progress(Callback):
+    """One bar on standard error for the whole stage, with the time left.
+
+    Into a file it writes a line every half minute.
+
+    Args:
+        title: The stage's name.
+    """
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self._bar: tqdm[Any] | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002 - Lightning's signature
+        """Open the bar where the run stands."""
+        if not trainer.is_global_zero:
+            return
+        on_terminal = sys.stderr.isatty()
+        self._bar = tqdm(
+            desc=self.title,
+            total=int(trainer.estimated_stepping_batches),
+            initial=trainer.global_step,
+            unit="step",
+            mininterval=_TERMINAL_SECONDS if on_terminal else _FILE_SECONDS,
+            maxinterval=_TERMINAL_SECONDS if on_terminal else _FILE_SECONDS,
+            dynamic_ncols=on_terminal,
+            ascii=None if on_terminal else True,
+            file=sys.stderr,
+        )
+
+    def on_train_batch_end(  # noqa: D102 - one more step
+        self,
+        trainer: Trainer,  # noqa: ARG002 - Lightning's signature
+        pl_module: LightningModule,  # noqa: ARG002 - Lightning's signature
+        outputs: Any,  # noqa: ANN401, ARG002 - Lightning's signature
+        batch: Any,  # noqa: ANN401, ARG002 - Lightning's signature
+        batch_idx: int,  # noqa: ARG002 - Lightning's signature
+    ) -> None:
+        if self._bar is not None:
+            self._bar.update()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002 - Lightning's signature
+        """Show the epoch and its figures."""
+        if self._bar is not None:
+            figures = {
+                name.removeprefix("selection_"): f"{float(v):.4f}"
+                for name, v in sorted(trainer.callback_metrics.items())
+                if name.startswith("selection_")
+            }
+            self._bar.set_postfix({"epoch": f"{trainer.current_epoch + 1}/{trainer.max_epochs}", **figures})
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002 - Lightning's signature
+        """Close the bar."""
+        self._close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002 - Lightning's signature
+        """Close the bar before the message."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def describe_epoch(entry: Mapping[str, float]) -> str:
+    """One line of an epoch's figures."""
+    figures = ", ".join(
+        f"{name} {value:.4f}" for name, value in entry.items() if name not in {"epoch", "seconds"}
+    )
+    return f"epoch {int(entry['epoch'])} after {entry['seconds']:.0f} s: {figures}"

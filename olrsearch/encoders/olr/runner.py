@@ -1,0 +1,218 @@
+"""One stage of training, from wherever it stands to its result."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import signal
+import threading
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.trainer.states import TrainerStatus
+from safetensors.torch import load_file, save_file
+
+from olrsearch.encoders.olr.callbacks import (
+    CHECKPOINT_NAME,
+    METRICS_NAME,
+    Averaging,
+    Progress,
+    Record,
+    StopWhenStopped,
+)
+from olrsearch.errors import TrainingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from olrsearch.encoders.olr.config import OlrConfig
+    from olrsearch.encoders.olr.data import OlrData
+    from olrsearch.encoders.olr.stages import Stage
+
+_log = logging.getLogger(__name__)
+
+RESULT_NAME = "result.json"
+WEIGHTS_NAME = "weights.safetensors"
+
+_ADVICE = (
+    # The data lie in memory and batches are gathered at once: on few cores workers only cost.
+    r"The '\w+_dataloader' does not have many workers",
+    # Epochs of tests and of small data sets have fewer than 50 steps; nothing is logged by step.
+    r"The number of training batches \(\d+\) is smaller than the logging interval",
+    # Lightning 2.6 uses a name that torch 2.13 deprecates.
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    # A checkpoint of a finished epoch is exactly what is resumed from.
+    r"You're resuming from a checkpoint that ended before the epoch ended",
+)
+"""Openings of Lightning's advice that does not apply here."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """A finished stage.
+
+    Attributes:
+        state: The best averaged weights of the network, on CPU.
+        history: One entry an epoch.
+        best_epoch: The epoch, from 1, that the weights come from.
+        seconds: Wall time, resumed parts added.
+    """
+
+    state: dict[str, Tensor]
+    history: list[dict[str, float]]
+    best_epoch: int
+    seconds: float
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The figures of the epoch kept."""
+        return self.history[self.best_epoch - 1]
+
+
+def run_stage(
+    stage: Stage[Any], data: OlrData, folder: Path, title: str, epochs: int, *, progress: bool
+) -> StageResult:
+    """Train a stage, go on with one that was interrupted, or read the result of a finished one.
+
+    Args:
+        stage: The Lightning module; its network is trained in place.
+        data: Its batches.
+        folder: The stage's folder; created when absent.
+        title: What progress and messages call it.
+        epochs: How many there are.
+        progress: Show a progress bar on standard error.
+
+    Raises:
+        TrainingError: a damaged checkpoint, or training that diverges.
+        KeyboardInterrupt: interrupted; says how far the stage is.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / RESULT_NAME).exists():
+        return _read_result(folder)
+    checkpoint = folder / CHECKPOINT_NAME
+    averaging = Averaging(stage.config.ema_decay)
+    record = Record(folder, averaging)
+    callbacks = [averaging, record, StopWhenStopped(record, stage.config.patience)]
+    if progress:
+        callbacks.append(Progress(title))
+    with _quiet_lightning():
+        trainer = Trainer(
+            **_hardware(stage.config),
+            max_epochs=epochs,
+            callbacks=callbacks,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=folder,
+        )
+        try:
+            with _interrupt_handler_restored():
+                trainer.fit(
+                    stage,
+                    datamodule=data,
+                    ckpt_path=checkpoint if checkpoint.exists() else None,
+                    weights_only=True,
+                )
+        except SystemExit:
+            # Lightning turns Ctrl-C into an exit of the whole program; that is the caller's to decide.
+            if trainer.state.status != TrainerStatus.INTERRUPTED:
+                raise
+            message = _interrupted(folder, title, epochs)
+            _log.warning("%s", message)
+            raise KeyboardInterrupt(message) from None
+    return _finish(folder)
+
+
+def _hardware(config: OlrConfig) -> dict[str, Any]:
+    """Accelerator, devices, strategy and precision of a trainer."""
+    gpu = torch.cuda.is_available()
+    available = torch.cuda.device_count() if gpu else 1
+    devices = available if config.devices == "auto" else int(config.devices)
+    if gpu and devices > available:
+        raise TrainingError(f"devices={devices}, but {available} GPUs are here: set devices=auto or fewer")
+    precision = config.precision
+    if precision == "auto":
+        precision = "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"
+    return {
+        "accelerator": "cuda" if gpu else "cpu",
+        "devices": devices,
+        # Spawned, not started as copies of the program: these would open the caller's store again.
+        "strategy": "ddp_spawn" if devices > 1 else "auto",
+        "precision": precision,
+    }
+
+
+def _finish(folder: Path) -> StageResult:
+    """Turn a stage's last checkpoint into its result, the best weights."""
+    state = torch.load(folder / CHECKPOINT_NAME, map_location="cpu", weights_only=True)["callbacks"]["record"]
+    weights = {name: value.contiguous() for name, value in state["best_state"].items()}
+    save_file(weights, folder / WEIGHTS_NAME)
+    result = {"best_epoch": state["best_epoch"], "history": state["history"]}
+    partial = folder / (RESULT_NAME + ".partial")
+    partial.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    partial.replace(folder / RESULT_NAME)
+    (folder / CHECKPOINT_NAME).unlink()
+    return _read_result(folder)
+
+
+def _read_result(folder: Path) -> StageResult:
+    try:
+        result = json.loads((folder / RESULT_NAME).read_text(encoding="utf-8"))
+        return StageResult(
+            state=load_file(folder / WEIGHTS_NAME),
+            history=result["history"],
+            best_epoch=int(result["best_epoch"]),
+            seconds=float(result["history"][-1]["seconds"]),
+        )
+    except Exception as error:
+        raise TrainingError(
+            f"the finished stage in {folder} cannot be read ({error}): start a new run"
+        ) from error
+
+
+def _interrupted(folder: Path, title: str, epochs: int) -> str:
+    metrics = folder / METRICS_NAME
+    kept = len(metrics.read_text(encoding="utf-8").splitlines()) if (folder / CHECKPOINT_NAME).exists() else 0
+    return (
+        f"interrupted while training the {title}: {kept} of {epochs} epochs are kept in "
+        f"{folder.parent}; resume the run to go on from there"
+    )
+
+
+@contextlib.contextmanager
+def _interrupt_handler_restored() -> Iterator[None]:
+    """Lightning leaves Ctrl-C switched off after it was pressed once; give it back."""
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Without Lightning's announcements of hardware and its advice that does not apply."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for opening in _ADVICE:
+            warnings.filterwarnings("ignore", message=opening)
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.WARNING)
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

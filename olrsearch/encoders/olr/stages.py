@@ -1,0 +1,233 @@
+"""The two stages of training as Lightning modules.
+
+Notation: B images in a batch, L labels, k numbers a label.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from olrsearch.encoders.olr.data import augment, step_generator, to_planes
+from olrsearch.encoders.olr.losses import (
+    all_pairs_loss,
+    draw_partners,
+    label_loss,
+    random_pairs_loss,
+    readout_loss,
+)
+from olrsearch.encoders.olr.metrics import selection_metrics
+from olrsearch.encoders.olr.network import OlrNetwork, TeacherNetwork
+from olrsearch.encoders.olr.occlusion import draw_rectangles, occlude
+from olrsearch.errors import TrainingError
+
+if TYPE_CHECKING:
+    from lightning.pytorch.utilities.types import OptimizerLRScheduler
+
+    from olrsearch.arrays import F64
+    from olrsearch.encoders.olr.config import OlrConfig
+    from olrsearch.encoders.olr.data import Batch
+
+SELECTION_MAP = "selection_map"
+"""The figure that chooses weights and stops early; larger is better."""
+
+_CHECK_EVERY = 20
+_READOUT_RATE = 10.0
+"""Readout weights must grow to tens where embeddings are below 1: they learn this much faster."""
+
+_WARM_UP = 0.2
+
+N = TypeVar("N", bound=nn.Module)
+
+
+class Stage(LightningModule, Generic[N]):
+    """What both stages share: schedule, augmentation, validation, the guard against NaN.
+
+    Args:
+        config: Of the run.
+        network: What is trained; its weights are changed.
+        number: 0 teacher, 1 Siamese network; part of every random seed.
+        learning_rate: Peak of the one-cycle schedule.
+    """
+
+    def __init__(self, config: OlrConfig, network: N, number: int, learning_rate: float) -> None:
+        super().__init__()
+        self.config, self.network, self.number = config, network, number
+        self.learning_rate = learning_rate
+        self._sums: dict[str, Tensor] = {}
+        self._steps = 0
+        self._scores: list[tuple[Tensor, Tensor]] = []
+
+    def losses(self, planes: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """The stage's losses of one batch; `loss` is what is minimised.
+
+        Args:
+            planes: float32 [B, 3, H, W], augmented pixels, 0–255.
+            labels: int8 [B, L].
+            generator: Of this step's randomness.
+        """
+        raise NotImplementedError
+
+    def scores(self, planes: Tensor) -> Tensor:
+        """Logits float [B, L] of whole images, for validation."""
+        raise NotImplementedError
+
+    def on_train_epoch_start(self) -> None:
+        """Forget the last epoch's losses."""
+        self._sums, self._steps = {}, 0
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step's loss."""
+        pixels, labels = batch
+        generator = step_generator(
+            self.config.seed, self.number, self.current_epoch, batch_idx, self.global_rank
+        )
+        pixels = augment(pixels, flip=self.config.flip, shift=self.config.shift, generator=generator)
+        losses = self.losses(to_planes(pixels), labels, generator)
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value.detach()
+        self._steps += 1
+        if self._steps % _CHECK_EVERY == 0:
+            self.mean_losses()
+        return losses["loss"]
+
+    def mean_losses(self) -> dict[str, float]:
+        """Mean losses of the epoch so far.
+
+        Raises:
+            TrainingError: one of them is not finite.
+        """
+        means = {name: float(value) / max(1, self._steps) for name, value in self._sums.items()}
+        if not all(np.isfinite(value) for value in means.values()):
+            raise TrainingError(
+                f"the loss became {means['loss']} in epoch {self.current_epoch + 1}: training diverged; "
+                f"lower the learning rate (now {self.learning_rate:g}), or set precision=32-true, "
+                "and start again"
+            )
+        return means
+
+    def validation_step(self, batch: Batch, _batch_idx: int) -> None:
+        """Collect logits of whole images."""
+        pixels, labels = batch
+        self._scores.append((self.scores(to_planes(pixels)).float().cpu(), labels.cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        """Figures on the selection images."""
+        logits = torch.cat([part for part, _ in self._scores]).numpy()
+        labels = torch.cat([part for _, part in self._scores]).numpy()
+        self._scores.clear()
+        for name, value in selection_metrics(logits, labels).items():
+            # Every process has all selection images: the mean over processes changes nothing.
+            self.log(f"selection_{name}", torch.tensor(value, device=self.device), sync_dist=True)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW without decay of biases and norms, on a one-cycle schedule."""
+        weights: list[nn.Parameter] = []
+        plain: list[nn.Parameter] = []
+        readout: list[nn.Parameter] = []
+        for name, parameter in self.network.named_parameters():
+            if parameter.requires_grad:
+                group = readout if name == "readout.weight" else weights if parameter.ndim > 1 else plain
+                group.append(parameter)
+        decay, rate = self.config.weight_decay, self.learning_rate
+        # The faster readout decays as fast as the rest: decay is multiplied by the learning rate.
+        drawn = [
+            ({"params": weights, "weight_decay": decay}, rate),
+            ({"params": plain, "weight_decay": 0.0}, rate),
+            ({"params": readout, "weight_decay": decay / _READOUT_RATE}, rate * _READOUT_RATE),
+        ]
+        groups = [(group, peak) for group, peak in drawn if group["params"]]
+        optimizer = torch.optim.AdamW([group for group, _ in groups], lr=rate, fused=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=[peak for _, peak in groups],
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=_WARM_UP,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class TeacherStage(Stage[TeacherNetwork]):
+    """The classifier: independent labels, binary cross-entropy, unknown labels left out."""
+
+    def __init__(self, config: OlrConfig, network: TeacherNetwork) -> None:
+        super().__init__(config, network, 0, config.learning_rate)
+
+    def losses(self, planes: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:  # noqa: ARG002 - the stage's signature
+        """See `Stage.losses`."""
+        return {"loss": label_loss(self.network(planes), labels)}
+
+    def scores(self, planes: Tensor) -> Tensor:
+        """See `Stage.scores`."""
+        logits: Tensor = self.network(planes)
+        return logits
+
+
+class SiameseStage(Stage[OlrNetwork]):
+    """The label embeddings: inner products of occluded images against the teacher's joint probabilities.
+
+    The teacher sees the very same occluded images, in evaluation mode and without gradient.
+
+    Source: Karatsiolis and Kamilaris, section 3 and figure 2.
+    """
+
+    def __init__(self, config: OlrConfig, network: OlrNetwork, teacher: TeacherNetwork) -> None:
+        super().__init__(config, network, 1, config.siamese_learning_rate)
+        # In a tuple the teacher is no submodule: it is neither trained, averaged nor saved.
+        self._teacher = (teacher.eval().requires_grad_(requires_grad=False),)
+        network.readout.requires_grad_(requires_grad=config.readout_weight > 0)
+
+    def on_fit_start(self) -> None:
+        """Bring the teacher, which Lightning does not know of, to the network's device."""
+        self._teacher[0].to(self.device)
+
+    def losses(self, planes: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """See `Stage.losses`."""
+        config, teacher = self.config, self._teacher[0]
+        rectangles = draw_rectangles(
+            len(planes), config.image_size, config.occlusion, config.occlusion_probability, generator
+        )
+        mean = self.network.normalise.mean.flatten()
+        fill = mean if config.occlusion_fill == "mean" else torch.zeros_like(mean)
+        occluded = occlude(planes, rectangles, fill)
+        with torch.no_grad():
+            probabilities = torch.sigmoid(teacher(occluded))
+        embeddings = self.network(occluded)
+        # Inner products and their errors need float32 whatever the network computed in.
+        with torch.autocast(device_type=embeddings.device.type, enabled=False):
+            if config.pairing == "all":
+                joint = all_pairs_loss(embeddings, probabilities)
+            else:
+                partners = draw_partners(len(embeddings), generator).to(embeddings.device)
+                joint = random_pairs_loss(embeddings, probabilities, partners)
+            losses = {"joint": joint}
+            total = config.joint_weight * joint
+            if config.readout_weight > 0:
+                logits = self.network.readout(embeddings)
+                losses["readout"] = readout_loss(logits, labels, probabilities, config.label_share)
+                total = total + config.readout_weight * losses["readout"]
+        return {"loss": total, **losses}
+
+    def scores(self, planes: Tensor) -> Tensor:
+        """See `Stage.scores`; without a trained readout ‖e‖ − ½, since e·e is trained to be p²."""
+        embeddings: Tensor = self.network(planes)
+        if self.config.readout_weight > 0:
+            logits: Tensor = self.network.readout(embeddings)
+            return logits
+        return embeddings.square().sum(dim=2).sqrt() - 0.5
+
+
+def start_readout(network: OlrNetwork, frequency: F64) -> None:
+    """Start a readout's offsets at the labels' frequencies, so that there is nothing to unlearn.
+
+    Args:
+        network: Changed in place.
+        frequency: float64 [L], each label's share of present among known entries.
+    """
+    clipped = torch.as_tensor(frequency, dtype=torch.float32).clamp(1e-3, 1 - 1e-3)
+    with torch.no_grad():
+        network.readout.bias.copy_(torch.logit(clipped))

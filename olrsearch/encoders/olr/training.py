@@ -1,0 +1,322 @@
+"""Training an OLR encoder: teacher, Siamese network, readout, model folder.
+
+A run's folder:
+
+```
+olr.json                  configuration and a digest of the data: what a resumed run must match
+teacher/, siamese/        last.ckpt while the stage runs; metrics.jsonl; weights.safetensors
+                          and, when it is finished, result.json
+teacher.safetensors       the teacher, for benchmarks only; the model folder holds none
+```
+
+Notation: N images, L labels, k numbers a label, H × W pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from olrsearch.encoders.olr import encoder as olr_encoder
+from olrsearch.encoders.olr.config import OlrConfig
+from olrsearch.encoders.olr.data import OlrData, PixelBatches, derived_seed, pixel_statistics, to_planes
+from olrsearch.encoders.olr.network import OlrNetwork, TeacherNetwork, channels_last
+from olrsearch.encoders.olr.readout_fit import fit_readout
+from olrsearch.encoders.olr.runner import run_stage
+from olrsearch.encoders.olr.stages import SiameseStage, TeacherStage, start_readout
+from olrsearch.errors import TrainingError
+
+if TYPE_CHECKING:
+    from olrsearch.arrays import F32, F64, I8, I64, U8
+    from olrsearch.encoders.olr.runner import StageResult
+
+_log = logging.getLogger(__name__)
+
+RUN_NAME = "olr.json"
+TEACHER_NAME = "teacher.safetensors"
+_CHUNK = 256
+_DIGEST_IMAGES = 64
+_READOUT_IMAGES = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedEncoder:
+    """What a run made.
+
+    Attributes:
+        fingerprint: Of the encoder.
+        path: Its model folder.
+        metrics: Selection figures of the weights kept: `teacher_map`, `teacher_accuracy`, `map`, `accuracy`.
+        seconds: Wall time of each stage, resumed parts added: `teacher`, `siamese`, `readout`.
+        history: Each stage's figures, one entry an epoch.
+    """
+
+    fingerprint: str
+    path: Path
+    metrics: dict[str, float]
+    seconds: dict[str, float]
+    history: dict[str, list[dict[str, float]]]
+
+
+def has_run(run_dir: Path) -> bool:
+    """Whether a folder holds a run that `train_olr(..., resume=True)` can go on with."""
+    return (Path(run_dir) / RUN_NAME).exists()
+
+
+def train_olr(
+    pixels: U8,
+    labels: I8,
+    train_index: I64,
+    selection_index: I64,
+    config: OlrConfig,
+    run_dir: Path,
+    model_root: Path,
+    *,
+    resume: bool = False,
+    progress: bool = True,
+) -> TrainedEncoder:
+    """Train both stages and write the model folder.
+
+    A resumed run goes on from the last whole epoch; finished stages are not repeated. On
+    one CPU process its weights are bit-identical with those of an uninterrupted run.
+
+    Args:
+        pixels: uint8 [N, H, W, 3] of the configured image size, perhaps memory-mapped. Not changed.
+        labels: int8 [N, L], −1 absent, 0 unknown, +1 present. Not changed.
+        train_index: int [n], rows to train on.
+        selection_index: int [m], rows that choose the weights; none of them in `train_index`.
+        config: What to train.
+        run_dir: The run's folder; created when absent.
+        model_root: The model is written to `model_root/<fingerprint>/`.
+        resume: Go on with the run in `run_dir`.
+        progress: Show a progress bar on standard error.
+
+    Returns:
+        The encoder's fingerprint and folder, figures and times.
+
+    Raises:
+        TrainingError: arrays that do not fit; no run to resume, or one of another
+            configuration or data; a run that is there already; training that diverges.
+        KeyboardInterrupt: interrupted; the message says how far the run is.
+    """
+    run_dir, model_root = Path(run_dir), Path(model_root)
+    train_index, selection_index = np.asarray(train_index, np.int64), np.asarray(selection_index, np.int64)
+    _check_arrays(pixels, labels, train_index, selection_index, config)
+    frequency = _frequencies(labels[train_index], config)
+    _open_run(run_dir, config, _digest(pixels, labels, train_index, selection_index), resume=resume)
+    training = PixelBatches(pixels, labels, train_index)
+    selection = PixelBatches(pixels, labels, selection_index)
+    mean, std = pixel_statistics(pixels, train_index)
+    # Callers keep their own random state.
+    with torch.random.fork_rng():
+        torch.manual_seed(derived_seed(config.seed, 0))
+        teacher = channels_last(TeacherNetwork(config, mean, std))
+        first = run_stage(
+            TeacherStage(config, teacher),
+            OlrData(training, selection, config, 0),
+            run_dir / "teacher",
+            "teacher",
+            config.teacher_epochs,
+            progress=progress,
+        )
+        teacher.load_state_dict(first.state)
+        _save_teacher(run_dir, teacher)
+        torch.manual_seed(derived_seed(config.seed, 1))
+        network = channels_last(OlrNetwork(config, mean, std))
+        if config.warm_start:
+            network.trunk.load_state_dict(teacher.trunk.state_dict())
+        start_readout(network, frequency)
+        second = run_stage(
+            SiameseStage(config, network, teacher),
+            OlrData(training, selection, config, 1),
+            run_dir / "siamese",
+            "label embeddings",
+            config.siamese_epochs,
+            progress=progress,
+        )
+    network.load_state_dict(second.state)
+    seconds = {"teacher": first.seconds, "siamese": second.seconds}
+    if config.readout_weight == 0:
+        _fit_readout(network, pixels, labels, train_index)
+    path = olr_encoder.save(model_root, config, network)
+    _log.info("model %s: selection map %.4f", path.name[:12], second.best["selection_map"])
+    return TrainedEncoder(
+        fingerprint=path.name,
+        path=path,
+        metrics=_metrics(first, second),
+        seconds=seconds,
+        history={"teacher": first.history, "siamese": second.history},
+    )
+
+
+def teacher_probabilities(run_dir: Path, pixels: U8) -> F32:
+    """The teacher's probabilities: a baseline for benchmarks, never used to answer queries.
+
+    Args:
+        run_dir: A run whose teacher is finished.
+        pixels: uint8 [N, H, W, 3].
+
+    Returns:
+        float32 [L, N].
+
+    Raises:
+        TrainingError: the run holds no teacher, or a damaged one.
+    """
+    run_dir = Path(run_dir)
+    config = _read_run(run_dir)[0]
+    try:
+        state = load_file(run_dir / TEACHER_NAME)
+        teacher = channels_last(TeacherNetwork(config, torch.zeros(3), torch.ones(3)))
+        teacher.load_state_dict(state)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise TrainingError(
+            f"{run_dir / TEACHER_NAME} cannot be read ({reason}): train the teacher again"
+        ) from None
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    teacher.to(device).eval()
+    out = np.empty((len(config.labels), len(pixels)), np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(pixels), _CHUNK):
+            chunk = np.array(pixels[start : start + _CHUNK])
+            planes = to_planes(torch.from_numpy(chunk).to(device))
+            out[:, start : start + len(chunk)] = torch.sigmoid(teacher(planes)).T.cpu().numpy()
+    return out
+
+
+def _check_arrays(pixels: U8, labels: I8, train_index: I64, selection_index: I64, config: OlrConfig) -> None:
+    """Refuse arrays that do not fit each other or the configuration."""
+    height, width = config.image_size
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (height, width, 3):
+        raise TrainingError(
+            f"pixels of type {pixels.dtype} and shape {tuple(pixels.shape)}: expected uint8 "
+            f"[images, {height}, {width}, 3]; scale the images or set image_size"
+        )
+    if labels.shape != (len(pixels), len(config.labels)):
+        raise TrainingError(
+            f"labels of shape {labels.shape} for {len(pixels)} images and {len(config.labels)} labels: "
+            "expected one row an image, one column a label"
+        )
+    if not np.isin(labels, (-1, 0, 1)).all():
+        raise TrainingError(
+            "labels hold other values than −1 (absent), 0 (unknown) and 1 (present): map them"
+        )
+    for name, index, least in (("training", train_index, 2), ("selection", selection_index, 1)):
+        if index.ndim != 1 or len(index) < least:
+            raise TrainingError(f"{index.size} {name} images: expected {least} or more; import more images")
+        if index.min() < 0 or index.max() >= len(pixels) or len(np.unique(index)) != len(index):
+            raise TrainingError(
+                f"{name} images must be different rows from 0 to {len(pixels) - 1}: check the index"
+            )
+    shared = np.intersect1d(train_index, selection_index)
+    if len(shared):
+        raise TrainingError(
+            f"{len(shared)} images are both training and selection images: keep the two apart"
+        )
+
+
+def _frequencies(labels: I8, config: OlrConfig) -> F64:
+    """Each label's share of present among known, float64 [L]; says what cannot be learnt."""
+    known = (labels != 0).sum(axis=0)
+    present = (labels > 0).sum(axis=0)
+    unknown = [name for name, count in zip(config.labels, known, strict=True) if count == 0]
+    if unknown:
+        raise TrainingError(
+            f"no training image has a known value of {', '.join(unknown)}: leave such labels out"
+        )
+    single = [
+        name for name, count, total in zip(config.labels, present, known, strict=True) if count in {0, total}
+    ]
+    if single:
+        _log.warning(
+            "all known values of %s are the same in the training images: nothing can be learnt about them",
+            ", ".join(single),
+        )
+    frequency: F64 = present / known
+    return frequency
+
+
+def _digest(pixels: U8, labels: I8, train_index: I64, selection_index: I64) -> str:
+    """sha256 of what a run learns from: all labels and rows, some evenly chosen images."""
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    for index in (train_index, selection_index):
+        digest.update(index.tobytes())
+        digest.update(np.ascontiguousarray(labels[index]).tobytes())
+    chosen = train_index[:: max(1, len(train_index) // _DIGEST_IMAGES)]
+    digest.update(np.ascontiguousarray(pixels[chosen]).tobytes())
+    return digest.hexdigest()
+
+
+def _open_run(run_dir: Path, config: OlrConfig, digest: str, *, resume: bool) -> None:
+    """Begin a run in an unused folder, or make sure that the one there is the one meant."""
+    if not resume:
+        if has_run(run_dir):
+            raise TrainingError(f"{run_dir} holds a run already: resume it, or name another folder")
+        run_dir.mkdir(parents=True, exist_ok=True)
+        record = {"config": config.to_dict(), "data": digest}
+        partial = run_dir / (RUN_NAME + ".partial")
+        partial.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+        partial.replace(run_dir / RUN_NAME)
+        return
+    before, data = _read_run(run_dir)
+    different = config.differences(before)
+    if different:
+        changes = ", ".join(
+            f"{key} (was {getattr(before, key)!r}, now {getattr(config, key)!r})" for key in different
+        )
+        raise TrainingError(f"the run in {run_dir} has another configuration: {changes}; start a new run")
+    if data != digest:
+        raise TrainingError(
+            f"the run in {run_dir} began with other images, labels or splits; start a new run"
+        )
+
+
+def _read_run(run_dir: Path) -> tuple[OlrConfig, str]:
+    """A run's configuration and data digest."""
+    try:
+        record: dict[str, Any] = json.loads((run_dir / RUN_NAME).read_text(encoding="utf-8"))
+        return OlrConfig.from_dict(record["config"]), str(record["data"])
+    except FileNotFoundError:
+        raise TrainingError(f"{run_dir} holds no run: start one without resuming") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{run_dir / RUN_NAME} cannot be read ({error}): start a new run") from None
+
+
+def _save_teacher(run_dir: Path, teacher: TeacherNetwork) -> None:
+    partial = run_dir / (TEACHER_NAME + ".partial")
+    save_file({name: value.contiguous() for name, value in teacher.state_dict().items()}, partial)
+    partial.replace(run_dir / TEACHER_NAME)
+
+
+def _fit_readout(network: OlrNetwork, pixels: U8, labels: I8, rows: I64) -> None:
+    """Fit the readout on frozen embeddings of (at most some ten thousand) training images."""
+    rows = np.sort(rows)[:: max(1, -(-len(rows) // _READOUT_IMAGES))]
+    network.eval()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(rows), _CHUNK):
+            chunk = np.array(pixels[rows[start : start + _CHUNK]])
+            parts.append(network(to_planes(torch.from_numpy(chunk))).transpose(0, 1).numpy())
+    fitted = fit_readout(np.concatenate(parts, axis=1), labels[rows])
+    with torch.no_grad():
+        network.readout.weight.copy_(torch.from_numpy(fitted.weight))
+        network.readout.bias.copy_(torch.from_numpy(fitted.bias))
+
+
+def _metrics(teacher: StageResult, siamese: StageResult) -> dict[str, float]:
+    """The figures of the weights kept."""
+    return {
+        "teacher_map": teacher.best["selection_map"],
+        "teacher_accuracy": teacher.best["selection_accuracy"],
+        "map": siamese.best["selection_map"],
+        "accuracy": siamese.best["selection_accuracy"],
+    }
