@@ -113,7 +113,10 @@ def train_olr(
     with backend.writer() as writer:
         snapshot = backend.snapshot()
         if resume:
-            run = _unfinished_run(backend.path / "runs")
+            unfinished = unfinished_run(backend.path / "runs")
+            if unfinished is None:
+                raise TrainingError(f"there is no unfinished run in {backend.path}: start one without --resume")
+            run = unfinished
         else:
             config = _config(snapshot, profile, settings or {}, labels)
             run = _new_run(backend.path / "runs", snapshot, config)
@@ -147,9 +150,10 @@ def train_olr(
             resume=resume,
             progress=progress,
         )
-        space = writer.add_space(
+        name = f"olr-{trained.fingerprint[:8]}"
+        writer.add_space(
             fingerprint=trained.fingerprint,
-            name=f"olr-{trained.fingerprint[:8]}",
+            name=name,
             kind="olr",
             labels=config.labels,
             k=config.k,
@@ -161,7 +165,7 @@ def train_olr(
         )
         pixels_path.unlink()
     return TrainedSpace(
-        space=space.name,
+        space=name,
         fingerprint=trained.fingerprint,
         run=run,
         images=int((~selection).sum()),
@@ -203,7 +207,7 @@ def _new_run(runs: Path, snapshot: Snapshot, config: OlrConfig) -> Path:
     if training.any():
         use &= training
     ids, stored = ids[use], stored[use]
-    identities = [None if value is None or value < 0 else int(value) for value in columns["identity"][use]]
+    identities = [None if value < 0 else int(value) for value in columns["identity"][use].tolist()]
     keys = [
         f"{dataset}/{key}"
         for dataset, key in zip(columns["dataset"][use], columns["key"][use], strict=True)
@@ -231,11 +235,12 @@ def _new_run(runs: Path, snapshot: Snapshot, config: OlrConfig) -> Path:
     return run
 
 
-def _unfinished_run(runs: Path) -> Path:
+def unfinished_run(runs: Path) -> Path | None:
+    """The newest run that has made no encoder yet."""
     for file in sorted(runs.glob("olr-*/run.json"), reverse=True):
         if "fingerprint" not in json.loads(file.read_text()):
             return file.parent
-    raise TrainingError(f"there is no unfinished run in {runs}: start one without --resume")
+    return None
 
 
 def _read_config(run: Path) -> OlrConfig:

@@ -12,7 +12,7 @@ import click
 from olrsearch.progress import T, Track, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from olrsearch.api import Store
@@ -53,6 +53,18 @@ def _bar(items: Iterable[T], *, total: int, what: str, unit: str = "images") -> 
         for item in items:
             yield item
             bar.update(len(item) if hasattr(item, "__len__") else 1)
+
+
+@contextlib.contextmanager
+def counter(ctx: click.Context, *, total: int, what: str, unit: str = "images") -> Iterator[Callable[[int], None]]:
+    """A function to call with how much more is done; shows a bar where `tracker` would."""
+    if ctx.obj["quiet"] or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=what, unit=f" {unit}", file=sys.stderr, smoothing=0.1) as bar:
+        yield bar.update
 
 
 def say(text: str) -> None:

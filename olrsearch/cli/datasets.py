@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from olrsearch.cli.common import say, tracker
+from olrsearch.cli.common import counter, say
 
 
 @click.group("datasets")
@@ -30,5 +30,8 @@ def avatars(ctx: click.Context, out: Path, count: int, label_noise: float, seed:
     """Draw avatar faces with exact labels, in CelebA's own layout."""
     from olrsearch.datasets.avatars import generate_avatars
 
-    generate_avatars(out, count=count, label_noise=label_noise, seed=seed, track=tracker(ctx))
-    say(f"{count:,} avatars in {out}; next: olrsearch import celeba {out}")
+    with counter(ctx, total=count, what="draw") as drawn:
+        made = generate_avatars(out, count=count, label_noise=label_noise, seed=seed, progress=drawn)
+    flipped = f", {made.flipped:,} label entries flipped" if label_noise else ""
+    say(f"{made.count:,} avatars with {len(made.label_names)} labels in {made.path}{flipped}")
+    say(f"next: olrsearch import celeba {made.path}")

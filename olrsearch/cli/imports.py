@@ -147,7 +147,7 @@ def _render(report: ImportReport, *, as_json: bool) -> None:
         f"{report.relabelled:,} relabelled, {report.replaced:,} replaced, {len(report.failed):,} unreadable"
     )
     for issue in report.issues:
-        say(f"note: {issue}")
+        say(f"note: {issue.message}")
     for failure in report.failed[:_MANY]:
         say(f"unreadable: {failure.key}: {failure.reason}")
     if len(report.failed) > _MANY:

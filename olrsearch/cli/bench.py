@@ -1,0 +1,128 @@
+"""`olrsearch bench …`: measure quality and speed by the published protocols."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from olrsearch.cli.common import emit_json, open_store, say, store_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from olrsearch.bench.report import Report
+
+
+def _shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="The report as one JSON object."),
+        click.option("--out", type=click.Path(path_type=Path), help="Also write FILE.json and FILE.md."),
+        click.option("--seed", type=int, default=0, show_default=True),
+        click.option("--space", help="Name or fingerprint; the newest by default."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group("bench")
+def bench_command() -> None:
+    """Measure quality and speed by the published protocols, on the store's val and test partitions."""
+
+
+@bench_command.command("attributes")
+@_shared_options
+@click.pass_context
+def attributes(ctx: click.Context, space: str | None, seed: int, out: Path | None, as_json: bool) -> None:
+    """P1: a linear probe on the embeddings against the teacher."""
+    from olrsearch.bench.attributes import run_attributes
+
+    with open_store(ctx, read_only=True) as store:
+        report = run_attributes(store.bench_data(space=space), seed=seed)
+    _render(report, out, as_json=as_json)
+
+
+@bench_command.command("queries")
+@click.option(
+    "--queries",
+    "query_file",
+    type=click.Path(path_type=Path, exists=True),
+    help="A published query file; drawn from the gallery by default.",
+)
+@click.option("--write-queries", type=click.Path(path_type=Path), help="Write the queries that were drawn.")
+@_shared_options
+@click.pass_context
+def queries(
+    ctx: click.Context,
+    query_file: Path | None,
+    write_queries: Path | None,
+    space: str | None,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """P2: attribute-set queries from embeddings alone, against teacher, SVM and chance."""
+    from olrsearch.bench.queries import run_queries
+    from olrsearch.bench.query_set import generate_queries, read_queries
+    from olrsearch.bench.query_set import write_queries as write
+
+    with open_store(ctx, read_only=True) as store:
+        data = store.bench_data(space=space)
+    asked = generate_queries(data, seed=seed) if query_file is None else read_queries(query_file)
+    if write_queries is not None:
+        write(asked, write_queries)
+    _render(run_queries(data, queries=asked, seed=seed), out, as_json=as_json)
+
+
+@bench_command.command("similar")
+@_shared_options
+@click.pass_context
+def similar(ctx: click.Context, space: str | None, seed: int, out: Path | None, as_json: bool) -> None:
+    """P3: similar images overall and by exemplar, triplets, and what of identity shows."""
+    from olrsearch.bench.similar import run_similar
+
+    with open_store(ctx, read_only=True) as store:
+        report = run_similar(store.bench_data(space=space), store.metric(space=space), seed=seed)
+    _render(report, out, as_json=as_json)
+
+
+@bench_command.command("richness")
+@_shared_options
+@click.pass_context
+def richness(ctx: click.Context, space: str | None, seed: int, out: Path | None, as_json: bool) -> None:
+    """P6: whether the embeddings hold more than probabilities."""
+    from olrsearch.bench.richness import run_richness
+
+    with open_store(ctx, read_only=True) as store:
+        report = run_richness(store.bench_data(space=space), store.metric(space=space), seed=seed)
+    _render(report, out, as_json=as_json)
+
+
+@bench_command.command("speed")
+@_shared_options
+@click.pass_context
+def speed(ctx: click.Context, space: str | None, seed: int, out: Path | None, as_json: bool) -> None:
+    """P7: ratios against baselines in the same run: queries, scans, a cold command, encoding."""
+    from olrsearch.bench.speed import run_speed
+
+    with open_store(ctx, read_only=True) as store:
+        report = run_speed(store.bench_data(space=space), store_path(ctx), seed=seed)
+    _render(report, out, as_json=as_json)
+
+
+def _render(report: Report, out: Path | None, *, as_json: bool) -> None:
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        for suffix, text in (
+            (".json", json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n"),
+            (".md", report.to_markdown()),
+        ):
+            path = out.with_name(out.name + suffix)
+            path.write_text(text)
+            say(f"report: {path}")
+    if as_json:
+        emit_json(report.to_dict())
+    else:
+        click.echo(report.to_markdown())

@@ -1,0 +1,174 @@
+"""What is fitted to or built from a space: calibration, metric, scores, index recipes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from olrsearch.calibration import fit_calibration
+from olrsearch.encoders import model_files
+from olrsearch.errors import CalibrationError, EmptyStoreError
+from olrsearch.index.metric import choose_metric
+from olrsearch.index.scores import write_scores
+from olrsearch.spaces import OpenSpace
+from olrsearch.training import run_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from olrsearch.arrays import I64
+    from olrsearch.calibration import Calibration
+    from olrsearch.index.metric import Metric
+    from olrsearch.store.backend import Backend
+    from olrsearch.store.catalog import Snapshot
+    from olrsearch.store.values import SpaceInfo
+
+_METRIC_IMAGES = 2000
+_MIN_IMAGES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationReport:
+    """What `calibrate` fitted.
+
+    Attributes:
+        space: Name of the space.
+        calibration: The calibration now stored.
+        metric: The metric now stored, with the trials of all that were compared.
+    """
+
+    space: str
+    calibration: Calibration
+    metric: Metric
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        chosen = f"{self.metric.kind}{', standardised' if self.metric.standardise else ''}"
+        trial = self.metric.trials[0] if self.metric.trials else None
+        lines = [
+            f"{self.space}: probabilities calibrated on {self.calibration.count:,} images "
+            f"({self.calibration.split}), label revision {self.calibration.label_revision}",
+            f"{self.space}: label indexes compare by {chosen}"
+            + ("" if trial is None else f" (exemplar AP {trial.exemplar_ap:.3f}, best of {len(self.metric.trials)})"),
+        ]
+        if self.calibration.uncalibrated:
+            names = ", ".join(self.calibration.uncalibrated)
+            lines.append(f"too few examples to calibrate, raw predictions used: {names}")
+        return lines
+
+
+def calibrate(backend: Backend, ref: str | None = None, *, ids: I64 | None = None) -> CalibrationReport:
+    """Fit probabilities to stored labels and choose the label indexes' metric.
+
+    By default on the images that training held back: the encoder has not learnt them, so
+    its predictions there are as sure as they are on new images. For an encoder that was
+    trained elsewhere, on all labelled images outside the `test` partition.
+
+    Args:
+        backend: The store, writable.
+        ref: Name or fingerprint of the space; the newest when None.
+        ids: Fit on these images instead.
+
+    Raises:
+        CalibrationError: fewer than 20 labelled images to fit on.
+        EmptyStoreError: nothing is encoded.
+    """
+    with backend.writer() as writer:
+        snapshot = backend.snapshot()
+        info = snapshot.space(ref)
+        opened = OpenSpace(snapshot, info)
+        chosen, split = (ids, "chosen images") if ids is not None else _calibration_images(backend, snapshot, info)
+        rows = opened.view.find(chosen)
+        rows = np.sort(rows[rows >= 0])
+        labels = snapshot.labels(opened.view.ids[rows], info.labels)
+        labelled = (labels != 0).any(axis=1)
+        rows, labels = rows[labelled], labels[labelled]
+        if len(rows) < _MIN_IMAGES:
+            raise CalibrationError(
+                f"{len(rows)} of {len(chosen)} images ({split}) have an embedding and a label, "
+                f"expected {_MIN_IMAGES} or more: choose others with --where, or import labels"
+            )
+        sample = np.stack([opened.view.gather(label, rows) for label in range(opened.view.labels)])
+        calibration = fit_calibration(
+            opened.readout.logits(sample),
+            labels,
+            info.labels,
+            label_revision=snapshot.label_revision,
+            split=split,
+        )
+        few = slice(0, _METRIC_IMAGES)
+        metric = choose_metric(sample[:, few], labels[few])
+        writer.set_calibration(
+            info.id, calibration.to_dict(), label_revision=snapshot.label_revision, split=split
+        )
+        writer.set_metric(info.id, metric.to_dict())
+    return CalibrationReport(info.name, calibration, metric)
+
+
+def _calibration_images(backend: Backend, snapshot: Snapshot, info: SpaceInfo) -> tuple[I64, str]:
+    ids = selection_ids(backend.path, info.fingerprint)
+    if ids is not None:
+        return ids, "selection"
+    living = snapshot.image_ids()
+    partition = snapshot.columns(living, ("partition",))["partition"]
+    return living[partition != "test"], "labelled images outside test"
+
+
+def selection_ids(store: Path, fingerprint: str) -> I64 | None:
+    """Ids of the images that training held back, int64; None for an encoder from elsewhere."""
+    run = run_of(store / "runs", fingerprint)
+    if run is None:
+        return None
+    ids: I64 = np.load(run / "ids.npy")
+    return ids[np.load(run / "selection.npy")]
+
+
+def add_model(backend: Backend, path: Path) -> str:
+    """Copy a model folder into the store as a space of its own; returns its fingerprint.
+
+    Raises:
+        ModelFileError: it is damaged.
+    """
+    config = model_files.read_config(path)
+    model_files.read_tensors(path)  # every tensor is checked before anything is copied
+    fingerprint: str = config["fingerprint"]
+    with backend.writer() as writer:
+        writer.add_model(fingerprint, path)
+        writer.add_space(
+            fingerprint=fingerprint,
+            name=f"{config['kind']}-{fingerprint[:8]}",
+            kind=config["kind"],
+            labels=tuple(config["labels"]),
+            k=int(config["k"]),
+            config=config,
+        )
+    return fingerprint
+
+
+def build_index(backend: Backend, recipe_name: str, ref: str | None) -> list[str]:
+    """Build the label scores of every segment, and what a recipe adds to the exact scan.
+
+    Returns:
+        What was built, a line each.
+
+    Raises:
+        RecallError: the recipe does not reach the recall it promises on this space.
+    """
+    from olrsearch.index.recipe import build_recipe, load_recipe
+
+    recipe = load_recipe(recipe_name)
+    with backend.writer() as writer:
+        snapshot = backend.snapshot()
+        info = snapshot.space(ref)
+        opened = OpenSpace(snapshot, info)
+        if not len(opened.view):
+            raise EmptyStoreError(f"every image of {info.name} is deleted: there is nothing to index")
+        for segment in opened.segments:
+            write_scores(opened.scores_path(segment), segment, opened.readout, segment=segment.info.uuid)
+        lines = [f"{info.name}: label scores of {len(opened.view):,} images in {len(opened.segments)} segments"]
+        report = build_recipe(opened.view, opened.metric, recipe, info.index_path / recipe.name)
+        lines.extend(report.lines())
+        writer.add_index(info.id, recipe.name, report.to_dict())
+    return lines

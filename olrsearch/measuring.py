@@ -1,0 +1,84 @@
+"""From a store to the arrays that the protocols measure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from olrsearch.bench.data import BenchData, rows_of
+from olrsearch.fitting import selection_ids
+from olrsearch.ingest import cache_pixels
+from olrsearch.training import run_of
+
+if TYPE_CHECKING:
+    from olrsearch.arrays import F32
+    from olrsearch.spaces import OpenSpace
+    from olrsearch.store.backend import Backend
+
+
+def bench_data(backend: Backend, opened: OpenSpace, *, name: str | None = None) -> BenchData:
+    """Embeddings, scores, labels and the teacher's probabilities of all images of a space.
+
+    The teacher is asked once, kept as an array in its run, and is not loaded again:
+    everything measured about embeddings is measured without it.
+
+    Args:
+        backend: The store.
+        opened: The space.
+        name: What reports call the data; the data sets' names and counts when None.
+    """
+    snapshot, info = opened.snapshot, opened.info
+    order = np.argsort(opened.view.ids, kind="stable")
+    ids = opened.view.ids[order]
+    columns = snapshot.columns(ids, ("partition", "identity", "key"))
+    embeddings = np.stack([opened.view.gather(label, order) for label in range(len(info.labels))])
+    raw = opened.readout.logits(embeddings)
+    everything = range(len(info.labels))
+    held_back = selection_ids(backend.path, info.fingerprint)
+    partition = columns["partition"]
+    selected = np.zeros(len(ids), np.bool_) if held_back is None else np.isin(ids, held_back)
+    train, selection, gallery = rows_of(partition, selected)
+    names = ", ".join(f"{item.name} ({item.images:,} images)" for item in snapshot.datasets())
+    return BenchData(
+        name=name or names,
+        label_names=info.labels,
+        image_ids=ids,
+        keys=[str(key) for key in columns["key"]],
+        labels=snapshot.labels(ids, info.labels),
+        partition=partition,
+        identity=columns["identity"],
+        embeddings=embeddings,
+        log_p=opened.calibration.log_probability(raw, everything),
+        log_not_p=opened.calibration.log_probability(raw, everything, negate=True),
+        teacher_p=_teacher(backend, opened, ids),
+        train=train,
+        selection=selection,
+        gallery=gallery,
+    )
+
+
+def _teacher(backend: Backend, opened: OpenSpace, ids: np.ndarray[tuple[int], np.dtype[np.int64]]) -> F32 | None:
+    """The teacher's probabilities, float32 [L, N]; None where the run or its teacher is gone."""
+    run = run_of(backend.path / "runs", opened.info.fingerprint)
+    if run is None or not (run / "teacher.safetensors").exists():
+        return None
+    kept, kept_ids = run / "teacher_p.npy", run / "teacher_ids.npy"
+    if kept.exists() and kept_ids.exists() and np.array_equal(np.load(kept_ids), ids):
+        found: F32 = np.load(kept)
+        return found
+    from olrsearch.encoders.olr.config import OlrConfig
+    from olrsearch.encoders.olr.training import teacher_probabilities
+
+    config = OlrConfig.from_dict(opened.info.config)
+    pixels_path = run / "gallery.npy"
+    rows = opened.snapshot.images(ids.tolist())
+    read, _ = cache_pixels(rows, config.image_size, config.crop, pixels_path)
+    if not np.array_equal(read, ids):
+        pixels_path.unlink()
+        return None
+    probabilities = teacher_probabilities(run, np.load(pixels_path, mmap_mode="r"))
+    pixels_path.unlink()
+    np.save(kept, probabilities)
+    np.save(kept_ids, ids)
+    return probabilities

@@ -1,0 +1,146 @@
+"""One space of one generation, opened for queries: its parts are read when first needed."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from olrsearch.calibration import Calibration
+from olrsearch.encoders.model_files import read_readout
+from olrsearch.errors import EmptyStoreError
+from olrsearch.index.label import LabelIndexes
+from olrsearch.index.metric import Metric, fit_metric
+from olrsearch.index.protocol import EmbeddingView
+from olrsearch.index.scores import LabelScores, read_scores
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from olrsearch.arrays import I8, Bool
+    from olrsearch.index.scores import Evidence
+    from olrsearch.readout import Readout
+    from olrsearch.store.catalog import Snapshot
+    from olrsearch.store.values import Segment, SpaceInfo
+
+_METRIC_SAMPLE = 2000
+
+
+class OpenSpace:
+    """Everything a query needs of one space.
+
+    Args:
+        snapshot: The generation.
+        info: The space.
+
+    Attributes:
+        snapshot: The generation.
+        info: The space.
+
+    Raises:
+        EmptyStoreError: nothing has been encoded into the space.
+    """
+
+    def __init__(self, snapshot: Snapshot, info: SpaceInfo) -> None:
+        if not info.segments:
+            raise EmptyStoreError(
+                f"the space {info.name!r} holds no embeddings yet: run olrsearch encode"
+            )
+        self.snapshot = snapshot
+        self.info = info
+
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """The open segments, in the order they were added."""
+        return tuple(self.snapshot.open_segment(segment) for segment in self.info.segments)
+
+    @cached_property
+    def view(self) -> EmbeddingView:
+        """All living images that have an embedding."""
+        return EmbeddingView(
+            self.segments, self.snapshot.tombstoned(), labels=len(self.info.labels), size=self.info.k
+        )
+
+    @cached_property
+    def readout(self) -> Readout:
+        """The encoder's readout, without its network."""
+        return read_readout(self.info.model_path)
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """The stored calibration; the identity where there is none."""
+        if self.info.calibration is None:
+            return Calibration.identity(len(self.info.labels))
+        return Calibration.from_dict(self.info.calibration)
+
+    @cached_property
+    def metric(self) -> Metric:
+        """The stored metric; plain L2 with scales from a sample where none has been chosen."""
+        if self.info.metric is not None:
+            return Metric.from_dict(self.info.metric)
+        rows = np.linspace(0, len(self.view) - 1, min(_METRIC_SAMPLE, len(self.view))).astype(np.int64)
+        sample = np.stack([self.view.gather(label, rows) for label in range(self.view.labels)])
+        return fit_metric(sample, "l2", standardise=False)
+
+    @cached_property
+    def indexes(self) -> LabelIndexes:
+        """The label indexes."""
+        return LabelIndexes(self.view, self.metric)
+
+    def stored_labels(self) -> I8:
+        """Effective stored labels of the view's rows, int8 [N, L], in the encoder's label order."""
+        return self.snapshot.labels(self.view.ids, self.info.labels)
+
+    def scores_path(self, segment: Segment) -> Path:
+        """Where a segment's raw logits are kept once they are built."""
+        return self.info.index_path / "scores" / f"{segment.info.uuid}.npy"
+
+    def scores(self, evidence: Evidence = "predicted") -> LabelScores:
+        """Log-probabilities of labels by the evidence asked for.
+
+        Raises:
+            StoreCorruptError: kept scores are damaged.
+        """
+        kept = {
+            number: found
+            for number, segment in enumerate(self.segments)
+            if (
+                found := read_scores(
+                    self.scores_path(segment), segment, self.readout, segment=segment.info.uuid
+                )
+            )
+            is not None
+        }
+        return LabelScores(
+            view=self.view,
+            readout=self.readout,
+            label_names=self.info.labels,
+            calibration=self.calibration,
+            evidence=evidence,
+            stored=None if evidence == "predicted" else self.stored_labels(),
+            artefacts=kept,
+        )
+
+    def score_notes(self) -> tuple[str, ...]:
+        """What a reader of probabilities must know: no calibration, or a stale one."""
+        if self.info.calibration is None:
+            return ("probabilities are not calibrated: run olrsearch calibrate",)
+        if self.calibration.label_revision != self.snapshot.label_revision:
+            return (
+                f"the calibration is of label revision {self.calibration.label_revision}, the labels are at "
+                f"{self.snapshot.label_revision}: run olrsearch calibrate to bring it up to date",
+            )
+        return ()
+
+    def coverage_notes(self) -> tuple[str, ...]:
+        """Says so where living images have no embedding and are not in the answer."""
+        missing = self.snapshot.image_count - len(self.view)
+        if missing <= 0:
+            return ()
+        return (f"{missing:,} images have no embedding in {self.info.name} yet: run olrsearch encode",)
+
+    def rows_among(self, ids: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Bool:
+        """Which rows of the view are among `ids`, bool [N]."""
+        found: Bool = np.isin(self.view.ids, ids)
+        return found
