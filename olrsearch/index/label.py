@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from olrsearch.index.protocol import EmbeddingView
 
 
+# One query, 20,000 × 32 numbers, 2 cores: `Metric.distances` and a partition take 0.7 ms,
+# `faiss.knn` 20 ms (it is made for batches: 100 queries 24 ms against 120), and importing
+# faiss costs a cold command 190 ms. So single queries are answered by numpy.
+
+
 class LabelIndex:
     """Search over e^l of all images, for one label l, straight from the segments.
 

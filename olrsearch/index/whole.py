@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from olrsearch.errors import VectorError
 from olrsearch.index.label import combine
 from olrsearch.index.topk import top_k
@@ -48,6 +50,14 @@ class WholeIndex:
                 f"a query embedding has shape {query.shape}, expected ({view.labels}, {view.size})"
             )
         return combine(self.indexes, {label: query[label] for label in self.weights}, self.weights)
+
+    def distances_of(self, query: F32, rows: I64) -> F64:
+        """Distances of some images, float64 [len(rows)]; equal to `distances` but for rounding."""
+        out = np.zeros(len(rows))
+        for label, weight in self.weights.items():
+            index = self.indexes.of(label)
+            out += index.distances_of(query[label], rows) * (weight / index.metric.scale[label])
+        return out
 
     def search(self, query: F32, count: int, allowed: Bool | None = None) -> tuple[I64, F64]:
         """The nearest images: ids int64 and distances float64, nearest first, ties by id.

@@ -9,7 +9,7 @@ test      = column ("=" | "!=" | "<>" | "<" | "<=" | ">" | ">=") value
           | column ["not"] "like" string
           | column "is" ["not"] "null"
           | label ("=" | "!=" | "<>") ("present" | "absent" | "unknown")
-value     = 'text' | number
+value     = 'text' | number        (a time is text: '2026-01-31' or '2026-01-31T12:00', UTC)
 ```
 
 Looks like SQL and is none: only the columns given to the parser exist, and the text never
@@ -19,6 +19,7 @@ reaches a database. Logic is two-valued: a test of a value that is missing is fa
 
 from __future__ import annotations
 
+import datetime as dt
 import operator
 import re
 from dataclasses import dataclass
@@ -31,12 +32,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 MAX_DEPTH = 64
+MAX_TESTS = 400
+"""Tests in one condition: SQLite refuses expressions more than 1,000 deep."""
+
 MAX_VALUES = 10_000
 """Values in one list; databases take some tens of thousands of parameters, no more."""
 
 STORED = {"present": 1, "absent": -1, "unknown": 0}
 
-Value: TypeAlias = str | int | float
+Value: TypeAlias = str | int | float | dt.datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,7 @@ def parse_where(text: str, columns: Mapping[str, type], labels: Sequence[str] = 
 
     Args:
         text: For example `partition = 'test' and (width >= 100 or Smiling = present)`.
-        columns: The columns that may be named, each with the type of its values: int, float or str.
+        columns: The columns that may be named, each with the type of its values: int, float, str or datetime.
         labels: Names of the stored labels; a column of the same name comes first.
 
     Raises:
@@ -157,6 +161,7 @@ class _Parser:
         self._tokens = self._tokenise()
         self._next = 0
         self._depth = 0
+        self._tests = 0
 
     def parse(self) -> Where:
         if self._token.kind == "end":
@@ -197,6 +202,9 @@ class _Parser:
 
     def _test(self) -> Where:
         token = self._token
+        self._tests += 1
+        if self._tests > MAX_TESTS:
+            raise self._error(f"more than {MAX_TESTS} tests in one condition: use in (…), or split the query")
         if token.kind not in {"word", "quoted"}:
             raise self._error(f"expected a column or a label, found {_found(token)}")
         self._next += 1
@@ -272,18 +280,30 @@ class _Parser:
 
     def _value(self, column: str, kind: type) -> Value:
         token = self._token
-        wanted = "text in single quotes" if kind is str else "a number"
-        if token.kind != ("string" if kind is str else "number"):
+        quoted = kind in {str, dt.datetime}
+        wanted = "text in single quotes" if quoted else "a number"
+        if token.kind != ("string" if quoted else "number"):
             raise self._error(f"expected {wanted} for {column}, found {_found(token)}")
         self._next += 1
-        if kind is str:
-            return token.text[1:-1].replace("''", "'")
+        if quoted:
+            text = token.text[1:-1].replace("''", "'")
+            return text if kind is str else self._time(text, token)
         number = float(token.text)
         if abs(number) >= _INT64:
             raise self._error(f"{token.text} is beyond the numbers a store holds", token)
         if kind is int and re.fullmatch(r"[+-]?\d+", token.text):
             return int(token.text)
         return number
+
+    def _time(self, text: str, token: _Token) -> dt.datetime:
+        try:
+            time = dt.datetime.fromisoformat(text)
+        except ValueError:
+            raise self._error(
+                f"expected a time such as '2026-01-31T12:00', found {token.text}", token
+            ) from None
+        # Stores keep UTC without a zone.
+        return time.astimezone(dt.UTC).replace(tzinfo=None) if time.tzinfo else time
 
     @property
     def _token(self) -> _Token:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from olrsearch.arrays import F32, F64, I8, I64, Bool
+    from olrsearch.index.built import BuiltIndex
     from olrsearch.index.label import LabelIndexes
     from olrsearch.index.protocol import EmbeddingView
 
@@ -118,18 +119,23 @@ def similar(
     label_names: Sequence[str],
     targets: Sequence[Target],
     *,
+    built: BuiltIndex | None = None,
     exclude: Collection[int] = (),
     count: int = 20,
     offset: int = 0,
     min_score: float | None = None,
     allowed: Bool | None = None,
 ) -> Page:
-    """Rank all images by the sum of scaled label distances from the targets, exactly.
+    """Rank all images by the sum of scaled label distances from the targets.
+
+    The answer is exact unless `built` is given and covers the query: one label, or all
+    labels equally, without filter or cut-off.
 
     Args:
         indexes: The label indexes of the view.
         label_names: The L names, for the contributions.
         targets: What to compare with, from `compose`.
+        built: Indexes of a recipe over the same label indexes.
         exclude: Ids left out, such as the query image's own.
         count: Length of the page; all there are when fewer.
         offset: How many hits to leave out before it.
@@ -151,6 +157,10 @@ def similar(
         raise VectorError("a label occurs twice among the targets of a similarity query")
     queries = {target.label: target.vector for target in targets}
     weights = {target.label: target.weight for target in targets}
+    if built is not None and allowed is None and min_score is None:
+        page = _from_built(built, label_names, targets, exclude, count, offset)
+        if page is not None:
+            return page
     distances = combine(indexes, queries, weights)
     selection = top_k(
         distances,
@@ -170,6 +180,42 @@ def similar(
         candidates=selection.candidates,
         total=selection.total,
         notes=length_notes(count, selection.total, offset, selection.candidates),
+    )
+
+
+def _from_built(
+    built: BuiltIndex,
+    label_names: Sequence[str],
+    targets: Sequence[Target],
+    exclude: Collection[int],
+    count: int,
+    offset: int,
+) -> Page | None:
+    """The page that a recipe's index finds; None where it does not cover the query."""
+    view, metric = built.indexes.view, built.indexes.metric
+    if len(targets) == 1 and built.covers(targets[0].label):
+        label: int | None = targets[0].label
+        query = targets[0].vector
+        factor = targets[0].weight / metric.scale[targets[0].label]
+    elif len(targets) == view.labels and len({t.weight for t in targets}) == 1 and built.covers(None):
+        label, factor = None, targets[0].weight
+        query = np.stack([target.vector for target in sorted(targets, key=lambda target: target.label)])
+    else:
+        return None
+    ids, found = built.search(label, query, offset + count, exclude=exclude)
+    ids, distances = ids[offset:], found[offset:] * factor
+    gone = view.find(np.fromiter(exclude, np.int64, len(exclude)))
+    candidates = len(view) - int((gone >= 0).sum())
+    return Page(
+        query=spell_targets(targets, label_names),
+        ids=ids,
+        distances=distances,
+        contributions=_contributions(built.indexes, label_names, targets, view.rows(ids)),
+        first_rank=offset + 1,
+        candidates=candidates,
+        total=candidates,
+        exact=False,
+        notes=length_notes(count, candidates, offset, candidates),
     )
 
 
@@ -242,8 +288,8 @@ def _by_position(given: Mapping[str, _T], names: LabelNames) -> dict[int, _T]:
 
 def _vector(source: Source, label: int, view: EmbeddingView) -> F32:
     if isinstance(source, int | np.integer):
-        source = view.gather(label, view.rows([int(source)]))[0]
-    vector: F32 = source[label] if source.shape == (view.labels, view.size) else source
+        return np.asarray(view.gather(label, view.rows([int(source)]))[0])
+    vector = source[label] if source.shape == (view.labels, view.size) else source
     if vector.shape != (view.size,):
         raise VectorError(
             f"a label's vector has shape {vector.shape}, expected ({view.size},) or a whole embedding "

@@ -1,0 +1,155 @@
+"""`--where` conditions as SQL expressions with bound parameters, and as masks.
+
+A condition on recorded columns is answered by the database, one on stored labels by an
+array; a condition that mixes them is cut into the two at its highest label-free parts.
+The tree was parsed against the same columns, so nothing of the user's text is ever SQL.
+
+Notation: N images (rows of a view), L labels.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sqlalchemy import BigInteger, DateTime, Double, String, and_, bindparam, false, func, literal, not_, or_
+
+from olrsearch.errors import QueryError
+from olrsearch.query.where import (
+    COMPARISONS,
+    Comparison,
+    IsNull,
+    LabelIs,
+    Like,
+    Membership,
+    WhereAnd,
+    WhereNot,
+    WhereOr,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sqlalchemy import ColumnElement
+    from sqlalchemy.types import TypeEngine
+
+    from olrsearch.arrays import I8, I64, Bool
+    from olrsearch.query.where import Value, Where
+
+
+def column_types(columns: Mapping[str, ColumnElement[Any]]) -> dict[str, type]:
+    """The type of every column's values, as `parse_where` wants them: int, float, str or datetime."""
+    return {name: column.type.python_type for name, column in columns.items()}
+
+
+def compile_where(node: Where, columns: Mapping[str, ColumnElement[Any]]) -> ColumnElement[bool]:
+    """A condition on columns as one SQL expression, never NULL.
+
+    Args:
+        node: From `parse_where`, without tests of labels.
+        columns: The columns it was parsed with.
+
+    Raises:
+        QueryError: it tests a label (see `allowed_rows`) or an unknown column.
+    """
+    if isinstance(node, WhereNot):
+        return not_(compile_where(node.child, columns))
+    if isinstance(node, WhereAnd):
+        return and_(*(compile_where(child, columns) for child in node.children))
+    if isinstance(node, WhereOr):
+        return or_(*(compile_where(child, columns) for child in node.children))
+    if isinstance(node, LabelIs):
+        raise QueryError(f"the stored label {node.label} is no column of the database: filter by rows")
+    column = columns.get(node.column)
+    if column is None:
+        raise QueryError(f"no column {node.column!r}: expected one of {', '.join(columns)}")
+    if isinstance(node, IsNull):
+        return column.is_(None)
+    # SQL's third truth value ends here: a test of a missing value is false, and `not` turns it round.
+    return func.coalesce(_test(node, column), false())
+
+
+def _test(node: Comparison | Membership | Like, column: ColumnElement[Any]) -> ColumnElement[bool]:
+    if isinstance(node, Comparison):
+        found: ColumnElement[bool] = COMPARISONS[node.operator](column, _bound(node.value))
+        return found
+    if isinstance(node, Membership):
+        # Numbers with and without fraction are bound apart: one list has one type.
+        kinds: dict[type, list[Value]] = {}
+        for value in node.values:
+            kinds.setdefault(type(value), []).append(value)
+        return or_(
+            *(
+                column.in_(bindparam(None, values, type_=_sql_type(kind), expanding=True, unique=True))
+                for kind, values in kinds.items()
+            )
+        )
+    # Lower case on both sides: LIKE alone ignores case in SQLite and minds it in PostgreSQL.
+    return column.ilike(_bound(node.pattern), escape="\\")
+
+
+def _bound(value: Value) -> ColumnElement[Any]:
+    return literal(value, _sql_type(type(value)))
+
+
+def _sql_type(kind: type) -> TypeEngine[Any]:
+    """64 bits for integers: a driver may cast to the column's 32 and overflow."""
+    types: dict[type, TypeEngine[Any]] = {str: String(), int: BigInteger(), float: Double()}
+    return types.get(kind, DateTime())
+
+
+def allowed_rows(
+    node: Where,
+    ids: I64,
+    *,
+    columns: Mapping[str, ColumnElement[Any]],
+    select_ids: Callable[[ColumnElement[bool]], I64],
+    stored: I8 | None = None,
+    label_names: Sequence[str] = (),
+) -> Bool:
+    """Which images satisfy a condition.
+
+    Args:
+        node: From `parse_where` with these columns and labels.
+        ids: int64 [N], the images asked about.
+        columns: The columns that may be named.
+        select_ids: Ids of all images that satisfy an SQL expression over these columns.
+        stored: Stored labels with overrides applied, int8 [N, L]; needed where labels are tested.
+        label_names: Their L names.
+
+    Returns:
+        bool [N].
+
+    Raises:
+        QueryError: labels are tested and there are none.
+    """
+    if not _tests_labels(node):
+        return np.isin(ids, select_ids(compile_where(node, columns)))
+    if isinstance(node, LabelIs):
+        if stored is None or node.label not in label_names:
+            raise QueryError(f"no stored label {node.label!r} to filter by: import labels first")
+        kept: Bool = stored[:, list(label_names).index(node.label)] == node.value
+        return kept
+
+    def inner(child: Where) -> Bool:
+        return allowed_rows(
+            child, ids, columns=columns, select_ids=select_ids, stored=stored, label_names=label_names
+        )
+
+    if isinstance(node, WhereNot):
+        return ~inner(node.child)
+    if not isinstance(node, WhereAnd | WhereOr):  # only these and label tests hold labels
+        raise QueryError(f"a condition of kind {type(node).__name__} holds no label")
+    # Label-free children together make one statement instead of one each.
+    plain = tuple(child for child in node.children if not _tests_labels(child))
+    masks = [inner(child) for child in node.children if _tests_labels(child)]
+    if plain:
+        masks.append(inner(plain[0] if len(plain) == 1 else type(node)(plain)))
+    return reduce(np.logical_and if isinstance(node, WhereAnd) else np.logical_or, masks)
+
+
+def _tests_labels(node: Where) -> bool:
+    if isinstance(node, WhereAnd | WhereOr):
+        return any(_tests_labels(child) for child in node.children)
+    return _tests_labels(node.child) if isinstance(node, WhereNot) else isinstance(node, LabelIs)
