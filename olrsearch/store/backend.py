@@ -12,14 +12,17 @@ with Backend.open(path) as store:
 
 from __future__ import annotations
 
+import errno
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
-from sqlalchemy import insert, text
+from sqlalchemy import insert, text, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from olrsearch._version import __version__
 from olrsearch.errors import (
+    OptionalDependencyError,
     StoreCorruptError,
     StoreError,
     StoreExistsError,
@@ -32,6 +35,7 @@ from olrsearch.store.commit import first_generation
 from olrsearch.store.database import (
     DATABASE_URL,
     IMMEDIATE,
+    copy_sqlite,
     create_sqlite,
     postgres_engine,
     schema_name,
@@ -51,7 +55,7 @@ from olrsearch.store.files import (
     writable,
 )
 from olrsearch.store.lock import advisory_lock, file_lock
-from olrsearch.store.migrate import check_revision, upgrade
+from olrsearch.store.migrate import HEAD, check_revision, upgrade
 from olrsearch.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -59,7 +63,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
 SQLITE = "sqlite"
 POSTGRESQL = "postgresql"
@@ -78,6 +82,7 @@ class Backend:
 
     def __init__(self, path: Path, about: StoreFile, engine: Engine, *, read_only: bool) -> None:
         self.path = path
+        self._about = about
         self.store_id = about.store_id
         self.kind = about.backend
         self.created_by = about.created_by
@@ -101,13 +106,14 @@ class Backend:
             StoreError: the database cannot be used.
         """
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise StoreExistsError(f"{path} exists and is not empty: name another folder, or remove it first")
+            raise StoreExistsError(_taken(path))
         url = database_url or url_from_environment()
         about = StoreFile.new(POSTGRESQL if url else SQLITE)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = path.absolute()
         building = path.with_name(f".{path.name}.creating-{uuid.uuid4().hex}")
-        building.mkdir()
+        finished = False
         try:
+            building.mkdir(parents=True)
             for folder in (SEGMENTS, MODELS, INDEXES):
                 (building / folder).mkdir()
             about.write(building)
@@ -115,11 +121,17 @@ class Backend:
                 _create_tables(building, about, url)
             sync_tree(building)
             building.rename(path)
+            finished = True
+            sync_folder(path.parent)
         except OSError as error:
-            raise StoreExistsError(f"{path} cannot be made a store: {error.strerror}") from error
+            if error.errno in {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR} and path.exists():
+                raise StoreExistsError(_taken(path)) from error
+            raise StoreError(f"{path} cannot be made a store: {error.strerror or error}") from error
         finally:
-            remove_tree(building)
-        sync_folder(path.parent)
+            if not finished:
+                remove_tree(building)
+                if url is not None:
+                    _drop_schema(url, about.store_id)
         return cls.open(path, database_url=url)
 
     @classmethod
@@ -151,6 +163,50 @@ class Backend:
             raise
         return cls(path, about, engine, read_only=read_only)
 
+    @classmethod
+    def migrate(cls, path: Path, *, database_url: str | None = None) -> tuple[str, str]:
+        """Brings an older store's tables to this program's revision.
+
+        A SQLite database is copied to `metadata.db.before-<revision>` first.
+
+        Args:
+            path: The store's folder.
+            database_url: As for `open`.
+
+        Returns:
+            The revisions before and after; equal when there was nothing to do.
+
+        Raises:
+            StoreNotFoundError: there is no store.
+            StoreVersionError: a newer program wrote it.
+            StoreCorruptError: its files are damaged, missing or another store's.
+            StoreLockedError: another writer is at work.
+        """
+        about = StoreFile.read(path)
+        if not writable(path):
+            raise StoreReadOnlyError(f"{path} cannot be written by this user")
+        engine = _engine(path, about, database_url, read_only=False)
+        try:
+            with translated(path), engine.connect() as connection, _lock(connection, path, about):
+                with connection.begin():
+                    before, migrated_by = _read_revision(connection, path, about)
+                if before >= HEAD:
+                    check_revision(before, where=str(path), migrated_by=migrated_by)
+                    return before, HEAD
+                if about.backend == SQLITE:
+                    copy_sqlite(path, before)
+                with connection.begin():
+                    upgrade(connection)
+                    connection.execute(update(schema.store).values(migrated_by=__version__))
+                return before, HEAD
+        finally:
+            engine.dispose()
+
+    @property
+    def engine(self) -> Engine:
+        """Connections to the metadata, for the modules beside this one."""
+        return self._engine
+
     def snapshot(self) -> Snapshot:
         """The current generation, for as long as it is needed."""
         return Snapshot(self._engine, self.path)
@@ -165,14 +221,10 @@ class Backend:
         """
         if self.read_only:
             raise StoreReadOnlyError(f"{self.path} was opened read-only; open it for writing")
-        if self.kind == SQLITE:
-            with file_lock(self.path), self._engine.connect() as connection:
-                yield Writer(connection.execution_options(**{IMMEDIATE: True}), self.path)
-        else:
-            with translated(self.path):
-                connection = self._engine.connect()
-            with connection, advisory_lock(connection, self.store_id, self.path):
-                yield Writer(connection, self.path)
+        with translated(self.path):
+            connection = self._engine.connect()
+        with connection, _lock(connection, self.path, self._about):
+            yield Writer(connection, self.path)
 
     def close(self) -> None:
         """Closes the connections; snapshots of this store can read no more."""
@@ -185,6 +237,22 @@ class Backend:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _taken(path: Path) -> str:
+    return f"{path} exists and is not empty: name another folder, or remove it first"
+
+
+@contextmanager
+def _lock(connection: Connection, path: Path, about: StoreFile) -> Iterator[None]:
+    """Holds the store's lock while this connection writes."""
+    if about.backend == SQLITE:
+        connection.execution_options(**{IMMEDIATE: True})
+        with file_lock(path):
+            yield
+    else:
+        with advisory_lock(connection, about.store_id, path):
+            yield
 
 
 def _engine(path: Path, about: StoreFile, database_url: str | None, *, read_only: bool) -> Engine:
@@ -225,23 +293,43 @@ def _create_tables(folder: Path, about: StoreFile, url: str | None) -> None:
         engine.dispose()
 
 
+def _drop_schema(url: str, store_id: str) -> None:
+    """Takes back the tables of a store that was not finished; a store that never began has none."""
+    with suppress(StoreError, OptionalDependencyError, SQLAlchemyError):
+        engine = postgres_engine(url, None, read_only=False)
+        with engine.begin() as connection:
+            connection.execute(text(f"DROP SCHEMA IF EXISTS {schema_name(store_id)} CASCADE"))
+        engine.dispose()
+
+
 def _check_database(engine: Engine, path: Path, about: StoreFile) -> None:
-    """Two plain SELECTs: the tables are this store's, and of the revision this program knows."""
+    """Plain SELECTs: the tables are this store's, and of the revision this program knows."""
     with engine.begin() as connection:
-        if engine.dialect.name == POSTGRESQL:
-            there = connection.scalar(text("SELECT to_regclass('alembic_version')"))
-            if there is None:
-                raise StoreNotFoundError(
-                    f"the database has no schema {schema_name(about.store_id)} of {path}: is {DATABASE_URL} that of"
-                    " another database?"
-                )
-        revision = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-        row = connection.exec_driver_sql("SELECT store_id, migrated_by FROM store").one_or_none()
+        revision, migrated_by = _read_revision(connection, path, about)
+    check_revision(revision, where=str(path), migrated_by=migrated_by)
+
+
+def _read_revision(connection: Connection, path: Path, about: StoreFile) -> tuple[str, str]:
+    """The tables' revision and the version of olrsearch that made them so.
+
+    Raises:
+        StoreNotFoundError: a PostgreSQL database without this store.
+        StoreCorruptError: no rows, or those of another store.
+    """
+    if connection.dialect.name == POSTGRESQL:
+        there = connection.scalar(text("SELECT to_regclass('alembic_version')"))
+        if there is None:
+            raise StoreNotFoundError(
+                f"the database has no schema {schema_name(about.store_id)} of {path}: is {DATABASE_URL} that"
+                " of another database?"
+            )
+    revision = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    row = connection.exec_driver_sql("SELECT store_id, migrated_by FROM store").one_or_none()
     if revision is None or row is None:
         raise StoreCorruptError(f"{path}: the metadata is empty; restore it from a backup")
-    check_revision(str(revision), where=str(path), migrated_by=row[1])
     if row[0] != about.store_id:
         raise StoreCorruptError(
-            f"{path / DATABASE} belongs to the store {row[0]}, {path} is {about.store_id}: files were swapped;"
-            " restore it from a backup"
+            f"{path / DATABASE} belongs to the store {row[0]}, {path} is {about.store_id}: files were"
+            " swapped; restore it from a backup"
         )
+    return str(revision), str(row[1])

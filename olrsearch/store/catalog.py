@@ -9,28 +9,33 @@ Notation: n images asked for, L labels of the store's vocabulary.
 
 from __future__ import annotations
 
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from sqlalchemy import Column, ColumnElement, Integer, func, or_, select
 from sqlalchemy.sql.sqltypes import DateTime
 
-from olrsearch.errors import EmptyStoreError, UnknownImageError, UnknownLabelError, UnknownSpaceError
+from olrsearch.errors import EmptyStoreError, QueryError, UnknownImageError, UnknownSpaceError
 from olrsearch.query.names import LabelNames, nearest_names
 from olrsearch.store import schema
 from olrsearch.store.database import translated
 from olrsearch.store.packed import as_ids, one_of, read_labels
 from olrsearch.store.segments import open_segment
+from olrsearch.store.spaces import read_spaces
 from olrsearch.store.values import DatasetInfo, ImageRow, Segment, SegmentInfo, SpaceInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
-    from sqlalchemy import Connection, Engine, Row, Select
+    from sqlalchemy import Engine, Row, Select
 
     from olrsearch.arrays import I8, I64, Bool
+
+    AnySelect: TypeAlias = Select[*tuple[Any, ...]]
+    AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
 SqlFilter: TypeAlias = ColumnElement[bool]
 """A condition over `FILTER_COLUMNS`."""
@@ -62,11 +67,12 @@ class Snapshot:
         tombstone_version: Grows when images are deleted or replaced.
         last_image_id: The highest image id given so far.
         label_names: The store's label vocabulary; a label's position in it never changes.
+        folder: The store's folder.
     """
 
     def __init__(self, engine: Engine, folder: Path) -> None:
         self._engine = engine
-        self._folder = folder
+        self.folder = folder
         g = schema.generation.c
         newest = (
             select(g.id, g.label_revision, g.tombstone_version, g.last_image_id, g.label_count)
@@ -82,7 +88,7 @@ class Snapshot:
             names = select(schema.label.c.name).order_by(schema.label.c.position).limit(row[4])
             self.label_names: tuple[str, ...] = tuple(connection.scalars(names))
             # Read now: what a later generation prunes is then still known here.
-            self._spaces = tuple(_read_spaces(connection, folder, self.generation))
+            self._spaces = tuple(read_spaces(connection, folder, self.generation))
 
     # ---- data sets and spaces
 
@@ -99,7 +105,7 @@ class Snapshot:
             .order_by(d.id)
         )
         return [
-            DatasetInfo(row[0], row[1], row[2], self._path(row[3]), row[4], row[5] - row[4])
+            DatasetInfo(row[0], row[1], row[2], Path(row[3]), row[4], row[5] - row[4])
             for row in self._rows(statement)
         ]
 
@@ -119,7 +125,7 @@ class Snapshot:
         """
         if not self._spaces:
             raise EmptyStoreError(
-                f"{self._folder} has no embeddings yet: run `olrsearch encode` with a trained encoder"
+                f"{self.folder} has no embeddings yet: run `olrsearch encode` with a trained encoder"
             )
         if ref is None:
             return self._spaces[-1]
@@ -155,6 +161,12 @@ class Snapshot:
         if where is not None:
             statement = _with_source(statement).where(where)
         return self._ids(statement.order_by(schema.image.c.id))
+
+    @cached_property
+    def image_count(self) -> int:
+        """How many living images there are."""
+        statement = select(func.count()).select_from(schema.image).where(self._living())
+        return int(self._rows(statement)[0][0])
 
     def tombstoned(self) -> I64:
         """Ids of deleted and replaced images, ascending; int64."""
@@ -198,7 +210,17 @@ class Snapshot:
         )
         found = {
             row[0]: ImageRow(
-                row[0], row[1], row[2], self._path(row[3]), *row[4:9], sha256=row[9].hex(), size_bytes=row[10]
+                id=row[0],
+                key=row[1],
+                dataset=row[2],
+                root=Path(row[3]),
+                uri=row[4],
+                partition=row[5],
+                identity=row[6],
+                width=row[7],
+                height=row[8],
+                sha256=row[9].hex(),
+                size_bytes=row[10],
             )
             for row in self._rows_of(statement, wanted)
         }
@@ -213,9 +235,12 @@ class Snapshot:
 
         Raises:
             UnknownImageError: there is no such id.
-            KeyError: there is no such column.
+            QueryError: there is no such column.
         """
         wanted = as_ids(ids)
+        unknown = [name for name in names if name not in FILTER_COLUMNS]
+        if unknown:
+            raise QueryError(f"no column {unknown[0]!r}; expected some of {', '.join(FILTER_COLUMNS)}")
         columns = [FILTER_COLUMNS[name] for name in names]
         statement = _with_source(select(schema.image.c.id, *columns))
         found = {row[0]: row for row in self._rows_of(statement, wanted)}
@@ -252,7 +277,7 @@ class Snapshot:
             return self._living_id(int(ref), ref)
         near = nearest_names(ref, self._keys_near(ref))
         hint = f"; did you mean {', '.join(near)}?" if near else "; expected a key, dataset/key or id:NUMBER"
-        raise UnknownImageError(f"no image {ref!r} in {self._folder}{hint}")
+        raise UnknownImageError(f"no image {ref!r} in {self.folder}{hint}")
 
     def thumbnail(self, image_id: int) -> bytes | None:
         """The JPEG bytes kept for an image, if there are any."""
@@ -288,7 +313,7 @@ class Snapshot:
     ) -> tuple[I8, Bool]:
         unique, inverse = np.unique(as_ids(image_ids), return_inverse=True)
         positions = None if names is None else self.label_positions(names)
-        with translated(self._folder), self._engine.begin() as connection:
+        with translated(self.folder), self._engine.begin() as connection:
             values, known = read_labels(
                 connection, unique, len(self.label_names), self.label_revision, overrides=overrides
             )
@@ -316,7 +341,7 @@ class Snapshot:
     def _living_id(self, number: int, ref: str) -> int:
         statement = select(schema.image.c.id).where(schema.image.c.id == number, self._living())
         if number >= 1 << 63 or not list(self._rows(statement)):
-            raise UnknownImageError(f"no living image {ref!r} in {self._folder}")
+            raise UnknownImageError(f"no living image {ref!r} in {self.folder}")
         return number
 
     def _keys_near(self, ref: str) -> list[str]:
@@ -327,11 +352,11 @@ class Snapshot:
         inside = self._rows(keys.where(key.icontains(ref, autoescape=True)))
         return list(dict.fromkeys(row[0] for rows in (below, above, inside) for row in rows))
 
-    def _rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
-        with translated(self._folder), self._engine.begin() as connection:
+    def _rows(self, statement: AnySelect) -> Sequence[AnyRow]:
+        with translated(self.folder), self._engine.begin() as connection:
             return connection.execute(statement).all()
 
-    def _rows_of(self, statement: Select[Any], ids: I64) -> Iterator[Row[Any]]:
+    def _rows_of(self, statement: AnySelect, ids: I64) -> Iterator[AnyRow]:
         """Rows of the images with these ids; the statement's first column is the id."""
         if not ids.size:
             return
@@ -346,17 +371,14 @@ class Snapshot:
         missing = [number for number in wanted.tolist() if number not in found]
         if missing:
             more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-            raise UnknownImageError(f"no image has the id {missing[0]}{more} in {self._folder}")
+            raise UnknownImageError(f"no image has the id {missing[0]}{more} in {self.folder}")
 
-    def _ids(self, statement: Select[Any]) -> I64:
-        with translated(self._folder), self._engine.begin() as connection:
-            return np.fromiter(connection.scalars(statement), np.int64)
-
-    def _path(self, text: str) -> Path:
-        return type(self._folder)(text)
+    def _ids(self, statement: AnySelect) -> I64:
+        with translated(self.folder), self._engine.begin() as connection:
+            return np.array(connection.scalars(statement).all(), np.int64)
 
 
-def _with_source(statement: Select[Any]) -> Select[Any]:
+def _with_source(statement: AnySelect) -> AnySelect:
     i, s, d = schema.image.c, schema.source.c, schema.dataset.c
     return statement.join_from(schema.image, schema.source, i.source_id == s.id).join(
         schema.dataset, i.dataset_id == d.id
@@ -369,48 +391,3 @@ def _array(values: list[Any], column: Column[Any]) -> NDArray[Any]:
     if isinstance(column.type, Integer):
         return np.fromiter((-1 if value is None else value for value in values), np.int64, len(values))
     return np.array(["" if value is None else value for value in values], np.str_)
-
-
-def _read_spaces(connection: Connection, folder: Path, generation: int) -> Iterator[SpaceInfo]:
-    def seen(table: Any) -> ColumnElement[bool]:  # noqa: ANN401 - segments and artefacts alike
-        c = table.c
-        return (c.added_in <= generation) & or_(c.removed_in.is_(None), c.removed_in > generation)
-
-    s, g, a = schema.space.c, schema.segment.c, schema.artefact.c
-    segments: dict[int, list[tuple[str, int, str]]] = {}
-    for space_id, uuid, count, manifest in connection.execute(
-        select(g.space_id, g.uuid, g.count, g.manifest_sha256)
-        .where(seen(schema.segment))
-        .order_by(g.added_in, g.uuid)
-    ):
-        segments.setdefault(space_id, []).append((uuid, count, manifest))
-    payloads: dict[int, dict[str, dict[str, dict[str, Any]]]] = {}
-    for space_id, kind, name, payload in connection.execute(
-        select(a.space_id, a.kind, a.name, a.payload).where(seen(schema.artefact)).order_by(a.id)
-    ):
-        payloads.setdefault(space_id, {}).setdefault(kind, {})[name] = payload
-    for row in connection.execute(
-        select(s.id, s.fingerprint, s.name, s.kind, s.labels, s.k, s.config)
-        .where(s.added_in <= generation)
-        .order_by(s.id)
-    ):
-        number, fingerprint, name, kind, labels, k, config = row
-        mine = payloads.get(number, {})
-        yield SpaceInfo(
-            id=number,
-            fingerprint=fingerprint,
-            name=name,
-            kind=kind,
-            labels=tuple(labels),
-            k=k,
-            config=config,
-            segments=tuple(
-                SegmentInfo(uuid, count, folder / "segments" / uuid, fingerprint, len(labels), k, manifest)
-                for uuid, count, manifest in segments.get(number, ())
-            ),
-            model_path=folder / "models" / fingerprint,
-            index_path=folder / "indexes" / fingerprint,
-            metric=mine.get("metric", {}).get(""),
-            calibration=mine.get("calibration", {}).get(""),
-            indexes=mine.get("index", {}),
-        )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from olrsearch.errors import (
@@ -51,8 +51,8 @@ def sqlite_engine(folder: Path, *, read_only: bool) -> Engine:
         pending = log.exists() and log.stat().st_size > 0
         if pending and not shared.exists():
             raise StoreReadOnlyError(
-                f"{folder} has changes in {log.name} that cannot be read on an unwritable medium: open the store once"
-                " where it can be written, then copy it again"
+                f"{folder} has changes in {log.name} that cannot be read on an unwritable medium: open the"
+                " store once where it can be written, then copy it again"
             )
         options = "mode=ro" if pending else "mode=ro&immutable=1"
     uri = f"file:{quote(str(path.absolute()))}?{options}"
@@ -69,15 +69,25 @@ def sqlite_engine(folder: Path, *, read_only: bool) -> Engine:
             connection.execute("PRAGMA synchronous = FULL")  # a commit is on disk when it returns
         return connection
 
-    engine = create_engine("sqlite://", creator=connect, poolclass=_pool_class())
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
     event.listen(engine, "begin", _begin)
     return engine
 
 
 def create_sqlite(folder: Path) -> None:
     """Makes an empty `metadata.db`; `sqlite_engine` opens existing files only."""
-    sqlite3.connect(folder / DATABASE).close()
-    (folder / DATABASE).touch()
+    (folder / DATABASE).touch(exist_ok=False)
+
+
+def copy_sqlite(folder: Path, revision: str) -> Path:
+    """Copies `metadata.db`, write-ahead log included, to `metadata.db.before-<revision>`."""
+    target = folder / f"{DATABASE}.before-{revision}"
+    with (
+        closing(sqlite3.connect(folder / DATABASE)) as here,
+        closing(sqlite3.connect(target)) as there,
+    ):
+        here.backup(there)
+    return target
 
 
 def postgres_engine(url: str, store_id: str | None, *, read_only: bool) -> Engine:
@@ -151,12 +161,6 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
-def _pool_class() -> type[Any]:
-    from sqlalchemy import QueuePool
-
-    return QueuePool
-
-
 def _postgres_url(url: str) -> URL:
     try:
         parsed = make_url(url)
@@ -166,7 +170,7 @@ def _postgres_url(url: str) -> URL:
         ) from error
     if parsed.get_backend_name() not in {"postgresql", "postgres"}:
         raise StoreError(
-            f"the database URL is for {parsed.get_backend_name()!r}: expected postgresql://… in {DATABASE_URL}"
-            " (without it, a store uses SQLite)"
+            f"the database URL is for {parsed.get_backend_name()!r}: expected postgresql://… in"
+            f" {DATABASE_URL} (without it, a store uses SQLite)"
         )
     return parsed.set(drivername="postgresql+psycopg")

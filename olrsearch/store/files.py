@@ -84,8 +84,8 @@ class StoreFile:
         if isinstance(version, int) and version > FORMAT_VERSION:
             maker = content.get("created_by", "?")
             raise StoreVersionError(
-                f"{folder} has files of format {version}, written by olrsearch {maker}; olrsearch {__version__}"
-                f" reads up to {FORMAT_VERSION}: install olrsearch {maker} or newer"
+                f"{folder} has files of format {version}, written by olrsearch {maker}; olrsearch"
+                f" {__version__} reads up to {FORMAT_VERSION}: install olrsearch {maker} or newer"
             )
         fields = ("store_id", "backend", "created_by", "created_at")
         if version != FORMAT_VERSION or not all(isinstance(content.get(name), str) for name in fields):
@@ -93,7 +93,8 @@ class StoreFile:
                 f"{path} is damaged: expected format_version {FORMAT_VERSION} and {', '.join(fields)};"
                 " restore it from a backup"
             )
-        return cls(*(str(content[name]) for name in fields))
+        store_id, backend, created_by, created_at = (str(content[name]) for name in fields)
+        return cls(store_id, backend, created_by, created_at)
 
 
 def parse_json(text: bytes, path: Path) -> dict[str, Any]:

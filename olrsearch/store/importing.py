@@ -330,6 +330,7 @@ def _digest(image: NewImage) -> bytes:
         digest = b""
     if len(digest) != _DIGEST:
         raise DatasetError(
-            f"{image.key} has the hash {image.sha256!r}; expected the sha256 of its bytes, 64 hexadecimal digits"
+            f"{image.key} has the hash {image.sha256!r}; expected the sha256 of its bytes, 64 hexadecimal"
+            " digits"
         )
     return digest

@@ -34,11 +34,12 @@ def check_revision(found: str, *, where: str, migrated_by: str) -> None:
         return
     if found > HEAD:
         raise StoreVersionError(
-            f"{where} has tables of revision {found}, written by olrsearch {migrated_by}; olrsearch {__version__}"
-            f" knows up to {HEAD}: install olrsearch {migrated_by} or newer"
+            f"{where} has tables of revision {found}, written by olrsearch {migrated_by}; olrsearch"
+            f" {__version__} knows up to {HEAD}: install olrsearch {migrated_by} or newer"
         )
     raise StoreVersionError(
-        f"{where} has tables of revision {found}, olrsearch {__version__} needs {HEAD}: run `olrsearch store migrate`"
+        f"{where} has tables of revision {found}, olrsearch {__version__} needs {HEAD}: run `olrsearch store"
+        " migrate`"
     )
 
 

@@ -5,8 +5,6 @@ Notation: n images asked for, L labels of the store's vocabulary.
 
 from __future__ import annotations
 
-from itertools import groupby
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -74,16 +72,18 @@ def read_labels(
     rows = connection.execute(
         select(a.annotator_id, a.image_id, a.packed)
         .where(a.revision <= revision, one_of(a.image_id, ids))
-        .order_by(a.annotator_id, a.revision)
+        .order_by(a.image_id, a.annotator_id, a.revision)  # as they lie
     ).all()
-    for _, group in groupby(rows, key=itemgetter(0)):
-        mine = list(group)
-        images = np.fromiter((row[1] for row in mine), np.int64, len(mine))
-        where, wanted = _positions(ids, images)
+    annotators = np.fromiter((row[0] for row in rows), np.int64, len(rows))
+    images = np.fromiter((row[1] for row in rows), np.int64, len(rows))
+    packed = unpack([row[2] for row in rows], count)
+    places, wanted = _positions(ids, images)
+    known[places[wanted]] = True
+    for annotator in np.unique(annotators):
+        mine = wanted & (annotators == annotator)
         own = np.zeros_like(values)
         # Rows come by revision, and of assignments to the same place the last one stays.
-        own[where[wanted]] = unpack([row[2] for row in mine], count)[wanted]
-        known[where[wanted]] = True
+        own[places[mine]] = packed[mine]
         values = np.where(own != 0, own, values)
     if overrides:
         decided = read_overrides(connection, ids, revision)

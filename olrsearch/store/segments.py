@@ -78,8 +78,8 @@ def checked(ids: I64, embeddings: F32, labels: int, k: int) -> tuple[I64, F32]:
     wanted = (labels, ids.size, k)
     if embeddings.shape != wanted or embeddings.dtype != np.float32:
         raise VectorError(
-            f"embeddings are {embeddings.dtype} of shape {embeddings.shape}; expected float32 of shape {wanted}"
-            " (labels, images, numbers a label)"
+            f"embeddings are {embeddings.dtype} of shape {embeddings.shape}; expected float32 of shape"
+            f" {wanted} (labels, images, numbers a label)"
         )
     ids = ids.astype(np.int64, copy=False)
     order = np.argsort(ids, kind="stable")
@@ -93,8 +93,8 @@ def checked(ids: I64, embeddings: F32, labels: int, k: int) -> tuple[I64, F32]:
         if not finite.all():
             bad = int(ids[np.flatnonzero(~finite)[0]])
             raise VectorError(
-                f"the embedding of image {bad} holds NaN or infinity (label {label}); {np.count_nonzero(~finite)}"
-                " images have such: look at the encoder"
+                f"the embedding of image {bad} holds NaN or infinity (label {label});"
+                f" {np.count_nonzero(~finite)} images have such: look at the encoder"
             )
     return ids, embeddings
 
@@ -207,8 +207,8 @@ def _read_manifest(info: SegmentInfo) -> dict[str, Any]:
     if isinstance(version, int) and version > FORMAT_VERSION:
         maker = manifest.get("written_by", "?")
         raise StoreVersionError(
-            f"{info.path} has format {version}, written by olrsearch {maker}; olrsearch {__version__} reads up to"
-            f" {FORMAT_VERSION}: install olrsearch {maker} or newer"
+            f"{info.path} has format {version}, written by olrsearch {maker}; olrsearch {__version__} reads"
+            f" up to {FORMAT_VERSION}: install olrsearch {maker} or newer"
         )
     if sha256_hex(text) != info.manifest_sha256:
         raise StoreCorruptError(
@@ -237,7 +237,8 @@ def _open_array(
         ) from error
     if size != entry["bytes"]:
         raise StoreCorruptError(
-            f"{path} has {size} bytes; expected {entry['bytes']}: it was cut or swapped; restore it from a backup"
+            f"{path} has {size} bytes; expected {entry['bytes']}: it was cut or swapped; restore it from a"
+            " backup"
         )
     if head != entry["head_sha256"]:
         raise StoreCorruptError(

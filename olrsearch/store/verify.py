@@ -1,0 +1,297 @@
+"""Checks a whole store: every block of every segment, the metadata against the files.
+
+Nothing is changed. Files that belong to nothing are named and are no damage: an interrupted
+write leaves them, and so does one that is going on while the store is checked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+from sqlalchemy import Connection, func, select, text
+
+from olrsearch.errors import DatasetError
+from olrsearch.store import schema
+from olrsearch.store.database import translated
+from olrsearch.store.files import (
+    DATABASE,
+    HOLDER,
+    INDEXES,
+    LOCK,
+    MODELS,
+    SEGMENTS,
+    STORE_JSON,
+    sha256_hex,
+)
+from olrsearch.store.segments import open_segment, verify_segment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from olrsearch.arrays import I64
+    from olrsearch.store.backend import Backend
+    from olrsearch.store.catalog import Snapshot
+    from olrsearch.store.values import SpaceInfo
+
+ReadSource: TypeAlias = "Callable[[Path, str], bytes]"
+"""Bytes of a source by root and uri; raises `DatasetError` where there are none."""
+
+EXAMPLES: Final = 5
+_RUNS: Final = "runs"
+_KNOWN: Final = frozenset(
+    {
+        STORE_JSON,
+        DATABASE,
+        f"{DATABASE}-wal",
+        f"{DATABASE}-shm",
+        SEGMENTS,
+        MODELS,
+        INDEXES,
+        _RUNS,
+        LOCK,
+        HOLDER,
+    }
+)
+_BACKUP: Final = f"{DATABASE}.before-"
+_ROWS: Final = 10_000
+_PACKED_VALUES: Final = b"\x00\x01\xff"
+"""The bytes of 0, +1 and −1 as int8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Damage.
+
+    Attributes:
+        code: Stable name for programs: `segment`, `metadata`, `model`, `index`, `embeddings`,
+            `labels`, `source-changed`.
+        message: One line for people.
+    """
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What a check found.
+
+    Attributes:
+        generation: The generation checked.
+        images: Living images.
+        segments: Segments read in full.
+        problems: Damage; none means the store is whole.
+        unreferenced: Files and folders, relative to the store, that belong to nothing.
+        sources_checked: How many source files were read; None when they were not asked for.
+        sources_missing: How many of them are not where the store knows them. Images may be
+            elsewhere while the store is whole, so this is no damage.
+        missing_examples: The first few of those uris.
+    """
+
+    generation: int
+    images: int
+    segments: int
+    problems: tuple[Problem, ...] = ()
+    unreferenced: tuple[str, ...] = ()
+    sources_checked: int | None = None
+    sources_missing: int = 0
+    missing_examples: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is damaged."""
+        return not self.problems
+
+    def lines(self) -> list[str]:
+        """The report for people, a line each."""
+        lines = [f"damaged: {problem.message}" for problem in self.problems]
+        lines += [f"belongs to nothing: {name} (left by an interrupted write)" for name in self.unreferenced]
+        if self.sources_checked is not None:
+            lines.append(f"sources: {self.sources_checked:,} read, {self.sources_missing:,} missing")
+            lines += [f"missing: {uri}" for uri in self.missing_examples]
+        state = "whole" if self.ok else f"{len(self.problems)} problems"
+        lines.append(
+            f"generation {self.generation}: {self.images:,} images, {self.segments:,} segments: {state}"
+        )
+        return lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready dict."""
+        return {
+            "ok": self.ok,
+            "generation": self.generation,
+            "images": self.images,
+            "segments": self.segments,
+            "problems": [{"code": problem.code, "message": problem.message} for problem in self.problems],
+            "unreferenced": list(self.unreferenced),
+            "sources_checked": self.sources_checked,
+            "sources_missing": self.sources_missing,
+            "missing_examples": list(self.missing_examples),
+        }
+
+
+@dataclass(slots=True)
+class _Sources:
+    checked: int | None = None
+    missing: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+def verify(
+    store: Backend,
+    *,
+    read_source: ReadSource | None = None,
+    check_model: Callable[[Path], str] | None = None,
+) -> VerifyReport:
+    """Checks a store.
+
+    Args:
+        store: An open store; read-only will do.
+        read_source: When given, every living image's source is read and its hash compared.
+        check_model: When given, computes a model folder's fingerprint from its files.
+
+    Returns:
+        What was found; look at `ok`.
+    """
+    found = list(_entries(store.path))  # before SQL: what is registered meanwhile is not called stray
+    snapshot = store.snapshot()
+    problems: list[Problem] = []
+    with translated(store.path), store.engine.begin() as connection:
+        problems += _check_metadata(connection, snapshot)
+        problems += _check_labels(connection, len(snapshot.label_names))
+        ids = np.array(connection.scalars(select(schema.image.c.id)).all(), np.int64)
+        registered = set(connection.scalars(select(schema.segment.c.uuid)))
+        fingerprints = set(connection.scalars(select(schema.space.c.fingerprint)))
+    segments = 0
+    for space in snapshot.spaces():
+        problems += _check_space(space, ids, check_model)
+        segments += len(space.segments)
+    sources = _Sources()
+    if read_source is not None:
+        problems += _check_sources(snapshot, read_source, sources)
+    return VerifyReport(
+        snapshot.generation,
+        snapshot.image_count,
+        segments,
+        tuple(problems),
+        tuple(sorted(_strays(found, registered, fingerprints))),
+        sources.checked,
+        sources.missing,
+        tuple(sources.examples),
+    )
+
+
+def _entries(folder: Path) -> Iterator[tuple[str, str]]:
+    """What lies in a store: `(parent, name)`, the parent empty at the top."""
+    for entry in folder.iterdir():
+        yield "", entry.name
+    for parent in (SEGMENTS, MODELS, INDEXES):
+        if (folder / parent).is_dir():
+            for entry in (folder / parent).iterdir():
+                yield parent, entry.name
+
+
+def _strays(found: Iterable[tuple[str, str]], registered: set[str], fingerprints: set[str]) -> Iterator[str]:
+    for parent, name in found:
+        if parent:
+            if name not in (registered if parent == SEGMENTS else fingerprints):
+                yield f"{parent}/{name}"
+        elif name not in _KNOWN and not name.startswith(_BACKUP):
+            yield name
+
+
+def _check_metadata(connection: Connection, snapshot: Snapshot) -> Iterator[Problem]:
+    damaged = partial(Problem, "metadata")
+    if connection.dialect.name == "sqlite":
+        for (said,) in connection.execute(text("PRAGMA integrity_check(10)")):
+            if said != "ok":
+                yield damaged(f"{DATABASE}: {said}; restore it from a backup")
+        for table, row, other, _ in connection.execute(text("PRAGMA foreign_key_check")):
+            yield damaged(f"{DATABASE}: row {row} of {table} points to no row of {other}")
+    highest = connection.scalar(select(func.max(schema.image.c.id))) or 0
+    if highest > snapshot.last_image_id:
+        yield damaged(f"image {highest} lies beyond the last id given, {snapshot.last_image_id}")
+    labels = connection.scalar(select(func.count()).select_from(schema.label)) or 0
+    if labels < len(snapshot.label_names):
+        yield damaged(f"the vocabulary has {labels} labels; expected {len(snapshot.label_names)}")
+    for folder in (SEGMENTS, MODELS, INDEXES):
+        if not (snapshot.folder / folder).is_dir():
+            yield damaged(f"{snapshot.folder / folder} is missing")
+
+
+def _check_labels(connection: Connection, count: int) -> Iterator[Problem]:
+    a = schema.annotation.c
+    rows = connection.execution_options(yield_per=_ROWS).execute(select(a.image_id, a.packed))
+    for image, packed in rows:
+        if len(packed) > count or packed.strip(_PACKED_VALUES):
+            yield Problem(
+                "labels", f"the labels of image {image} are no row of at most {count} values −1, 0, 1"
+            )
+
+
+def _check_space(
+    space: SpaceInfo, images: I64, check_model: Callable[[Path], str] | None
+) -> Iterator[Problem]:
+    yield from _check_model(space, check_model)
+    for name in space.indexes:
+        if not (space.index_path / name).exists():
+            yield Problem(
+                "index", f"{space.index_path / name} is missing: run `olrsearch index build` to make it again"
+            )
+    seen = np.empty(0, np.int64)
+    for info in space.segments:
+        faults = [Problem("segment", message) for message in verify_segment(info)]
+        yield from faults
+        if faults:
+            continue
+        ids = open_segment(info).ids
+        strange = ids[~np.isin(ids, images)]
+        if strange.size:
+            yield Problem("embeddings", f"{info.path}: image {strange[0]} is no image of this store")
+        twice = ids[np.isin(ids, seen)]
+        if twice.size:
+            yield Problem(
+                "embeddings", f"{info.path}: image {twice[0]} has an embedding in another segment too"
+            )
+        seen = np.concatenate([seen, ids])
+
+
+def _check_model(space: SpaceInfo, check_model: Callable[[Path], str] | None) -> Iterator[Problem]:
+    if not space.model_path.is_dir():
+        yield Problem(
+            "model", f"{space.model_path} is missing: new images cannot be encoded for the space {space.name}"
+        )
+    elif check_model is not None:
+        try:
+            fingerprint = check_model(space.model_path)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a model is what is reported
+            yield Problem("model", f"{space.model_path}: {error}")
+            return
+        if fingerprint != space.fingerprint:
+            yield Problem(
+                "model", f"{space.model_path} has the fingerprint {fingerprint}: files were swapped"
+            )
+
+
+def _check_sources(snapshot: Snapshot, read_source: ReadSource, sources: _Sources) -> Iterator[Problem]:
+    ids = snapshot.image_ids()
+    sources.checked = 0
+    for start in range(0, ids.size, _ROWS):
+        for row in snapshot.images(ids[start : start + _ROWS]):
+            sources.checked += 1
+            try:
+                data = read_source(row.root, row.uri)
+            except (DatasetError, OSError):
+                sources.missing += 1
+                if len(sources.examples) < EXAMPLES:
+                    sources.examples.append(str(row.root / row.uri))
+                continue
+            if sha256_hex(data) != row.sha256:
+                yield Problem(
+                    "source-changed",
+                    f"{row.root / row.uri} has other bytes than were imported: import {row.dataset!r} again",
+                )

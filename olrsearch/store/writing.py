@@ -1,0 +1,49 @@
+"""What the two halves of the writer share."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from olrsearch.errors import UnknownImageError
+from olrsearch.store import schema
+from olrsearch.store.commit import commit
+from olrsearch.store.database import translated
+from olrsearch.store.importing import chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from olrsearch.arrays import I64
+    from olrsearch.store.commit import Change
+
+
+class WriterBase:
+    """A connection that holds the store's lock, and changes made on it."""
+
+    def __init__(self, connection: Connection, folder: Path) -> None:
+        self._connection = connection
+        self._folder = folder
+
+    @contextmanager
+    def _change(self, reason: str) -> Iterator[Change]:
+        with translated(self._folder), commit(self._connection, reason) as change:
+            yield change
+
+    def _require_living(self, ids: I64) -> None:
+        i = schema.image.c
+        living: set[int] = set()
+        for some in chunks(ids.tolist()):
+            living.update(
+                self._connection.scalars(select(i.id).where(i.id.in_(some), i.tombstone_version.is_(None)))
+            )
+        dead = [number for number in ids.tolist() if number not in living]
+        if dead:
+            raise UnknownImageError(
+                f"image {dead[0]} is not a living image of {self._folder} ({len(dead)} such among {ids.size})"
+            )
