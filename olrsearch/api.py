@@ -25,7 +25,7 @@ import numpy as np
 from olrsearch.errors import EmptyStoreError, QueryError, UnknownImageError
 from olrsearch.progress import Track, silent
 from olrsearch.results import Description, Hit, LabelEstimate, Ranking
-from olrsearch.spaces import OpenSpace
+from olrsearch.spaces import OpenSpace, matching
 from olrsearch.store.backend import Backend
 
 if TYPE_CHECKING:
@@ -280,9 +280,9 @@ class Store:
         Raises:
             QuerySyntaxError: it does not parse, or names another column.
         """
-        from olrsearch.search.filters import select_ids
-
-        return select_ids(self._backend.snapshot(), where)
+        snapshot = self._backend.snapshot()
+        ids = snapshot.image_ids()
+        return ids[matching(snapshot, ids, where)]
 
     def delete(self, images: Iterable[ImageRef] = (), *, where: str | None = None) -> int:
         """Take images out of every answer, at once; the data set's files are not touched.
@@ -663,11 +663,7 @@ class Store:
         return LabelNames(opened.info.labels).position(label)
 
     def _allowed(self, opened: OpenSpace, where: str | None) -> Bool | None:
-        if where is None:
-            return None
-        from olrsearch.search.filters import select_ids
-
-        return opened.rows_among(select_ids(opened.snapshot, where))
+        return None if where is None else matching(opened.snapshot, opened.view.ids, where)
 
     def _ranking(self, opened: OpenSpace, page: Page, notes: tuple[str, ...] = ()) -> Ranking:
         rows = opened.snapshot.images(page.ids.tolist())

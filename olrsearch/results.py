@@ -27,6 +27,16 @@ class Contribution:
     probability: float | None = None
 
 
+def top_contributions(contributions: tuple[Contribution, ...], most: int = 6) -> tuple[Contribution, ...]:
+    """All contributions if there are at most `most`, else the half as many that cost most, worst first.
+
+    For people: forty labels under every picture explain nothing.
+    """
+    if len(contributions) <= most:
+        return contributions
+    return tuple(sorted(contributions, key=lambda part: part.value)[: most // 2])
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """One image of a ranking.

@@ -18,7 +18,7 @@ from olrsearch.index.scores import LabelScores, read_scores
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from olrsearch.arrays import I8, Bool
+    from olrsearch.arrays import I8, I64, Bool
     from olrsearch.index.scores import Evidence
     from olrsearch.readout import Readout
     from olrsearch.store.catalog import Snapshot
@@ -140,7 +140,31 @@ class OpenSpace:
             return ()
         return (f"{missing:,} images have no embedding in {self.info.name} yet: run olrsearch encode",)
 
-    def rows_among(self, ids: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Bool:
-        """Which rows of the view are among `ids`, bool [N]."""
-        found: Bool = np.isin(self.view.ids, ids)
-        return found
+
+def matching(snapshot: Snapshot, ids: I64, where: str) -> Bool:
+    """Which of some images a condition selects.
+
+    Args:
+        snapshot: The generation.
+        ids: int64 [n], images of it.
+        where: `partition = 'test' and Smiling = present`; columns of images and stored labels.
+
+    Returns:
+        bool [n].
+
+    Raises:
+        QuerySyntaxError: it does not parse, or names another column.
+    """
+    from olrsearch.query import parse_where
+    from olrsearch.search.filters import allowed_rows, column_types, tests_labels
+    from olrsearch.store.catalog import FILTER_COLUMNS
+
+    node = parse_where(where, column_types(FILTER_COLUMNS), snapshot.label_names)
+    return allowed_rows(
+        node,
+        ids,
+        columns=FILTER_COLUMNS,
+        select_ids=snapshot.image_ids,
+        stored=snapshot.labels(ids) if tests_labels(node) else None,
+        label_names=snapshot.label_names,
+    )

@@ -24,7 +24,7 @@ from olrsearch.errors import BenchmarkError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from olrsearch.arrays import F32, F64, I8, I64, Bool
+    from olrsearch.arrays import F32, F64, I8, I64, Bool, Floats
     from olrsearch.bench.data import BenchData
     from olrsearch.bench.linear import LinearModel
 
@@ -117,7 +117,12 @@ class AttributesReport(Report):
         names = [name for name in self.methods if name not in {"majority", "norm"}]
         labels = Table(
             "Labels",
-            ("label", "positives", *(f"{name} {what}" for name in names for what in ("acc.", "AP")), "norm AP"),
+            (
+                "label",
+                "positives",
+                *(f"{name} {what}" for name in names for what in ("acc.", "AP")),
+                "norm AP",
+            ),
             tuple(
                 (
                     label,
@@ -158,7 +163,7 @@ def run_attributes(
     truth = data.truth
     probe = fit_probe(data, strengths=strengths)
     rows = data.gallery
-    probabilities: dict[str, F32 | F64 | None] = {
+    probabilities: dict[str, Floats | None] = {
         "probe": expit(probe.decision(image_major(data.embeddings, rows))).T.copy()
     }
     if data.teacher_p is not None:
@@ -171,7 +176,8 @@ def run_attributes(
     everyone = np.ones(len(rows), np.bool_)
     methods = _methods(scores, norms, majority, truth, everyone)
     groups = {
-        group: _methods(scores, norms, majority, truth, member) for group, member in _groups(data, truth).items()
+        group: _methods(scores, norms, majority, truth, member)
+        for group, member in _groups(data, truth).items()
     }
     reference = "teacher" if "teacher" in scores else "encoder"
     differences = {
@@ -267,24 +273,29 @@ def _groups(data: BenchData, truth: I8) -> dict[str, Bool]:
 def _majority(data: BenchData) -> Bool:
     """What most training images say, bool [L]; the gallery's own majority where there are none."""
     rows = data.train if len(data.train) else data.gallery
-    return data.labels[rows].sum(axis=0, dtype=np.int64) > 0
+    present: Bool = data.labels[rows].sum(axis=0, dtype=np.int64) > 0
+    return present
 
 
 def _methods(
-    scores: dict[str, F32 | F64], norms: F32, majority: Bool, truth: I8, member: Bool
+    scores: dict[str, Floats], norms: F32, majority: Bool, truth: I8, member: Bool
 ) -> dict[str, LabelScores]:
     part = truth[:, member]
-    out = {name: _label_scores(value[:, member], value[:, member] >= 0.5, part) for name, value in scores.items()}
+    out = {
+        name: _label_scores(value[:, member], value[:, member] >= 0.5, part) for name, value in scores.items()
+    }
     out["norm"] = _label_scores(norms[:, member], None, part)
     # A constant ranks nothing: its average precision is the share of positives.
     constant = np.repeat(majority[:, None], part.shape[1], axis=1)
     prevalence = _share(part > 0, part != 0)
-    out["majority"] = _label_scores(None, constant, part, label_ap=np.where(prevalence > 0, prevalence, np.nan))
+    out["majority"] = _label_scores(
+        None, constant, part, label_ap=np.where(prevalence > 0, prevalence, np.nan)
+    )
     return out
 
 
 def _label_scores(
-    scores: F32 | F64 | None, predicted: Bool | None, truth: I8, *, label_ap: F64 | None = None
+    scores: Floats | None, predicted: Bool | None, truth: I8, *, label_ap: F64 | None = None
 ) -> LabelScores:
     known = truth != 0
     nothing = np.full(len(truth), np.nan)
@@ -305,7 +316,7 @@ def _label_scores(
 
 
 def _difference(
-    ours: F32 | F64, theirs: F32 | F64, truth: I8, identity: I64, *, seed: int, resamples: int
+    ours: Floats, theirs: Floats, truth: I8, identity: I64, *, seed: int, resamples: int
 ) -> Difference:
     estimates = []
     resampled = []
@@ -317,12 +328,15 @@ def _difference(
             for weights in cluster_weights(identity, seed=seed, resamples=resamples)
         ]
         resampled.append(np.concatenate(blocks, axis=1))
-    return Difference(*(
-        interval(resampled[0][row] - resampled[1][row], estimates[0][row] - estimates[1][row]) for row in range(3)
-    ))
+    return Difference(
+        *(
+            interval(resampled[0][row] - resampled[1][row], estimates[0][row] - estimates[1][row])
+            for row in range(3)
+        )
+    )
 
 
-def _weighted(scores: F32 | F64, truth: I8, weights: F32) -> F64:
+def _weighted(scores: Floats, truth: I8, weights: F32) -> F64:
     """Accuracy, balanced accuracy and mAP under each re-weighting, float64 [3, R]."""
     right = (scores >= 0.5) == (truth > 0)
     counts = [
@@ -330,12 +344,18 @@ def _weighted(scores: F32 | F64, truth: I8, weights: F32) -> F64:
         for mask in (right & (truth > 0), truth > 0, right & (truth < 0), truth < 0)
     ]
     positive_rate, negative_rate = _divide(counts[0], counts[1]), _divide(counts[2], counts[3])
-    precision = np.stack([weighted_average_precision(row, known, weights) for row, known in zip(scores, truth, strict=True)])
-    return np.stack([
-        _divide(counts[0].sum(axis=0) + counts[2].sum(axis=0), counts[1].sum(axis=0) + counts[3].sum(axis=0)),
-        nan_mean((positive_rate + negative_rate) / 2),
-        nan_mean(precision),
-    ])
+    precision = np.stack(
+        [weighted_average_precision(row, known, weights) for row, known in zip(scores, truth, strict=True)]
+    )
+    return np.stack(
+        [
+            _divide(
+                counts[0].sum(axis=0) + counts[2].sum(axis=0), counts[1].sum(axis=0) + counts[3].sum(axis=0)
+            ),
+            nan_mean((positive_rate + negative_rate) / 2),
+            nan_mean(precision),
+        ]
+    )
 
 
 def nan_mean(values: F64) -> F64:
@@ -344,7 +364,7 @@ def nan_mean(values: F64) -> F64:
     return _divide(np.where(usable, values, 0.0).sum(axis=0), usable.sum(axis=0))
 
 
-def _divide(numerator: F32 | F64 | I64, denominator: F32 | F64 | I64) -> F64:
+def _divide(numerator: Floats | I64, denominator: Floats | I64) -> F64:
     out = np.full(np.shape(numerator), np.nan)
     np.divide(numerator, denominator, out=out, where=np.asarray(denominator) > 0)
     return out

@@ -7,16 +7,14 @@ An interval that excludes 0 is what "better" means in every report.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
-    from olrsearch.arrays import F32, F64, I64
+    from olrsearch.arrays import F32, F64, I64, Floats
 
 RESAMPLES = 1000
 
@@ -67,7 +65,9 @@ def cluster_of(identity: I64) -> I64:
     return np.unique(own, return_inverse=True)[1].astype(np.int64)
 
 
-def cluster_weights(identity: I64, *, seed: int, resamples: int = RESAMPLES, block: int = 250) -> Iterator[F32]:
+def cluster_weights(
+    identity: I64, *, seed: int, resamples: int = RESAMPLES, block: int = 250
+) -> Iterator[F32]:
     """How often each image occurs in each resample of whole identities.
 
     Args:
@@ -90,8 +90,8 @@ def cluster_weights(identity: I64, *, seed: int, resamples: int = RESAMPLES, blo
 
 
 def paired_difference(
-    ours: NDArray[np.floating[Any]],
-    theirs: NDArray[np.floating[Any]],
+    ours: Floats,
+    theirs: Floats,
     *,
     seed: int,
     resamples: int = RESAMPLES,
@@ -112,10 +112,12 @@ def paired_difference(
     if not len(difference):
         return Interval(float("nan"), float("nan"), float("nan"))
     rng = np.random.default_rng([seed, 0x9A12])
-    means = np.concatenate([
-        difference[rng.integers(0, len(difference), size=(size, len(difference)))].mean(axis=1)
-        for size in _blocks(resamples, max(1, 2_000_000 // len(difference)))
-    ])
+    means = np.concatenate(
+        [
+            difference[rng.integers(0, len(difference), size=(size, len(difference)))].mean(axis=1)
+            for size in _blocks(resamples, max(1, 2_000_000 // len(difference)))
+        ]
+    )
     return interval(means, float(difference.mean()))
 
 

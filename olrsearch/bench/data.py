@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from olrsearch.errors import BenchmarkError
+from olrsearch.query import normalise_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from olrsearch.arrays import F32, F64, I8, I64, Bool
+    from olrsearch.arrays import F32, I8, I64, Bool, Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,9 +56,9 @@ class BenchData:
     partition: NDArray[np.str_]
     identity: I64
     embeddings: F32
-    log_p: F32 | F64
-    log_not_p: F32 | F64
-    teacher_p: F32 | F64 | None
+    log_p: Floats
+    log_not_p: Floats
+    teacher_p: Floats | None
     train: I64
     selection: I64
     gallery: I64
@@ -78,10 +79,12 @@ class BenchData:
             value = getattr(self, name)
             found = (len(value),) if name == "keys" else value.shape
             if found != shape:
-                raise BenchmarkError(f"{name} has shape {found}, expected {shape}: one entry an image and label")
+                raise BenchmarkError(
+                    f"{name} has shape {found}, expected {shape}: one entry an image and label"
+                )
         if self.embeddings.ndim != 3 or self.embeddings.shape[:2] != (labels, images):
             raise BenchmarkError(
-                f"embeddings have shape {self.embeddings.shape}, expected ({labels}, {images}, k): label-major"
+                f"embeddings have shape {self.embeddings.shape}, expected ({labels}, {images}, k)"
             )
         if images > 1 and not bool(np.all(np.diff(self.image_ids) > 0)):
             raise BenchmarkError("image_ids are not strictly increasing: sort the images by id first")
@@ -127,8 +130,10 @@ class BenchData:
 
     def label_row(self, name: str) -> int | None:
         """A label's position, whatever its spelling of case, `_` and blanks; None when absent."""
-        wanted = _plain(name)
-        return next((row for row, label in enumerate(self.label_names) if _plain(label) == wanted), None)
+        wanted = normalise_name(name)
+        return next(
+            (row for row, label in enumerate(self.label_names) if normalise_name(label) == wanted), None
+        )
 
 
 def rows_of(partition: NDArray[np.str_], selected: Bool) -> tuple[I64, I64, I64]:
@@ -165,7 +170,3 @@ def image_major(embeddings: F32, rows: I64) -> F32:
     for label in range(labels):
         out[:, label * size : (label + 1) * size] = embeddings[label][rows]
     return out
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", "").replace("-", "").replace(" ", "")

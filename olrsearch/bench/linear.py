@@ -68,7 +68,7 @@ class LinearProblem:
     def __init__(self, features: F32, targets: I8, *, loss: Loss = "logistic") -> None:
         if not len(features) or len(features) != len(targets):
             raise BenchmarkError(
-                f"{len(features)} rows of features and {len(targets)} of targets: a linear model needs as many of both"
+                f"{len(features)} rows of features and {len(targets)} of targets: expected as many of both"
             )
         self._loss = loss
         self._signs = targets.astype(np.float32)
@@ -78,7 +78,7 @@ class LinearProblem:
         standard = (features - self._mean) / self._scale
         eigenvalues, vectors = np.linalg.eigh(standard.T @ standard)
         self._spectrum: F64 = np.maximum(eigenvalues.astype(np.float64), 0.0)
-        self._rotation: F32 = vectors
+        self._rotation: F32 = vectors.astype(np.float32, copy=False)
         self._rows: F32 = standard @ self._rotation
         self._known: F64 = np.abs(self._signs).mean(axis=0, dtype=np.float64)
         self._start: F64 | None = None
@@ -127,7 +127,9 @@ class LinearProblem:
         _log.info("linear model: C = %g, %d targets, %d evaluations", strength, targets, result.nfev)
         solution: F64 = result.x.reshape(features + 1, targets) * step
         self._start = solution
-        weight = (self._rotation @ solution[:-1].astype(np.float32)) / self._scale[:, None]
+        weight = np.asarray(
+            self._rotation @ solution[:-1].astype(np.float32) / self._scale[:, None], np.float32
+        )
         bias = solution[-1] - self._mean.astype(np.float64) @ weight.astype(np.float64)
         return LinearModel(weight, bias.astype(np.float32), strength)
 

@@ -13,10 +13,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from olrsearch.arrays import F32, F64, I8, I64, Bool
+    from olrsearch.arrays import F32, F64, I8, I64, Bool, Floats
 
 
-def ranked(scores: NDArray[np.floating[Any]]) -> I64:
+def ranked(scores: Floats) -> I64:
     """Positions from best to worst, ties by position.
 
     Args:
@@ -65,7 +65,7 @@ def r_precision(relevant: Bool) -> F64:
     return _ratio((relevant & within).sum(axis=1), count)
 
 
-def ndcg_at(gains: NDArray[np.floating[Any]], cut: int, ideal: NDArray[np.floating[Any]] | None = None) -> F64:
+def ndcg_at(gains: Floats, cut: int, ideal: Floats | None = None) -> F64:
     """Discounted cumulative gain at `cut` over that of the best order; linear gain, log2 discount.
 
     Args:
@@ -78,11 +78,13 @@ def ndcg_at(gains: NDArray[np.floating[Any]], cut: int, ideal: NDArray[np.floati
     """
     possible = gains if ideal is None else ideal
     top = min(cut, possible.shape[1])
-    best = -np.sort(-np.partition(possible, possible.shape[1] - top, axis=1)[:, possible.shape[1] - top :], axis=1)
+    best = -np.sort(
+        -np.partition(possible, possible.shape[1] - top, axis=1)[:, possible.shape[1] - top :], axis=1
+    )
     return _ratio(_dcg(gains[:, :cut]), _dcg(best))
 
 
-def label_average_precision(scores: NDArray[np.floating[Any]], truth: I8) -> F64:
+def label_average_precision(scores: Floats, truth: I8) -> F64:
     """Average precision of each label over the images whose label is known.
 
     Args:
@@ -97,7 +99,7 @@ def label_average_precision(scores: NDArray[np.floating[Any]], truth: I8) -> F64
     return average_precision(np.take_along_axis(truth, order, axis=1) > 0)
 
 
-def weighted_average_precision(scores: NDArray[np.floating[Any]], truth: I8, weights: F32) -> F64:
+def weighted_average_precision(scores: Floats, truth: I8, weights: F32) -> F64:
     """Average precision of one ranking under many re-weightings of its images.
 
     An image of weight w counts as w equal images at one rank, as in
@@ -127,7 +129,7 @@ def weighted_average_precision(scores: NDArray[np.floating[Any]], truth: I8, wei
     return _ratio(np.einsum("pr,pr->r", precision, weight), found[-1])
 
 
-def roc_auc(positive: NDArray[np.floating[Any]], negative: NDArray[np.floating[Any]]) -> float:
+def roc_auc(positive: Floats, negative: Floats) -> float:
     """Probability that a positive scores above a negative, ties counting half.
 
     Args:
@@ -145,7 +147,7 @@ def roc_auc(positive: NDArray[np.floating[Any]], negative: NDArray[np.floating[A
     return float((below + not_above).mean() / (2 * len(order)))
 
 
-def pearson_rows(values: NDArray[np.floating[Any]]) -> F64:
+def pearson_rows(values: Floats) -> F64:
     """Pearson correlations between rows; float64 [L, L], 0 for a constant row, 1 on the diagonal."""
     centred = values - values.mean(axis=1, keepdims=True, dtype=np.float64)
     scale = np.sqrt(np.einsum("ln,ln->l", centred, centred))
@@ -155,7 +157,7 @@ def pearson_rows(values: NDArray[np.floating[Any]]) -> F64:
     return out
 
 
-def _dcg(gains: NDArray[np.floating[Any]]) -> F64:
+def _dcg(gains: Floats) -> F64:
     discount = 1.0 / np.log2(np.arange(2, gains.shape[1] + 2))
     out: F64 = gains.astype(np.float64) @ discount
     return out

@@ -31,7 +31,7 @@ from olrsearch.errors import BenchmarkError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from olrsearch.arrays import F32, F64, I8, I64, Bool
+    from olrsearch.arrays import F32, F64, I8, I64, Bool, Floats
     from olrsearch.bench.data import BenchData
     from olrsearch.bench.query_set import QuerySet
 
@@ -139,7 +139,8 @@ def run_queries(
         command: What the report says to run.
 
     Raises:
-        BenchmarkError: no query has a relevant image, or a query names an unknown label.
+        BenchmarkError: no query has a relevant image.
+        UnknownLabelError: a query names a label the data does not have.
     """
     asked = generate_queries(data, seed=seed) if queries is None else queries
     signs = asked.signs(data.label_names)
@@ -152,7 +153,7 @@ def run_queries(
 
     rows = data.gallery
     ours = conjunction_scores(signs, data.log_p[:, rows], data.log_not_p[:, rows])
-    methods: dict[str, F32 | F64] = {"ours": ours}
+    methods: dict[str, Floats] = {"ours": ours}
     if data.teacher_p is not None:
         probability = np.clip(data.teacher_p[:, rows].astype(np.float64), _FLOOR, 1 - _FLOOR)
         methods["teacher"] = conjunction_scores(signs, np.log(probability), np.log1p(-probability))
@@ -225,7 +226,7 @@ def judge(signs: I8, truth: I8) -> tuple[Bool, Bool, F32]:
     return balance == size, known == size, (known + balance) / (2 * size)
 
 
-def conjunction_scores(signs: I8, log_p: F32 | F64, log_not_p: F32 | F64) -> F32 | F64:
+def conjunction_scores(signs: I8, log_p: Floats, log_not_p: Floats) -> Floats:
     """Σ over literals of log p or log(1 − p), nats: one matrix product for all queries.
 
     Args:
@@ -237,7 +238,8 @@ def conjunction_scores(signs: I8, log_p: F32 | F64, log_not_p: F32 | F64) -> F32
         float [Q, G], larger is better.
     """
     kind = log_p.dtype
-    return (signs > 0).astype(kind) @ log_p + (signs < 0).astype(kind) @ log_not_p
+    out: Floats = (signs > 0).astype(kind) @ log_p + (signs < 0).astype(kind) @ log_not_p
+    return out
 
 
 def minimum_scores(signs: I8, probability: F64) -> F64:
@@ -249,7 +251,7 @@ def minimum_scores(signs: I8, probability: F64) -> F64:
     return out
 
 
-def measure(scores: F32 | F64, relevant: Bool, judged: Bool, gains: F32) -> dict[str, F64]:
+def measure(scores: Floats, relevant: Bool, judged: Bool, gains: F32) -> dict[str, F64]:
     """The measures of P2 for every query.
 
     Args:
@@ -267,17 +269,21 @@ def measure(scores: F32 | F64, relevant: Bool, judged: Bool, gains: F32) -> dict
         order = ranked(np.where(judged[part], scores[part], -np.inf))
         found = np.take_along_axis(relevant[part] & judged[part], order, axis=1)
         gained = np.take_along_axis(np.where(judged[part], gains[part], np.float32(0)), order, axis=1)
-        blocks.append([
-            average_precision(found),
-            precision_at(found, 10),
-            precision_at(found, 20),
-            r_precision(found),
-            ndcg_at(gained, 20),
-        ])
+        blocks.append(
+            [
+                average_precision(found),
+                precision_at(found, 10),
+                precision_at(found, 20),
+                r_precision(found),
+                ndcg_at(gained, 20),
+            ]
+        )
     return {name: np.concatenate([block[row] for block in blocks]) for row, name in enumerate(MEASURES)}
 
 
-def merge_recall(signs: I8, log_p: F32 | F64, log_not_p: F32 | F64, *, depth: int, cut: int = 10) -> tuple[F64, F64]:
+def merge_recall(
+    signs: I8, log_p: Floats, log_not_p: Floats, *, depth: int, cut: int = 10
+) -> tuple[F64, F64]:
     """What merging per-literal top-K lists keeps of the exact first `cut`.
 
     Args:
@@ -340,7 +346,9 @@ def _svm_scores(data: BenchData, signs: I8, strengths: Sequence[float]) -> tuple
     held = image_major(data.embeddings, data.selection)
     relevant, judged, gains = judge(signs, np.ascontiguousarray(data.labels[data.selection].T))
     problem = LinearProblem(
-        image_major(data.embeddings, data.train), _conjunctions(signs, data.labels, data.train), loss="squared_hinge"
+        image_major(data.embeddings, data.train),
+        _conjunctions(signs, data.labels, data.train),
+        loss="squared_hinge",
     )
     best, chosen = -np.inf, None
     for model in problem.path(strengths):
@@ -352,7 +360,9 @@ def _svm_scores(data: BenchData, signs: I8, strengths: Sequence[float]) -> tuple
         best, chosen = score, model
     if chosen is None:
         raise BenchmarkError("the SVM has no C to try; give it at least one")
-    return chosen.strength, np.ascontiguousarray(chosen.decision(image_major(data.embeddings, data.gallery)).T)
+    return chosen.strength, np.ascontiguousarray(
+        chosen.decision(image_major(data.embeddings, data.gallery)).T
+    )
 
 
 def _conjunctions(signs: I8, labels: I8, rows: I64) -> I8:

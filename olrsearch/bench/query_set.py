@@ -8,20 +8,21 @@ any image.
 from __future__ import annotations
 
 import itertools
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from olrsearch.errors import BenchmarkError
+from olrsearch.query import LabelNames, Literal, Not, canonical, conjunction, conjuncts, negation, parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from olrsearch.arrays import F32, F64, I8, I64, Bool
+    from olrsearch.arrays import F32, I8, I64, Bool, Floats
     from olrsearch.bench.data import BenchData
+    from olrsearch.query import Node
 
 CLASSES = ("A", "!A", "A & B", "A & B & C", "A & !B", "A & B & !C")
 """The classes of P2, by shape."""
@@ -49,7 +50,11 @@ class AttributeQuery:
     @property
     def text(self) -> str:
         """The query as the query language has it: `Smiling & !Male`."""
-        return " & ".join(name if sign > 0 else f"!{name}" for name, sign in self.literals)
+        return canonical(
+            conjunction(
+                [Literal(name) if sign > 0 else negation(Literal(name)) for name, sign in self.literals]
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +76,13 @@ class QuerySet:
         """Queries as signs, int8 [Q, L]; +1 wanted, −1 unwanted, 0 not asked.
 
         Raises:
-            BenchmarkError: a query names a label the data does not have.
+            UnknownLabelError: a query names a label the data does not have.
         """
-        rows = {name: row for row, name in enumerate(label_names)}
+        names = LabelNames(label_names)
         out = np.zeros((len(self.queries), len(label_names)), np.int8)
         for number, query in enumerate(self.queries):
             for name, sign in query.literals:
-                if name not in rows:
-                    raise BenchmarkError(f"query {query.text!r} names {name!r}, which is no label of this data set")
-                out[number, rows[name]] = sign
+                out[number, names.position(name)] = sign
         return out
 
 
@@ -101,8 +104,8 @@ def generate_queries(data: BenchData, *, seed: int = 0) -> QuerySet:
     most = MAX_SHARE * truth.shape[1]
     rng = np.random.default_rng([seed, 0x9E47])
     rows: dict[str, list[tuple[tuple[int, int], ...]]] = {
-        "A": [((label, 1),) for label in np.flatnonzero(_eligible(present.sum(axis=1), most))],
-        "!A": [((label, -1),) for label in np.flatnonzero(_eligible(absent.sum(axis=1), most))],
+        "A": [((int(label), 1),) for label in np.flatnonzero(_eligible(present.sum(axis=1), most))],
+        "!A": [((int(label), -1),) for label in np.flatnonzero(_eligible(absent.sum(axis=1), most))],
     }
     pairs = np.array(list(itertools.combinations(range(len(truth)), 2)), np.int64).reshape(-1, 2)
     both = present @ present.T
@@ -125,7 +128,9 @@ def generate_queries(data: BenchData, *, seed: int = 0) -> QuerySet:
     rows["A & !B"] = _draw(
         [((a, 1), (b, -1)) for a, b in np.argwhere(_eligible(only, most)) if a != b], "A & !B", rng
     )
-    other = (np.arange(len(truth))[None, :] != parents[:, :1]) & (np.arange(len(truth))[None, :] != parents[:, 1:])
+    other = (np.arange(len(truth))[None, :] != parents[:, :1]) & (
+        np.arange(len(truth))[None, :] != parents[:, 1:]
+    )
     rows["A & B & !C"] = _draw(
         [
             ((parents[p, 0], 1), (parents[p, 1], 1), (c, -1))
@@ -141,7 +146,8 @@ def generate_queries(data: BenchData, *, seed: int = 0) -> QuerySet:
     )
     if not queries:
         raise BenchmarkError(
-            f"no query has {MIN_RELEVANT} relevant images and at most {MAX_SHARE:.0%} of the {truth.shape[1]} in the gallery"
+            f"no query has {MIN_RELEVANT} relevant images and at most {MAX_SHARE:.0%} of the gallery of "
+            f"{truth.shape[1]}; import more images"
         )
     return QuerySet(queries, f"{data.name}, gallery of {truth.shape[1]}, seed {seed}")
 
@@ -163,28 +169,38 @@ def read_queries(path: Path) -> QuerySet:
     """Read a query file that `write_queries` wrote.
 
     Raises:
-        BenchmarkError: no such file, another header, or a line that is no query.
+        BenchmarkError: no such file, another header, or a line that is no query of P2.
+        QuerySyntaxError: a query does not parse.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BenchmarkError(f"the query file {path} cannot be read: {error}") from error
-    drawn = next((line.partition(":")[2].strip() for line in lines if line.startswith("# drawn from:")), "unknown")
+    drawn = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("# drawn from:")), "unknown"
+    )
     body = [line for line in lines if line and not line.startswith("#")]
     if not body or body[0] != _HEAD:
         raise BenchmarkError(f"{path} is no query file: its first line must be {_HEAD!r}")
     queries = []
     for line in body[1:]:
         cells = line.split("\t")
-        literals = [re.fullmatch(r"\s*(!?)\s*([^!&\s][^!&]*?)\s*", part) for part in cells[-1].split("&")]
-        found = tuple((part[2], -1 if part[1] else 1) for part in literals if part)
-        if len(cells) != 3 or cells[1] not in CLASSES or len(found) != len(literals):
+        if len(cells) != 3 or cells[1] not in CLASSES:
             raise BenchmarkError(f"{path}: {line!r} is not 'number, class, query' with a class of P2")
-        queries.append(AttributeQuery(cells[1], found))
+        queries.append(
+            AttributeQuery(cells[1], tuple(_literal(term, line) for term in conjuncts(parse(cells[2]))))
+        )
     return QuerySet(tuple(queries), drawn)
 
 
-def _eligible(counts: F32 | F64 | I64, most: float) -> Bool:
+def _literal(term: Node, line: str) -> tuple[str, int]:
+    inner, sign = (term.child, -1) if isinstance(term, Not) else (term, 1)
+    if not isinstance(inner, Literal) or inner.weight != 1.0:
+        raise BenchmarkError(f"{line!r} is not a conjunction of unweighted labels and negations")
+    return inner.name, sign
+
+
+def _eligible(counts: Floats | I64, most: float) -> Bool:
     return (counts >= MIN_RELEVANT) & (counts <= most)
 
 

@@ -89,13 +89,19 @@ class Report:
         heads = [field.name for field in fields(Report)]
         out = {name: jsonable(getattr(self, name)) for name in heads}
         out["results"] = {
-            field.name: jsonable(getattr(self, field.name)) for field in fields(self) if field.name not in heads
+            field.name: jsonable(getattr(self, field.name))
+            for field in fields(self)
+            if field.name not in heads
         }
         return out
 
     def to_markdown(self) -> str:
         """A section of markdown: heading, provenance, tables, notes."""
-        rows = ", ".join(f"{self.data[key]} {key}" for key in ("images", "train", "selection", "gallery") if key in self.data)
+        rows = ", ".join(
+            f"{self.data[key]} {key}"
+            for key in ("images", "train", "selection", "gallery")
+            if key in self.data
+        )
         head = [
             f"### {self.protocol}: {self.title}",
             "",

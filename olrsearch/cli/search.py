@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from olrsearch.cli.common import emit_json, open_store, say
+from olrsearch.results import top_contributions
 
 if TYPE_CHECKING:
     from olrsearch.api import Store
-    from olrsearch.results import Ranking
+    from olrsearch.results import Hit, Ranking
 
 
 @click.command("search")
@@ -71,15 +72,20 @@ def render(ranking: Ranking, *, as_json: bool) -> None:
         return
     width = max((len(hit.key) for hit in ranking), default=3)
     for hit in ranking:
-        parts = "  ".join(
-            f"{part.literal} {part.probability:.2f}"
-            if part.probability is not None
-            else f"{part.literal} {-part.value:.3g}"
-            for part in hit.contributions
-        )
-        click.echo(f"{hit.rank:>4}  {hit.key:<{width}}  {hit.score:>9.4f}  {parts}")
+        click.echo(f"{hit.rank:>4}  {hit.key:<{width}}  {hit.score:>9.4f}  {_explanation(hit)}")
     if not ranking.hits:
         say("no image answers this query")
+
+
+def _explanation(hit: Hit) -> str:
+    """The contributions; of many, the ones that cost most."""
+    parts = [
+        f"{part.literal} {part.probability:.2f}"
+        if part.probability is not None
+        else f"{part.literal} {-part.value:.3g}"
+        for part in top_contributions(hit.contributions)
+    ]
+    return ("  " if len(parts) == len(hit.contributions) else "  most apart: ").join(["", "  ".join(parts)])
 
 
 def write_sheets(store: Store, ranking: Ranking, paths: tuple[Path, ...], asked: tuple[str, ...] = ()) -> None:

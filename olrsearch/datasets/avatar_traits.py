@@ -2,7 +2,7 @@
 
 A label says what can be *seen*: it is present exactly where the trait is drawn and
 nothing covers it. A hat hides the hair, so under one there is neither hair colour nor
-length; sunglasses hide the eyes; a hijab hides the clothes.
+length; under sunglasses the eyes are open; a hijab hides the clothes.
 
 The model. A person has latent numbers — style (0 masculine … 1 feminine, mostly near an
 end), age (0 … 1), a skin tone — and lasting traits drawn given them; a picture of the person has
@@ -210,11 +210,12 @@ def sample_traits(rng: np.random.Generator, person: Person) -> Traits:
             top = _SUN_HAT
     if rng.random() < (0.5 if sunny else 0.03):
         accessory = _any(rng, _SUNGLASSES)
+    eyes = _eyes(rng, mood, arousal)
     return Traits(
         person=person,
         top=top,
         accessory=accessory,
-        eyes=_eyes(rng, mood, arousal),
+        eyes="default" if accessory in _SUNGLASSES else eyes,  # dark glasses let a little through
         eyebrows=_eyebrows(rng, mood, arousal),
         mouth=_mouth(rng, mood, arousal),
         clothes=_clothes(rng, person, cold=cold),
@@ -231,7 +232,6 @@ def visible_labels(traits: Traits) -> dict[str, bool]:
     style = traits.top if hair_seen else None
     color = person.hair if hair_seen else None
     clothes = None if traits.top == _HIJAB else traits.clothes
-    eyes = None if traits.accessory in _SUNGLASSES else traits.eyes
     return {
         "Angry_Eyebrows": traits.eyebrows.startswith("angry"),
         "Bald": traits.top in {None, _BALDING},
@@ -243,12 +243,12 @@ def visible_labels(traits: Traits) -> dict[str, bool]:
         "Curly_Hair": style in _CURLY,
         "Dark_Skin": person.tone in {"brown", "dark"},
         "Eyeglasses": traits.accessory in _GLASSES,
-        "Eyes_Closed": eyes in _CLOSED_EYES,
+        "Eyes_Closed": traits.eyes in _CLOSED_EYES,
         "Frowning": traits.mouth in _FROWNS,
         "Graphic_Shirt": clothes == "graphicShirt",
         "Gray_Hair": color == "gray",
         "Long_Hair": style in _LONG,
-        "Looking_Sideways": eyes == "side",
+        "Looking_Sideways": traits.eyes == "side",
         "Mouth_Open": traits.mouth in _OPEN_MOUTHS,
         "Mustache": person.facial_hair is not None,  # every beard of this style has one
         "Pale_Skin": person.tone == "pale",
@@ -263,8 +263,8 @@ def visible_labels(traits: Traits) -> dict[str, bool]:
         "Wearing_Headscarf": traits.top in _SCARVES,
         "Wearing_Hoodie": clothes == "hoodie",
         "Wearing_Overall": clothes == "overall",
-        "Wide_Eyes": eyes == "surprised",
-        "Winking": eyes == "wink",
+        "Wide_Eyes": traits.eyes == "surprised",
+        "Winking": traits.eyes == "wink",
     }
 
 

@@ -275,7 +275,7 @@ class BuiltIndex:
                 break
             asking = min(2 * asking, index.count)
         rows = np.concatenate([rows, tail])
-        present = len(view) - int((view.find(gone) >= 0).sum())
+        present = len(view) - len(np.intersect1d(view.ids, gone))
         return rows if len(rows) >= min(count, present) else None
 
 

@@ -182,7 +182,7 @@ def _check_part(part: EmbeddingPart, first: EmbeddingPart) -> None:
         )
 
 
-class Segmentlike:
+class PlainPart:
     """Plain arrays as a part of a view: for embeddings that lie in no store.
 
     Attributes:

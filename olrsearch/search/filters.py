@@ -124,7 +124,7 @@ def allowed_rows(
     Raises:
         QueryError: labels are tested and there are none.
     """
-    if not _tests_labels(node):
+    if not tests_labels(node):
         return np.isin(ids, select_ids(compile_where(node, columns)))
     if isinstance(node, LabelIs):
         if stored is None or node.label not in label_names:
@@ -142,14 +142,15 @@ def allowed_rows(
     if not isinstance(node, WhereAnd | WhereOr):  # only these and label tests hold labels
         raise QueryError(f"a condition of kind {type(node).__name__} holds no label")
     # Label-free children together make one statement instead of one each.
-    plain = tuple(child for child in node.children if not _tests_labels(child))
-    masks = [inner(child) for child in node.children if _tests_labels(child)]
+    plain = tuple(child for child in node.children if not tests_labels(child))
+    masks = [inner(child) for child in node.children if tests_labels(child)]
     if plain:
         masks.append(inner(plain[0] if len(plain) == 1 else type(node)(plain)))
     return reduce(np.logical_and if isinstance(node, WhereAnd) else np.logical_or, masks)
 
 
-def _tests_labels(node: Where) -> bool:
+def tests_labels(node: Where) -> bool:
+    """Whether a condition tests stored labels anywhere."""
     if isinstance(node, WhereAnd | WhereOr):
-        return any(_tests_labels(child) for child in node.children)
-    return _tests_labels(node.child) if isinstance(node, WhereNot) else isinstance(node, LabelIs)
+        return any(tests_labels(child) for child in node.children)
+    return tests_labels(node.child) if isinstance(node, WhereNot) else isinstance(node, LabelIs)

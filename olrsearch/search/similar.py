@@ -204,8 +204,7 @@ def _from_built(
         return None
     ids, found = built.search(label, query, offset + count, exclude=exclude)
     ids, distances = ids[offset:], found[offset:] * factor
-    gone = view.find(np.fromiter(exclude, np.int64, len(exclude)))
-    candidates = len(view) - int((gone >= 0).sum())
+    candidates = len(view) - len(np.intersect1d(view.ids, np.fromiter(exclude, np.int64, len(exclude))))
     return Page(
         query=spell_targets(targets, label_names),
         ids=ids,

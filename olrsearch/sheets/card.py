@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from olrsearch.results import top_contributions
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -96,7 +98,7 @@ def _card(hit: Hit, picture: bytes | None) -> Card:
         title=f"{hit.rank}. {hit.key}",
         score=score,
         picture=picture,
-        bars=tuple(_bar(part) for part in hit.contributions),
+        bars=tuple(_bar(part) for part in top_contributions(hit.contributions)),
     )
 
 

@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,6 +37,23 @@ _NETWORK = "module.network."
 _TERMINAL_SECONDS, _FILE_SECONDS = 0.5, 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class _WarmedAverage:
+    """A step of the moving average; a class, since processes are spawned with it.
+
+    Attributes:
+        decay: Where the decay ends.
+    """
+
+    decay: float
+
+    def __call__(self, averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        if not averaged.is_floating_point():
+            return current
+        steps = float(count)
+        return torch.lerp(averaged, current, 1 - min(self.decay, (1 + steps) / (10 + steps)))
+
+
 class Averaging(WeightAveraging):
     """Exponential moving average of weights and statistics, which is what is validated and kept.
 
@@ -47,13 +65,7 @@ class Averaging(WeightAveraging):
     """
 
     def __init__(self, decay: float) -> None:
-        def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-            if not averaged.is_floating_point():
-                return current
-            steps = float(count)
-            return torch.lerp(averaged, current, 1 - min(decay, (1 + steps) / (10 + steps)))
-
-        super().__init__(use_buffers=True, avg_fn=average)
+        super().__init__(use_buffers=True, avg_fn=_WarmedAverage(decay))
 
     def averaged_network(self) -> dict[str, Tensor]:
         """A copy of the averaged network's state, on CPU."""
@@ -118,7 +130,7 @@ class Record(Callback):
             "epoch": epoch,
             "seconds": self._before + time.perf_counter() - self._started,
             **{f"train_{name}": value for name, value in pl_module.mean_losses().items()},
-            **{name: float(value) for name, value in trainer.callback_metrics.items()},
+            **pl_module.figures,
         }
         self.history.append(entry)
         if entry[SELECTION_MAP] > self.best_score:
@@ -140,20 +152,19 @@ class Record(Callback):
         trainer.strategy.barrier()
 
 
-class StopWhenStopped(Callback):
-    """Lets a stage that had stopped early when it was killed stop again at once.
+class EarlyStop(Callback):
+    """Ends a stage whose figure has not risen for some epochs.
+
+    Unlike Lightning's own it also ends, at once, a stage that was killed after it had
+    stopped: a resumed run is the uninterrupted one.
 
     Args:
+        record: Knows the figures.
         patience: Epochs without a better figure; 0 never stops.
     """
 
     def __init__(self, record: Record, patience: int) -> None:
         self.record, self.patience = record, patience
-
-    def _check(self, trainer: Trainer) -> None:
-        epochs = len(self.record.history)
-        if self.patience and epochs - self.record.best_epoch >= self.patience:
-            trainer.should_stop = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002 - Lightning's signature
         """After a resume."""
@@ -162,6 +173,10 @@ class StopWhenStopped(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002 - Lightning's signature
         """After each epoch."""
         self._check(trainer)
+
+    def _check(self, trainer: Trainer) -> None:
+        if self.patience and len(self.record.history) - self.record.best_epoch >= self.patience:
+            trainer.should_stop = True
 
 
 class Progress(Callback):
@@ -205,13 +220,11 @@ class Progress(Callback):
         if self._bar is not None:
             self._bar.update()
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002 - Lightning's signature
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the epoch and its figures."""
-        if self._bar is not None:
+        if self._bar is not None and isinstance(pl_module, Stage):
             figures = {
-                name.removeprefix("selection_"): f"{float(v):.4f}"
-                for name, v in sorted(trainer.callback_metrics.items())
-                if name.startswith("selection_")
+                name.removeprefix("selection_"): f"{value:.4f}" for name, value in pl_module.figures.items()
             }
             self._bar.set_postfix({"epoch": f"{trainer.current_epoch + 1}/{trainer.max_epochs}", **figures})
 

@@ -20,9 +20,9 @@ from olrsearch.encoders.olr.callbacks import (
     CHECKPOINT_NAME,
     METRICS_NAME,
     Averaging,
+    EarlyStop,
     Progress,
     Record,
-    StopWhenStopped,
 )
 from olrsearch.errors import TrainingError
 
@@ -99,7 +99,7 @@ def run_stage(
     checkpoint = folder / CHECKPOINT_NAME
     averaging = Averaging(stage.config.ema_decay)
     record = Record(folder, averaging)
-    callbacks = [averaging, record, StopWhenStopped(record, stage.config.patience)]
+    callbacks = [averaging, record, EarlyStop(record, stage.config.patience)]
     if progress:
         callbacks.append(Progress(title))
     with _quiet_lightning():

@@ -52,12 +52,16 @@ class Stage(LightningModule, Generic[N]):
         network: What is trained; its weights are changed.
         number: 0 teacher, 1 Siamese network; part of every random seed.
         learning_rate: Peak of the one-cycle schedule.
+
+    Attributes:
+        figures: Selection figures of the last validation, `selection_map` among them.
     """
 
     def __init__(self, config: OlrConfig, network: N, number: int, learning_rate: float) -> None:
         super().__init__()
         self.config, self.network, self.number = config, network, number
         self.learning_rate = learning_rate
+        self.figures: dict[str, float] = {}
         self._sums: dict[str, Tensor] = {}
         self._steps = 0
         self._scores: list[tuple[Tensor, Tensor]] = []
@@ -116,13 +120,12 @@ class Stage(LightningModule, Generic[N]):
         self._scores.append((self.scores(to_planes(pixels)).float().cpu(), labels.cpu()))
 
     def on_validation_epoch_end(self) -> None:
-        """Figures on the selection images."""
+        """Figures on the selection images; each process has all of these, so nothing is gathered."""
         logits = torch.cat([part for part, _ in self._scores]).numpy()
         labels = torch.cat([part for _, part in self._scores]).numpy()
         self._scores.clear()
-        for name, value in selection_metrics(logits, labels).items():
-            # Every process has all selection images: the mean over processes changes nothing.
-            self.log(f"selection_{name}", torch.tensor(value, device=self.device), sync_dist=True)
+        figures = selection_metrics(logits, labels)
+        self.figures = {f"selection_{name}": value for name, value in figures.items()}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW without decay of biases and norms, on a one-cycle schedule."""

@@ -117,7 +117,7 @@ def train_olr(
     selection = PixelBatches(pixels, labels, selection_index)
     mean, std = pixel_statistics(pixels, train_index)
     # Callers keep their own random state.
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(derived_seed(config.seed, 0))
         teacher = channels_last(TeacherNetwork(config, mean, std))
         first = run_stage(
