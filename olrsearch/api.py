@@ -519,6 +519,7 @@ class Store:
             label: value if isinstance(value, np.ndarray) else self._source(opened, value)
             for label, value in (with_ or {}).items()
         }
+        prototypes = tuple(prototypes)
         for label in prototypes:
             if label in sources:
                 raise QueryError(f"{label} is given an image and a prototype: one of the two")
@@ -535,7 +536,7 @@ class Store:
             min_score=None if max_distance is None else -max_distance,
             allowed=self._allowed(opened, where),
         )
-        return self._ranking(opened, page)
+        return self._ranking(opened, page, query=_spell_similar(image, by, with_ or {}, prototypes, page.query))
 
     def describe(self, images: ImageRef | Iterable[ImageRef], *, space: str | None = None) -> list[Description]:
         """Predict the labels of images in the store or of image files, most probable first."""
@@ -665,7 +666,9 @@ class Store:
     def _allowed(self, opened: OpenSpace, where: str | None) -> Bool | None:
         return None if where is None else matching(opened.snapshot, opened.view.ids, where)
 
-    def _ranking(self, opened: OpenSpace, page: Page, notes: tuple[str, ...] = ()) -> Ranking:
+    def _ranking(
+        self, opened: OpenSpace, page: Page, notes: tuple[str, ...] = (), *, query: str | None = None
+    ) -> Ranking:
         rows = opened.snapshot.images(page.ids.tolist())
         hits = tuple(
             Hit(
@@ -680,7 +683,7 @@ class Store:
             for place, row in enumerate(rows)
         )
         return Ranking(
-            query=page.query,
+            query=page.query if query is None else query,
             hits=hits,
             candidates=page.candidates,
             total=page.total,
@@ -693,6 +696,25 @@ class Store:
 def _check_page(k: int, offset: int) -> None:
     if k < 1 or offset < 0:
         raise QueryError(f"a page has k ≥ 1 hits from offset ≥ 0, found k = {k} and offset = {offset}")
+
+
+def _spell_similar(
+    image: ImageRef | None,
+    by: By,
+    with_: Mapping[str, ImageRef | F32],
+    prototypes: Sequence[str],
+    labels: str,
+) -> str:
+    """What a similarity query asked, as a heading: whose look, in which labels, with what from where."""
+    parts = []
+    if image is not None:
+        parts.append(f"like {image}" + (f" in {labels}" if by is not None and not with_ else ""))
+    parts += [
+        f"{label} of {'a vector' if isinstance(source, np.ndarray) else source}"
+        for label, source in with_.items()
+    ]
+    parts += [f"typical {label}" for label in prototypes]
+    return ", ".join(parts)
 
 
 def _log(probability: float) -> float:
