@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -224,6 +224,7 @@ def test_negative_identities_are_refused():
 names = st.text(st.characters(min_codepoint=33, exclude_categories=["Z", "C"]), min_size=1, max_size=8)
 
 
+@settings(deadline=None)
 @given(
     st.lists(names, min_size=1, max_size=4, unique=True),
     st.lists(names, min_size=1, max_size=6, unique=True),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from olrsearch.datasets import open_idx
@@ -110,6 +110,7 @@ def test_faults_are_named(tmp_path):
         open_idx(tmp_path, labels)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=3, max_size=3), st.booleans())
 def test_arrays_survive(tmp_path_factory, shape, compress):
     path = tmp_path_factory.mktemp("idx") / "x"

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from olrsearch.datasets import selection_split
 from olrsearch.errors import DatasetError
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.none() | st.integers(0, 12), max_size=60),
     st.integers(0, 40),
