@@ -25,7 +25,7 @@ import numpy as np
 from olrsearch.errors import EmptyStoreError, QueryError, UnknownImageError
 from olrsearch.progress import Track, silent
 from olrsearch.results import Description, Hit, LabelEstimate, Ranking
-from olrsearch.spaces import OpenSpace, matching
+from olrsearch.spaces import OpenSpace, matching, stored_labels
 from olrsearch.store.backend import Backend
 
 if TYPE_CHECKING:
@@ -380,6 +380,7 @@ class Store:
             batch_size: Images a batch.
             on_error: Unreadable images: `skip` counts and reports them, `fail` stops.
         """
+        from olrsearch.errors import CalibrationError
         from olrsearch.fitting import add_model, calibrate
         from olrsearch.ingest import encode_missing
 
@@ -395,7 +396,10 @@ class Store:
             track=self._track,
         )
         if info.calibration is None and report.encoded:
-            report.notes.extend(calibrate(self._backend, info.fingerprint).lines())
+            try:
+                report.notes.extend(calibrate(self._backend, info.fingerprint).lines())
+            except CalibrationError as error:  # the embeddings are there all the same
+                report.notes.append(f"{info.name} is not calibrated: {error}")
         return report
 
     def calibrate(self, space: str | None = None, *, where: str | None = None) -> CalibrationReport:
@@ -552,14 +556,14 @@ class Store:
         raw = opened.readout.logits(embedding[:, None, :])
         chance = opened.calibration.probability(raw, range(len(labels)))[:, 0]
         norms = np.linalg.norm(embedding.astype(np.float64), axis=1)
-        stored = opened.snapshot.labels(np.asarray([source], np.int64), labels)[0] if known else None
+        stored = stored_labels(opened.snapshot, np.asarray([source], np.int64), labels)[0] if known else None
         name = opened.snapshot.images([source])[0].key if isinstance(source, int) else str(image)
         estimates = [
             LabelEstimate(
                 label=label,
                 probability=float(chance[row]),
                 norm=float(norms[row]),
-                stored=None if stored is None else int(stored[row]),
+                stored=None if stored is None or label not in opened.snapshot.label_names else int(stored[row]),
             )
             for row, label in enumerate(labels)
         ]

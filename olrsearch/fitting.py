@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,12 +13,10 @@ from olrsearch.encoders import model_files
 from olrsearch.errors import CalibrationError, EmptyStoreError
 from olrsearch.index.metric import choose_metric
 from olrsearch.index.scores import write_scores
-from olrsearch.spaces import OpenSpace
+from olrsearch.spaces import OpenSpace, stored_labels
 from olrsearch.training import run_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from olrsearch.arrays import I64
     from olrsearch.calibration import Calibration
     from olrsearch.index.metric import Metric
@@ -82,7 +81,7 @@ def calibrate(backend: Backend, ref: str | None = None, *, ids: I64 | None = Non
         chosen, split = (ids, "chosen images") if ids is not None else _calibration_images(backend, snapshot, info)
         rows = opened.view.find(chosen)
         rows = np.sort(rows[rows >= 0])
-        labels = snapshot.labels(opened.view.ids[rows], info.labels)
+        labels = stored_labels(snapshot, opened.view.ids[rows], info.labels)
         labelled = (labels != 0).any(axis=1)
         rows, labels = rows[labelled], labels[labelled]
         if len(rows) < _MIN_IMAGES:
@@ -150,15 +149,21 @@ def add_model(backend: Backend, path: Path) -> str:
 def build_index(backend: Backend, recipe_name: str, ref: str | None) -> list[str]:
     """Build the label scores of every segment, and what a recipe adds to the exact scan.
 
+    Args:
+        backend: The store, writable.
+        recipe_name: A recipe of the program, or the path of a `.toml` file.
+        ref: Name or fingerprint of the space; the newest when None.
+
     Returns:
         What was built, a line each.
 
     Raises:
         RecallError: the recipe does not reach the recall it promises on this space.
     """
-    from olrsearch.index.recipe import build_recipe, load_recipe
+    from olrsearch.index.build import build_recipe
+    from olrsearch.index.recipe import load_recipe
 
-    recipe = load_recipe(recipe_name)
+    recipe = load_recipe(Path(recipe_name) if recipe_name.endswith(".toml") else recipe_name)
     with backend.writer() as writer:
         snapshot = backend.snapshot()
         info = snapshot.space(ref)
@@ -168,7 +173,11 @@ def build_index(backend: Backend, recipe_name: str, ref: str | None) -> list[str
         for segment in opened.segments:
             write_scores(opened.scores_path(segment), segment, opened.readout, segment=segment.info.uuid)
         lines = [f"{info.name}: label scores of {len(opened.view):,} images in {len(opened.segments)} segments"]
-        report = build_recipe(opened.view, opened.metric, recipe, info.index_path / recipe.name)
-        lines.extend(report.lines())
-        writer.add_index(info.id, recipe.name, report.to_dict())
+        built = build_recipe(opened.view, opened.metric, recipe, info.index_path / recipe.name)
+        lines.extend(
+            f"{info.name}: {file.name}, {file.bytes / 1e6:.1f} MB, recall@10 {file.recall.at_10:.3f}, "
+            f"recall@100 {file.recall.at_100:.3f}"
+            for file in built.files
+        )
+        writer.add_index(info.id, recipe.name, built.to_dict())
     return lines

@@ -9,6 +9,7 @@ import numpy as np
 from olrsearch.bench.data import BenchData, rows_of
 from olrsearch.fitting import selection_ids
 from olrsearch.ingest import cache_pixels
+from olrsearch.spaces import stored_labels
 from olrsearch.training import run_of
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def bench_data(backend: Backend, opened: OpenSpace, *, name: str | None = None) 
         label_names=info.labels,
         image_ids=ids,
         keys=[str(key) for key in columns["key"]],
-        labels=snapshot.labels(ids, info.labels),
+        labels=stored_labels(snapshot, ids, info.labels),
         partition=partition,
         identity=columns["identity"],
         embeddings=embeddings,

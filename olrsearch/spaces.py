@@ -16,6 +16,7 @@ from olrsearch.index.protocol import EmbeddingView
 from olrsearch.index.scores import LabelScores, read_scores
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from olrsearch.arrays import I8, I64, Bool
@@ -90,7 +91,7 @@ class OpenSpace:
 
     def stored_labels(self) -> I8:
         """Effective stored labels of the view's rows, int8 [N, L], in the encoder's label order."""
-        return self.snapshot.labels(self.view.ids, self.info.labels)
+        return stored_labels(self.snapshot, self.view.ids, self.info.labels)
 
     def scores_path(self, segment: Segment) -> Path:
         """Where a segment's raw logits are kept once they are built."""
@@ -139,6 +140,18 @@ class OpenSpace:
         if missing <= 0:
             return ()
         return (f"{missing:,} images have no embedding in {self.info.name} yet: run olrsearch encode",)
+
+
+def stored_labels(snapshot: Snapshot, ids: I64, names: Sequence[str]) -> I8:
+    """Effective stored labels, int8 [n, len(names)]; 0, unknown, for labels the store has never heard of.
+
+    An encoder from elsewhere may know labels that no data set of this store has.
+    """
+    known = [column for column, name in enumerate(names) if name in snapshot.label_names]
+    found = np.zeros((len(ids), len(names)), np.int8)
+    if known:
+        found[:, known] = snapshot.labels(ids, [names[column] for column in known])
+    return found
 
 
 def matching(snapshot: Snapshot, ids: I64, where: str) -> Bool:
