@@ -1,0 +1,453 @@
+"""Everything that can be asked of an open store: what it holds, queries, pictures, figures.
+
+Nothing here changes a store, and nothing imports torch unless it is asked about an image
+file that is not in the store. Notation: N images, L labels, k numbers a label.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+import numpy as np
+
+from olrsearch.errors import EmptyStoreError, QueryError, UnknownImageError
+from olrsearch.progress import Track, silent
+from olrsearch.results import Description, Hit, LabelEstimate, Ranking
+from olrsearch.spaces import OpenSpace, matching, stored_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from types import TracebackType
+
+    from olrsearch.arrays import F32, I64, Bool
+    from olrsearch.bench.data import BenchData
+    from olrsearch.encoders.protocol import LabelEncoder
+    from olrsearch.index.metric import Metric
+    from olrsearch.index.scores import Evidence
+    from olrsearch.search.page import Page
+    from olrsearch.search.similar import By
+    from olrsearch.store.backend import Backend
+    from olrsearch.store.catalog import Snapshot
+    from olrsearch.store.verify import VerifyReport
+
+ImageRef: TypeAlias = "int | str | Path"
+"""An image: its id, its key (`000001.jpg`, `celeba/000001.jpg`, `id:17`), or a file."""
+
+
+class Reader:
+    """An open store, to be asked. Use it as a context manager, or call `close`.
+
+    Every query answers from one generation: the newest when it begins.
+    """
+
+    def __init__(self, backend: Backend, track: Track = silent) -> None:
+        self._backend = backend
+        self._track = track
+        self._spaces: dict[tuple[int, str], OpenSpace] = {}
+        self._encoders: dict[str, LabelEncoder] = {}
+
+    def close(self) -> None:
+        """Release the database connection."""
+        self._backend.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def path(self) -> Path:
+        """The store's folder."""
+        return self._backend.path
+
+    def info(self) -> dict[str, Any]:
+        """Data sets, images, labels, spaces and indexes, JSON-ready."""
+        snapshot = self._backend.snapshot()
+        return {
+            "path": str(self.path),
+            "store_id": self._backend.store_id,
+            "generation": snapshot.generation,
+            "images": snapshot.image_count,
+            "labels": len(snapshot.label_names),
+            "label_revision": snapshot.label_revision,
+            "datasets": [
+                {
+                    "name": item.name,
+                    "kind": item.kind,
+                    "root": str(item.root),
+                    "images": item.images,
+                    "deleted": item.deleted,
+                }
+                for item in snapshot.datasets()
+            ],
+            "spaces": [
+                {
+                    "name": item.name,
+                    "kind": item.kind,
+                    "fingerprint": item.fingerprint,
+                    "labels": len(item.labels),
+                    "k": item.k,
+                    "embeddings": item.count,
+                    "segments": len(item.segments),
+                    "calibrated": item.calibration is not None,
+                    "calibration_stale": item.calibration is not None
+                    and item.calibration["label_revision"] != snapshot.label_revision,
+                    "metric": None if item.metric is None else _metric_name(item.metric),
+                    "indexes": sorted(item.indexes),
+                }
+                for item in snapshot.spaces()
+            ],
+        }
+
+    def verify(self, *, sources: bool = False) -> VerifyReport:
+        """Check every file against its checksums, and the metadata against the files.
+
+        Args:
+            sources: Also read every image file and compare its hash.
+        """
+        from olrsearch.datasets.files import read_bytes
+        from olrsearch.store.verify import verify
+
+        return verify(self._backend, read_source=read_bytes if sources else None)
+
+    def label_counts(self) -> list[dict[str, Any]]:
+        """How often each label is present, absent and unknown among living images."""
+        snapshot = self._backend.snapshot()
+        stored = snapshot.labels(snapshot.image_ids())
+        return [
+            {
+                "label": name,
+                "present": int((stored[:, column] > 0).sum()),
+                "absent": int((stored[:, column] < 0).sum()),
+                "unknown": int((stored[:, column] == 0).sum()),
+            }
+            for column, name in enumerate(snapshot.label_names)
+        ]
+
+    def select(self, where: str) -> I64:
+        """Ids of the living images a condition selects, int64, ascending.
+
+        Raises:
+            QuerySyntaxError: it does not parse, or names another column.
+        """
+        snapshot = self._backend.snapshot()
+        ids = snapshot.image_ids()
+        return ids[matching(snapshot, ids, where)]
+
+    def index_info(self, *, space: str | None = None) -> dict[str, Any]:
+        """What is built for a space: recipe, sizes, measured recall."""
+        info = self._backend.snapshot().space(space)
+        return {"space": info.name, "scan": "exact, over the segments", **info.indexes}
+
+    def metric(self, *, space: str | None = None) -> Metric:
+        """The metric of a space's label indexes."""
+        return self._space(space).metric
+
+    def embedding(self, image: ImageRef, *, space: str | None = None) -> F32:
+        """One image's label embeddings, float32 [L, k]; a file outside the store is encoded."""
+        opened = self._space(space)
+        source = self._source(opened, image)
+        return opened.view.embedding(source) if isinstance(source, int) else source
+
+    def search(
+        self,
+        query: str,
+        k: int = 20,
+        *,
+        offset: int = 0,
+        min_probability: float | None = None,
+        where: str | None = None,
+        evidence: Evidence = "predicted",
+        space: str | None = None,
+    ) -> Ranking:
+        """Find images by attributes, exactly.
+
+        Args:
+            query: `smiling & eyeglasses & !male`, `bald | wavy hair`, `smiling^2, hat`.
+            k: Hits a page.
+            offset: Skip this many hits.
+            min_probability: Leave out hits whose score is below this probability.
+            where: Only images this selects, e.g. `partition = 'test'`.
+            evidence: `predicted`, `labels` or `both`.
+            space: Name or fingerprint; the newest when None.
+
+        Returns:
+            Hits by falling log-probability; the contributions of a conjunction add up to it.
+
+        Raises:
+            QuerySyntaxError, UnknownLabelError: the query is at fault.
+            EmptyStoreError: nothing is imported or encoded.
+        """
+        from olrsearch.query import parse
+        from olrsearch.search.attributes import search_attributes
+
+        _check_page(k, offset)
+        node = parse(query)
+        opened = self._space(space)
+        page = search_attributes(
+            node,
+            opened.scores(evidence),
+            count=k,
+            offset=offset,
+            min_score=None if min_probability is None else _log(min_probability),
+            allowed=self._allowed(opened, where),
+        )
+        notes = () if evidence == "labels" else opened.score_notes()
+        return self._ranking(opened, page, notes)
+
+    def similar(
+        self,
+        image: ImageRef | None = None,
+        *,
+        by: By = None,
+        with_: Mapping[str, ImageRef | F32] | None = None,
+        prototypes: Iterable[str] = (),
+        k: int = 20,
+        offset: int = 0,
+        max_distance: float | None = None,
+        where: str | None = None,
+        include_self: bool = False,
+        space: str | None = None,
+    ) -> Ranking:
+        """Find images like an image, overall or in some respects, exactly.
+
+        Args:
+            image: What to be like: an id, a key, or an image file. None where `with_` or
+                `prototypes` say it all.
+            by: The label or labels that count, or weights of labels; all when None.
+            with_: Take single labels from elsewhere: an image, or a vector float32 [k].
+            prototypes: Labels whose vector is the mean embedding of the images that have them.
+            k: Hits a page.
+            offset: Skip this many hits.
+            max_distance: Leave out hits farther than this.
+            where: Only images this selects.
+            include_self: Keep the images asked about in the answer.
+            space: Name or fingerprint; the newest when None.
+
+        Returns:
+            Hits by rising distance; the contributions of the labels add up to the score.
+        """
+        from olrsearch.search.similar import compose, prototype, similar
+
+        _check_page(k, offset)
+        opened = self._space(space)
+        like = None if image is None else self._source(opened, image)
+        sources: dict[str, int | F32] = {
+            label: value if isinstance(value, np.ndarray) else self._source(opened, value)
+            for label, value in (with_ or {}).items()
+        }
+        prototypes = tuple(prototypes)
+        for label in prototypes:
+            if label in sources:
+                raise QueryError(f"{label} is given an image and a prototype: one of the two")
+            sources[label] = prototype(opened.view, opened.stored_labels(), self._position(opened, label))
+        targets = compose(opened.view, opened.info.labels, like=like, by=by, with_=sources)
+        asked = {source for source in (like, *sources.values()) if isinstance(source, int)}
+        page = similar(
+            opened.indexes,
+            opened.info.labels,
+            targets,
+            exclude=() if include_self else asked,
+            count=k,
+            offset=offset,
+            min_score=None if max_distance is None else -max_distance,
+            allowed=self._allowed(opened, where),
+        )
+        return self._ranking(
+            opened, page, query=_spell_similar(image, by, with_ or {}, prototypes, page.query)
+        )
+
+    def describe(
+        self, images: ImageRef | Iterable[ImageRef], *, space: str | None = None
+    ) -> list[Description]:
+        """Predict the labels of images in the store or of image files, most probable first."""
+        opened = self._space(space)
+        wanted = [images] if isinstance(images, int | str | Path) else list(images)
+        return [self._describe(opened, image) for image in wanted]
+
+    def _describe(self, opened: OpenSpace, image: ImageRef) -> Description:
+        source = self._source(opened, image)
+        known = isinstance(source, int)
+        embedding = opened.view.embedding(source) if isinstance(source, int) else source
+        labels = opened.info.labels
+        raw = opened.readout.logits(embedding[:, None, :])
+        chance = opened.calibration.probability(raw, range(len(labels)))[:, 0]
+        norms = np.linalg.norm(embedding.astype(np.float64), axis=1)
+        stored = stored_labels(opened.snapshot, np.asarray([source], np.int64), labels)[0] if known else None
+        name = opened.snapshot.images([source])[0].key if isinstance(source, int) else str(image)
+        known_labels = opened.snapshot.label_names
+        estimates = [
+            LabelEstimate(
+                label=label,
+                probability=float(chance[row]),
+                norm=float(norms[row]),
+                stored=None
+                if stored is None or label not in opened.snapshot.label_names
+                else int(stored[row]),
+            )
+            for row, label in enumerate(labels)
+        ]
+        estimates.sort(key=lambda item: (-item.probability, item.label))
+        return Description(name, source if isinstance(source, int) else None, tuple(estimates))
+
+    def picture(self, image: ImageRef, edge: int = 240) -> bytes | None:
+        """A JPEG of an image, its longer side at most `edge` pixels.
+
+        Where the file is gone its thumbnail is returned, and None where there is none.
+        """
+        from olrsearch.datasets.files import load_image, thumbnail_jpeg
+        from olrsearch.errors import DatasetError
+
+        snapshot = self._backend.snapshot()
+        try:
+            row = snapshot.images([self._resolve(snapshot, image)])[0]
+        except UnknownImageError:
+            if not Path(str(image)).is_file():
+                raise
+            path = Path(str(image)).resolve()
+            return thumbnail_jpeg(load_image(path.parent, path.name), edge)
+        try:
+            return thumbnail_jpeg(load_image(row.root, row.uri), edge)
+        except (DatasetError, OSError):
+            return snapshot.thumbnail(row.id)
+
+    def sheet(
+        self, ranking: Ranking, path: Path | str, *, asked: Iterable[ImageRef] = (), columns: int = 5
+    ) -> Path:
+        """Write a contact sheet of a ranking: `.html` or `.png`.
+
+        Args:
+            ranking: What to show.
+            path: Where to.
+            asked: Images the question was about, shown first.
+            columns: Pictures in a row of a PNG.
+        """
+        from olrsearch.sheets import Card, ranking_sheet, write_sheet
+
+        question = tuple(
+            Card(title=str(image), score="asked", picture=self.picture(image)) for image in asked
+        )
+        return write_sheet(ranking_sheet(ranking, self.picture, asked=question), path, columns=columns)
+
+    def bench_data(self, *, space: str | None = None, name: str | None = None) -> BenchData:
+        """The arrays the protocols of `olrsearch.bench` measure."""
+        from olrsearch.measuring import bench_data
+
+        return bench_data(self._backend, self._space(space), name=name)
+
+    def _space(self, ref: str | None) -> OpenSpace:
+        snapshot = self._backend.snapshot()
+        if not snapshot.image_count:
+            raise EmptyStoreError("the store holds no images: run olrsearch import first")
+        info = snapshot.space(ref)
+        found = self._spaces.get((snapshot.generation, info.fingerprint))
+        if found is None:
+            # Only the newest generation is kept open.
+            self._spaces = {
+                key: value for key, value in self._spaces.items() if key[0] == snapshot.generation
+            }
+            found = self._spaces[snapshot.generation, info.fingerprint] = OpenSpace(snapshot, info)
+        return found
+
+    def _encoder(self, fingerprint: str, path: Path) -> LabelEncoder:
+        if fingerprint not in self._encoders:
+            from olrsearch.encoders.registry import load
+
+            self._encoders[fingerprint] = load(path)
+        return self._encoders[fingerprint]
+
+    def _resolve(self, snapshot: Snapshot, image: ImageRef) -> int:
+        return snapshot.resolve(f"id:{image}" if isinstance(image, int) else str(image))
+
+    def _source(self, opened: OpenSpace, image: ImageRef) -> int | F32:
+        """An image of the store by id, or the embedding float32 [L, k] of a file outside it."""
+        try:
+            return self._resolve(opened.snapshot, image)
+        except UnknownImageError as error:
+            path = Path(str(image))
+            if isinstance(image, int) or not path.is_file():
+                if path.suffix and not isinstance(image, int):
+                    raise UnknownImageError(f"{error}; nor is there a file {image}") from error
+                raise
+        from olrsearch.datasets.files import load_array
+
+        encoder = self._encoder(opened.info.fingerprint, opened.info.model_path)
+        pixels = load_array(path.resolve().parent, path.name, encoder.input_size, encoder.crop)
+        embedding: F32 = encoder.encode(pixels[None])[:, 0]
+        return embedding
+
+    def _position(self, opened: OpenSpace, label: str) -> int:
+        from olrsearch.query import LabelNames
+
+        return LabelNames(opened.info.labels).position(label)
+
+    def _allowed(self, opened: OpenSpace, where: str | None) -> Bool | None:
+        return None if where is None else matching(opened.snapshot, opened.view.ids, where)
+
+    def _ranking(
+        self, opened: OpenSpace, page: Page, notes: tuple[str, ...] = (), *, query: str | None = None
+    ) -> Ranking:
+        rows = opened.snapshot.images(page.ids.tolist())
+        hits = tuple(
+            Hit(
+                rank=page.first_rank + place,
+                image_id=row.id,
+                key=row.key,
+                uri=row.uri,
+                distance=float(page.distances[place]),
+                score=-float(page.distances[place]),
+                contributions=page.contributions[place],
+            )
+            for place, row in enumerate(rows)
+        )
+        return Ranking(
+            query=page.query if query is None else query,
+            hits=hits,
+            candidates=page.candidates,
+            total=page.total,
+            generation=opened.snapshot.generation,
+            exact=page.exact,
+            notes=(*page.notes, *notes, *opened.coverage_notes()),
+        )
+
+
+def _check_page(k: int, offset: int) -> None:
+    if k < 1 or offset < 0:
+        raise QueryError(f"a page has k ≥ 1 hits from offset ≥ 0, found k = {k} and offset = {offset}")
+
+
+def _spell_similar(
+    image: ImageRef | None,
+    by: By,
+    with_: Mapping[str, ImageRef | F32],
+    prototypes: Sequence[str],
+    labels: str,
+) -> str:
+    """What a similarity query asked, as a heading: whose look, in which labels, with what from where."""
+    parts = []
+    if image is not None:
+        parts.append(f"like {image}" + (f" in {labels}" if by is not None and not with_ else ""))
+    parts += [
+        f"{label} of {'a vector' if isinstance(source, np.ndarray) else source}"
+        for label, source in with_.items()
+    ]
+    parts += [f"typical {label}" for label in prototypes]
+    return ", ".join(parts)
+
+
+def _log(probability: float) -> float:
+    if not 0 <= probability <= 1:
+        raise QueryError(f"a probability lies between 0 and 1, found {probability}")
+    return math.log(probability) if probability > 0 else -math.inf
+
+
+def _metric_name(metric: Mapping[str, Any]) -> str:
+    return f"{metric['kind']}{', standardised' if metric['standardise'] else ''}"
