@@ -289,9 +289,7 @@ class Reader:
                 label=label,
                 probability=float(chance[row]),
                 norm=float(norms[row]),
-                stored=None
-                if stored is None or label not in opened.snapshot.label_names
-                else int(stored[row]),
+                stored=int(stored[row]) if stored is not None and label in known_labels else None,
             )
             for row, label in enumerate(labels)
         ]
