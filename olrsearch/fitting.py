@@ -130,9 +130,8 @@ def add_model(backend: Backend, path: Path) -> str:
     Raises:
         ModelFileError: it is damaged.
     """
+    fingerprint = check_model(path)  # before anything is copied
     config = model_files.read_config(path)
-    model_files.read_tensors(path)  # every tensor is checked before anything is copied
-    fingerprint: str = config["fingerprint"]
     with backend.writer() as writer:
         writer.add_model(fingerprint, path)
         writer.add_space(
@@ -143,6 +142,17 @@ def add_model(backend: Backend, path: Path) -> str:
             k=int(config["k"]),
             config=config,
         )
+    return fingerprint
+
+
+def check_model(path: Path) -> str:
+    """The fingerprint of a model folder, after every tensor has been compared with its checksum.
+
+    Raises:
+        ModelFileError: it is damaged.
+    """
+    fingerprint: str = model_files.read_config(path)["fingerprint"]
+    model_files.read_tensors(path)
     return fingerprint
 
 

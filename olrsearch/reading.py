@@ -114,9 +114,11 @@ class Reader:
             sources: Also read every image file and compare its hash.
         """
         from olrsearch.datasets.files import read_bytes
+        from olrsearch.fitting import check_model
         from olrsearch.store.verify import verify
 
-        return verify(self._backend, read_source=read_bytes if sources else None)
+        read_source = read_bytes if sources else None
+        return verify(self._backend, read_source=read_source, check_model=check_model)
 
     def label_counts(self) -> list[dict[str, Any]]:
         """How often each label is present, absent and unknown among living images."""

@@ -58,7 +58,9 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.option(
     "--store",
     "store_path",
@@ -95,8 +97,10 @@ def run(arguments: list[str] | None = None) -> int:
 
     try:
         code = cli.main(arguments, prog_name="olrsearch", standalone_mode=False)
-    except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
+    except click.exceptions.Abort as error:
+        # A long run says in its KeyboardInterrupt what is kept and how to go on.
+        said = str(error.__cause__ or "")
+        click.echo(f"interrupted{': ' if said else ''}{said}", err=True)
         return 130
     except click.ClickException as error:
         error.show()
