@@ -1,0 +1,77 @@
+"""The command line as tests call it: in this process, or in one of its own."""
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from olrsearch.cli import run
+
+PROGRAM = "import sys; from olrsearch.cli import run; sys.exit(run(sys.argv[1:]))"
+
+
+@dataclass(frozen=True)
+class Called:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self):
+        """The JSON objects on stdout, one a line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def row(self):
+        (found,) = self.rows
+        return found
+
+
+def call(store, *arguments):
+    """`olrsearch --store STORE …` in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = run(["--store", str(store), *map(str, arguments)])
+        except SystemExit as ended:  # click's own --help and --version
+            code = ended.code or 0
+    return Called(code, out.getvalue(), err.getvalue())
+
+
+def good(store, *arguments):
+    """The same, for commands that must succeed."""
+    called = call(store, *arguments)
+    assert called.code == 0, called.err
+    return called
+
+
+def refused(store, *arguments):
+    """For commands that must fail with an error of ours: its one line."""
+    called = call(store, *arguments)
+    assert called.code == 1, (called.code, called.err)
+    assert not called.out
+    (line,) = [line for line in called.err.splitlines() if line.startswith("error: ")]
+    return line
+
+
+def environment(**more):
+    """Of a child process: one thread, nothing of this shell's store."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OLRSEARCH_")}
+    return kept | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"} | more
+
+
+def process(store, *arguments, program=PROGRAM, **options):
+    """`olrsearch --store STORE …` in a process of its own, or another program with these arguments."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--store", str(store), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=environment(),
+        **options,
+    )
+    return Called(done.returncode, done.stdout, done.stderr)

@@ -1,0 +1,119 @@
+"""Stores that several test files ask: made once, never written to (copy them to change them)."""
+
+import os
+import shutil
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from command import good
+from pictures import LABELS, pixels_and_labels, write_pictures
+
+CELEBA = Path(os.environ.get("OLRSEARCH_CELEBA", Path(__file__).parents[1] / ".." / "shared" / "celeba"))
+AVATARS = 200
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _settled_environment():
+    """No store or database of the shell's, and torch with one thread once it is loaded."""
+    before = {name: os.environ.pop(name, None) for name in ("OLRSEARCH_STORE", "OLRSEARCH_DATABASE_URL")}
+    threads = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    yield
+    for name, value in {**before, "OMP_NUM_THREADS": threads}.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+@dataclass(frozen=True)
+class World:
+    """A trained store of avatars."""
+
+    data: Path
+    store: Path
+
+    def copy(self, to):
+        """A store one may change."""
+        return Path(shutil.copytree(self.store, to))
+
+
+def one_thread():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # importing torch is not what is tested
+        import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def celeba():
+    """The folder of the real CelebA; tests that need it are skipped without."""
+    if not CELEBA.is_dir():
+        pytest.skip(f"no CelebA at {CELEBA}: name its folder in OLRSEARCH_CELEBA")
+    return CELEBA.resolve()
+
+
+@pytest.fixture(scope="session")
+def avatars(tmp_path_factory):
+    """Generated avatars in CelebA's layout."""
+    pytest.importorskip("dicebear_core", reason="the extra `demo` draws avatars")
+    folder = tmp_path_factory.mktemp("avatars") / "avatars"
+    good("unused", "-q", "datasets", "avatars", folder, "--count", AVATARS, "--seed", 5)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def imported(avatars, tmp_path_factory):
+    """Avatars in a store, nothing trained."""
+    store = tmp_path_factory.mktemp("imported") / "store"
+    report = good(store, "-q", "import", "celeba", avatars, "--name", "avatars", "--json").row
+    assert report["added"] == AVATARS
+    return World(avatars, store)
+
+
+@pytest.fixture(scope="session")
+def world(imported, tmp_path_factory):
+    """Avatars in a store, trained, encoded, calibrated, indexed: all by the command line."""
+    one_thread()
+    store = imported.copy(tmp_path_factory.mktemp("world") / "store")
+    good(store, "-q", "train", "olr", "--profile", "tiny", "--set", "seed=3")
+    good(store, "-q", "encode")
+    good(store, "-q", "index", "build")
+    return World(imported.data, store)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Small pictures in a store, encoded without torch."""
+
+    data: Path
+    store: Path
+    model: Path
+
+    def copy(self, to):
+        """A store one may change."""
+        return Path(shutil.copytree(self.store, to))
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """A model folder of the encoder that needs no torch, fitted to the pictures' labels."""
+    from olrsearch.encoders.tiny import TinyEncoder
+
+    pixels, labels = pixels_and_labels(200, seed=9)
+    encoder = TinyEncoder.fit(tmp_path_factory.mktemp("models"), LABELS, pixels, labels, k=6)
+    return next(path.parent for path in tmp_path_factory.getbasetemp().rglob(f"{encoder.fingerprint}/config.json"))
+
+
+@pytest.fixture(scope="session")
+def gallery(model, tmp_path_factory):
+    """120 pictures of one data set, encoded and calibrated."""
+    folder = tmp_path_factory.mktemp("gallery")
+    table = write_pictures(folder / "pictures", 120)
+    store = folder / "store"
+    good(store, "-q", "import", "folder", folder / "pictures", "--labels", table)
+    good(store, "-q", "encode", "--encoder", model)
+    return Gallery(folder / "pictures", store, model)

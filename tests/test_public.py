@@ -1,0 +1,53 @@
+import subprocess
+import sys
+
+import pytest
+from command import PROGRAM, environment
+
+import olrsearch
+
+
+def test_public_names_are_sorted_and_importable():
+    assert olrsearch.__all__ == sorted(olrsearch.__all__)
+    for name in olrsearch.__all__:
+        assert getattr(olrsearch, name) is not None
+    assert dir(olrsearch) == olrsearch.__all__
+
+
+def test_unknown_names_are_attribute_errors():
+    with pytest.raises(AttributeError, match="no attribute 'Shop'"):
+        olrsearch.Shop  # noqa: B018 - the access is what is tested
+
+
+def loaded_after(program, *arguments):
+    """Names of the top-level modules a fresh interpreter has after running a program."""
+    tail = "\nfinally:\n print('|'.join({n.partition('.')[0] for n in sys.modules}), file=sys.stderr)"
+    body = "import sys\ntry:\n " + program.replace("; ", "\n ")
+    done = subprocess.run(
+        [sys.executable, "-c", body + tail, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(),
+        timeout=60,
+    )
+    return set(done.stderr.splitlines()[-1].split("|")), done.stdout
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    modules, _ = loaded_after("import olrsearch; olrsearch.OlrsearchError")
+    assert "olrsearch" in modules
+    assert not modules & {"torch", "lightning", "faiss", "numpy", "sqlalchemy", "PIL", "click"}
+
+
+def test_the_facade_loads_neither_torch_nor_faiss():
+    modules, _ = loaded_after("import olrsearch; olrsearch.Store")
+    assert "numpy" in modules
+    assert not modules & {"torch", "lightning", "faiss"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["search", "--help"], ["train", "olr", "--help"], ["--version"]])
+def test_help_loads_nothing_heavy(arguments):
+    modules, out = loaded_after(PROGRAM, *arguments)
+    assert "olrsearch" in out
+    assert not modules & {"torch", "lightning", "faiss", "numpy", "sqlalchemy", "PIL", "alembic"}
