@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -147,7 +148,12 @@ class OlrConfig:
             "patience": (self.patience >= 0, "0 or more"),
             "num_workers": (self.num_workers >= 0, "0 or more"),
         }
-        return [(name, message) for name, (fine, message) in checks.items() if not fine]
+        faults = [(name, message) for name, (fine, message) in checks.items() if not fine]
+        for name in field_names():
+            value = getattr(self, name)
+            if isinstance(value, float) and not math.isfinite(value):
+                faults.append((name, "a finite number"))
+        return faults
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict; `from_dict` gives back an equal configuration."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import multiprocessing
 import signal
 import threading
 import warnings
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerStatus
 from safetensors.torch import load_file, save_file
+from torch.multiprocessing.spawn import ProcessRaisedException
 
 from olrsearch.encoders.olr.callbacks import (
     CHECKPOINT_NAME,
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from lightning.pytorch import LightningModule
     from torch import Tensor
 
     from olrsearch.encoders.olr.config import OlrConfig
@@ -52,6 +56,8 @@ _ADVICE = (
     r"You're resuming from a checkpoint that ended before the epoch ended",
 )
 """Openings of Lightning's advice that does not apply here."""
+
+_LOGGERS = ("lightning.pytorch", "lightning.fabric")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +105,7 @@ def run_stage(
     checkpoint = folder / CHECKPOINT_NAME
     averaging = Averaging(stage.config.ema_decay)
     record = Record(folder, averaging)
-    callbacks = [averaging, record, EarlyStop(record, stage.config.patience)]
+    callbacks = [averaging, record, EarlyStop(record, stage.config.patience), _QuietChild()]
     if progress:
         callbacks.append(Progress(title))
     with _quiet_lightning():
@@ -130,6 +136,9 @@ def run_stage(
             message = _interrupted(folder, title, epochs)
             _log.warning("%s", message)
             raise KeyboardInterrupt(message) from None
+        except ProcessRaisedException as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise TrainingError(f"a training process ended with {reason}; its report is above") from error
     return _finish(folder)
 
 
@@ -204,15 +213,28 @@ def _interrupt_handler_restored() -> Iterator[None]:
 @contextlib.contextmanager
 def _quiet_lightning() -> Iterator[None]:
     """Without Lightning's announcements of hardware and its advice that does not apply."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
-        for opening in _ADVICE:
-            warnings.filterwarnings("ignore", message=opening)
         try:
-            for logger in loggers:
-                logger.setLevel(logging.WARNING)
+            _quieten()
             yield
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+class _QuietChild(Callback):
+    """The same in a process that was started for one of several devices."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002 - Lightning's signature
+        """For good: the process lives for this training alone."""
+        if multiprocessing.parent_process() is not None:
+            _quieten()
+
+
+def _quieten() -> None:
+    for opening in _ADVICE:
+        warnings.filterwarnings("ignore", message=opening)
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
