@@ -17,7 +17,7 @@ from olrsearch.spaces import OpenSpace, stored_labels
 from olrsearch.training import run_of
 
 if TYPE_CHECKING:
-    from olrsearch.arrays import I64
+    from olrsearch.arrays import I64, Bool
     from olrsearch.calibration import Calibration
     from olrsearch.index.metric import Metric
     from olrsearch.store.backend import Backend
@@ -50,7 +50,11 @@ class CalibrationReport:
             f"{self.space}: probabilities calibrated on {self.calibration.count:,} images "
             f"({self.calibration.split}), label revision {self.calibration.label_revision}",
             f"{self.space}: label indexes compare by {chosen}"
-            + ("" if trial is None else f" (exemplar AP {trial.exemplar_ap:.3f}, best of {len(self.metric.trials)})"),
+            + (
+                ""
+                if trial is None
+                else f" (exemplar AP {trial.exemplar_ap:.3f}, best of {len(self.metric.trials)})"
+            ),
         ]
         if self.calibration.uncalibrated:
             names = ", ".join(self.calibration.uncalibrated)
@@ -78,7 +82,9 @@ def calibrate(backend: Backend, ref: str | None = None, *, ids: I64 | None = Non
         snapshot = backend.snapshot()
         info = snapshot.space(ref)
         opened = OpenSpace(snapshot, info)
-        chosen, split = (ids, "chosen images") if ids is not None else _calibration_images(backend, snapshot, info)
+        chosen, split = (
+            (ids, "chosen images") if ids is not None else _calibration_images(backend, snapshot, info)
+        )
         rows = opened.view.find(chosen)
         rows = np.sort(rows[rows >= 0])
         labels = stored_labels(snapshot, opened.view.ids[rows], info.labels)
@@ -121,7 +127,9 @@ def selection_ids(store: Path, fingerprint: str) -> I64 | None:
     if run is None:
         return None
     ids: I64 = np.load(run / "ids.npy")
-    return ids[np.load(run / "selection.npy")]
+    held_back: Bool = np.load(run / "selection.npy")
+    chosen: I64 = ids[held_back]
+    return chosen
 
 
 def add_model(backend: Backend, path: Path) -> str:
@@ -182,7 +190,9 @@ def build_index(backend: Backend, recipe_name: str, ref: str | None) -> list[str
             raise EmptyStoreError(f"every image of {info.name} is deleted: there is nothing to index")
         for segment in opened.segments:
             write_scores(opened.scores_path(segment), segment, opened.readout, segment=segment.info.uuid)
-        lines = [f"{info.name}: label scores of {len(opened.view):,} images in {len(opened.segments)} segments"]
+        lines = [
+            f"{info.name}: label scores of {len(opened.view):,} images in {len(opened.segments)} segments"
+        ]
         built = build_recipe(opened.view, opened.metric, recipe, info.index_path / recipe.name)
         lines.extend(
             f"{info.name}: {file.name}, {file.bytes / 1e6:.1f} MB, recall@10 {file.recall.at_10:.3f}, "

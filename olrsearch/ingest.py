@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from olrsearch.arrays import F32, I64, U8
     from olrsearch.datasets.base import Dataset, DatasetIssue, ImageRecord
     from olrsearch.encoders.protocol import LabelEncoder
-    from olrsearch.store.backend import Backend, Writer
+    from olrsearch.store.backend import Backend
     from olrsearch.store.values import ImageRow, KnownImage, SpaceInfo
+    from olrsearch.store.writer import Writer
 
 logger = logging.getLogger(__name__)
 
@@ -224,7 +225,9 @@ def encode_missing(
         try:
             for ids in track(_chunks(missing, batch_size), total=len(missing), what="encode"):
                 rows = snapshot.images(ids.tolist())
-                good, pixels, failures = read_pixels(rows, encoder.input_size, encoder.crop, on_error=on_error)
+                good, pixels, failures = read_pixels(
+                    rows, encoder.input_size, encoder.crop, on_error=on_error
+                )
                 report.failed.extend(failures)
                 if good:
                     pending.add(good, encoder.encode(pixels))
@@ -339,4 +342,3 @@ def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
 def _chunks(ids: I64, size: int) -> Iterator[I64]:
     for start in range(0, len(ids), size):
         yield ids[start : start + size]
-

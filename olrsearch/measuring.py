@@ -59,7 +59,9 @@ def bench_data(backend: Backend, opened: OpenSpace, *, name: str | None = None) 
     )
 
 
-def _teacher(backend: Backend, opened: OpenSpace, ids: np.ndarray[tuple[int], np.dtype[np.int64]]) -> F32 | None:
+def _teacher(
+    backend: Backend, opened: OpenSpace, ids: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> F32 | None:
     """The teacher's probabilities, float32 [L, N]; None where the run or its teacher is gone."""
     run = run_of(backend.path / "runs", opened.info.fingerprint)
     if run is None or not (run / "teacher.safetensors").exists():

@@ -49,8 +49,9 @@ class Readout:
         """
         count, size = self.weight.shape
         if embeddings.ndim != 3 or embeddings.shape[0] != count or embeddings.shape[2] != size:
-            msg = f"embeddings of shape {embeddings.shape} do not fit a readout of {count} labels × {size} numbers"
-            raise IncompatibleEncoderError(msg)
+            raise IncompatibleEncoderError(
+                f"embeddings of shape {embeddings.shape} do not fit a readout of {count} labels × {size} numbers"
+            )
         wanted = range(count) if labels is None else labels
         out = np.empty((len(wanted), embeddings.shape[1]), np.float32)
         for row, label in enumerate(wanted):

@@ -45,9 +45,7 @@ class OpenSpace:
 
     def __init__(self, snapshot: Snapshot, info: SpaceInfo) -> None:
         if not info.segments:
-            raise EmptyStoreError(
-                f"the space {info.name!r} holds no embeddings yet: run olrsearch encode"
-            )
+            raise EmptyStoreError(f"the space {info.name!r} holds no embeddings yet: run olrsearch encode")
         self.snapshot = snapshot
         self.info = info
 
@@ -128,10 +126,9 @@ class OpenSpace:
         if self.info.calibration is None:
             return ("probabilities are not calibrated: run olrsearch calibrate",)
         if self.calibration.label_revision != self.snapshot.label_revision:
-            return (
-                f"the calibration is of label revision {self.calibration.label_revision}, the labels are at "
-                f"{self.snapshot.label_revision}: run olrsearch calibrate to bring it up to date",
-            )
+            fitted, now = self.calibration.label_revision, self.snapshot.label_revision
+            note = f"the calibration is of label revision {fitted}, the labels are at {now}"
+            return (f"{note}: run olrsearch calibrate to bring it up to date",)
         return ()
 
     def coverage_notes(self) -> tuple[str, ...]:

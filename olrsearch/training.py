@@ -115,7 +115,9 @@ def train_olr(
         if resume:
             unfinished = unfinished_run(backend.path / "runs")
             if unfinished is None:
-                raise TrainingError(f"there is no unfinished run in {backend.path}: start one without --resume")
+                raise TrainingError(
+                    f"there is no unfinished run in {backend.path}: start one without --resume"
+                )
             run = unfinished
         else:
             config = _config(snapshot, profile, settings or {}, labels)
@@ -209,8 +211,7 @@ def _new_run(runs: Path, snapshot: Snapshot, config: OlrConfig) -> Path:
     ids, stored = ids[use], stored[use]
     identities = [None if value < 0 else int(value) for value in columns["identity"][use].tolist()]
     keys = [
-        f"{dataset}/{key}"
-        for dataset, key in zip(columns["dataset"][use], columns["key"][use], strict=True)
+        f"{dataset}/{key}" for dataset, key in zip(columns["dataset"][use], columns["key"][use], strict=True)
     ]
     size = min(config.selection_size, max(1, int(len(ids) * _SELECTION_SHARE)))
     selection = selection_split(identities, keys, size=size, seed=config.seed)

@@ -27,6 +27,14 @@ def _shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_queries_option = click.option(
+    "--queries",
+    "query_file",
+    type=click.Path(path_type=Path, exists=True),
+    help="A published query file; drawn from the gallery by default.",
+)
+
+
 @click.group("bench")
 def bench_command() -> None:
     """Measure quality and speed by the published protocols, on the store's val and test partitions."""
@@ -45,12 +53,7 @@ def attributes(ctx: click.Context, space: str | None, seed: int, out: Path | Non
 
 
 @bench_command.command("queries")
-@click.option(
-    "--queries",
-    "query_file",
-    type=click.Path(path_type=Path, exists=True),
-    help="A published query file; drawn from the gallery by default.",
-)
+@_queries_option
 @click.option("--write-queries", type=click.Path(path_type=Path), help="Write the queries that were drawn.")
 @_shared_options
 @click.pass_context
@@ -72,31 +75,55 @@ def queries(
         data = store.bench_data(space=space)
     asked = generate_queries(data, seed=seed) if query_file is None else read_queries(query_file)
     if write_queries is not None:
-        write(asked, write_queries)
+        write(write_queries, asked)
     _render(run_queries(data, queries=asked, seed=seed), out, as_json=as_json)
 
 
 @bench_command.command("similar")
+@_queries_option
 @_shared_options
 @click.pass_context
-def similar(ctx: click.Context, space: str | None, seed: int, out: Path | None, as_json: bool) -> None:
+def similar(
+    ctx: click.Context,
+    query_file: Path | None,
+    space: str | None,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
     """P3: similar images overall and by exemplar, triplets, and what of identity shows."""
+    from olrsearch.bench.query_set import read_queries
     from olrsearch.bench.similar import run_similar
 
+    asked = None if query_file is None else read_queries(query_file)
     with open_store(ctx, read_only=True) as store:
-        report = run_similar(store.bench_data(space=space), store.metric(space=space), seed=seed)
+        report = run_similar(
+            store.bench_data(space=space), metric=store.metric(space=space), queries=asked, seed=seed
+        )
     _render(report, out, as_json=as_json)
 
 
 @bench_command.command("richness")
+@_queries_option
 @_shared_options
 @click.pass_context
-def richness(ctx: click.Context, space: str | None, seed: int, out: Path | None, as_json: bool) -> None:
+def richness(
+    ctx: click.Context,
+    query_file: Path | None,
+    space: str | None,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
     """P6: whether the embeddings hold more than probabilities."""
+    from olrsearch.bench.query_set import read_queries
     from olrsearch.bench.richness import run_richness
 
+    asked = None if query_file is None else read_queries(query_file)
     with open_store(ctx, read_only=True) as store:
-        report = run_richness(store.bench_data(space=space), store.metric(space=space), seed=seed)
+        report = run_richness(
+            store.bench_data(space=space), metric=store.metric(space=space), queries=asked, seed=seed
+        )
     _render(report, out, as_json=as_json)
 
 

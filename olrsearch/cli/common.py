@@ -56,7 +56,9 @@ def _bar(items: Iterable[T], *, total: int, what: str, unit: str = "images") -> 
 
 
 @contextlib.contextmanager
-def counter(ctx: click.Context, *, total: int, what: str, unit: str = "images") -> Iterator[Callable[[int], None]]:
+def counter(
+    ctx: click.Context, *, total: int, what: str, unit: str = "images"
+) -> Iterator[Callable[[int], None]]:
     """A function to call with how much more is done; shows a bar where `tracker` would."""
     if ctx.obj["quiet"] or not sys.stderr.isatty():
         yield lambda _: None

@@ -23,7 +23,9 @@ _QUERIES = (
 
 @click.command("demo")
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("demo"))
-@click.option("--count", type=click.IntRange(min=200), default=4000, show_default=True, help="How many avatars.")
+@click.option(
+    "--count", type=click.IntRange(min=200), default=4000, show_default=True, help="How many avatars."
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--profile", default="demo", show_default=True, help="Training profile.")
 @click.pass_context
@@ -70,7 +72,9 @@ def demo_command(ctx: click.Context, folder: Path, count: int, seed: int, profil
     for path in pictures:
         click.echo(f"  {path}")
     click.echo("Ask it yourself:")
-    click.echo(f"  olrsearch --store {home} search 'smiling & eyeglasses & !beard' --sheet {folder}/mine.html")
+    click.echo(
+        f"  olrsearch --store {home} search 'smiling & eyeglasses & !beard' --sheet {folder}/mine.html"
+    )
     click.echo(f"Done in {time.perf_counter() - started:.0f} s.")
 
 
@@ -109,5 +113,7 @@ def _score(store: Store) -> list[str]:
     lines = []
     for kind, methods in report.scores.items():
         ours = methods["ours"]
-        lines.append(f"{kind:<12} P@20 {ours['p20']:.3f}  AP {ours['ap']:.3f}  ({report.counts[kind]} queries)")
+        lines.append(
+            f"{kind:<12} P@20 {ours['p20']:.3f}  AP {ours['ap']:.3f}  ({report.counts[kind]} queries)"
+        )
     return lines

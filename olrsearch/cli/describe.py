@@ -11,7 +11,9 @@ _STORED = {None: "", -1: "stored: absent", 0: "stored: unknown", 1: "stored: pre
 
 @click.command("describe")
 @click.argument("images", nargs=-1, required=True)
-@click.option("-k", "--count", type=click.IntRange(min=1), default=10, show_default=True, help="Labels shown.")
+@click.option(
+    "-k", "--count", type=click.IntRange(min=1), default=10, show_default=True, help="Labels shown."
+)
 @click.option("--space", help="Name or fingerprint; the newest by default.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object an image, with all labels.")
 @click.pass_context
@@ -28,5 +30,6 @@ def describe_command(
         click.echo(description.image)
         width = max(len(item.label) for item in description.estimates[:count])
         for item in description.estimates[:count]:
-            line = f"  {item.label:<{width}}  {item.probability:.3f}  norm {item.norm:.3f}  {_STORED[item.stored]}"
+            figures = f"{item.probability:.3f}  norm {item.norm:.3f}"
+            line = f"  {item.label:<{width}}  {figures}  {_STORED[item.stored]}"
             click.echo(line.rstrip())

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from olrsearch.cli.common import open_store, say
+
+if TYPE_CHECKING:
+    from olrsearch.ingest import OnError
 
 
 @click.command("encode")
@@ -18,7 +23,7 @@ from olrsearch.cli.common import open_store, say
     help="Unreadable images: count and skip them, or stop at the first.",
 )
 @click.pass_context
-def encode_command(ctx: click.Context, encoder: str | None, batch_size: int, on_error: str) -> None:
+def encode_command(ctx: click.Context, encoder: str | None, batch_size: int, on_error: OnError) -> None:
     """Encode images that have no embedding yet; calibrates a new space when it can."""
     with open_store(ctx) as store:
         report = store.encode(encoder, batch_size=batch_size, on_error=on_error)

@@ -12,7 +12,7 @@ from olrsearch.cli.common import emit_json, open_store, say
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from olrsearch.ingest import ImportReport
+    from olrsearch.ingest import ImportReport, OnError
 
 _MANY = 10
 
@@ -48,7 +48,9 @@ def import_command() -> None:
 @import_command.command("celeba")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--images", type=click.Path(path_type=Path), help="Image folder or zip, if elsewhere.")
-@click.option("--annotations", type=click.Path(path_type=Path), help="Annotation folder or zip, if elsewhere.")
+@click.option(
+    "--annotations", type=click.Path(path_type=Path), help="Annotation folder or zip, if elsewhere."
+)
 @_shared_options
 @click.pass_context
 def celeba(
@@ -57,7 +59,7 @@ def celeba(
     images: Path | None,
     annotations: Path | None,
     name: str | None,
-    on_error: str,
+    on_error: OnError,
     limit: int | None,
     no_thumbnails: bool,
     as_json: bool,
@@ -88,7 +90,7 @@ def folder(
     labels: Path | None,
     key_column: str | None,
     name: str | None,
-    on_error: str,
+    on_error: OnError,
     limit: int | None,
     no_thumbnails: bool,
     as_json: bool,
@@ -119,7 +121,7 @@ def idx(
     labels: Path | None,
     names: str | None,
     name: str | None,
-    on_error: str,
+    on_error: OnError,
     limit: int | None,
     no_thumbnails: bool,
     as_json: bool,

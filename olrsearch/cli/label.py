@@ -28,7 +28,9 @@ def list_labels(ctx: click.Context, as_json: bool) -> None:
     width = max((len(row["label"]) for row in rows), default=5)
     click.echo(f"{'label':<{width}}  present   absent  unknown")
     for row in rows:
-        click.echo(f"{row['label']:<{width}}  {row['present']:>7,}  {row['absent']:>7,}  {row['unknown']:>7,}")
+        click.echo(
+            f"{row['label']:<{width}}  {row['present']:>7,}  {row['absent']:>7,}  {row['unknown']:>7,}"
+        )
 
 
 @label_command.command("set")
@@ -38,7 +40,9 @@ def list_labels(ctx: click.Context, as_json: bool) -> None:
 @click.option("--why", default="", help="The reason, kept beside the correction.")
 @click.option("--who", default=getpass.getuser, show_default="your user name", help="Who says so.")
 @click.pass_context
-def set_label(ctx: click.Context, label: str, value: str, images: tuple[str, ...], why: str, who: str) -> None:
+def set_label(
+    ctx: click.Context, label: str, value: str, images: tuple[str, ...], why: str, who: str
+) -> None:
     """Correct a stored label of IMAGES; the original annotation is kept."""
     with open_store(ctx) as store:
         count = store.set_label(images, label, value, who=who, why=why)

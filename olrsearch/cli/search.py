@@ -12,14 +12,17 @@ from olrsearch.results import top_contributions
 
 if TYPE_CHECKING:
     from olrsearch.api import Store
+    from olrsearch.index.scores import Evidence
     from olrsearch.results import Hit, Ranking
 
 
 @click.command("search")
 @click.argument("query")
-@click.option("-k", "--count", type=click.IntRange(min=1), default=20, show_default=True, help="Hits a page.")
-@click.option("--offset", type=click.IntRange(min=0), default=0, show_default=True, help="Skip this many hits.")
-@click.option("--min-probability", type=click.FloatRange(0, 1), help="Leave out hits below this probability.")
+@click.option("-k", "--count", type=click.IntRange(min=1), default=20, show_default=True, help="Page length.")
+@click.option(
+    "--offset", type=click.IntRange(min=0), default=0, show_default=True, help="Skip this many hits."
+)
+@click.option("--min-probability", type=click.FloatRange(0, 1), help="Cut-off.")
 @click.option("--where", help="Only images this selects, e.g. \"partition = 'test'\".")
 @click.option(
     "--evidence",
@@ -29,7 +32,9 @@ if TYPE_CHECKING:
     help="What counts: the encoder's predictions, the stored labels, or both.",
 )
 @click.option("--space", help="Name or fingerprint; the newest by default.")
-@click.option("--sheet", "sheets", type=click.Path(path_type=Path), multiple=True, help="Write a .html or .png.")
+@click.option(
+    "--sheet", "sheets", type=click.Path(path_type=Path), multiple=True, help="Write a .html or .png."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a hit.")
 @click.pass_context
 def search_command(
@@ -39,7 +44,7 @@ def search_command(
     offset: int,
     min_probability: float | None,
     where: str | None,
-    evidence: str,
+    evidence: Evidence,
     space: str | None,
     sheets: tuple[Path, ...],
     as_json: bool,
@@ -88,7 +93,9 @@ def _explanation(hit: Hit) -> str:
     return ("  " if len(parts) == len(hit.contributions) else "  most apart: ").join(["", "  ".join(parts)])
 
 
-def write_sheets(store: Store, ranking: Ranking, paths: tuple[Path, ...], asked: tuple[str, ...] = ()) -> None:
+def write_sheets(
+    store: Store, ranking: Ranking, paths: tuple[Path, ...], asked: tuple[str, ...] = ()
+) -> None:
     """Write the contact sheets asked for and say where they are."""
     for path in paths:
         say(f"sheet: {store.sheet(ranking, path, asked=asked)}")

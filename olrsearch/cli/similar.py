@@ -31,13 +31,17 @@ from olrsearch.cli.search import render, write_sheets
     metavar="LABEL",
     help="Nearest to the mean embedding of the images that have the label (repeatable).",
 )
-@click.option("-k", "--count", type=click.IntRange(min=1), default=20, show_default=True, help="Hits a page.")
-@click.option("--offset", type=click.IntRange(min=0), default=0, show_default=True, help="Skip this many hits.")
+@click.option("-k", "--count", type=click.IntRange(min=1), default=20, show_default=True, help="Page length.")
+@click.option(
+    "--offset", type=click.IntRange(min=0), default=0, show_default=True, help="Skip this many hits."
+)
 @click.option("--max-distance", type=float, help="Leave out hits farther than this.")
 @click.option("--where", help="Only images this selects, e.g. \"partition = 'test'\".")
 @click.option("--include-self", is_flag=True, help="Keep the images asked about in the answer.")
 @click.option("--space", help="Name or fingerprint; the newest by default.")
-@click.option("--sheet", "sheets", type=click.Path(path_type=Path), multiple=True, help="Write a .html or .png.")
+@click.option(
+    "--sheet", "sheets", type=click.Path(path_type=Path), multiple=True, help="Write a .html or .png."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a hit.")
 @click.pass_context
 def similar_command(

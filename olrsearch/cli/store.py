@@ -108,4 +108,6 @@ def migrate(ctx: click.Context) -> None:
     from olrsearch.api import Store
 
     before, after = Store.migrate(store_path(ctx), database_url=os.environ.get("OLRSEARCH_DATABASE_URL"))
-    say(f"metadata schema: {before} → {after}" if before != after else f"metadata schema: {after}, up to date")
+    say(
+        f"metadata schema: {before} → {after}" if before != after else f"metadata schema: {after}, up to date"
+    )

@@ -13,8 +13,12 @@ def train_command() -> None:
 
 
 @train_command.command("olr")
-@click.option("--profile", default="cpu", show_default=True, help="cpu, demo, gpu or tiny: sizes and lengths.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one setting (repeatable).")
+@click.option(
+    "--profile", default="cpu", show_default=True, help="cpu, demo, gpu or tiny: sizes and lengths."
+)
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one setting (repeatable)."
+)
 @click.option("--labels", help="Only these labels, comma-separated; all of the store's by default.")
 @click.option("--resume", is_flag=True, help="Go on with the last unfinished run.")
 @click.option("--json", "as_json", is_flag=True, help="What was trained, as one JSON object.")
