@@ -45,16 +45,13 @@ class CalibrationReport:
     def lines(self) -> list[str]:
         """For a person."""
         chosen = f"{self.metric.kind}{', standardised' if self.metric.standardise else ''}"
-        trial = self.metric.trials[0] if self.metric.trials else None
+        trials = self.metric.trials
+        judged = f" (exemplar AP {trials[0].exemplar_ap:.3f}, best of {len(trials)})" if trials else ""
+        fitted_on = f"{self.calibration.count:,} images ({self.calibration.split})"
+        revision = self.calibration.label_revision
         lines = [
-            f"{self.space}: probabilities calibrated on {self.calibration.count:,} images "
-            f"({self.calibration.split}), label revision {self.calibration.label_revision}",
-            f"{self.space}: label indexes compare by {chosen}"
-            + (
-                ""
-                if trial is None
-                else f" (exemplar AP {trial.exemplar_ap:.3f}, best of {len(self.metric.trials)})"
-            ),
+            f"{self.space}: probabilities calibrated on {fitted_on}, label revision {revision}",
+            f"{self.space}: label indexes compare by {chosen}{judged}",
         ]
         if self.calibration.uncalibrated:
             names = ", ".join(self.calibration.uncalibrated)

@@ -7,15 +7,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from olrsearch.bench.data import BenchData, rows_of
+from olrsearch.bench.speed import attribute_case, encode_case, label_case, whole_case
 from olrsearch.fitting import selection_ids
-from olrsearch.ingest import cache_pixels
+from olrsearch.index.whole import WholeIndex
+from olrsearch.ingest import cache_pixels, read_pixels
+from olrsearch.query import Literal, conjunction, negation
+from olrsearch.search.attributes import search_attributes
 from olrsearch.spaces import stored_labels
 from olrsearch.training import run_of
 
 if TYPE_CHECKING:
     from olrsearch.arrays import F32
+    from olrsearch.bench.speed import SpeedCase
+    from olrsearch.encoders.protocol import LabelEncoder
     from olrsearch.spaces import OpenSpace
     from olrsearch.store.backend import Backend
+
+_ENCODED = 512
 
 
 def bench_data(backend: Backend, opened: OpenSpace, *, name: str | None = None) -> BenchData:
@@ -85,3 +93,52 @@ def _teacher(
     np.save(kept, probabilities)
     np.save(kept_ids, ids)
     return probabilities
+
+
+def speed_cases(opened: OpenSpace, encoder: LabelEncoder, *, seed: int = 0) -> list[SpeedCase]:
+    """What P7 times of one space: an attribute query, both indexes, and encoding.
+
+    Args:
+        opened: The space.
+        encoder: Its encoder; encodes 512 of its images.
+        seed: Of the query drawn.
+    """
+    view, info = opened.view, opened.info
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(len(info.labels), size=min(3, len(info.labels)), replace=False)
+    signs = np.zeros(len(info.labels), np.int8)
+    signs[chosen] = 1
+    signs[chosen[-1:]] = -1
+    parts = [Literal(info.labels[label]) for label in chosen]
+    node = conjunction([*parts[:-1], negation(parts[-1])])
+    embeddings = np.stack([view.vectors(label) for label in range(view.labels)])
+    raw = opened.readout.logits(embeddings)
+    everything = range(view.labels)
+    row = int(rng.integers(len(view)))
+    query = np.ascontiguousarray(embeddings[:, row])
+    label = int(chosen[0])
+    whole = WholeIndex(opened.indexes)
+    images = opened.snapshot.images(view.ids[:_ENCODED].tolist())
+    _, pixels, _ = read_pixels(images, encoder.input_size, encoder.crop)
+
+    def encode_all() -> F32:
+        _, found, _ = read_pixels(images, encoder.input_size, encoder.crop)
+        return encoder.encode(found)
+
+    return [
+        attribute_case(
+            lambda: search_attributes(node, opened.scores(), count=20),
+            signs,
+            opened.calibration.log_probability(raw, everything),
+            opened.calibration.log_probability(raw, everything, negate=True),
+        ),
+        label_case(
+            lambda: opened.indexes.of(label).search(query[label], 20),
+            opened.metric,
+            query[label],
+            embeddings[label],
+            label,
+        ),
+        whole_case(lambda: whole.search(query, 20), opened.metric, query, embeddings),
+        encode_case(encode_all, lambda: encoder.encode(pixels)),
+    ]

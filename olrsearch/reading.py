@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from olrsearch.arrays import F32, I64, Bool
     from olrsearch.bench.data import BenchData
+    from olrsearch.bench.speed import SpeedCase
     from olrsearch.encoders.protocol import LabelEncoder
     from olrsearch.index.metric import Metric
     from olrsearch.index.scores import Evidence
@@ -342,6 +343,13 @@ class Reader:
         from olrsearch.measuring import bench_data
 
         return bench_data(self._backend, self._space(space), name=name)
+
+    def speed_cases(self, *, space: str | None = None, seed: int = 0) -> list[SpeedCase]:
+        """What P7 times of a space; needs its encoder."""
+        from olrsearch.measuring import speed_cases
+
+        opened = self._space(space)
+        return speed_cases(opened, self._encoder(opened.info.fingerprint, opened.info.model_path), seed=seed)
 
     def _space(self, ref: str | None) -> OpenSpace:
         snapshot = self._backend.snapshot()

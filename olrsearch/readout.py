@@ -50,7 +50,7 @@ class Readout:
         count, size = self.weight.shape
         if embeddings.ndim != 3 or embeddings.shape[0] != count or embeddings.shape[2] != size:
             raise IncompatibleEncoderError(
-                f"embeddings of shape {embeddings.shape} do not fit a readout of {count} labels × {size} numbers"
+                f"embeddings {embeddings.shape} do not fit a readout of {count} labels × {size} numbers"
             )
         wanted = range(count) if labels is None else labels
         out = np.empty((len(wanted), embeddings.shape[1]), np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,10 +133,20 @@ def richness(
 @click.pass_context
 def speed(ctx: click.Context, space: str | None, seed: int, out: Path | None, as_json: bool) -> None:
     """P7: ratios against baselines in the same run: queries, scans, a cold command, encoding."""
-    from olrsearch.bench.speed import run_speed
+    from olrsearch.bench.speed import cold_case, run_speed
 
     with open_store(ctx, read_only=True) as store:
-        report = run_speed(store.bench_data(space=space), store_path(ctx), seed=seed)
+        info = store.info()
+        cases = store.speed_cases(space=space, seed=seed)
+        first = store.label_counts()[0]["label"]
+        command = [sys.executable, "-m", "olrsearch", "--store", str(store_path(ctx))]
+        command += ["search", f'"{first}"', "--json"]
+        report = run_speed(
+            [*cases, cold_case(command)],
+            data={"name": ", ".join(item["name"] for item in info["datasets"]), "images": info["images"]},
+            cold_command=command,
+            seed=seed,
+        )
     _render(report, out, as_json=as_json)
 
 
