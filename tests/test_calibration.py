@@ -59,13 +59,17 @@ def test_units_of_the_logits_do_not_matter():
     logits, labels = made_up(images=400)
     plain = fit_calibration(logits, labels, ["a"])
     scaled = fit_calibration(1e4 * logits + 5e5, labels, ["a"])
-    np.testing.assert_allclose(scaled.probability(1e4 * logits + 5e5, [0]), plain.probability(logits, [0]), rtol=1e-5)
+    np.testing.assert_allclose(
+        scaled.probability(1e4 * logits + 5e5, [0]), plain.probability(logits, [0]), rtol=1e-5
+    )
 
 
 def test_separable_labels_stay_finite_and_wrong_way_logits_keep_a_rising_slope():
     logits = np.linspace(-3, 3, 100)[None]
     labels = np.where(logits > 0, 1, -1).astype(np.int8).T
-    both = fit_calibration(np.concatenate([logits, -logits, np.zeros((1, 100))]), np.repeat(labels, 3, 1), list("abc"))
+    both = fit_calibration(
+        np.concatenate([logits, -logits, np.zeros((1, 100))]), np.repeat(labels, 3, 1), list("abc")
+    )
     assert np.isfinite(both.slope).all()
     assert (both.slope > 0).all()
     assert both.probability(logits[:, [0, -1]], [0])[0] == pytest.approx([0.02, 0.98], abs=0.02)
@@ -77,7 +81,9 @@ def test_labels_with_too_few_examples_keep_the_raw_logit_and_are_named(caplog):
     logits, labels = made_up(images=200)
     few = np.where(np.arange(200) < 4, 1, -1).astype(np.int8)[:, None]
     with caplog.at_level(logging.WARNING):
-        fitted = fit_calibration(np.repeat(logits, 2, 0), np.concatenate([few, labels], 1), ["Rare", "Common"])
+        fitted = fit_calibration(
+            np.repeat(logits, 2, 0), np.concatenate([few, labels], 1), ["Rare", "Common"]
+        )
     assert fitted.uncalibrated == ("Rare",)
     assert (fitted.slope[0], fitted.offset[0]) == (1.0, 0.0)
     assert "Rare" in caplog.text

@@ -80,7 +80,9 @@ def load_recipe(name: str | Path) -> Recipe:
         unknown = set(data) - {"description", "label", "whole", "promise"}
         sound = 0.0 <= promise <= 1.0 and all(part.proposals >= 1 for part in parts.values())
     except (KeyError, TypeError, ValueError) as error:
-        raise IndexBuildError(f"{path} is no recipe ({error}): see indexes/README.md") from error
+        raise IndexBuildError(
+            f"{path} is no recipe ({error}): expected [promise] recall_at_10, and [label] or [whole] with a factory"
+        ) from error
     if unknown or not sound:
         raise IndexBuildError(
             f"{path} is no recipe: unknown tables {sorted(unknown)} or numbers out of range"

@@ -35,7 +35,7 @@ def test_builds_searches_saves_and_loads(factory, vectors, tmp_path):
 def test_what_faiss_swallows_is_named(vectors):
     holed = vectors.copy()
     holed[7, 3] = np.nan
-    with pytest.raises(VectorError, match="1 of 300 vectors hold NaN .* image 54"):
+    with pytest.raises(VectorError, match=r"1 of 300 vectors hold NaN .* image 54"):
         FaissIndex.build(IDS, holed, "Flat")
     with pytest.raises(VectorError, match="1 ids occur twice"):
         FaissIndex.build(np.where(IDS == 5, 12, IDS), vectors, "Flat")

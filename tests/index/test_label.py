@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up import gallery
 
@@ -14,6 +14,7 @@ def indexes(made, kind="l2", *, standardise=True):
     return LabelIndexes(made.view, fit_metric(made.all(), kind, standardise=standardise))
 
 
+@settings(max_examples=40)
 @given(st.sampled_from(["ip", "l2", "cosine"]), st.integers(0, 20))
 def test_parts_and_tombstones_do_not_change_distances(kind, seed):
     whole = gallery(40, seed=seed)
@@ -25,9 +26,13 @@ def test_parts_and_tombstones_do_not_change_distances(kind, seed):
     index = LabelIndex(split.view, metric, 3)
     rows = split.view.find(whole.view.ids)
     assert (rows < 0).sum() == len(gone)
-    np.testing.assert_allclose(index.distances(query)[rows[rows >= 0]], expected[rows >= 0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        index.distances(query)[rows[rows >= 0]], expected[rows >= 0], rtol=1e-5, atol=1e-5
+    )
     some = np.array([3, 0, 11])
-    np.testing.assert_allclose(index.distances_of(query, some), index.distances(query)[some], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        index.distances_of(query, some), index.distances(query)[some], rtol=1e-5, atol=1e-5
+    )
 
 
 def test_search_ranks_as_distances_do_and_filters_without_falling_short():
@@ -85,7 +90,9 @@ def test_whole_index_is_the_sum_of_its_labels():
     whole = WholeIndex(found)
     np.testing.assert_allclose(whole.distances(query), combine(found, dict(enumerate(query))), rtol=1e-12)
     some = np.array([39, 2])
-    np.testing.assert_allclose(whole.distances_of(query, some), whole.distances(query)[some], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        whole.distances_of(query, some), whole.distances(query)[some], rtol=1e-5, atol=1e-6
+    )
     ids, distances = whole.search(query, 3)
     assert ids[0] == made.view.ids[9]
     assert distances[0] == pytest.approx(0, abs=1e-6)

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up import gallery
 
@@ -24,6 +24,7 @@ def by_hand(metric, query, vectors, label):
     return 1 - (x @ q) / np.where(norms > 0, norms, 1)
 
 
+@settings(max_examples=40)
 @given(st.sampled_from(KINDS), st.booleans(), st.integers(0, 20))
 def test_distances_are_what_the_docstring_says(kind, standardise, seed):
     made = gallery(40, seed=seed)
@@ -100,7 +101,9 @@ def test_the_metric_that_finds_labels_best_is_chosen():
     metric = choose_metric(embeddings, labels, seed=1)
     assert metric.kind == "cosine"
     assert len(metric.trials) == 6
-    assert [t.exemplar_ap for t in metric.trials] == sorted((t.exemplar_ap for t in metric.trials), reverse=True)
+    assert [t.exemplar_ap for t in metric.trials] == sorted(
+        (t.exemplar_ap for t in metric.trials), reverse=True
+    )
     assert metric.trials[0].triplet_accuracy > 0.8
     assert choose_metric(embeddings, labels, seed=1).trials == metric.trials
 

@@ -5,7 +5,16 @@ from hypothesis import strategies as st
 from olrsearch.errors import QueryError, UnknownLabelError
 from olrsearch.query import LabelNames, canonical, nearest_names, normalise_name, parse, resolve_names
 
-LABELS = ("5_o_Clock_Shadow", "Attractive", "Eyeglasses", "Male", "Mouth_Slightly_Open", "Smiling", "Wavy_Hair", "Wearing_Hat")
+LABELS = (
+    "5_o_Clock_Shadow",
+    "Attractive",
+    "Eyeglasses",
+    "Male",
+    "Mouth_Slightly_Open",
+    "Smiling",
+    "Wavy_Hair",
+    "Wearing_Hat",
+)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +31,13 @@ def test_names_match_whatever_case_and_separator(text, spelt):
 
 @pytest.mark.parametrize(
     ("name", "nearest"),
-    [("smile", "Smiling"), ("hat", "Wearing_Hat"), ("glasses", "Eyeglasses"), ("wavyhair", "Wavy_Hair"), ("mail", "Male")],
+    [
+        ("smile", "Smiling"),
+        ("hat", "Wearing_Hat"),
+        ("glasses", "Eyeglasses"),
+        ("wavyhair", "Wavy_Hair"),
+        ("mail", "Male"),
+    ],
 )
 def test_unknown_names_get_the_nearest(name, nearest):
     with pytest.raises(UnknownLabelError, match="did you mean") as caught:

@@ -41,7 +41,9 @@ def test_the_order_is_that_of_the_sum_of_log_probabilities(made, scores):
     assert "are all there are" in page.notes[0]
 
 
-@pytest.mark.parametrize("text", ["smiling & !male^2 & (wavy hair | wearing hat)", "(smiling & !male)^2", "!(smiling | male)"])
+@pytest.mark.parametrize(
+    "text", ["smiling & !male^2 & (wavy hair | wearing hat)", "(smiling & !male)^2", "!(smiling | male)"]
+)
 def test_contributions_of_a_conjunction_add_up_to_the_score(scores, text):
     page = search_attributes(parse(text), scores, count=5)
     for distance, parts in zip(page.distances, page.contributions, strict=True):
@@ -51,7 +53,11 @@ def test_contributions_of_a_conjunction_add_up_to_the_score(scores, text):
 
 def test_contributions_are_spelt_as_literals_and_a_disjunction_shows_its_alternatives(scores):
     page = search_attributes(parse("smiling & !male^2 & (wavy hair | wearing hat)"), scores, count=1)
-    assert [part.literal for part in page.contributions[0]] == ["Smiling", "!Male^2", "Wavy_Hair | Wearing_Hat"]
+    assert [part.literal for part in page.contributions[0]] == [
+        "Smiling",
+        "!Male^2",
+        "Wavy_Hair | Wearing_Hat",
+    ]
     male = page.contributions[0][1]
     assert male.probability == pytest.approx(np.exp(male.value / 2))
     page = search_attributes(parse("(smiling | !male)^2"), scores, count=1)
@@ -85,7 +91,9 @@ def test_filters_are_never_short(made, scores):
 def test_equal_scores_are_ranked_by_id():
     made = gallery(30)
     made.view.parts[0].embeddings[:] = 1.0
-    page = search_attributes(parse("male"), LabelScores(made.view, made.readout, made.names, Calibration.identity(5)), count=30)
+    page = search_attributes(
+        parse("male"), LabelScores(made.view, made.readout, made.names, Calibration.identity(5)), count=30
+    )
     assert page.ids.tolist() == sorted(made.view.ids.tolist())
 
 

@@ -64,7 +64,7 @@ def test_by_reads_the_labels_named_and_no_other(made, indexes):
     assert [part.literal for part in page.contributions[0]] == ["Smiling^2", "Male^0.5"]
 
 
-def test_this_ones_smile_with_that_ones_hair(made, indexes):
+def test_this_ones_smile_with_that_ones_hair(made):
     first, second, third = (int(image) for image in made.view.ids[[4, 70, 9]])
     targets = compose(made.view, made.names, with_={"smiling": first, "wavy hair": second})
     assert [target.label for target in targets] == [0, 3]
@@ -93,7 +93,10 @@ def test_compositions_are_found_by_both_labels(made, indexes):
 def test_vectors_and_embeddings_from_outside_the_store(made, indexes):
     outside = made.view.embedding(int(made.view.ids[6])) + np.float32(0.01)
     assert ask(made, indexes, like=outside).ids[0] == made.view.ids[6]
-    assert ask(made, indexes, with_={"male": outside}).ids.tolist() == ask(made, indexes, with_={"male": outside[2]}).ids.tolist()
+    assert (
+        ask(made, indexes, with_={"male": outside}).ids.tolist()
+        == ask(made, indexes, with_={"male": outside[2]}).ids.tolist()
+    )
     zero = np.zeros(4, np.float32)
     removed = ask(made, indexes, with_={"wearing hat": zero})
     lengths = np.linalg.norm(made.all()[4] / indexes.metric.deviation[4], axis=1)
@@ -133,7 +136,9 @@ def test_similarity_queries_go_through_the_label_index(made):
     assert ranked(3, by="smiling") == truth
     assert ranked(0, by=["smiling", "male"]) != ranked(None, by=["smiling", "male"])
     assert ranked(3) != ranked(None)
-    assert ranked(3, by=["smiling"], with_={"wavy hair": 0 + image}) != ranked(None, by=["smiling"], with_={"wavy hair": image})
+    assert ranked(3, by=["smiling"], with_={"wavy hair": 0 + image}) != ranked(
+        None, by=["smiling"], with_={"wavy hair": image}
+    )
 
 
 def test_a_query_sees_what_the_segment_of_its_label_holds():
