@@ -20,6 +20,7 @@ from sqlalchemy.sql.sqltypes import DateTime
 from olrsearch.errors import EmptyStoreError, QueryError, UnknownImageError, UnknownSpaceError
 from olrsearch.query.names import LabelNames, nearest_names
 from olrsearch.store import schema
+from olrsearch.store.commit import current
 from olrsearch.store.database import translated
 from olrsearch.store.packed import as_ids, one_of, read_labels
 from olrsearch.store.segments import open_segment
@@ -73,19 +74,13 @@ class Snapshot:
     def __init__(self, engine: Engine, folder: Path) -> None:
         self._engine = engine
         self.folder = folder
-        g = schema.generation.c
-        newest = (
-            select(g.id, g.label_revision, g.tombstone_version, g.last_image_id, g.label_count)
-            .order_by(g.id.desc())
-            .limit(1)
-        )
         with translated(folder), engine.begin() as connection:
-            row = connection.execute(newest).one()
-            self.generation: int = row[0]
-            self.label_revision: int = row[1]
-            self.tombstone_version: int = row[2]
-            self.last_image_id: int = row[3]
-            names = select(schema.label.c.name).order_by(schema.label.c.position).limit(row[4])
+            now = current(connection)
+            self.generation = now.generation
+            self.label_revision = now.label_revision
+            self.tombstone_version = now.tombstone_version
+            self.last_image_id = now.last_image_id
+            names = select(schema.label.c.name).order_by(schema.label.c.position).limit(now.label_count)
             self.label_names: tuple[str, ...] = tuple(connection.scalars(names))
             # Read now: what a later generation prunes is then still known here.
             self._spaces = tuple(read_spaces(connection, folder, self.generation))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import delete, insert, select
 
@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 
 KEPT: Final = 2
 """Generations kept in SQL: the current one and its predecessor."""
+
+
+class Numbers(NamedTuple):
+    """What bounds everything a generation's reader sees; `Change` says what each is."""
+
+    generation: int
+    label_revision: int
+    tombstone_version: int
+    last_image_id: int
+    label_count: int
 
 
 @dataclass(slots=True)
@@ -60,7 +70,8 @@ def commit(connection: Connection, reason: str) -> Iterator[Change]:
     Whatever is raised inside rolls all of it back.
     """
     with connection.begin():
-        change = _begin(connection, reason)
+        now = current(connection)
+        change = Change(connection, now.generation + 1, reason, *now[1:])
         yield change
         if change.touched:
             _finish(change)
@@ -81,7 +92,12 @@ def first_generation(connection: Connection) -> None:
     )
 
 
-def _begin(connection: Connection, reason: str) -> Change:
+def current(connection: Connection) -> Numbers:
+    """The newest generation's numbers.
+
+    Raises:
+        StoreCorruptError: there is no generation.
+    """
     g = schema.generation.c
     row = connection.execute(
         select(g.id, g.label_revision, g.tombstone_version, g.last_image_id, g.label_count)
@@ -90,7 +106,7 @@ def _begin(connection: Connection, reason: str) -> Change:
     ).one_or_none()
     if row is None:
         raise StoreCorruptError("the store's metadata has no generation; restore it from a backup")
-    return Change(connection, row[0] + 1, reason, row[1], row[2], row[3], row[4])
+    return Numbers(*row)
 
 
 def _finish(change: Change) -> None:

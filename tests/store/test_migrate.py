@@ -1,0 +1,149 @@
+"""The tables and their migrations, and what opening a store does not import."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from made_stores import encode, fill
+from sqlalchemy import text
+
+from olrsearch import _resources
+from olrsearch.errors import OlrsearchError
+from olrsearch.store import Backend, migrate, schema
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_head_is_the_newest_revision():
+    scripts = ScriptDirectory(str(_resources.migrations_dir()))
+    assert scripts.get_current_head() == migrate.HEAD
+    revisions = [script.revision for script in scripts.walk_revisions()]
+    assert revisions == sorted(revisions, reverse=True), "revisions are compared as text"
+
+
+def test_the_migrations_make_the_tables_the_program_expects(stores):
+    store = stores.create()
+    with store.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, schema.metadata) == []
+
+
+def test_a_store_of_today_needs_no_migration(stores):
+    store = stores.create()
+    before = sorted(path.name for path in store.path.iterdir())
+    store.close()
+    assert Backend.migrate(store.path, database_url=stores.url) == (migrate.HEAD, migrate.HEAD)
+    assert sorted({path.name for path in store.path.iterdir()} - {"LOCK"}) == before
+
+
+NEXT = '''
+"""Images get a note."""
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("image") as table:
+        table.add_column(sa.Column("note", sa.Text(), nullable=True))
+    op.execute("UPDATE image SET note = 'old'")
+'''
+
+
+@pytest.fixture
+def newer_program(tmp_path, monkeypatch):
+    """This program as its next version might be, with one more revision."""
+    scripts = tmp_path / "migrations"
+    shutil.copytree(_resources.migrations_dir(), scripts)
+    (scripts / "versions" / "0002_next.py").write_text(NEXT)
+
+    def begin():
+        monkeypatch.setattr("olrsearch.store.migrate.migrations_dir", lambda: scripts)
+        monkeypatch.setattr("olrsearch.store.migrate.HEAD", "0002")
+        monkeypatch.setattr("olrsearch.store.backend.HEAD", "0002")
+        monkeypatch.setattr("olrsearch.store.backend.__version__", "9.8")
+
+    return begin
+
+
+def test_an_older_store_is_migrated_with_its_rows(stores, newer_program):
+    store = stores.create()
+    ids = fill(store)
+    encode(store, ids[:5])
+    before = store.snapshot().labels(ids)
+    store.close()
+    newer_program()
+    assert Backend.migrate(store.path, database_url=stores.url) == ("0001", "0002")
+    again = stores.open(store.path)
+    snapshot = again.snapshot()
+    assert snapshot.image_ids().tolist() == ids
+    assert (snapshot.labels(ids) == before).all()
+    with again.engine.begin() as connection:
+        assert connection.execute(text("SELECT DISTINCT note FROM image")).scalars().all() == ["old"]
+        assert connection.execute(text("SELECT migrated_by FROM store")).scalar() == "9.8"
+    if again.kind == "sqlite":
+        shutil.copy(store.path / "metadata.db.before-0001", store.path / "metadata.db")
+        assert Backend.migrate(store.path) == ("0001", "0002")
+
+
+def test_a_migration_that_fails_changes_nothing(stores, newer_program, tmp_path):
+    store = stores.create()
+    ids = fill(store)
+    store.close()
+    with (tmp_path / "migrations" / "versions" / "0002_next.py").open("a") as file:
+        file.write("    raise KeyboardInterrupt\n")
+    newer_program()
+    with pytest.raises(KeyboardInterrupt):
+        Backend.migrate(store.path, database_url=stores.url)
+    with store.engine.begin() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "0001"
+        assert len(connection.execute(text("SELECT * FROM image")).keys()) == len(schema.image.c)
+    assert store.snapshot().image_ids().tolist() == ids
+
+
+def test_shipped_files_are_found(tmp_path, monkeypatch):
+    assert (_resources.migrations_dir() / "versions").is_dir()
+    shipped = tmp_path / "_resources"
+    (shipped / "migrations").mkdir(parents=True)
+    (shipped / "migrations" / "env.py").touch()
+    monkeypatch.setattr(_resources, "_SHIPPED", shipped)
+    assert _resources.migrations_dir() == shipped / "migrations"
+    monkeypatch.setattr(_resources, "_CHECKOUT", tmp_path)
+    with pytest.raises(OlrsearchError, match="install it again"):
+        _resources.recipes_dir()
+
+
+def test_reading_a_store_imports_little(sqlite_stores):
+    store = sqlite_stores.create()
+    encode(store, fill(store))
+    store.close()
+    code = """
+        import sys
+        from pathlib import Path
+        from olrsearch.store import Backend
+        with Backend.open(Path(sys.argv[1]), read_only=True) as store:
+            snapshot = store.snapshot()
+            ids = snapshot.image_ids()
+            snapshot.labels(ids)
+            snapshot.images(ids)
+            snapshot.open_segment(snapshot.space().segments[0])
+        heavy = {"alembic", "torch", "faiss", "PIL", "lightning", "sqlalchemy.orm", "psycopg", "asyncio"}
+        print(sorted(heavy & set(sys.modules)))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), store.path],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    assert done.stdout == "[]\n"
