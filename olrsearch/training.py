@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import shutil
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -107,8 +108,6 @@ def train_olr(
         EmptyStoreError: no labelled images.
         TrainingError: nothing to resume, unknown settings, training diverged.
     """
-    from olrsearch.encoders.olr.training import train_olr as fit
-
     started = time.perf_counter()
     with backend.writer() as writer:
         snapshot = backend.snapshot()
@@ -132,6 +131,8 @@ def train_olr(
             kept, failures = cache_pixels(rows, config.image_size, config.crop, pixels_path, track=track)
             if failures:
                 pixels_path.unlink()
+                if not resume:
+                    shutil.rmtree(run)  # nothing to resume: its list of images is no good
                 first = failures[0]
                 raise TrainingError(
                     f"{len(failures)} of {len(ids)} images cannot be read, the first: {first.reason}; "
@@ -140,6 +141,10 @@ def train_olr(
             if not np.array_equal(kept, ids):
                 raise TrainingError("images were decoded in another order than asked for")
         decoded = time.perf_counter()
+        # Only now, so that a wrong setting is reported at once and not after torch has been loaded.
+        from olrsearch.encoders.olr.training import has_run
+        from olrsearch.encoders.olr.training import train_olr as fit
+
         selection = np.load(run / "selection.npy")
         trained = fit(
             np.load(pixels_path, mmap_mode="r"),
@@ -149,7 +154,7 @@ def train_olr(
             config,
             run,
             backend.path / "models",
-            resume=resume,
+            resume=has_run(run),  # a run that was interrupted while decoding has not begun to train
             progress=progress,
         )
         name = f"olr-{trained.fingerprint[:8]}"

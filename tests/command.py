@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 
 from olrsearch.cli import run
@@ -75,3 +76,12 @@ def process(store, *arguments, program=PROGRAM, **options):
         **options,
     )
     return Called(done.returncode, done.stdout, done.stderr)
+
+
+def one_thread():
+    """Torch as training tests want it: one thread, the same results everywhere."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # importing torch is not what is tested
+        import torch
+
+    torch.set_num_threads(1)

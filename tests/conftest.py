@@ -2,12 +2,11 @@
 
 import os
 import shutil
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from command import good
+from command import good, one_thread
 from pictures import LABELS, pixels_and_labels, write_pictures
 
 CELEBA = Path(os.environ.get("OLRSEARCH_CELEBA", Path(__file__).parents[1] / ".." / "shared" / "celeba"))
@@ -38,14 +37,6 @@ class World:
     def copy(self, to):
         """A store one may change."""
         return Path(shutil.copytree(self.store, to))
-
-
-def one_thread():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # importing torch is not what is tested
-        import torch
-
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
