@@ -129,6 +129,37 @@ def weighted_average_precision(scores: Floats, truth: I8, weights: F32) -> F64:
     return _ratio(np.einsum("pr,pr->r", precision, weight), found[-1])
 
 
+def average_precision_influence(scores: Floats, truth: I8) -> F64:
+    """Derivative of a ranking's average precision by each image's weight, at weights of 1.
+
+    AP(w) ≈ AP(1) + Σ (w − 1)·influence to first order, so that a thousand resamples of thousands of
+    rankings are one matrix product. With r the relevance, F and T the cumulative counts of relevant
+    and of all images and P the number of relevant ones,
+    ∂AP/∂w_k = (r_k·F_k/T_k + Σ_{i ≥ k} r_i·(r_k/T_i − F_i/T_i²) − r_k·AP) / P.
+
+    Args:
+        scores: float [G].
+        truth: int8 [G]; images with 0 (unknown) have no influence.
+
+    Returns:
+        float64 [G]; NaN throughout without a positive.
+    """
+    known = np.flatnonzero(truth)
+    order = known[ranked(scores[known])]
+    relevant = (truth[order] > 0).astype(np.float64)
+    count = float(relevant.sum())
+    if not count:
+        return np.full(len(truth), np.nan)
+    ranks = np.arange(1, len(order) + 1, dtype=np.float64)
+    precision = np.cumsum(relevant) / ranks
+    own = relevant * precision - relevant * float(relevant @ precision) / count
+    helped = relevant * np.cumsum((relevant / ranks)[::-1])[::-1]
+    hurt = np.cumsum((relevant * precision / ranks)[::-1])[::-1]
+    out = np.zeros(len(truth))
+    out[order] = (own + helped - hurt) / count
+    return out
+
+
 def roc_auc(positive: Floats, negative: Floats) -> float:
     """Probability that a positive scores above a negative, ties counting half.
 
