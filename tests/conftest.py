@@ -9,6 +9,9 @@ import pytest
 from command import good, one_thread
 from pictures import LABELS, pixels_and_labels, write_pictures
 
+from olrsearch.datasets import avatar_drawing
+from olrsearch.errors import OptionalDependencyError
+
 CELEBA = Path(os.environ.get("OLRSEARCH_CELEBA", Path(__file__).parents[1] / ".." / "shared" / "celeba"))
 AVATARS = 200
 
@@ -50,7 +53,10 @@ def celeba():
 @pytest.fixture(scope="session")
 def avatars(tmp_path_factory):
     """Generated avatars in CelebA's layout."""
-    pytest.importorskip("dicebear_core", reason="the extra `demo` draws avatars")
+    try:
+        avatar_drawing.check_installed()
+    except OptionalDependencyError as error:
+        pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("avatars") / "avatars"
     good("unused", "-q", "datasets", "avatars", folder, "--count", AVATARS, "--seed", 5)
     return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import bisect
 import io
 import os
 import tempfile
@@ -139,11 +140,15 @@ def _fit(
     width: float,
 ) -> str:
     """`text`, shortened with an ellipsis until it is at most `width` pixels wide."""
-    if draw.textlength(text, font) <= width:
+    # No letter is narrower than a pixel: beyond `width` letters nothing need be measured.
+    if len(text) <= width and draw.textlength(text, font) <= width:
         return text
-    while text and draw.textlength(text + "…", font) > width:
-        text = text[:-1]
-    return text + "…"
+    most = bisect.bisect_right(
+        range(1, min(len(text), int(width)) + 1),
+        width,
+        key=lambda length: draw.textlength(text[:length] + "…", font),
+    )
+    return text[:most] + "…"
 
 
 def _data_uri(picture: bytes) -> str:
