@@ -233,11 +233,11 @@ def run_richness(
         baseline="the surrogate p·v, which holds the probability and nothing else",
         data=data.summary(),
         notes=(
-            f"Models of this report are fitted on {len(fitted)} of {len(data.train)} training images; others "
-            f"from e and from p share C = {OTHERS_STRENGTH:g}, and p comes with its logit.",
+            f"Models of this report are fitted on {len(fitted)} of {len(data.train)} training images.",
+            f"Others from e and from p are fitted with one C = {OTHERS_STRENGTH:g}; p comes with its logit.",
             "Intervals of `others` resample identities in the first-order expansion of average precision.",
-            "Attribute queries by Σ log p need nothing but p, so there the two are equal by construction; "
-            "`queries AP` lets a linear probe on everything answer, from E and from all p and logit p.",
+            "Attribute queries by Σ log p need nothing but p: there the two are equal by construction.",
+            "`queries AP` is that of a linear probe on everything, from E against from all p and logit p.",
         ),
         labels=labels,
         mean={key: float(np.nanmean([getattr(row, key) for row in labels])) for key in _NUMBERS},

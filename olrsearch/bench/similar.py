@@ -110,7 +110,7 @@ class SimilarReport(Report):
             ),
         )
         exemplars = Table(
-            f"This one's A and that one's B ({self.exemplar_queries} queries, {EXEMPLARS} pairs of images each)",
+            f"This one's A and that one's B ({self.exemplar_queries} queries, {EXEMPLARS} pairs each)",
             ("method", "AP", "P@10", "P@20", "R-precision", "nDCG@20"),
             tuple((name, *(values[key] for key in MEASURES)) for name, values in self.exemplars.items()),
         )
@@ -250,8 +250,9 @@ def weighted_jaccard(truth: I8, idf: F64, rows: I64) -> F32:
     a, b = present[:, rows] * weight, known[:, rows] * weight
     both = a.T @ present
     either = a.T @ known + b.T @ present - both
-    out: F32 = np.ones_like(both)
-    return np.divide(both, either, out=out, where=either > 1e-6)
+    out: F32 = np.ones(both.shape, np.float32)
+    np.divide(both, either, out=out, where=either > 1e-6)
+    return out
 
 
 def _chosen(data: BenchData, embeddings: F32) -> Metric:

@@ -55,8 +55,8 @@ class LabelSpace:
     def from_label(self, label: int, row: int) -> F32:
         """Distances of one image from all by one label; float32 [G]."""
         if not self.by_label:
-            return self.block(np.array([row]))[0]
-        return _distances(self.kind, self.vectors[label][row][None], self.vectors[label])[0]
+            return np.asarray(self.block(np.array([row]))[0])
+        return np.asarray(_distances(self.kind, self.vectors[label][row][None], self.vectors[label])[0])
 
     def block(self, rows: I64) -> F32:
         """Distances of some images from all, summed over labels; float32 [B, G]."""
@@ -79,7 +79,8 @@ def probability_space(probability: Floats) -> LabelSpace:
 def _distances(kind: str, queries: F32, vectors: F32) -> F32:
     inner: F32 = queries @ vectors.T
     if kind == "ip":
-        return np.negative(inner, out=inner)
+        np.negative(inner, out=inner)
+        return inner
     inner *= -2
     inner += np.einsum("nk,nk->n", queries, queries)[:, None]
     inner += np.einsum("nk,nk->n", vectors, vectors)[None, :]

@@ -311,9 +311,10 @@ def imports_module(command: Sequence[str], module: str) -> bool:
 def _scan(kind: str, target: F32, vectors: F32) -> F32:
     if kind == "l2":
         gap = vectors - target
-        return np.einsum("nk,nk->n", gap, gap)
+        return np.asarray(np.einsum("nk,nk->n", gap, gap), np.float32)
     found: F32 = vectors @ target
-    return np.negative(found, out=found)
+    np.negative(found, out=found)
+    return found
 
 
 def _first(distances: Floats, count: int) -> I64:
