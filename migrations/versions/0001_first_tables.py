@@ -83,6 +83,7 @@ def _create_gallery() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_image"),
     )
     op.create_index("ix_image_key", "image", ["key"])
+    # A key belongs to one living image of its data set, and to any number of dead ones.
     living = sa.text("tombstone_version IS NULL")
     op.create_index(
         "uq_image_living_key",

@@ -15,7 +15,6 @@ from olrsearch.store.values import (
     SegmentInfo,
     SpaceInfo,
 )
-from olrsearch.store.writer import Writer
 
 __all__ = [
     "FILTER_COLUMNS",
@@ -31,5 +30,4 @@ __all__ = [
     "Snapshot",
     "SpaceInfo",
     "SqlFilter",
-    "Writer",
 ]

@@ -54,9 +54,7 @@ from olrsearch.store.files import (
     sync_tree,
     writable,
 )
-from olrsearch.store.lock import advisory_lock, file_lock
 from olrsearch.store.migrate import HEAD, check_revision, upgrade
-from olrsearch.store.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +62,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from sqlalchemy import Connection, Engine
+
+    from olrsearch.store.writer import Writer
 
 SQLITE = "sqlite"
 POSTGRESQL = "postgresql"
@@ -221,6 +221,8 @@ class Backend:
         """
         if self.read_only:
             raise StoreReadOnlyError(f"{self.path} was opened read-only; open it for writing")
+        from olrsearch.store.writer import Writer  # readers, who must start fast, do without
+
         with translated(self.path):
             connection = self._engine.connect()
         with connection, _lock(connection, self.path, self._about):
@@ -246,6 +248,8 @@ def _taken(path: Path) -> str:
 @contextmanager
 def _lock(connection: Connection, path: Path, about: StoreFile) -> Iterator[None]:
     """Holds the store's lock while this connection writes."""
+    from olrsearch.store.lock import advisory_lock, file_lock  # likewise
+
     if about.backend == SQLITE:
         connection.execution_options(**{IMMEDIATE: True})
         with file_lock(path):

@@ -23,8 +23,8 @@ from olrsearch.store import schema
 from olrsearch.store.commit import current
 from olrsearch.store.database import translated
 from olrsearch.store.packed import as_ids, one_of, read_labels
+from olrsearch.store.reading import read_spaces
 from olrsearch.store.segments import open_segment
-from olrsearch.store.spaces import read_spaces
 from olrsearch.store.values import DatasetInfo, ImageRow, Segment, SegmentInfo, SpaceInfo
 
 if TYPE_CHECKING:

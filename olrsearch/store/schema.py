@@ -207,26 +207,12 @@ image = Table("image", metadata, ImageColumns)
 thumbnail = Table("thumbnail", metadata, ThumbnailColumns)
 label = Table("label", metadata, LabelColumns)
 annotator = Table("annotator", metadata, AnnotatorColumns)
-annotation = Table("annotation", metadata, AnnotationColumns, sqlite_with_rowid=False)
+annotation = Table("annotation", metadata, AnnotationColumns)  # in SQLite WITHOUT ROWID
 override = Table("label_override", metadata, OverrideColumns)
 space = Table("space", metadata, SpaceColumns)
 segment = Table("segment", metadata, SegmentColumns)
 artefact = Table("artefact", metadata, ArtefactColumns)
 
 Index("uq_source_file", source.c.dataset_id, source.c.uri, source.c.sha256, unique=True)
-# A key belongs to one living image of its data set, and to any number of dead ones.
-_living = image.c.tombstone_version.is_(None)
-Index(
-    "uq_image_living_key",
-    image.c.dataset_id,
-    image.c.key,
-    unique=True,
-    sqlite_where=_living,
-    postgresql_where=_living,
-)
-Index(
-    "ix_image_tombstone",
-    image.c.tombstone_version,
-    sqlite_where=~_living,
-    postgresql_where=~_living,
-)
+# Two partial indexes are in the migrations alone (`uq_image_living_key`, `ix_image_tombstone`), as is
+# `WITHOUT ROWID`: options of a dialect make SQLAlchemy import it, PostgreSQL's even for SQLite.

@@ -1,4 +1,4 @@
-"""Spaces in SQL: reading those a generation sees, adding encoders, segments and what derives from them."""
+"""Changes to spaces: encoders, segments and what derives from them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sqlalchemy import Column, ColumnElement, and_, insert, or_, select, update
+from sqlalchemy import insert, or_, select, update
 
 from olrsearch.errors import (
     IncompatibleEncoderError,
@@ -19,67 +19,19 @@ from olrsearch.errors import (
 )
 from olrsearch.store import schema
 from olrsearch.store.database import translated
-from olrsearch.store.files import INDEXES, MODELS, SEGMENTS, TEMPORARY, remove_tree, sync_folder, sync_tree
+from olrsearch.store.files import MODELS, SEGMENTS, TEMPORARY, remove_tree, sync_folder, sync_tree
 from olrsearch.store.importing import next_id
 from olrsearch.store.packed import as_ids
 from olrsearch.store.segments import IDS, checked, write_segment
-from olrsearch.store.values import SegmentInfo, SpaceInfo
 from olrsearch.store.writing import WriterBase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
-
-    from sqlalchemy import Connection
 
     from olrsearch.arrays import F32, I64
     from olrsearch.store.commit import Change
-
-
-def read_spaces(connection: Connection, folder: Path, generation: int) -> Iterator[SpaceInfo]:
-    """Yields the spaces one generation sees, oldest first, with their segments and artefacts."""
-
-    def seen(added: Column[int], removed: Column[int | None]) -> ColumnElement[bool]:
-        return and_(added <= generation, or_(removed.is_(None), removed > generation))
-
-    s, g, a = schema.space.c, schema.segment.c, schema.artefact.c
-    segments: dict[int, list[tuple[str, int, str]]] = {}
-    for space_id, folder_name, count, manifest in connection.execute(
-        select(g.space_id, g.uuid, g.count, g.manifest_sha256)
-        .where(seen(g.added_in, g.removed_in))
-        .order_by(g.added_in, g.uuid)
-    ):
-        segments.setdefault(space_id, []).append((folder_name, count, manifest))
-    payloads: dict[int, dict[str, dict[str, dict[str, Any]]]] = {}
-    for space_id, kind, name, payload in connection.execute(
-        select(a.space_id, a.kind, a.name, a.payload).where(seen(a.added_in, a.removed_in)).order_by(a.id)
-    ):
-        payloads.setdefault(space_id, {}).setdefault(kind, {})[name] = payload
-    for row in connection.execute(
-        select(s.id, s.fingerprint, s.name, s.kind, s.labels, s.k, s.config)
-        .where(s.added_in <= generation)
-        .order_by(s.id)
-    ):
-        number, fingerprint, name, kind, labels, k, config = row
-        mine = payloads.get(number, {})
-        yield SpaceInfo(
-            id=number,
-            fingerprint=fingerprint,
-            name=name,
-            kind=kind,
-            labels=tuple(labels),
-            k=k,
-            config=config,
-            segments=tuple(
-                SegmentInfo(item, count, folder / SEGMENTS / item, fingerprint, len(labels), k, manifest)
-                for item, count, manifest in segments.get(number, ())
-            ),
-            model_path=folder / MODELS / fingerprint,
-            index_path=folder / INDEXES / fingerprint,
-            metric=mine.get("metric", {}).get(""),
-            calibration=mine.get("calibration", {}).get(""),
-            indexes=mine.get("index", {}),
-        )
+    from olrsearch.store.values import SegmentInfo
 
 
 class SpaceWriter(WriterBase):

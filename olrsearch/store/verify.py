@@ -15,6 +15,7 @@ from sqlalchemy import Connection, func, select, text
 
 from olrsearch.errors import DatasetError
 from olrsearch.store import schema
+from olrsearch.store.commit import current
 from olrsearch.store.database import translated
 from olrsearch.store.files import (
     DATABASE,
@@ -216,8 +217,9 @@ def _check_metadata(connection: Connection, snapshot: Snapshot) -> Iterator[Prob
     if highest > snapshot.last_image_id:
         yield damaged(f"image {highest} lies beyond the last id given, {snapshot.last_image_id}")
     labels = connection.scalar(select(func.count()).select_from(schema.label)) or 0
-    if labels < len(snapshot.label_names):
-        yield damaged(f"the vocabulary has {labels} labels; expected {len(snapshot.label_names)}")
+    expected = current(connection).label_count
+    if labels != expected:
+        yield damaged(f"the vocabulary has {labels} labels; expected {expected}")
     for folder in (SEGMENTS, MODELS, INDEXES):
         if not (snapshot.folder / folder).is_dir():
             yield damaged(f"{snapshot.folder / folder} is missing")

@@ -33,13 +33,18 @@ def test_the_migrations_make_the_tables_the_program_expects(stores):
     store = stores.create()
     with store.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, schema.metadata) == []
+        found = compare_metadata(context, schema.metadata)
+    # Partial indexes are in the migrations alone; see schema.py.
+    assert sorted((what, index.name) for what, index in found) == [
+        ("remove_index", "ix_image_tombstone"),
+        ("remove_index", "uq_image_living_key"),
+    ]
 
 
 def test_a_store_of_today_needs_no_migration(stores):
     store = stores.create()
-    before = sorted(path.name for path in store.path.iterdir())
     store.close()
+    before = sorted(path.name for path in store.path.iterdir())
     assert Backend.migrate(store.path, database_url=stores.url) == (migrate.HEAD, migrate.HEAD)
     assert sorted({path.name for path in store.path.iterdir()} - {"LOCK"}) == before
 
@@ -136,7 +141,8 @@ def test_reading_a_store_imports_little(sqlite_stores):
             snapshot.labels(ids)
             snapshot.images(ids)
             snapshot.open_segment(snapshot.space().segments[0])
-        heavy = {"alembic", "torch", "faiss", "PIL", "lightning", "sqlalchemy.orm", "psycopg", "asyncio"}
+        heavy = {"alembic", "torch", "faiss", "PIL", "lightning", "sqlalchemy.orm", "psycopg", "filelock"}
+        heavy.add("sqlalchemy.dialects.postgresql")
         print(sorted(heavy & set(sys.modules)))
     """
     done = subprocess.run(
