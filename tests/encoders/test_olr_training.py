@@ -26,7 +26,10 @@ CASE = Path(__file__).with_name("olr_case.py")
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread_for_all():
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -280,6 +283,7 @@ def test_one_class_only_is_warned_about_and_trained(tmp_path, caplog):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # two new processes import everything
 def test_two_processes_train_together(tmp_path):
     pixels, labels = olr_case.data()
     np.save(tmp_path / "pixels.npy", pixels)
@@ -297,6 +301,16 @@ def test_two_processes_train_together(tmp_path):
     )
     assert result.best_epoch == 1
     assert result.state.keys() == teacher.state_dict().keys()
+
+
+@pytest.mark.parametrize("count", [2, 5, 80])
+def test_any_number_of_steps_will_do(tmp_path, count):
+    pixels, labels = olr_case.data(count + 1)
+    config = olr_case.config(teacher_epochs="1", siamese_epochs="1", batch_size="16")
+    labels[0], labels[1] = 1, -1
+    split = np.arange(count), np.array([count])
+    result = train_olr(pixels, labels, *split, config, tmp_path, tmp_path / "models", progress=False)
+    assert 0 <= result.metrics["accuracy"] <= 1
 
 
 def test_averaging_warms_up_and_copies_counters():

@@ -138,7 +138,7 @@ def run_stage(
             raise KeyboardInterrupt(message) from None
         except ProcessRaisedException as error:
             reason = str(error).strip().splitlines()[-1]
-            raise TrainingError(f"a training process ended with {reason}; its report is above") from error
+            raise TrainingError(f"a training process failed: {reason}; try devices=1 to see where") from error
     return _finish(folder)
 
 

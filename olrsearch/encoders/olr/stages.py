@@ -40,6 +40,8 @@ _READOUT_RATE = 10.0
 """Readout weights must grow to tens where embeddings are below 1: they learn this much faster."""
 
 _WARM_UP = 0.2
+_LEAST_STEPS = 10
+"""Below that the schedule's first part would have no length, which divides by zero."""
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -148,7 +150,7 @@ class Stage(LightningModule, Generic[N]):
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             max_lr=[peak for _, peak in groups],
-            total_steps=int(self.trainer.estimated_stepping_batches),
+            total_steps=max(_LEAST_STEPS, int(self.trainer.estimated_stepping_batches)),
             pct_start=_WARM_UP,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

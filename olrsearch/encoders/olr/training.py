@@ -182,7 +182,7 @@ def teacher_probabilities(run_dir: Path, pixels: U8) -> F32:
         raise TrainingError(
             f"{run_dir / TEACHER_NAME} cannot be read ({reason}): train the teacher again"
         ) from None
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = _device()
     teacher.to(device).eval()
     out = np.empty((len(config.labels), len(pixels)), np.float32)
     with torch.inference_mode():
@@ -300,16 +300,22 @@ def _save_teacher(run_dir: Path, teacher: TeacherNetwork) -> None:
 def _fit_readout(network: OlrNetwork, pixels: U8, labels: I8, rows: I64) -> None:
     """Fit the readout on frozen embeddings of (at most some ten thousand) training images."""
     rows = np.sort(rows)[:: max(1, -(-len(rows) // _READOUT_IMAGES))]
-    network.eval()
+    device = _device()
+    network.to(device).eval()
     parts = []
     with torch.inference_mode():
         for start in range(0, len(rows), _CHUNK):
             chunk = np.array(pixels[rows[start : start + _CHUNK]])
-            parts.append(network(to_planes(torch.from_numpy(chunk))).transpose(0, 1).numpy())
+            embeddings = network(to_planes(torch.from_numpy(chunk).to(device)))
+            parts.append(embeddings.transpose(0, 1).cpu().numpy())
     fitted = fit_readout(np.concatenate(parts, axis=1), labels[rows])
     with torch.no_grad():
         network.readout.weight.copy_(torch.from_numpy(fitted.weight))
         network.readout.bias.copy_(torch.from_numpy(fitted.bias))
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _metrics(teacher: StageResult, siamese: StageResult) -> dict[str, float]:
