@@ -81,7 +81,7 @@ def load_recipe(name: str | Path) -> Recipe:
         sound = 0.0 <= promise <= 1.0 and all(part.proposals >= 1 for part in parts.values())
     except (KeyError, TypeError, ValueError) as error:
         raise IndexBuildError(
-            f"{path} is no recipe ({error}): expected [promise] recall_at_10, and [label] or [whole] with a factory"
+            f"{path} is no recipe ({error}): expected [promise] recall_at_10, [label] or [whole] factory"
         ) from error
     if unknown or not sound:
         raise IndexBuildError(
