@@ -102,7 +102,9 @@ def model(tmp_path_factory):
 
     pixels, labels = pixels_and_labels(200, seed=9)
     encoder = TinyEncoder.fit(tmp_path_factory.mktemp("models"), LABELS, pixels, labels, k=6)
-    return next(path.parent for path in tmp_path_factory.getbasetemp().rglob(f"{encoder.fingerprint}/config.json"))
+    return next(
+        path.parent for path in tmp_path_factory.getbasetemp().rglob(f"{encoder.fingerprint}/config.json")
+    )
 
 
 @pytest.fixture(scope="session")

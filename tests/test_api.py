@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from pictures import LABELS, name, write_pictures
+from PIL import Image
 
 from olrsearch import Store
 from olrsearch.errors import (
@@ -50,7 +50,10 @@ def keys(ranking):
 
 def everything(store):
     """Ids int64 [N] and embeddings float32 [L, N, k], by a way round the search code."""
-    (segment,) = (store._backend.snapshot().open_segment(info) for info in store._backend.snapshot().space(None).segments)
+    (segment,) = (
+        store._backend.snapshot().open_segment(info)
+        for info in store._backend.snapshot().space(None).segments
+    )
     return np.array(segment.ids), np.array(segment.embeddings)
 
 
@@ -231,7 +234,9 @@ def test_the_label_indexes_answer_similarity(store, monkeypatch):
     monkeypatch.setattr(LabelIndex, "distances", turned_round)
     turned = store.similar(name(5), by=["bright", "red"], k=EVERYTHING)
     assert asked == [BRIGHT, RED]
-    assert [hit.distance for hit in turned] == pytest.approx([-hit.distance for hit in reversed(straight.hits)])
+    assert [hit.distance for hit in turned] == pytest.approx(
+        [-hit.distance for hit in reversed(straight.hits)]
+    )
     asked.clear()
     store.similar(with_={"framed": name(5), "striped": name(6)})
     assert asked == [STRIPED, FRAMED]
@@ -265,7 +270,9 @@ def test_a_file_outside_the_store_is_encoded_as_inside(store, gallery, tmp_path)
     assert outside.image_id is None
     assert outside.image == str(path)
     assert [item.label for item in inside] == [item.label for item in outside]
-    assert [item.probability for item in outside] == pytest.approx([item.probability for item in inside], abs=1e-5)
+    assert [item.probability for item in outside] == pytest.approx(
+        [item.probability for item in inside], abs=1e-5
+    )
     assert {item.stored for item in outside} == {None}
     by_file = store.similar(with_={"red": path, "bright": path}, k=3)
     by_key = store.similar(with_={"red": name(7), "bright": name(7)}, k=3, include_self=True)
@@ -309,7 +316,9 @@ def test_filters_by_columns_and_stored_labels(store):
     assert not store.search("bright", where="partition = 'train' and partition = 'test'").hits
 
 
-@pytest.mark.parametrize("where", ["partition ==", "colour = 'red'", "partition = 'test", "1; DROP TABLE image"])
+@pytest.mark.parametrize(
+    "where", ["partition ==", "colour = 'red'", "partition = 'test", "1; DROP TABLE image"]
+)
 def test_bad_filters_name_the_place(store, where):
     with pytest.raises(QueryError) as caught:
         store.search("bright", where=where)

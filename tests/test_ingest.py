@@ -9,8 +9,8 @@ import sys
 
 import pytest
 from command import call, environment, good, process, refused
-from PIL import Image
 from pictures import LABELS, name, picture, write_pictures
+from PIL import Image
 
 from olrsearch import Store, ingest
 from olrsearch.encoders.tiny import TinyEncoder
@@ -152,7 +152,9 @@ def damaged(tmp_path):
 
 
 def test_unreadable_images_are_skipped_and_reported(damaged, tmp_path):
-    called = good(tmp_path / "store", "import", "folder", damaged, "--labels", damaged / "labels.csv", "--json")
+    called = good(
+        tmp_path / "store", "import", "folder", damaged, "--labels", damaged / "labels.csv", "--json"
+    )
     report = called.row
     assert report["added"] == 10
     assert {failure["key"] for failure in report["failed"]} == {"cut.jpg", "text.jpg"}
@@ -191,9 +193,8 @@ def test_images_gone_since_the_import(gallery, tmp_path):
     home = tmp_path / "store"
     good(home, "import", "folder", tmp_path / "pictures")
     (tmp_path / "pictures" / name(5)).unlink()
-    with Store.open(home) as store:
-        with pytest.raises(ImageMissingError, match=name(5)):
-            store.encode(gallery.model, on_error="fail")
+    with Store.open(home) as store, pytest.raises(ImageMissingError, match=name(5)):
+        store.encode(gallery.model, on_error="fail")
     called = good(home, "encode")
     assert f"unreadable: {name(5)}: " in called.err
     assert "119 encoded" in called.err
@@ -223,7 +224,10 @@ def test_another_encoders_embeddings_are_refused(gallery, tmp_path):
             ingest.encode_missing(store._backend, info, other)
         report = store.encode(tmp_path / "models" / other.fingerprint)  # a space of its own
         assert report.encoded == 120
-        assert {space["fingerprint"] for space in store.info()["spaces"]} == {info.fingerprint, other.fingerprint}
+        assert {space["fingerprint"] for space in store.info()["spaces"]} == {
+            info.fingerprint,
+            other.fingerprint,
+        }
         assert store.search("bright", space=info.fingerprint).hits != store.search("bright").hits
 
 

@@ -46,7 +46,9 @@ def test_the_facade_loads_neither_torch_nor_faiss():
     assert not modules & {"torch", "lightning", "faiss"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["search", "--help"], ["train", "olr", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["search", "--help"], ["train", "olr", "--help"], ["--version"]]
+)
 def test_help_loads_nothing_heavy(arguments):
     modules, out = loaded_after(PROGRAM, *arguments)
     assert "olrsearch" in out

@@ -23,7 +23,8 @@ def jpeg(colour="teal", size=(60, 80), form="JPEG"):
 
 def hit(rank, key="a.jpg", probabilities=(0.9, 0.5), **more):
     parts = tuple(
-        Contribution(f"Label{number}", -0.1 * (number + 1), chance) for number, chance in enumerate(probabilities)
+        Contribution(f"Label{number}", -0.1 * (number + 1), chance)
+        for number, chance in enumerate(probabilities)
     )
     score = sum(part.value for part in parts)
     return Hit(rank, rank, key, f"img/{key}", -score, score, parts, **more)
@@ -66,24 +67,35 @@ def read(path):
 
 def test_html_is_well_formed_and_self_contained(tmp_path):
     asked = (Card("asked.jpg", "asked", jpeg(form="PNG")),)
-    sheet = ranking_sheet(
-        ranking(hit(1), hit(2, "b.jpg"), notes=("a note",)), lambda _: jpeg(), asked=asked
-    )
+    sheet = ranking_sheet(ranking(hit(1), hit(2, "b.jpg"), notes=("a note",)), lambda _: jpeg(), asked=asked)
     page = read(write_sheet(sheet, tmp_path / "sheet.html"))
     assert page.tags.count("img") == page.tags.count("figure") == 3
     assert all(link.startswith("data:image/") for link in page.links)
     assert page.links[0].startswith("data:image/png;")
     assert page.links[1].startswith("data:image/jpeg;")
     text = " ".join(page.text)
-    for part in ("Label0 & Label1", "a note", "1. a.jpg", "2. b.jpg", "Label0", "0.90", "p = 0.74", "generation 7"):
+    for part in (
+        "Label0 & Label1",
+        "a note",
+        "1. a.jpg",
+        "2. b.jpg",
+        "Label0",
+        "0.90",
+        "p = 0.74",
+        "generation 7",
+    ):
         assert part in text
 
 
 def test_html_escapes_everything_of_the_users(tmp_path):
     bad = '<script>alert("x")</script>'
     attack = hit(1, bad + "\"' onload=y")
-    sheet = ranking_sheet(ranking(attack, query=bad, notes=(bad,)), lambda _: jpeg(), asked=(Card(bad, bad, None),))
-    sheet = Sheet(sheet.heading, sheet.summary, (*sheet.cards, Card(bad, bad, None, (Bar(bad, bad, 0.5),))), sheet.notes)
+    sheet = ranking_sheet(
+        ranking(attack, query=bad, notes=(bad,)), lambda _: jpeg(), asked=(Card(bad, bad, None),)
+    )
+    sheet = Sheet(
+        sheet.heading, sheet.summary, (*sheet.cards, Card(bad, bad, None, (Bar(bad, bad, 0.5),))), sheet.notes
+    )
     path = write_sheet(sheet, tmp_path / "sheet.html")
     page = read(path)
     assert "script" not in page.tags
@@ -128,7 +140,9 @@ def test_png_shows_pictures_and_gaps():
 
 def test_png_shortens_what_is_too_long():
     long = "x" * 4000
-    sheet = Sheet(long, long, (Card(long, long, None, (Bar(long, "0.5", 2.0), Bar("b", "0", -1.0))),), (long,))
+    sheet = Sheet(
+        long, long, (Card(long, long, None, (Bar(long, "0.5", 2.0), Bar("b", "0", -1.0))),), (long,)
+    )
     assert render_png(sheet).size[0] == 480
 
 
@@ -172,11 +186,21 @@ def test_sheets_of_a_store(gallery, tmp_path):
         found = store.search("bright & striped", 6)
         page = read(store.sheet(found, tmp_path / "search.html"))
         assert page.tags.count("img") == 6
-        path = store.sheet(store.similar("0001.png", k=4), tmp_path / "similar.png", asked=["0001.png"], columns=5)
+        path = store.sheet(
+            store.similar("0001.png", k=4), tmp_path / "similar.png", asked=["0001.png"], columns=5
+        )
         with Image.open(path) as image:
             assert image.size[0] == 12 + 5 * 172
     called = good(
-        gallery.store, "similar", "0001.png", "-k", 3, "--sheet", tmp_path / "a.html", "--sheet", tmp_path / "a.png"
+        gallery.store,
+        "similar",
+        "0001.png",
+        "-k",
+        3,
+        "--sheet",
+        tmp_path / "a.html",
+        "--sheet",
+        tmp_path / "a.png",
     )
     assert called.err.count("sheet: ") == 2
     assert read(tmp_path / "a.html").tags.count("figure") == 4

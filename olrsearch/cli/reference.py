@@ -1,0 +1,196 @@
+"""The command reference, written from the program: `python -m olrsearch.cli.reference`.
+
+What `--json` prints is described by the docstrings of the types that are printed, so that
+the reference, the types and the output cannot drift apart unseen.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from olrsearch.cli import cli
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_HEAD: Final = """\
+# Commands
+
+<!-- Written by `python -m olrsearch.cli.reference`; change the program, not this file. -->
+
+`olrsearch [OPTIONS] COMMAND …`, also as `python -m olrsearch`. Data goes to stdout, progress and
+notes to stderr. With `--json` stdout holds JSON objects, one a line. The exit code is 0; 1 for an
+error of ours, told in one line; 2 for a command that is not spelt right; 130 after Ctrl-C.
+
+An IMAGE is a key (`000001.jpg`), a key of one data set (`celeba/000001.jpg`) or an id (`id:17`);
+`similar` and `describe` also take an image file that is in no store.
+"""
+
+_INFO: Final = {
+    "path": "The store's folder.",
+    "store_id": "32 hexadecimal digits, given at creation.",
+    "generation": "Number of the state described; every change makes the next.",
+    "images": "Living images.",
+    "labels": "How many labels there are.",
+    "label_revision": "Counts the changes of stored labels.",
+    "datasets": "One object each: `name`, `kind`, `root`, `images` (living) and `deleted`.",
+    "spaces": "One object each: `name`, `kind`, `fingerprint`, `labels` (how many), `k` (numbers a label), "
+    "`embeddings`, `segments`, `calibrated`, `calibration_stale`, `metric`, `indexes`.",
+}
+_LABEL: Final = {
+    "label": "Its name.",
+    "present": "Living images that have it.",
+    "absent": "Living images that lack it.",
+    "unknown": "Living images of which nothing is said.",
+}
+_INDEX: Final = {
+    "space": "Name of the space.",
+    "scan": "What answers where no recipe is built.",
+    "RECIPE": "One key a recipe that was built, by its name: the recipe, how many images and files, "
+    "and the recall measured for each file.",
+}
+
+
+def json_keys() -> dict[str, tuple[str, dict[str, str]]]:
+    """What each command prints with `--json`: what one object is, and its keys with their meaning."""
+    from olrsearch.bench.report import Report
+    from olrsearch.ingest import Failure, ImportReport
+    from olrsearch.results import Contribution, Description, Hit, LabelEstimate
+    from olrsearch.store.verify import Problem, VerifyReport
+    from olrsearch.training import TrainedSpace
+
+    hit = _described(Hit, contributions=Contribution)
+    report = _described(ImportReport, failed=Failure)
+    report["issues"] += " Each has `code`, `message`, `count` and `examples`."
+    describe = {
+        "image": "Its key, or the file's path.",
+        "image_id": "The image's stable id; null for a file.",
+        "estimates": "One object a label, most probable first:" + _inner(LabelEstimate),
+    }
+    if set(describe) != set(Description.__slots__):
+        raise TypeError(f"the reference describes {sorted(describe)} of {Description.__slots__}")
+    bench = {**_described(Report), "results": "The protocol's own figures."}
+    checked = {"ok": "Whether nothing is damaged.", **_described(VerifyReport, problems=Problem)}
+    return {
+        "store info": ("One object", _INFO),
+        "store verify": ("One object", checked),
+        "import celeba": ("One object", report),
+        "import folder": ("One object", report),
+        "import idx": ("One object", report),
+        "label list": ("One object a label", _LABEL),
+        "train olr": ("One object", _described(TrainedSpace)),
+        "index info": ("One object", _INDEX),
+        "search": ("One object a hit", hit),
+        "similar": ("One object a hit", hit),
+        "describe": ("One object an image", describe),
+        **{
+            f"bench {name}": ("One object", bench)
+            for name in ("attributes", "queries", "similar", "richness", "speed")
+        },
+    }
+
+
+def reference() -> str:
+    """The whole reference as Markdown."""
+    parts = [_HEAD, f"## olrsearch\n\n{_options(cli, click.Context(cli, info_name='olrsearch'))}"]
+    keys = json_keys()
+    for name, command, context in _commands(cli, click.Context(cli, info_name="olrsearch")):
+        parts.append(_section(name, command, context, keys.get(name)))
+    return "\n".join(parts)
+
+
+def _commands(
+    group: click.Group, context: click.Context
+) -> Iterator[tuple[str, click.Command, click.Context]]:
+    """All commands that do something, groups before what is in them, in the order of the help."""
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if command is None:  # a group lists no name that it does not have
+            continue
+        inner = click.Context(command, info_name=name, parent=context)
+        full = inner.command_path.removeprefix("olrsearch ")
+        yield full, command, inner
+        if isinstance(command, click.Group):
+            yield from _commands(command, inner)
+
+
+def _section(
+    name: str, command: click.Command, context: click.Context, printed: tuple[str, Mapping[str, str]] | None
+) -> str:
+    text = inspect.cleandoc(command.help or "")
+    if isinstance(command, click.Group):
+        return f"## {name} …\n\n{text}\n"
+    level = "##" if " " not in name else "###"
+    pieces = " ".join(command.collect_usage_pieces(context))
+    lines = [f"{level} {name}", "", "```", f"olrsearch {name} {pieces}", "```", "", text, ""]
+    options = _options(command, context)
+    if options:
+        lines += [options]
+    if printed is not None:
+        what, keys = printed
+        lines += [f"With `--json`: {what[0].lower()}{what[1:]}.", "", *_listed(keys), ""]
+    return "\n".join(lines)
+
+
+def _options(command: click.Command, context: click.Context) -> str:
+    rows = [
+        record
+        for record in (_record(parameter, context) for parameter in command.get_params(context))
+        if record
+    ]
+    body = "\n".join(f"| {names} | {meaning} |" for names, meaning in rows)
+    return f"| option | |\n| --- | --- |\n{body}\n" if rows else ""
+
+
+def _record(parameter: click.Parameter, context: click.Context) -> tuple[str, str] | None:
+    found = parameter.get_help_record(context)
+    if found is None or isinstance(parameter, click.Argument) or "--help" in parameter.opts:
+        return None
+    names, meaning = found
+    return f"`{names}`".replace("|", "\\|"), " ".join(meaning.split()).replace("|", "\\|")
+
+
+def _listed(keys: Mapping[str, str]) -> list[str]:
+    return [f"* `{key}`: {meaning}" for key, meaning in keys.items()]
+
+
+def _described(kind: type, **inner: type) -> dict[str, str]:
+    """Fields of a dataclass with what its docstring says; `inner` names the types of lists of objects."""
+    found = _attributes(kind)
+    if list(found) != list(kind.__dataclass_fields__):
+        raise TypeError(f"the docstring of {kind.__name__} describes {list(found)}")
+    return {
+        name: meaning + (f" Each has{_inner(inner[name])}" if name in inner else "")
+        for name, meaning in found.items()
+    }
+
+
+def _inner(kind: type) -> str:
+    return (
+        " "
+        + "; ".join(f"`{name}`: {meaning.rstrip('.')}" for name, meaning in _attributes(kind).items())
+        + "."
+    )
+
+
+def _attributes(kind: type) -> dict[str, str]:
+    """The `Attributes:` section of a docstring: names and meanings, in Markdown."""
+    _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")
+    found: dict[str, str] = {}
+    for line in section.splitlines():
+        entry = re.match(r"    (\w+): (.*)", line)
+        if entry:
+            found[entry[1]] = entry[2]
+        elif line.startswith("     ") and found:
+            found[next(reversed(found))] += " " + line.strip()
+        elif line.strip():
+            break
+    return found
+
+
+if __name__ == "__main__":
+    print(reference(), end="")
