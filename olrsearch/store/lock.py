@@ -10,11 +10,12 @@ import datetime as dt
 import json
 import os
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from olrsearch.errors import StoreLockedError
 from olrsearch.store.files import HOLDER, LOCK, replace_durably
@@ -63,7 +64,7 @@ def advisory_lock(connection: Connection, store_id: str, folder: Path) -> Iterat
         with _announced(folder):
             yield
     finally:
-        if not connection.invalidated:
+        with suppress(SQLAlchemyError):  # a lost connection has taken its lock along
             connection.rollback()
             connection.execute(text("SELECT pg_advisory_unlock(:key)"), key)
             connection.commit()

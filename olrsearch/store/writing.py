@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from olrsearch.errors import UnknownImageError
+from olrsearch.errors import StoreLockedError, UnknownImageError
 from olrsearch.store import schema
 from olrsearch.store.commit import commit
 from olrsearch.store.database import translated
@@ -29,11 +29,19 @@ class WriterBase:
     def __init__(self, connection: Connection, folder: Path) -> None:
         self._connection = connection
         self._folder = folder
+        self._session = connection.connection.dbapi_connection
 
     @contextmanager
     def _change(self, reason: str) -> Iterator[Change]:
-        with translated(self._folder), commit(self._connection, reason) as change:
-            yield change
+        with translated(self._folder):
+            # SQLAlchemy connects again when a server hung up, but the lock went with the old session.
+            if self._connection.connection.dbapi_connection is not self._session:
+                raise StoreLockedError(
+                    f"{self._folder}: the connection to the database was lost, and the writer's lock with it:"
+                    " nothing of this change was written; run the command again"
+                )
+            with commit(self._connection, reason) as change:
+                yield change
 
     def _require_living(self, ids: I64) -> None:
         i = schema.image.c

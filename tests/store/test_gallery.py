@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_stores import LABELS, fill, new, sha
 
@@ -22,7 +22,7 @@ from olrsearch.errors import (
     UnknownImageError,
     UnknownLabelError,
 )
-from olrsearch.store import ImportCounts
+from olrsearch.store import FILTER_COLUMNS, Backend, ImportCounts
 
 
 def bring(store, images, names=LABELS, dataset="faces", **more) -> ImportCounts:
@@ -259,7 +259,13 @@ def test_more_images_than_a_statement_lists(stores):
     assert after.labels(ids)[:, 2].tolist() == [number % 3 - 1 for number in range(1500)] + [0] * 1000
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.fixture(scope="module")
+def one_store(tmp_path_factory):
+    with Backend.create(tmp_path_factory.mktemp("rules") / "store") as store:
+        yield store
+
+
+@settings(max_examples=25, deadline=None)
 @given(
     batches=st.lists(
         st.dictionaries(
@@ -269,9 +275,10 @@ def test_more_images_than_a_statement_lists(stores):
         max_size=5,
     )
 )
-def test_imports_do_what_the_rules_say(sqlite_stores, batches):
-    """The store against a dict that follows the rules."""
-    store = sqlite_stores.create(f"store-{len(sqlite_stores.ids)}")
+def test_imports_do_what_the_rules_say(one_store, batches):
+    """The store against a dict that follows the rules; a data set of its own for every example."""
+    store = one_store
+    name = f"faces{len(store.snapshot().datasets())}"
     model: dict[str, tuple[int, tuple[int, ...] | None]] = {}
     for batch in batches:
         images = [new(key, f"{key}{content}", labels) for key, (content, labels) in batch.items()]
@@ -288,15 +295,14 @@ def test_imports_do_what_the_rules_say(sqlite_stores, batches):
                 model[key] = (content, labels)
             else:
                 expected["unchanged"] += 1
-        assert bring(store, images, ("A", "B")) == ImportCounts(**expected)
+        assert bring(store, images, ("A", "B"), name) == ImportCounts(**expected)
     snapshot = store.snapshot()
-    assert snapshot.image_count == len(model)
+    assert snapshot.image_ids(FILTER_COLUMNS["dataset"] == name).size == len(model)
     for key, (content, labels) in model.items():
-        row = snapshot.images([snapshot.resolve(key)])[0]
+        row = snapshot.images([snapshot.resolve(f"{name}/{key}")])[0]
         assert row.sha256 == sha(f"{key}{content}")
         assert snapshot.annotated([row.id]).tolist() == [labels is not None]
         assert snapshot.labels([row.id])[0].tolist() == list(labels or (0, 0))
-    store.close()
 
 
 # ---- decisions

@@ -405,6 +405,27 @@ def test_a_postgres_store_needs_its_url(postgres_url, tmp_path):
         Backend.open(store.path, database_url=postgres_url)
 
 
+def test_a_writer_that_lost_its_server_stops(postgres_url, tmp_path):
+    """The lock went with the session: another writer may be at work by now."""
+    with Backend.create(tmp_path / "store", database_url=postgres_url) as store:
+        ids = fill(store)
+        with store.writer() as writer:
+            session = writer._connection.scalar(text("SELECT pg_backend_pid()"))
+            writer._connection.commit()
+            with store.engine.begin() as other:
+                other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": session})
+            with pytest.raises(StoreError, match="the database says"):
+                writer.delete(ids[:1])
+            writer.known(1)  # connected again
+            with pytest.raises(StoreLockedError, match="connection to the database was lost"):
+                writer.delete(ids[:1])
+        assert store.snapshot().image_count == 10
+        with store.writer() as writer:
+            assert writer.delete(ids[:1]) == 1
+        with store.engine.begin() as connection:
+            connection.execute(text(f"DROP SCHEMA olrsearch_{store.store_id} CASCADE"))
+
+
 def test_the_url_may_come_from_the_environment(postgres_url, tmp_path, monkeypatch):
     monkeypatch.setenv("OLRSEARCH_DATABASE_URL", postgres_url)
     with Backend.create(tmp_path / "store") as store:
