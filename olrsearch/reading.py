@@ -218,6 +218,7 @@ class Reader:
         max_distance: float | None = None,
         where: str | None = None,
         include_self: bool = False,
+        recipe: str | None = None,
         space: str | None = None,
     ) -> Ranking:
         """Find images like an image, overall or in some respects, exactly.
@@ -233,6 +234,9 @@ class Reader:
             max_distance: Leave out hits farther than this.
             where: Only images this selects.
             include_self: Keep the images asked about in the answer.
+            recipe: Propose candidates with the indexes that `build_index` made by this recipe, at
+                its measured recall; the exact scan when None, and wherever these do not apply
+                (filters, cut-offs, several labels).
             space: Name or fingerprint; the newest when None.
 
         Returns:
@@ -258,6 +262,7 @@ class Reader:
             opened.indexes,
             opened.info.labels,
             targets,
+            built=None if recipe is None else opened.built(recipe),
             exclude=() if include_self else asked,
             count=k,
             offset=offset,

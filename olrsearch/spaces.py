@@ -9,7 +9,7 @@ import numpy as np
 
 from olrsearch.calibration import Calibration
 from olrsearch.encoders.model_files import read_readout
-from olrsearch.errors import EmptyStoreError
+from olrsearch.errors import EmptyStoreError, IndexBuildError
 from olrsearch.index.label import LabelIndexes
 from olrsearch.index.metric import Metric, fit_metric
 from olrsearch.index.protocol import EmbeddingView
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from olrsearch.arrays import I8, I64, Bool
+    from olrsearch.index.built import BuiltIndex
     from olrsearch.index.scores import Evidence
     from olrsearch.readout import Readout
     from olrsearch.store.catalog import Snapshot
@@ -130,6 +131,22 @@ class OpenSpace:
             note = f"the calibration is of label revision {fitted}, the labels are at {now}"
             return (f"{note}: run olrsearch calibrate to bring it up to date",)
         return ()
+
+    def built(self, recipe: str) -> BuiltIndex:
+        """The indexes that a recipe built for this space.
+
+        Raises:
+            IndexBuildError: there are none, they are damaged, or the metric has changed since.
+        """
+        from olrsearch.index.built import BuiltIndex
+
+        if recipe not in self.info.indexes:
+            known = ", ".join(sorted(self.info.indexes)) or "none"
+            raise IndexBuildError(
+                f"no index {recipe!r} in {self.info.name}, built are: {known}; "
+                f"run olrsearch index build --recipe {recipe}"
+            )
+        return BuiltIndex.open(self.info.index_path / recipe, self.indexes)
 
     def coverage_notes(self) -> tuple[str, ...]:
         """Says so where living images have no embedding and are not in the answer."""

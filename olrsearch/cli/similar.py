@@ -38,6 +38,7 @@ from olrsearch.cli.search import render, write_sheets
 @click.option("--max-distance", type=float, help="Leave out hits farther than this.")
 @click.option("--where", help="Only images this selects, e.g. \"partition = 'test'\".")
 @click.option("--include-self", is_flag=True, help="Keep the images asked about in the answer.")
+@click.option("--recipe", help="Use the indexes built by this recipe instead of the exact scan.")
 @click.option("--space", help="Name or fingerprint; the newest by default.")
 @click.option(
     "--sheet", "sheets", type=click.Path(path_type=Path), multiple=True, help="Write a .html or .png."
@@ -55,6 +56,7 @@ def similar_command(
     max_distance: float | None,
     where: str | None,
     include_self: bool,
+    recipe: str | None,
     space: str | None,
     sheets: tuple[Path, ...],
     as_json: bool,
@@ -79,6 +81,7 @@ def similar_command(
             max_distance=max_distance,
             where=where,
             include_self=include_self,
+            recipe=recipe,
             space=space,
         )
         render(ranking, as_json=as_json)
