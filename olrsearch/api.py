@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from olrsearch.errors import QueryError
+from olrsearch.errors import EmptyStoreError, QueryError
 from olrsearch.progress import Track, silent
 from olrsearch.reading import ImageRef, Reader
 from olrsearch.store.backend import Backend
@@ -262,9 +262,17 @@ class Store(Reader):
         from olrsearch.fitting import add_model, calibrate
         from olrsearch.ingest import encode_missing
 
+        snapshot = self._backend.snapshot()
+        if not snapshot.image_count:
+            raise EmptyStoreError("the store holds no images: run olrsearch import first")
+        if encoder is None and not snapshot.spaces():
+            raise EmptyStoreError(
+                "the store has no encoder yet: run olrsearch train, or name a model folder with --encoder"
+            )
         if encoder is not None and (Path(encoder) / "config.json").is_file():
             encoder = add_model(self._backend, Path(encoder))
-        info = self._backend.snapshot().space(None if encoder is None else str(encoder))
+            snapshot = self._backend.snapshot()
+        info = snapshot.space(None if encoder is None else str(encoder))
         report = encode_missing(
             self._backend,
             info,
@@ -294,6 +302,12 @@ class Store(Reader):
 
         ids = None if where is None else self.select(where)
         return calibrate(self._backend, space, ids=ids)
+
+    def estimate_index(self, recipe: str = "exact", *, space: str | None = None) -> int:
+        """Bytes that `build_index` will take in memory and on disk, roughly."""
+        from olrsearch.fitting import estimate_index
+
+        return estimate_index(self._backend, recipe, space)
 
     def build_index(self, recipe: str = "exact", *, space: str | None = None) -> list[str]:
         """Build label scores and what a recipe adds; returns what was built, a line each."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from olrsearch.arrays import I64, Bool
     from olrsearch.calibration import Calibration
     from olrsearch.index.metric import Metric
+    from olrsearch.index.recipe import Recipe
     from olrsearch.store.backend import Backend
     from olrsearch.store.catalog import Snapshot
     from olrsearch.store.values import SpaceInfo
@@ -176,9 +177,8 @@ def build_index(backend: Backend, recipe_name: str, ref: str | None) -> list[str
         RecallError: the recipe does not reach the recall it promises on this space.
     """
     from olrsearch.index.build import build_recipe
-    from olrsearch.index.recipe import load_recipe
 
-    recipe = load_recipe(Path(recipe_name) if recipe_name.endswith(".toml") else recipe_name)
+    recipe = _recipe(recipe_name)
     with backend.writer() as writer:
         snapshot = backend.snapshot()
         info = snapshot.space(ref)
@@ -191,10 +191,33 @@ def build_index(backend: Backend, recipe_name: str, ref: str | None) -> list[str
             f"{info.name}: label scores of {len(opened.view):,} images in {len(opened.segments)} segments"
         ]
         built = build_recipe(opened.view, opened.metric, recipe, info.index_path / recipe.name)
-        lines.extend(
-            f"{info.name}: {file.name}, {file.bytes / 1e6:.1f} MB, recall@10 {file.recall.at_10:.3f}, "
-            f"recall@100 {file.recall.at_100:.3f}"
-            for file in built.files
-        )
+        for what, files in (
+            ("label indexes", [file for file in built.files if file.label is not None]),
+            ("whole index", [file for file in built.files if file.label is None]),
+        ):
+            if files:
+                size = sum(file.bytes for file in files) / 1e6
+                at_10, at_100 = (
+                    min(file.recall.at_10 for file in files),
+                    min(file.recall.at_100 for file in files),
+                )
+                lines.append(
+                    f"{info.name}: {len(files)} {what}, {size:.1f} MB, "
+                    f"recall@10 ≥ {at_10:.3f}, recall@100 ≥ {at_100:.3f}"
+                )
         writer.add_index(info.id, recipe.name, built.to_dict())
     return lines
+
+
+def estimate_index(backend: Backend, recipe_name: str, ref: str | None) -> int:
+    """Bytes that a recipe's indexes take in memory and on disk for a space, roughly."""
+    from olrsearch.index.recipe import estimate_memory
+
+    info = backend.snapshot().space(ref)
+    return estimate_memory(_recipe(recipe_name), info.count, len(info.labels), info.k)
+
+
+def _recipe(name: str) -> Recipe:
+    from olrsearch.index.recipe import load_recipe
+
+    return load_recipe(Path(name) if name.endswith(".toml") else name)

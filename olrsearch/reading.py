@@ -148,7 +148,7 @@ class Reader:
     def index_info(self, *, space: str | None = None) -> dict[str, Any]:
         """What is built for a space: recipe, sizes, measured recall."""
         info = self._backend.snapshot().space(space)
-        return {"space": info.name, "scan": "exact, over the segments", **info.indexes}
+        return {"space": info.name, "scan": "exact, over the segments", "indexes": info.indexes}
 
     def metric(self, *, space: str | None = None) -> Metric:
         """The metric of a space's label indexes."""

@@ -19,6 +19,12 @@ def index_command() -> None:
 def build(ctx: click.Context, recipe: str, space: str | None) -> None:
     """Build the label scores, and what a recipe adds to the exact scan."""
     with open_store(ctx) as store:
+        need = store.estimate_index(recipe, space=space)
+        say(
+            f"{recipe}: about {need / 1e6:,.0f} MB beside the segments"
+            if need
+            else f"{recipe}: no second copy"
+        )
         for line in store.build_index(recipe, space=space):
             say(line)
 
@@ -34,5 +40,9 @@ def info(ctx: click.Context, space: str | None, as_json: bool) -> None:
     if as_json:
         emit_json(found)
         return
-    for key, value in found.items():
-        click.echo(f"{key}: {value}")
+    click.echo(f"space: {found['space']}\nscan: {found['scan']}")
+    for name, index in found["indexes"].items():
+        files = index["files"]
+        size = sum(file["bytes"] for file in files) / 1e6
+        recall = min((file["recall"]["at_10"] for file in files), default=1.0)
+        click.echo(f"{name}: {len(files)} files, {size:.1f} MB, recall@10 ≥ {recall:.3f}")
