@@ -71,7 +71,7 @@ def process(store, *arguments, program=PROGRAM, **options):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=280,
         env=environment(),
         **options,
     )

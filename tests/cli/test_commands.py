@@ -138,6 +138,7 @@ def test_empty_stores_are_refused_with_what_to_do(gallery, tmp_path):
     ):
         assert "import" in refused(store, *arguments)
     good(store, "import", "folder", gallery.data)
+    assert "run olrsearch train" in refused(store, "encode")
     for arguments in (("search", "bright"), ("similar", name(1)), ("index", "build"), ("calibrate",)):
         line = refused(store, *arguments)
         assert "train" in line or "encode" in line
