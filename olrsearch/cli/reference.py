@@ -6,6 +6,7 @@ the reference, the types and the output cannot drift apart unseen.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 from typing import TYPE_CHECKING, Final
@@ -16,6 +17,8 @@ from olrsearch.cli import cli
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from _typeshed import DataclassInstance
 
 _HEAD: Final = """\
 # Commands
@@ -158,10 +161,10 @@ def _listed(keys: Mapping[str, str]) -> list[str]:
     return [f"* `{key}`: {meaning}" for key, meaning in keys.items()]
 
 
-def _described(kind: type, **inner: type) -> dict[str, str]:
+def _described(kind: type[DataclassInstance], **inner: type) -> dict[str, str]:
     """Fields of a dataclass with what its docstring says; `inner` names the types of lists of objects."""
     found = _attributes(kind)
-    if list(found) != list(kind.__dataclass_fields__):
+    if list(found) != [field.name for field in dataclasses.fields(kind)]:
         raise TypeError(f"the docstring of {kind.__name__} describes {list(found)}")
     return {
         name: meaning + (f" Each has{_inner(inner[name])}" if name in inner else "")

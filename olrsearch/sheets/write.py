@@ -8,12 +8,15 @@ import io
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jinja2
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from olrsearch.errors import OlrsearchError
-from olrsearch.sheets.card import Card, Sheet
+
+if TYPE_CHECKING:
+    from olrsearch.sheets.card import Card, Sheet
 
 _CELL = (160, 196)  # pixels, the shape of an aligned face
 _LINE = 15
