@@ -14,6 +14,8 @@ from PIL import Image
 from olrsearch import Store
 from olrsearch.errors import (
     EmptyStoreError,
+    IndexBuildError,
+    OlrsearchError,
     QueryError,
     QuerySyntaxError,
     StoreExistsError,
@@ -538,12 +540,22 @@ def test_kept_scores_answer_as_computed_ones(own):
 def test_recipes_say_what_they_recall(own):
     pytest.importorskip("faiss")
     lines = own.build_index("sq8")
-    assert any("whole.faiss" in line and "recall@10" in line for line in lines)
+    assert any("1 whole index" in line and "recall@10" in line for line in lines)
+    assert any("4 label indexes" in line for line in lines)
+    assert own.estimate_index("sq8") > 0
+    for asked in ({}, {"by": "red"}):
+        exact = own.similar(name(3), k=10, **asked)
+        proposed = own.similar(name(3), k=10, recipe="sq8", **asked)
+        assert exact.exact
+        assert not proposed.exact
+        assert len(set(keys(exact)) & set(keys(proposed))) >= 9
+    with pytest.raises(OlrsearchError, match="hnsw"):
+        own.similar(name(3), recipe="hnsw")
     info = own.index_info()
     assert own.info()["spaces"][0]["indexes"] == ["sq8"]
-    assert info["sq8"]["count"] == 120
+    assert info["indexes"]["sq8"]["count"] == 120
     assert own.verify().ok
-    with pytest.raises(Exception, match="no index recipe 'hope'"):
+    with pytest.raises(IndexBuildError, match="no index recipe 'hope'"):
         own.build_index("hope")
 
 

@@ -53,8 +53,9 @@ _LABEL: Final = {
 _INDEX: Final = {
     "space": "Name of the space.",
     "scan": "What answers where no recipe is built.",
-    "RECIPE": "One key a recipe that was built, by its name: the recipe, how many images and files, "
-    "and the recall measured for each file.",
+    "indexes": "One key a recipe that was built, by its name: the `recipe`, the `count` of images, on how "
+    "many `queries` recall was measured, and `files` with `label` (a position, null for the whole "
+    "embedding), `bytes` and `recall`.",
 }
 
 

@@ -240,7 +240,8 @@ def test_index_build_and_info(gallery, tmp_path):
     assert "label scores of 120 images" in good(store, "index", "build").err
     assert "recall@10" in good(store, "index", "build", "--recipe", "sq8").err
     row = good(store, "index", "info", "--json").row
-    assert {"exact", "sq8"} <= set(row)
+    assert set(row["indexes"]) == {"exact", "sq8"}
+    assert {file["label"] for file in row["indexes"]["sq8"]["files"]} == {None, 0, 1, 2, 3}
     assert "space: " in good(store, "index", "info").out
 
 

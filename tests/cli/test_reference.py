@@ -70,4 +70,4 @@ def test_json_keys_of_an_import(gallery):
 
 def test_json_keys_of_index_info(gallery):
     row = good(gallery.store, "index", "info", "--json").row
-    assert set(row) <= set(json_keys()["index info"][1])
+    assert list(row) == list(json_keys()["index info"][1])
