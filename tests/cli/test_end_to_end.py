@@ -8,6 +8,8 @@ import pytest
 from command import call, good, one_thread, process
 from PIL import Image
 
+from olrsearch.cli.reference import json_keys
+
 QUERY = "smiling & eyeglasses & !beard"
 
 WITHOUT_TORCH = """
@@ -104,15 +106,35 @@ def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_the_protocols_run_on_a_trained_store(world, tmp_path):
+def test_the_demo_runs_and_runs_again(avatars, tmp_path):
+    one_thread()
+    folder = tmp_path / "demo"
+    shutil.copytree(avatars, folder / "avatars")
+    first = good("unused", "-q", "demo", folder, "--count", 200, "--profile", "tiny")
+    assert "What it scored" in first.out
+    assert "Done in" in first.out
+    pictures = [line.strip() for line in first.out.splitlines() if line.strip().endswith((".html", ".png"))]
+    assert len(pictures) >= 8
+    assert f"olrsearch --store {folder / 'store'} search" in first.out
+    spaces = good(folder / "store", "store", "info", "--json").row["spaces"]
+    again = good("unused", "-q", "demo", folder, "--count", 200, "--profile", "tiny")
+    assert "200 unchanged" in again.err
+    assert good(folder / "store", "store", "info", "--json").row["spaces"] == spaces
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name"), [("P1", "attributes"), ("P2", "queries"), ("P3", "similar"), ("P6", "richness")]
+)
+def test_the_protocols_run_on_a_trained_store(world, tmp_path, protocol, name):
     store = world.copy(tmp_path / "store")
-    called = call(store, "bench", "queries", "--out", tmp_path / "reports" / "p2", "--json")
-    if called.code:  # so few avatars may hold no query with enough answers
+    called = call(store, "bench", name, "--out", tmp_path / "reports" / name, "--json")
+    if protocol != "P1" and called.code:  # so few avatars may hold too few queries or pairs: that is said
         assert called.code == 1
-        assert called.err.startswith("error: ")
-    else:
-        assert called.row["protocol"] == "P2"
-        assert (tmp_path / "reports" / "p2.md").read_text().startswith("#")
+        assert "import more images" in called.err
+        return
+    assert called.row["protocol"] == protocol
+    assert list(called.row) == list(json_keys()[f"bench {name}"][1])
+    assert (tmp_path / "reports" / f"{name}.md").read_text().startswith("#")
 
 
 def test_real_faces_from_the_zips(celeba, tmp_path):
