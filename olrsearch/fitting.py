@@ -11,7 +11,7 @@ import numpy as np
 from olrsearch.calibration import fit_calibration
 from olrsearch.encoders import model_files
 from olrsearch.errors import CalibrationError, EmptyStoreError
-from olrsearch.index.metric import choose_metric
+from olrsearch.index.metric import choose_metric, metric_name
 from olrsearch.index.scores import write_scores
 from olrsearch.spaces import OpenSpace, stored_labels
 from olrsearch.training import run_of
@@ -45,7 +45,7 @@ class CalibrationReport:
 
     def lines(self) -> list[str]:
         """For a person."""
-        chosen = f"{self.metric.kind}{', standardised' if self.metric.standardise else ''}"
+        chosen = metric_name(self.metric.kind, self.metric.form)
         trials = self.metric.trials
         judged = f" (exemplar AP {trials[0].exemplar_ap:.3f}, best of {len(trials)})" if trials else ""
         fitted_on = f"{self.calibration.count:,} images ({self.calibration.split})"

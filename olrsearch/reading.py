@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import numpy as np
 
 from olrsearch.errors import EmptyStoreError, QueryError, UnknownImageError
+from olrsearch.index.metric import metric_name
 from olrsearch.progress import Track, silent
 from olrsearch.results import Description, Hit, LabelEstimate, Ranking
 from olrsearch.spaces import OpenSpace, matching, stored_labels
@@ -101,7 +102,9 @@ class Reader:
                     "calibrated": item.calibration is not None,
                     "calibration_stale": item.calibration is not None
                     and item.calibration["label_revision"] != snapshot.label_revision,
-                    "metric": None if item.metric is None else _metric_name(item.metric),
+                    "metric": None
+                    if item.metric is None
+                    else metric_name(item.metric["kind"], item.metric["form"]),
                     "indexes": sorted(item.indexes),
                 }
                 for item in snapshot.spaces()
@@ -460,7 +463,3 @@ def _log(probability: float) -> float:
     if not 0 <= probability <= 1:
         raise QueryError(f"a probability lies between 0 and 1, found {probability}")
     return math.log(probability) if probability > 0 else -math.inf
-
-
-def _metric_name(metric: Mapping[str, Any]) -> str:
-    return f"{metric['kind']}{', standardised' if metric['standardise'] else ''}"

@@ -81,7 +81,7 @@ class OpenSpace:
             return Metric.from_dict(self.info.metric)
         rows = np.linspace(0, len(self.view) - 1, min(_METRIC_SAMPLE, len(self.view))).astype(np.int64)
         sample = np.stack([self.view.gather(label, rows) for label in range(self.view.labels)])
-        return fit_metric(sample, "l2", standardise=False)
+        return fit_metric(sample, "l2", form="plain")
 
     @cached_property
     def indexes(self) -> LabelIndexes:

@@ -26,7 +26,7 @@ from olrsearch.bench.query_set import QuerySet, generate_queries
 from olrsearch.bench.report import Report, Table
 from olrsearch.bench.spaces import LabelSpace, probability_space
 from olrsearch.errors import BenchmarkError
-from olrsearch.index.metric import choose_metric
+from olrsearch.index.metric import choose_metric, metric_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -198,7 +198,7 @@ def run_similar(
             f"IDF from the training labels; {TRIPLETS} triplets a label.",
             *([] if pairs else ["No eligible two-label query: no exemplar queries."]),
         ),
-        metric=f"{ours.kind}{', standardised' if ours.standardise else ''}",
+        metric=metric_name(ours.kind, ours.form),
         query_images=len(asked),
         ndcg20={name: _mean(values) for name, values in found.items()},
         ndcg20_differences=against_ours(found),

@@ -138,7 +138,7 @@ class IndexDescription:
 
 def metric_digest(metric: Metric) -> str:
     """Hash of what decides a metric's distances."""
-    head = json.dumps([metric.kind, metric.standardise]).encode()
+    head = json.dumps([metric.kind, metric.form]).encode()
     return digest(np.frombuffer(head, np.uint8), metric.mean, metric.deviation, metric.scale)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from olrsearch.arrays import F32, F64, I8, I64
 
 MetricKind = Literal["ip", "l2", "cosine"]
+MetricForm = Literal["plain", "centred", "standardised"]
 
 PAIRS = 2000
 """Random pairs of images behind each label's scale."""
@@ -31,16 +32,22 @@ class MetricTrial:
     """How well one metric did on the selection images.
 
     Attributes:
-        kind, standardise: The metric.
-        exemplar_ap: Average precision of "images that have label l like this one does", averaged
+        kind, form: The metric.
+        exemplar_ap: The mean of the two below; what the metric is chosen by. An exemplar that lacks
+            a label must find others that lack it, not those that show it most.
+        present_ap: Average precision of "images that have label l like this one does", averaged
             over exemplars, then labels; random order gives the labels' mean prevalence.
-        triplet_accuracy: How often an image that shares the label is nearer than one that lacks it, 0 to 1.
+        absent_ap: The same of "images that lack label l like this one does".
+        triplet_accuracy: How often an image of the anchor's side is nearer to it than one of the
+            other, 0 to 1; anchors that have the label and that lack it count alike.
         labels: How many labels had enough examples to be judged.
     """
 
     kind: MetricKind
-    standardise: bool
+    form: MetricForm
     exemplar_ap: float
+    present_ap: float
+    absent_ap: float
     triplet_accuracy: float
     labels: int
 
@@ -49,7 +56,7 @@ class MetricTrial:
 class Metric:
     """A distance for every label, comparable between labels.
 
-    With x' = (x − mean_l) / deviation_l where `standardise`, else x' = x, a label's distance is
+    With x' = x, x − mean_l or (x − mean_l) / deviation_l, as the form says, a label's distance is
 
     * `ip`: −⟨q', x'⟩, the measure of OLR's loss. It may be negative, and an image need not be
       its own nearest: longer vectors are nearer to everything alike.
@@ -62,25 +69,25 @@ class Metric:
 
     Attributes:
         kind: The measure.
-        standardise: Whether vectors are centred and divided first.
-        mean: float32 [L, k]; zeros unless `standardise`.
-        deviation: float32 [L, k], > 0; ones unless `standardise`.
+        form: Whether vectors are taken as they are (`plain`), less their mean (`centred`), or less
+            their mean and divided by their deviation (`standardised`).
+        mean: float32 [L, k]; zeros where the form is `plain`.
+        deviation: float32 [L, k], > 0; ones unless the form is `standardised`.
         scale: float64 [L], > 0.
         trials: What `choose_metric` measured, best first; empty otherwise.
     """
 
     kind: MetricKind
-    standardise: bool
+    form: MetricForm
     mean: F32
     deviation: F32
     scale: F64
     trials: tuple[MetricTrial, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(MetricKind):
-            raise VectorError(
-                f"unknown metric {self.kind!r}, expected one of {', '.join(get_args(MetricKind))}"
-            )
+        for found, known in ((self.kind, get_args(MetricKind)), (self.form, get_args(MetricForm))):
+            if found not in known:
+                raise VectorError(f"unknown metric {found!r}, expected one of {', '.join(known)}")
         fits = self.mean.ndim == 2 and self.mean.shape == self.deviation.shape
         if not fits or self.scale.shape != self.mean.shape[:1]:
             raise VectorError(
@@ -108,8 +115,9 @@ class Metric:
         length 1 (zero vectors stay zero), and it is 1 − their inner product.
         """
         out = np.array(vectors, np.float32)
-        if self.standardise:
+        if self.form != "plain":
             out -= self.mean[label]
+        if self.form == "standardised":
             out /= self.deviation[label]
         if self.kind == "cosine":
             norms = np.sqrt(np.einsum("nk,nk->n", out, out))
@@ -139,10 +147,11 @@ class Metric:
             block = vectors[start : start + step]
             part = out[start : start + step]
             if self.kind == "l2":
-                gap = block - target if not self.standardise else self.transform(block, label) - target
+                moved = self.transform(block, label) if self.form != "plain" else block
+                gap = moved - target
                 np.einsum("nk,nk->n", gap, gap, out=part)
             else:
-                plain = self.kind == "ip" and not self.standardise
+                plain = self.kind == "ip" and self.form == "plain"
                 np.matmul(block if plain else self.transform(block, label), target, out=part)
                 np.negative(part, out=part)
         if self.kind == "cosine":
@@ -154,15 +163,17 @@ class Metric:
         """JSON-ready dict; `from_dict` gives back the very same numbers."""
         return {
             "kind": self.kind,
-            "standardise": self.standardise,
+            "form": self.form,
             "mean": self.mean.tolist(),
             "deviation": self.deviation.tolist(),
             "scale": self.scale.tolist(),
             "trials": [
                 {
                     "kind": trial.kind,
-                    "standardise": trial.standardise,
+                    "form": trial.form,
                     "exemplar_ap": trial.exemplar_ap,
+                    "present_ap": trial.present_ap,
+                    "absent_ap": trial.absent_ap,
                     "triplet_accuracy": trial.triplet_accuracy,
                     "labels": trial.labels,
                 }
@@ -180,7 +191,7 @@ class Metric:
         try:
             return cls(
                 kind=data["kind"],
-                standardise=bool(data["standardise"]),
+                form=data["form"],
                 mean=np.asarray(data["mean"], np.float32),
                 deviation=np.asarray(data["deviation"], np.float32),
                 scale=np.asarray(data["scale"], np.float64),
@@ -204,13 +215,13 @@ def check_query(query: F32, size: int) -> F32:
     return vector
 
 
-def fit_metric(embeddings: F32, kind: MetricKind, *, standardise: bool, seed: int = 0) -> Metric:
+def fit_metric(embeddings: F32, kind: MetricKind, *, form: MetricForm, seed: int = 0) -> Metric:
     """The metric of a kind, its mean, deviation and scale measured on some images.
 
     Args:
         embeddings: float32 [L, n, k] of representative images, at least 2.
         kind: The measure.
-        standardise: Whether to centre and divide.
+        form: What is done to vectors first.
         seed: Of the random pairs behind the scales.
 
     Raises:
@@ -220,24 +231,26 @@ def fit_metric(embeddings: F32, kind: MetricKind, *, standardise: bool, seed: in
     labels, _, size = embeddings.shape
     mean = np.zeros((labels, size), np.float32)
     deviation = np.ones((labels, size), np.float32)
-    if standardise:
+    if form != "plain":
         mean = embeddings.mean(axis=1, dtype=np.float64).astype(np.float32)
+    if form == "standardised":
         spread = embeddings.std(axis=1, dtype=np.float64)
         # A number that hardly ever moves must not become the loudest: below a thousandth of the
         # label's typical deviation it is treated as if it had that much.
         typical = np.sqrt((spread**2).mean(axis=1, keepdims=True))
         deviation = np.maximum(spread, np.where(typical > 0, 1e-3 * typical, 1.0)).astype(np.float32)
-    metric = Metric(kind, standardise, mean, deviation, np.ones(labels))
+    metric = Metric(kind, form, mean, deviation, np.ones(labels))
     scale = _scales(metric, embeddings, seed)
-    return Metric(kind, standardise, mean, deviation, scale)
+    return Metric(kind, form, mean, deviation, scale)
 
 
 def choose_metric(embeddings: F32, labels: I8, seed: int = 0) -> Metric:
     """Fit every metric to the selection images and keep the one that finds labels best.
 
-    Images with label l are to lie nearer, by l, to an image that has it than the others do:
-    judged by exemplar average precision; the triplet accuracy is reported beside it. Where
-    no label has enough examples to judge by, plain `l2` is taken.
+    Images with label l are to lie nearer, by l, to an image that has it than the others do, and
+    images without it to one that lacks it: judged by exemplar average precision, both sides
+    alike; the triplet accuracy is reported beside it. Where no label has enough examples to
+    judge by, plain `l2` is taken.
 
     Args:
         embeddings: float32 [L, n, k] of the selection images.
@@ -245,7 +258,7 @@ def choose_metric(embeddings: F32, labels: I8, seed: int = 0) -> Metric:
         seed: Of the exemplars, triplets and pairs.
 
     Returns:
-        The best metric, with the trials of all six.
+        The best metric, with the trials of all eight.
 
     Raises:
         VectorError: shapes do not fit, fewer than 2 images, or NaN.
@@ -256,14 +269,16 @@ def choose_metric(embeddings: F32, labels: I8, seed: int = 0) -> Metric:
         raise VectorError(f"labels {labels.shape} do not fit embeddings {embeddings.shape}")
     judged: list[tuple[MetricTrial, Metric]] = []
     for kind in ("l2", "cosine", "ip"):
-        for standardise in (False, True):
-            metric = fit_metric(embeddings, kind, standardise=standardise, seed=seed)
+        for form in get_args(MetricForm):
+            if (kind, form) == ("l2", "centred"):
+                continue  # a shift cancels in a difference
+            metric = fit_metric(embeddings, kind, form=form, seed=seed)
             judged.append((_trial(metric, embeddings, labels, seed), metric))
     # sorted() is stable: equal metrics keep their order, the plainest first.
     judged.sort(key=lambda pair: -pair[0].exemplar_ap)
     best = judged[0][1]
     trials = tuple(trial for trial, _ in judged)
-    return Metric(best.kind, best.standardise, best.mean, best.deviation, best.scale, trials)
+    return Metric(best.kind, best.form, best.mean, best.deviation, best.scale, trials)
 
 
 def _check_sample(embeddings: F32) -> None:
@@ -297,32 +312,43 @@ def _paired(kind: MetricKind, first: F32, second: F32) -> F32:
 
 def _trial(metric: Metric, embeddings: F32, labels: I8, seed: int) -> MetricTrial:
     rng = np.random.default_rng(seed)
-    precisions: list[float] = []
+    precisions: list[tuple[float, float]] = []
     accuracies: list[float] = []
     for label in range(metric.labels):
         present = np.flatnonzero(labels[:, label] > 0)
         absent = np.flatnonzero(labels[:, label] < 0)
-        if len(present) < 2 or not len(absent):
+        if min(len(present), len(absent)) < 2:
             continue
         plain = metric.transform(embeddings[label], label)
-        chosen = rng.permutation(present)[:_EXEMPLARS]
-        found = [_exemplar_ap(metric.kind, plain, present, absent, int(row)) for row in chosen]
-        precisions.append(float(np.mean(found)))
-        anchor = rng.choice(present, _TRIPLETS)
-        positive = rng.choice(present, _TRIPLETS)
-        negative = rng.choice(absent, _TRIPLETS)
-        near = _paired(metric.kind, plain[anchor], plain[positive])
-        far = _paired(metric.kind, plain[anchor], plain[negative])
-        apart = anchor != positive
-        accuracies.append(float(((near < far) + 0.5 * (near == far))[apart].mean()) if apart.any() else 0.5)
+        sides = ((present, absent), (absent, present))
+        first, second = (_side(metric.kind, plain, alike, others, rng) for alike, others in sides)
+        precisions.append((first[0], second[0]))
+        accuracies.append((first[1] + second[1]) / 2)
     judged = len(precisions)
+    present_ap, absent_ap = np.mean(precisions, axis=0).tolist() if judged else (0.0, 0.0)
     return MetricTrial(
         metric.kind,
-        metric.standardise,
-        float(np.mean(precisions)) if judged else 0.0,
+        metric.form,
+        (present_ap + absent_ap) / 2,
+        present_ap,
+        absent_ap,
         float(np.mean(accuracies)) if judged else 0.0,
         judged,
     )
+
+
+def _side(
+    kind: MetricKind, plain: F32, alike: I64, others: I64, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Exemplar AP and triplet accuracy with exemplars and anchors from `alike`."""
+    chosen = rng.permutation(alike)[:_EXEMPLARS]
+    precision = float(np.mean([_exemplar_ap(kind, plain, alike, others, int(row)) for row in chosen]))
+    anchor, positive = rng.choice(alike, _TRIPLETS), rng.choice(alike, _TRIPLETS)
+    near = _paired(kind, plain[anchor], plain[positive])
+    far = _paired(kind, plain[anchor], plain[rng.choice(others, _TRIPLETS)])
+    apart = anchor != positive
+    accuracy = float(((near < far) + 0.5 * (near == far))[apart].mean()) if apart.any() else 0.5
+    return precision, accuracy
 
 
 def _exemplar_ap(kind: MetricKind, plain: F32, present: I64, absent: I64, row: int) -> float:
@@ -334,3 +360,8 @@ def _exemplar_ap(kind: MetricKind, plain: F32, present: I64, absent: I64, row: i
     order = np.argsort(_paired(kind, query, plain[rows]), kind="stable")
     places = np.flatnonzero(relevant[order]) + 1
     return float((np.arange(1, len(places) + 1) / places).mean())
+
+
+def metric_name(kind: str, form: str) -> str:
+    """How a metric is called: `cosine`, or `ip, centred`."""
+    return kind if form == "plain" else f"{kind}, {form}"

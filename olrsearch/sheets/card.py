@@ -78,19 +78,20 @@ def ranking_sheet(
         picture: JPEG or PNG bytes of an image id, or None.
         asked: Pictures that are part of the question.
     """
+    ranges = _ranges(ranking)
     shown = f"{len(ranking.hits)} of {ranking.total:,} images"
     if ranking.total != ranking.candidates:
         shown += f" above the cut-off ({ranking.candidates:,} ranked)"
     return Sheet(
         heading=ranking.query,
         summary=f"{shown} · generation {ranking.generation} · {'exact' if ranking.exact else 'approximate'}",
-        cards=tuple(_card(hit, picture(hit.image_id)) for hit in ranking.hits),
+        cards=tuple(_card(hit, picture(hit.image_id), ranges) for hit in ranking.hits),
         notes=ranking.notes,
         asked=asked,
     )
 
 
-def _card(hit: Hit, picture: bytes | None) -> Card:
+def _card(hit: Hit, picture: bytes | None, ranges: dict[str, tuple[float, float]]) -> Card:
     # An attribute score is a log-probability: shown as the probability it stands for.
     attribute = any(part.probability is not None for part in hit.contributions)
     score = f"p = {math.exp(min(hit.score, 0.0)):.3g}" if attribute else f"distance {hit.distance:.4g}"
@@ -98,12 +99,25 @@ def _card(hit: Hit, picture: bytes | None) -> Card:
         title=f"{hit.rank}. {hit.key}",
         score=score,
         picture=picture,
-        bars=tuple(_bar(part) for part in top_contributions(hit.contributions)),
+        bars=tuple(_bar(part, ranges[part.literal]) for part in top_contributions(hit.contributions)),
     )
 
 
-def _bar(part: Contribution) -> Bar:
+def _ranges(ranking: Ranking) -> dict[str, tuple[float, float]]:
+    """The smallest and largest value of every literal on the page."""
+    found: dict[str, tuple[float, float]] = {}
+    for hit in ranking.hits:
+        for part in hit.contributions:
+            low, high = found.get(part.literal, (part.value, part.value))
+            found[part.literal] = (min(low, part.value), max(high, part.value))
+    return found
+
+
+def _bar(part: Contribution, extent: tuple[float, float]) -> Bar:
     if part.probability is not None:
         return Bar(part.literal, f"{part.probability:.2f}", part.probability)
-    # Distances have no natural end: 1/(1 + d) orders them between 0 and 1.
-    return Bar(part.literal, f"{-part.value:.3g}", 1.0 / (1.0 + max(-part.value, 0.0)))
+    # Distances have no natural end, and those of inner products may be negative: bars compare
+    # the hits of the page, from a tenth (the farthest) to full (the nearest).
+    low, high = extent
+    share = (part.value - low) / (high - low) if high > low else 1.0
+    return Bar(part.literal, f"{-part.value:.3g}", 0.1 + 0.9 * share)

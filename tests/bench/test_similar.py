@@ -18,9 +18,9 @@ def report(data):
 
 
 @pytest.mark.parametrize("kind", ["ip", "l2", "cosine"])
-@pytest.mark.parametrize("standardise", [False, True])
-def test_spaces_rank_as_the_metric_does(data, kind, standardise):
-    metric = fit_metric(data.embeddings[:, data.selection], kind, standardise=standardise)
+@pytest.mark.parametrize("form", ["plain", "centred", "standardised"])
+def test_spaces_rank_as_the_metric_does(data, kind, form):
+    metric = fit_metric(data.embeddings[:, data.selection], kind, form=form)
     rows = data.gallery[:40]
     space = LabelSpace.of_metric(metric, data.embeddings, rows)
     each = np.stack(
@@ -102,7 +102,7 @@ def test_identity_is_told_by_what_holds_it(data):
     told[0, :, 0] = 100 * data.identity
     found = run_similar(
         data.replace(embeddings=told),
-        metric=fit_metric(told, "l2", standardise=False),
+        metric=fit_metric(told, "l2", form="plain"),
         query_images=5,
         resamples=5,
     )
@@ -146,7 +146,7 @@ def test_too_little_is_named(data):
 def test_the_report_is_seeded_and_reads_as_text(data, report):
     assert run_similar(data, query_images=80, resamples=60).to_dict() == report.to_dict()
     assert "Attributes describe a look, not a person." in report.to_markdown()
-    assert set(similarity_spaces(data, fit_metric(data.embeddings, "ip", standardise=False))) == {
+    assert set(similarity_spaces(data, fit_metric(data.embeddings, "ip", form="plain"))) == {
         "ours",
         "whole",
         "probabilities",

@@ -69,7 +69,7 @@ def test_the_attribute_baseline_gives_the_answer(data):
 
 @pytest.mark.parametrize("kind", ["ip", "l2", "cosine"])
 def test_scans_give_the_answer(data, kind):
-    metric = fit_metric(data.embeddings, kind, standardise=True)
+    metric = fit_metric(data.embeddings, kind, form="standardised")
     query = data.embeddings[:, 11]
     expected = metric.distances(query[2], data.embeddings[2], 2)
     case = label_case(nothing, metric, query[2], data.embeddings[2], 2, count=5, turns=1)

@@ -10,8 +10,8 @@ from olrsearch.index.metric import fit_metric
 from olrsearch.index.whole import WholeIndex
 
 
-def indexes(made, kind="l2", *, standardise=True):
-    return LabelIndexes(made.view, fit_metric(made.all(), kind, standardise=standardise))
+def indexes(made, kind="l2", *, form="standardised"):
+    return LabelIndexes(made.view, fit_metric(made.all(), kind, form=form))
 
 
 @settings(max_examples=40)
@@ -20,7 +20,7 @@ def test_parts_and_tombstones_do_not_change_distances(kind, seed):
     whole = gallery(40, seed=seed)
     gone = set(whole.view.ids[::5].tolist())
     split = gallery(40, parts=(0.25, 0.5, 0.25), seed=seed, deleted=gone)
-    metric = fit_metric(whole.all(), kind, standardise=True)
+    metric = fit_metric(whole.all(), kind, form="standardised")
     query = whole.view.gather(3, np.array([7]))[0]
     expected = LabelIndex(whole.view, metric, 3).distances(query)
     index = LabelIndex(split.view, metric, 3)
@@ -63,7 +63,7 @@ def test_combining_is_the_sum_over_all_images_not_a_merge_of_lists():
         embeddings[0, row, 0] = 0
         embeddings[1, 29 - row, 0] = 0
     made.view.parts[0].embeddings[:] = embeddings
-    found = indexes(made, standardise=False)
+    found = indexes(made, form="plain")
     zero = np.zeros(1, np.float32)
     total = combine(found, {0: zero, 1: zero})
     lists = [set(found.of(label).search(zero, 3)[0].tolist()) for label in (0, 1)]

@@ -37,7 +37,7 @@ def made():
 
 @pytest.fixture(scope="module")
 def metric(made):
-    return fit_metric(made.all(), "l2", standardise=True)
+    return fit_metric(made.all(), "l2", form="standardised")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def folder(made, metric, tmp_path_factory):
 def test_recipes_keep_their_promise_on_held_out_queries(name, kind, tmp_path):
     made = gallery(250)
     queries = gallery(30, seed=1).all()
-    metric = fit_metric(made.all(), kind, standardise=kind == "cosine")
+    metric = fit_metric(made.all(), kind, form="standardised" if kind == "cosine" else "plain")
     recipe = load_recipe(name)
     described = build_recipe(made.view, metric, recipe, tmp_path / name, queries=queries)
     assert len(described.files) == 6
@@ -158,7 +158,7 @@ def test_a_broken_promise_leaves_the_old_index_alone(made, metric, tmp_path):
 
 def test_whole_vectors_add_up_labels_with_their_scales(made):
     for kind in ("l2", "ip", "cosine"):
-        metric = fit_metric(made.all(), kind, standardise=True)
+        metric = fit_metric(made.all(), kind, form="standardised")
         indexes = LabelIndexes(made.view, metric)
         query = made.view.embedding(int(made.view.ids[3]))
         vectors = plain_vectors(made.view, metric, None).astype(np.float64)
@@ -173,7 +173,7 @@ def test_damage_and_strangers_are_named(made, metric, folder, tmp_path):
     indexes = LabelIndexes(made.view, metric)
     with pytest.raises(IndexBuildError, match="no usable index"):
         BuiltIndex.open(tmp_path, indexes)
-    other = LabelIndexes(made.view, fit_metric(made.all(), "ip", standardise=False))
+    other = LabelIndexes(made.view, fit_metric(made.all(), "ip", form="plain"))
     with pytest.raises(IndexBuildError, match="another metric"):
         BuiltIndex.open(folder, other)
     copied = tmp_path / "copy"

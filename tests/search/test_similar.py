@@ -15,7 +15,7 @@ def made():
 
 @pytest.fixture(scope="module")
 def indexes(made):
-    return LabelIndexes(made.view, fit_metric(made.all(), "l2", standardise=True))
+    return LabelIndexes(made.view, fit_metric(made.all(), "l2", form="standardised"))
 
 
 def ask(made, indexes, *, exclude=(), count=10, **what):
@@ -122,7 +122,7 @@ class Reversed(LabelIndex):
 
 def test_similarity_queries_go_through_the_label_index(made):
     """Whoever bypasses the label index does not see that one of them turned round."""
-    metric = fit_metric(made.all(), "l2", standardise=True)
+    metric = fit_metric(made.all(), "l2", form="standardised")
     image = int(made.view.ids[4])
 
     def ranked(turned, **what):
@@ -143,7 +143,7 @@ def test_similarity_queries_go_through_the_label_index(made):
 
 def test_a_query_sees_what_the_segment_of_its_label_holds():
     made = gallery(60)
-    metric = fit_metric(made.all(), "l2", standardise=False)
+    metric = fit_metric(made.all(), "l2", form="plain")
     image = int(made.view.ids[4])
     before = ask(made, LabelIndexes(made.view, metric), like=image, by="smiling", count=60).ids.tolist()
     other = ask(made, LabelIndexes(made.view, metric), like=image, by="male", count=60).ids.tolist()
