@@ -7,7 +7,8 @@ Importing the same again costs reading and writes nothing. The rules, by key wit
     same bytes, other labels        a row of the next label revision; the old row stays
     other bytes                     a new image with a new id, a tombstone for the old one
 
-Labels a batch does not name keep what is stored.
+What an import does not say (labels it does not name, a partition or identity of None) keeps what
+is stored.
 """
 
 from __future__ import annotations
@@ -250,14 +251,17 @@ class Importer:
 
     def _correct(self, image: NewImage, digest: bytes, stored: _Stored) -> bool:
         moved = image.uri != stored.uri
-        filed = (image.partition, image.identity) != (stored.partition, stored.identity)
+        # As with labels, None says nothing: importing without the table must not empty the splits.
+        partition = stored.partition if image.partition is None else image.partition
+        identity = stored.identity if image.identity is None else image.identity
+        filed = (partition, identity) != (stored.partition, stored.identity)
         if moved or filed:
             self._plan.corrected.append(
                 {
                     "number": stored.id,
                     "source_id": self._source(image, digest) if moved else stored.source_id,
-                    "partition": image.partition,
-                    "identity": image.identity,
+                    "partition": partition,
+                    "identity": identity,
                 }
             )
         pictured = image.thumbnail is not None and not stored.thumbnail

@@ -28,8 +28,9 @@ class NewImage:
         orientation: EXIF orientation of the file, 1 to 8.
         labels: −1, 0 or +1 for each of the `label_names` of the import; None where nothing
             is said about labels (what is stored then stays).
-        partition: `train`, `val`, `test` or whatever the data set calls its parts.
-        identity: Number of the person shown.
+        partition: `train`, `val`, `test` or whatever the data set calls its parts; None keeps what
+            is stored.
+        identity: Number of the person shown; None keeps what is stored.
         thumbnail: JPEG bytes; None keeps what is stored.
     """
 

@@ -123,6 +123,17 @@ def test_a_moved_file_and_corrected_rows(stores):
     assert (row.partition, row.identity) == ("test", 7)
 
 
+def test_what_an_import_does_not_say_stays(stores):
+    store = stores.create()
+    bring(store, [new("a", partition="test", identity=7)])
+    assert bring(store, [new("a", labels=None)]) == ImportCounts(unchanged=1)
+    assert bring(store, [new("a", partition="val")]) == ImportCounts(updated=1)
+    snapshot = store.snapshot()
+    (row,) = snapshot.images(snapshot.image_ids())
+    assert (row.partition, row.identity) == ("val", 7)
+    assert snapshot.labels([row.id])[0].tolist() == [1, 0, -1]
+
+
 def test_a_thumbnail_that_was_missing_is_added_and_none_is_lost(stores):
     store = stores.create()
     bring(store, [new("a"), new("b", thumbnail=b"first")])
