@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from olrsearch.store.catalog import Snapshot
     from olrsearch.store.verify import VerifyReport
 
-ImageRef: TypeAlias = "int | str | Path"
+ImageRef: TypeAlias = "int | np.integer[Any] | str | Path"
 """An image: its id, its key (`000001.jpg`, `celeba/000001.jpg`, `id:17`), or a file."""
 
 
@@ -281,7 +281,7 @@ class Reader:
     ) -> list[Description]:
         """Predict the labels of images in the store or of image files, most probable first."""
         opened = self._space(space)
-        wanted = [images] if isinstance(images, int | str | Path) else list(images)
+        wanted = [images] if isinstance(images, int | np.integer | str | Path) else list(images)
         return [self._describe(opened, image) for image in wanted]
 
     def _describe(self, opened: OpenSpace, image: ImageRef) -> Description:
@@ -381,7 +381,8 @@ class Reader:
         return self._encoders[fingerprint]
 
     def _resolve(self, snapshot: Snapshot, image: ImageRef) -> int:
-        return snapshot.resolve(f"id:{image}" if isinstance(image, int) else str(image))
+        # numpy's integers are ids too: `select` returns them, and digits alone could be a key.
+        return snapshot.resolve(f"id:{image}" if isinstance(image, int | np.integer) else str(image))
 
     def _source(self, opened: OpenSpace, image: ImageRef) -> int | F32:
         """An image of the store by id, or the embedding float32 [L, k] of a file outside it."""
@@ -389,8 +390,9 @@ class Reader:
             return self._resolve(opened.snapshot, image)
         except UnknownImageError as error:
             path = Path(str(image))
-            if isinstance(image, int) or not path.is_file():
-                if path.suffix and not isinstance(image, int):
+            number = isinstance(image, int | np.integer)
+            if number or not path.is_file():
+                if path.suffix and not number:
                     raise UnknownImageError(f"{error}; nor is there a file {image}") from error
                 raise
         from olrsearch.datasets.files import load_array

@@ -565,6 +565,20 @@ def test_a_recipe_of_ones_own(own, tmp_path):
     assert own.info()["spaces"][0]["indexes"] == ["mine"]
 
 
+# -- ids ---------------------------------------------------------------------------------
+
+
+def test_ids_as_select_returns_them(store):
+    chosen = store.select("partition = 'val'")[0]
+    asked = int(chosen)
+    assert store.describe(chosen) == store.describe(asked)
+    assert store.similar(chosen, k=3) == store.similar(asked, k=3)
+    assert keys(store.similar(with_={"Bright": chosen})) == keys(store.similar(with_={"Bright": asked}))
+    assert store.picture(chosen) == store.picture(asked)
+    with pytest.raises(UnknownImageError, match="'id:9999'"):
+        store.embedding(np.int64(9999))
+
+
 # -- counts ------------------------------------------------------------------------------
 
 
