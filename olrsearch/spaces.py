@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from olrsearch.store.values import Segment, SpaceInfo
 
 _METRIC_SAMPLE = 2000
+SCORES = "scores"
+"""The folder of kept label scores among a space's indexes; no recipe may have this name."""
 
 
 class OpenSpace:
@@ -76,9 +78,14 @@ class OpenSpace:
 
     @cached_property
     def metric(self) -> Metric:
-        """The stored metric; plain L2 with scales from a sample where none has been chosen."""
+        """The stored metric; where none has been chosen, plain L2 with scales from a sample."""
         if self.info.metric is not None:
             return Metric.from_dict(self.info.metric)
+        if len(self.view) < 2:  # no pair to measure a scale on, and nothing that scales could reorder
+            shape = (self.view.labels, self.view.size)
+            return Metric(
+                "l2", "plain", np.zeros(shape, np.float32), np.ones(shape, np.float32), np.ones(shape[0])
+            )
         rows = np.linspace(0, len(self.view) - 1, min(_METRIC_SAMPLE, len(self.view))).astype(np.int64)
         sample = np.stack([self.view.gather(label, rows) for label in range(self.view.labels)])
         return fit_metric(sample, "l2", form="plain")
@@ -94,7 +101,7 @@ class OpenSpace:
 
     def scores_path(self, segment: Segment) -> Path:
         """Where a segment's raw logits are kept once they are built."""
-        return self.info.index_path / "scores" / f"{segment.info.uuid}.npy"
+        return self.info.index_path / SCORES / f"{segment.info.uuid}.npy"
 
     def scores(self, evidence: Evidence = "predicted") -> LabelScores:
         """Log-probabilities of labels by the evidence asked for.

@@ -565,6 +565,20 @@ def test_a_recipe_of_ones_own(own, tmp_path):
     assert own.info()["spaces"][0]["indexes"] == ["mine"]
 
 
+@pytest.mark.parametrize("count", [0, 1])
+def test_similarity_where_there_is_no_pair_to_measure_a_metric_on(gallery, tmp_path, count):
+    write_pictures(tmp_path / "one", 1)
+    write_pictures(tmp_path / "more", 2, first=7)
+    with Store.create(tmp_path / "store") as store:
+        store.import_folder(tmp_path / "one")
+        store.encode(gallery.model)
+        if not count:
+            store.import_folder(tmp_path / "more")
+            store.delete([1])
+        ranking = store.similar(with_={"Bright": np.ones(6, np.float32)})
+        assert len(ranking) == ranking.candidates == count
+
+
 # -- ids ---------------------------------------------------------------------------------
 
 
