@@ -107,7 +107,7 @@ class Store(Reader):
             images=None if images is None else Path(images),
             annotations=None if annotations is None else Path(annotations),
         )
-        return self._import(dataset, name, on_error, limit, thumbnails=thumbnails)
+        return self.import_dataset(dataset, name=name, on_error=on_error, thumbnails=thumbnails, limit=limit)
 
     def import_folder(
         self,
@@ -126,9 +126,9 @@ class Store(Reader):
         dataset = open_folder(
             Path(path), labels=None if labels is None else Path(labels), key_column=key_column
         )
-        return self._import(
-            dataset, name or Path(path).resolve().name, on_error, limit, thumbnails=thumbnails
-        )
+        if name is None:
+            name = Path(path).resolve().name
+        return self.import_dataset(dataset, name=name, on_error=on_error, thumbnails=thumbnails, limit=limit)
 
     def import_idx(
         self,
@@ -145,13 +145,23 @@ class Store(Reader):
         from olrsearch.datasets.idx import open_idx
 
         dataset = open_idx(Path(images), None if labels is None else Path(labels), names=names)
-        return self._import(
-            dataset, name or Path(images).resolve().name, on_error, limit, thumbnails=thumbnails
-        )
+        if name is None:
+            name = Path(images).resolve().name
+        return self.import_dataset(dataset, name=name, on_error=on_error, thumbnails=thumbnails, limit=limit)
 
-    def _import(
-        self, dataset: Dataset, name: str, on_error: OnError, limit: int | None, *, thumbnails: bool
+    def import_dataset(
+        self,
+        dataset: Dataset,
+        *,
+        name: str,
+        on_error: OnError = "skip",
+        thumbnails: bool = True,
+        limit: int | None = None,
     ) -> ImportReport:
+        """Import a data set that is open, of any reader.
+
+        See `olrsearch.ingest.import_dataset` for the arguments.
+        """
         from olrsearch.ingest import import_dataset
 
         return import_dataset(

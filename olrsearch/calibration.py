@@ -177,7 +177,7 @@ def fit_calibration(
     slope[rows], offset[rows] = _platt(logits[rows].astype(np.float64), truth[rows], known[rows])
     left = tuple(label_names[row] for row in np.flatnonzero(~enough).tolist())
     if left:
-        _log.warning("too few examples to calibrate %s: their raw logits are used", ", ".join(left))
+        _log.info("too few examples to calibrate %s: their raw logits are used", ", ".join(left))
     return Calibration(slope, offset, label_revision, split, images, left)
 
 

@@ -41,10 +41,14 @@ OlrsearchError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_AROUND: Final = 60
+"""How many characters of a query are shown on either side of a fault."""
 
 
 class OlrsearchError(Exception):
@@ -90,7 +94,13 @@ class QuerySyntaxError(QueryError):
     def __init__(self, message: str, *, text: str, position: int) -> None:
         self.text = text
         self.position = position
-        super().__init__(f"{message} at position {position + 1}: {text[:position]}«here»{text[position:]}")
+        before, after = text[:position], text[position:]
+        if len(before) > _AROUND:
+            before = "…" + before[-_AROUND:]
+        if len(after) > _AROUND:
+            after = after[:_AROUND] + "…"
+        shown = re.sub(r"\s", " ", f"{before}«here»{after}")  # an error is one line
+        super().__init__(f"{message} (position {position + 1}: {shown})")
 
 
 class UnknownLabelError(QueryError):

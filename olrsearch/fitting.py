@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from olrsearch.calibration import fit_calibration
+from olrsearch.calibration import Calibration, fit_calibration
 from olrsearch.encoders import model_files
-from olrsearch.errors import CalibrationError, EmptyStoreError
-from olrsearch.index.metric import choose_metric, metric_name
+from olrsearch.errors import CalibrationError, EmptyStoreError, IndexBuildError
+from olrsearch.index.metric import Metric, choose_metric, metric_name
 from olrsearch.index.scores import write_scores
-from olrsearch.spaces import OpenSpace, stored_labels
+from olrsearch.spaces import SCORES, OpenSpace, stored_labels
 from olrsearch.training import run_of
 
 if TYPE_CHECKING:
     from olrsearch.arrays import I64, Bool
-    from olrsearch.calibration import Calibration
-    from olrsearch.index.metric import Metric
     from olrsearch.index.recipe import Recipe
     from olrsearch.store.backend import Backend
     from olrsearch.store.catalog import Snapshot
@@ -42,6 +40,7 @@ class CalibrationReport:
     space: str
     calibration: Calibration
     metric: Metric
+    outdated: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """For a person."""
@@ -57,6 +56,10 @@ class CalibrationReport:
         if self.calibration.uncalibrated:
             names = ", ".join(self.calibration.uncalibrated)
             lines.append(f"too few examples to calibrate, raw predictions used: {names}")
+        lines.extend(
+            f"{name} was built with the metric before: run olrsearch index build --recipe {name}"
+            for name in self.outdated
+        )
         return lines
 
 
@@ -107,7 +110,29 @@ def calibrate(backend: Backend, ref: str | None = None, *, ids: I64 | None = Non
             info.id, calibration.to_dict(), label_revision=snapshot.label_revision, split=split
         )
         writer.set_metric(info.id, metric.to_dict())
-    return CalibrationReport(info.name, calibration, metric)
+    return CalibrationReport(info.name, calibration, metric, _outdated(info, metric))
+
+
+def _outdated(info: SpaceInfo, metric: Metric) -> tuple[str, ...]:
+    """The recipes whose indexes were built with another metric."""
+    from olrsearch.index.built import metric_digest
+
+    now = metric_digest(metric)
+    return tuple(
+        name for name, built in sorted(info.indexes.items()) if built["files"] and built["metric"] != now
+    )
+
+
+def check_artefacts(info: SpaceInfo) -> None:
+    """Whether what is written down for a space can be read by this program.
+
+    Raises:
+        OlrsearchError: its calibration or its metric is damaged.
+    """
+    if info.calibration is not None:
+        Calibration.from_dict(info.calibration)
+    if info.metric is not None:
+        Metric.from_dict(info.metric)
 
 
 def _calibration_images(backend: Backend, snapshot: Snapshot, info: SpaceInfo) -> tuple[I64, str]:
@@ -174,6 +199,7 @@ def build_index(backend: Backend, recipe_name: str, ref: str | None) -> list[str
         What was built, a line each.
 
     Raises:
+        IndexBuildError: there is no such recipe, or it has the name of the label scores' folder.
         RecallError: the recipe does not reach the recall it promises on this space.
     """
     from olrsearch.index.build import build_recipe
@@ -187,9 +213,7 @@ def build_index(backend: Backend, recipe_name: str, ref: str | None) -> list[str
             raise EmptyStoreError(f"every image of {info.name} is deleted: there is nothing to index")
         for segment in opened.segments:
             write_scores(opened.scores_path(segment), segment, opened.readout, segment=segment.info.uuid)
-        lines = [
-            f"{info.name}: label scores of {len(opened.view):,} images in {len(opened.segments)} segments"
-        ]
+        lines = [f"{info.name}: label scores of {len(opened.view):,} images"]
         built = build_recipe(opened.view, opened.metric, recipe, info.index_path / recipe.name)
         for what, files in (
             ("label indexes", [file for file in built.files if file.label is not None]),
@@ -220,4 +244,9 @@ def estimate_index(backend: Backend, recipe_name: str, ref: str | None) -> int:
 def _recipe(name: str) -> Recipe:
     from olrsearch.index.recipe import load_recipe
 
-    return load_recipe(Path(name) if name.endswith(".toml") else name)
+    recipe = load_recipe(Path(name) if name.endswith(".toml") else name)
+    if recipe.name == SCORES:  # building it would replace what it is named after
+        raise IndexBuildError(
+            f"a recipe cannot be called {SCORES!r}, which the label scores are: rename {name}"
+        )
+    return recipe

@@ -48,7 +48,7 @@ def bench_data(backend: Backend, opened: OpenSpace, *, name: str | None = None) 
     partition = columns["partition"]
     selected = np.zeros(len(ids), np.bool_) if held_back is None else np.isin(ids, held_back)
     train, selection, gallery = rows_of(partition, selected)
-    names = ", ".join(f"{item.name} ({item.images:,} images)" for item in snapshot.datasets())
+    names = ", ".join(item.name for item in snapshot.datasets())
     return BenchData(
         name=name or names,
         label_names=info.labels,

@@ -102,9 +102,7 @@ class Reader:
                     "calibrated": item.calibration is not None,
                     "calibration_stale": item.calibration is not None
                     and item.calibration["label_revision"] != snapshot.label_revision,
-                    "metric": None
-                    if item.metric is None
-                    else metric_name(item.metric["kind"], item.metric["form"]),
+                    "metric": None if item.metric is None else _metric_name(item.metric),
                     "indexes": sorted(item.indexes),
                 }
                 for item in snapshot.spaces()
@@ -118,11 +116,13 @@ class Reader:
             sources: Also read every image file and compare its hash.
         """
         from olrsearch.datasets.files import read_bytes
-        from olrsearch.fitting import check_model
+        from olrsearch.fitting import check_artefacts, check_model
         from olrsearch.store.verify import verify
 
         read_source = read_bytes if sources else None
-        return verify(self._backend, read_source=read_source, check_model=check_model)
+        return verify(
+            self._backend, read_source=read_source, check_model=check_model, check_artefacts=check_artefacts
+        )
 
     def label_counts(self) -> list[dict[str, Any]]:
         """How often each label is present, absent and unknown among living images."""
@@ -435,6 +435,13 @@ class Reader:
             exact=page.exact,
             notes=(*page.notes, *notes, *opened.coverage_notes()),
         )
+
+
+def _metric_name(stored: Mapping[str, Any]) -> str:
+    try:
+        return metric_name(stored["kind"], stored["form"])
+    except KeyError:  # `store verify` says more
+        return "damaged: run olrsearch calibrate"
 
 
 def _check_page(k: int, offset: int) -> None:

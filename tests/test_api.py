@@ -563,6 +563,11 @@ def test_a_recipe_of_ones_own(own, tmp_path):
     (tmp_path / "mine.toml").write_text('description = "scan"\n[promise]\nrecall_at_10 = 1.0\n')
     own.build_index(str(tmp_path / "mine.toml"))
     assert own.info()["spaces"][0]["indexes"] == ["mine"]
+    kept = sorted(own.path.glob("indexes/*/scores/*"))
+    (tmp_path / "mine.toml").rename(tmp_path / "scores.toml")
+    with pytest.raises(IndexBuildError, match="cannot be called 'scores'"):
+        own.build_index(str(tmp_path / "scores.toml"))
+    assert sorted(own.path.glob("indexes/*/scores/*")) == kept != []
 
 
 @pytest.mark.parametrize("count", [0, 1])

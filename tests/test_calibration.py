@@ -80,7 +80,7 @@ def test_separable_labels_stay_finite_and_wrong_way_logits_keep_a_rising_slope()
 def test_labels_with_too_few_examples_keep_the_raw_logit_and_are_named(caplog):
     logits, labels = made_up(images=200)
     few = np.where(np.arange(200) < 4, 1, -1).astype(np.int8)[:, None]
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         fitted = fit_calibration(
             np.repeat(logits, 2, 0), np.concatenate([few, labels], 1), ["Rare", "Common"]
         )

@@ -112,4 +112,12 @@ def run(arguments: list[str] | None = None) -> int:
         # The reader (head, less) has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        # What the system refuses (a full disk, a folder that is a file) is no bug of ours.
+        where = f"{error.filename}: " if error.filename is not None else ""
+        click.echo(f"error: {where}{error.strerror or error}", err=True)
+        return 1
+    except MemoryError as error:
+        click.echo(f"error: out of memory{f' ({error})' if str(error) else ''}", err=True)
+        return 1
     return code if isinstance(code, int) else 0

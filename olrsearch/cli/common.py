@@ -79,8 +79,8 @@ def emit_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
     click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
-def parse_pairs(pairs: Iterable[str], option: str) -> dict[str, str]:
-    """`NAME=VALUE` options as a dict.
+def parse_pairs(pairs: Iterable[str], option: str, form: str) -> dict[str, str]:
+    """Options such as `LABEL=IMAGE` as a dict; `option` and `form` are for the error.
 
     Raises:
         click.UsageError: no equals sign, or the same name twice.
@@ -89,7 +89,7 @@ def parse_pairs(pairs: Iterable[str], option: str) -> dict[str, str]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name or not value:
-            raise click.UsageError(f"{option} wants NAME=VALUE, found {pair!r}")
+            raise click.UsageError(f"{option} wants {form}, found {pair!r}")
         if name in found:
             raise click.UsageError(f"{option} names {name!r} twice")
         found[name] = value

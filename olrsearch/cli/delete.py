@@ -22,6 +22,8 @@ def delete_command(ctx: click.Context, images: tuple[str, ...], where: str | Non
     with open_store(ctx) as store:
         if where is not None and not yes:
             count = len(store.select(where))
-            click.confirm(f"delete {count:,} images from the store?", abort=True, err=True)
+            if count and not click.confirm(f"delete {count:,} images from the store?", err=True):
+                say("nothing deleted")
+                ctx.exit(1)
         count = store.delete(images) if images else store.delete(where=where)
     say(f"{count:,} images deleted")

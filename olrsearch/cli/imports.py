@@ -12,7 +12,8 @@ from olrsearch.cli.common import emit_json, open_store, say
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from olrsearch.ingest import ImportReport, OnError
+    from olrsearch.datasets import Dataset
+    from olrsearch.ingest import OnError
 
 _MANY = 10
 
@@ -65,17 +66,10 @@ def celeba(
     as_json: bool,
 ) -> None:
     """CelebA's layout, from folders or from the zips as distributed (read in place)."""
-    with open_store(ctx, create=True) as store:
-        report = store.import_celeba(
-            path,
-            images=images,
-            annotations=annotations,
-            name=name or "celeba",
-            on_error=on_error,
-            limit=limit,
-            thumbnails=not no_thumbnails,
-        )
-    _render(report, as_json=as_json)
+    from olrsearch.datasets import open_celeba
+
+    dataset = open_celeba(path, images=images, annotations=annotations)
+    _import(ctx, dataset, "celeba" if name is None else name, on_error, limit, no_thumbnails, as_json)
 
 
 @import_command.command("folder")
@@ -96,17 +90,11 @@ def folder(
     as_json: bool,
 ) -> None:
     """Any folder of images, with or without a table of labels."""
-    with open_store(ctx, create=True) as store:
-        report = store.import_folder(
-            path,
-            labels=labels,
-            key_column=key_column,
-            name=name or path.resolve().name,
-            on_error=on_error,
-            limit=limit,
-            thumbnails=not no_thumbnails,
-        )
-    _render(report, as_json=as_json)
+    from olrsearch.datasets import open_folder
+
+    dataset = open_folder(path, labels=labels, key_column=key_column)
+    chosen = path.resolve().name if name is None else name
+    _import(ctx, dataset, chosen, on_error, limit, no_thumbnails, as_json)
 
 
 @import_command.command("idx")
@@ -127,20 +115,28 @@ def idx(
     as_json: bool,
 ) -> None:
     """MNIST-style idx files, gzipped or not, or a folder that holds the usual four."""
+    from olrsearch.datasets import open_idx
+
+    classes = None if names is None else [part.strip() for part in names.split(",")]
+    dataset = open_idx(images, labels, names=classes)
+    chosen = images.resolve().name if name is None else name
+    _import(ctx, dataset, chosen, on_error, limit, no_thumbnails, as_json)
+
+
+def _import(
+    ctx: click.Context,
+    dataset: Dataset,
+    name: str,
+    on_error: OnError,
+    limit: int | None,
+    no_thumbnails: bool,
+    as_json: bool,
+) -> None:
+    # The data set is open by now: where there is none, no store is made for it.
     with open_store(ctx, create=True) as store:
-        report = store.import_idx(
-            images,
-            labels,
-            names=None if names is None else [part.strip() for part in names.split(",")],
-            name=name or images.resolve().name,
-            on_error=on_error,
-            limit=limit,
-            thumbnails=not no_thumbnails,
+        report = store.import_dataset(
+            dataset, name=name, on_error=on_error, limit=limit, thumbnails=not no_thumbnails
         )
-    _render(report, as_json=as_json)
-
-
-def _render(report: ImportReport, *, as_json: bool) -> None:
     if as_json:
         emit_json(report.to_dict())
         return

@@ -53,6 +53,7 @@ def search_command(
 
     Quote the query with single quotes: shells treat ! and & as their own.
     """
+    check_sheets(sheets)
     with open_store(ctx, read_only=True) as store:
         ranking = store.search(
             query,
@@ -77,7 +78,7 @@ def render(ranking: Ranking, *, as_json: bool) -> None:
         return
     width = max((len(hit.key) for hit in ranking), default=3)
     for hit in ranking:
-        click.echo(f"{hit.rank:>4}  {hit.key:<{width}}  {hit.score:>9.4f}  {_explanation(hit)}")
+        click.echo(f"{hit.rank:>4}  {hit.key:<{width}}  {hit.score:>z9.4f}  {_explanation(hit)}")
     if not ranking.hits:
         say("no image answers this query")
 
@@ -91,6 +92,15 @@ def _explanation(hit: Hit) -> str:
         for part in top_contributions(hit.contributions)
     ]
     return ("  " if len(parts) == len(hit.contributions) else "  most apart: ").join(["", "  ".join(parts)])
+
+
+def check_sheets(paths: tuple[Path, ...]) -> None:
+    """Refuse a sheet of another form before anything is searched."""
+    if paths:
+        from olrsearch.sheets import sheet_form
+
+        for path in paths:
+            sheet_form(path)
 
 
 def write_sheets(

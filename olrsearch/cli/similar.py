@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from olrsearch.cli.common import open_store, parse_pairs
-from olrsearch.cli.search import render, write_sheets
+from olrsearch.cli.search import check_sheets, render, write_sheets
 
 
 @click.command("similar")
@@ -65,11 +65,12 @@ def similar_command(
 
     Attributes describe a look, not a person: this is not face recognition.
     """
-    compose = parse_pairs(with_, "--with")
+    compose = parse_pairs(with_, "--with", "LABEL=IMAGE")
     if image is None and not compose and not prototypes:
         raise click.UsageError("name an IMAGE, or give --with LABEL=IMAGE or --prototype LABEL")
     if by and image is None:
         raise click.UsageError("--by says in which labels to compare with IMAGE: name one")
+    check_sheets(sheets)
     with open_store(ctx, read_only=True) as store:
         ranking = store.similar(
             image,
@@ -92,9 +93,12 @@ def similar_command(
 def _weights(by: tuple[str, ...]) -> dict[str, float]:
     found: dict[str, float] = {}
     for item in by:
-        name, caret, weight = item.rpartition("^")
+        before, caret, weight = item.rpartition("^")
+        name = before if caret else item
+        if name in found:
+            raise click.UsageError(f"--by names {name!r} twice")
         try:
-            found[name if caret else item] = float(weight) if caret else 1.0
+            found[name] = float(weight) if caret else 1.0
         except ValueError as error:
             raise click.UsageError(f"--by wants LABEL or LABEL^WEIGHT, found {item!r}") from error
     return found

@@ -35,7 +35,7 @@ def olr(
     with open_store(ctx) as store:
         trained = store.train_olr(
             profile,
-            settings=parse_pairs(settings, "--set"),
+            settings=parse_pairs(settings, "--set", "KEY=VALUE"),
             labels=None if labels is None else [part.strip() for part in labels.split(",")],
             resume=resume,
             progress=not ctx.obj["quiet"],

@@ -188,7 +188,8 @@ class BuiltIndex:
             raise IndexBuildError(f"{folder / IDS} is not of this index: run index build again")
         if metric_digest(indexes.metric) != described.metric:
             raise IndexBuildError(
-                f"{folder} was built with another metric than the space has: run index build"
+                f"{folder} was built with another metric than the space has now: "
+                f"run olrsearch index build --recipe {folder.name}"
             )
 
         def load(file: BuiltFile) -> FaissIndex:

@@ -198,7 +198,7 @@ class Metric:
                 trials=tuple(MetricTrial(**trial) for trial in data["trials"]),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise VectorError(f"a stored metric is damaged ({error!r}): run index build again") from error
+            raise VectorError(f"a stored metric is damaged ({error!r}): run olrsearch calibrate") from error
 
 
 def check_query(query: F32, size: int) -> F32:

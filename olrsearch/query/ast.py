@@ -9,7 +9,6 @@ and `weighted` build normal trees; for these `parse(canonical(node)) == node`.
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
 
 RESERVED = frozenset({"and", "or", "not"})
 """Words that are operators, in any case; inside a name they need quotes."""
+
+MAX_WEIGHT = 1e200
+"""Largest weight of a condition or label: sums of weighted terms stay finite."""
 
 _PLAIN_NAME = re.compile(r"\w[\w-]*(?: \w[\w-]*)*")
 
@@ -91,15 +93,17 @@ def weighted(node: Node, weight: float) -> Node:
     """`node^weight`; weights of weights multiply.
 
     Raises:
-        QueryError: the weight, or its product with the node's own, is not a finite number above 0.
+        QueryError: the weight, or its product with the node's own, is not above 0 and at most
+            `MAX_WEIGHT`.
     """
     if isinstance(node, Not):
         inner = weighted(node.child, weight)
         return negation(inner)
     product = node.weight * weight
-    if not (weight > 0 and math.isfinite(product) and product > 0):
+    if not (weight > 0 and 0 < product <= MAX_WEIGHT):
         msg = (
-            f"a weight must be a finite number above 0, found {weight!r}; leave a condition out to ignore it"
+            f"a weight must be a finite number above 0 (up to {MAX_WEIGHT:g}), found {weight!r}; "
+            "leave a condition out to ignore it"
         )
         raise QueryError(msg)
     return replace(node, weight=product)

@@ -15,7 +15,7 @@ from olrsearch.errors import QueryError, VectorError
 from olrsearch.index.label import combine
 from olrsearch.index.topk import top_k
 from olrsearch.query import LabelNames
-from olrsearch.query.ast import quote_name, spell_weight
+from olrsearch.query.ast import MAX_WEIGHT, quote_name, spell_weight
 from olrsearch.results import Contribution
 from olrsearch.search.page import Page, length_notes
 
@@ -152,7 +152,7 @@ def similar(
     """
     view = indexes.view
     if min_score is not None and np.isnan(min_score):
-        raise QueryError("the score cut-off is not a number, expected minus a distance such as -3")
+        raise QueryError("the cut-off is not a number, expected a distance such as 3")
     if len({target.label for target in targets}) != len(targets):
         raise VectorError("a label occurs twice among the targets of a similarity query")
     queries = {target.label: target.vector for target in targets}
@@ -262,9 +262,10 @@ def _weights(by: By, names: LabelNames) -> dict[int, float]:
     given = by if isinstance(by, Mapping) else _count_once(by)
     weights = _by_position(given, names)
     for label, weight in weights.items():
-        if not (weight > 0 and np.isfinite(weight)):
+        if not 0 < weight <= MAX_WEIGHT:
             raise QueryError(
-                f"the weight of {names.names[label]} must be a finite number above 0, found {weight!r}"
+                f"the weight of {names.names[label]} must be a finite number above 0 "
+                f"(up to {MAX_WEIGHT:g}), found {weight!r}"
             )
     return weights
 

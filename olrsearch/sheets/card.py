@@ -94,7 +94,7 @@ def ranking_sheet(
 def _card(hit: Hit, picture: bytes | None, ranges: dict[str, tuple[float, float]]) -> Card:
     # An attribute score is a log-probability: shown as the probability it stands for.
     attribute = any(part.probability is not None for part in hit.contributions)
-    score = f"p = {math.exp(min(hit.score, 0.0)):.3g}" if attribute else f"distance {hit.distance:.4g}"
+    score = f"p = {math.exp(min(hit.score, 0.0)):#.3g}" if attribute else f"distance {hit.distance:.4g}"
     return Card(
         title=f"{hit.rank}. {hit.key}",
         score=score,

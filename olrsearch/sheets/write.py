@@ -8,7 +8,7 @@ import io
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import jinja2
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -29,6 +29,22 @@ _GROUND = (250, 250, 248)
 _EMPTY = (214, 214, 210)
 
 
+def sheet_form(path: Path) -> Literal["html", "png"]:
+    """What a sheet at this path is to be.
+
+    Raises:
+        OlrsearchError: its name ends in neither `.html` nor `.png`.
+    """
+    match path.suffix.lower():
+        case ".html" | ".htm":
+            return "html"
+        case ".png":
+            return "png"
+        case other:
+            found = f"{other!r} in {path}" if other else f"no suffix in {str(path)!r}"
+            raise OlrsearchError(f"a sheet ends in .html or .png, found {found}")
+
+
 def write_sheet(sheet: Sheet, path: Path | str, *, columns: int = 5) -> Path:
     """Write a sheet; the suffix of `path` chooses the form.
 
@@ -45,16 +61,12 @@ def write_sheet(sheet: Sheet, path: Path | str, *, columns: int = 5) -> Path:
         OlrsearchError: another suffix.
     """
     target = Path(path)
-    match target.suffix.lower():
-        case ".html" | ".htm":
-            data = render_html(sheet).encode()
-        case ".png":
-            buffer = io.BytesIO()
-            render_png(sheet, columns=columns).save(buffer, "PNG", optimize=True)
-            data = buffer.getvalue()
-        case other:
-            msg = f"a sheet ends in .html or .png, found {other or 'no suffix'!r} in {target}"
-            raise OlrsearchError(msg)
+    if sheet_form(target) == "html":
+        data = render_html(sheet).encode()
+    else:
+        buffer = io.BytesIO()
+        render_png(sheet, columns=columns).save(buffer, "PNG", optimize=True)
+        data = buffer.getvalue()
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:

@@ -49,7 +49,7 @@ class GalleryWriter(WriterBase):
         """
         if not name or "/" in name:
             raise DatasetError(f"a data set cannot be named {name!r}: expected a name without '/'")
-        place = str(Path(root).absolute())
+        place = str(_absolute(Path(root)))
         d = schema.dataset.c
         with self._change(f"data set {name}") as change:
             row = change.connection.execute(select(d.id, d.kind, d.root).where(d.name == name)).one_or_none()
@@ -62,7 +62,7 @@ class GalleryWriter(WriterBase):
                 )
                 change.touched = True
                 return number
-            if row[1:] != (kind, place):
+            if row[1] != kind or place not in {row[2], str(_absolute(Path(row[2])))}:
                 raise DatasetError(
                     f"the data set {name!r} is a {row[1]} at {row[2]}, not a {kind} at {place}: give the new"
                     " one another name, or run `olrsearch store relocate` if the images moved"
@@ -220,7 +220,7 @@ class GalleryWriter(WriterBase):
             ImageMissingError: not one of its images is found there; nothing is changed.
         """
         found_at = check or source_exists
-        root = Path(new_root).absolute()
+        root = _absolute(Path(new_root))
         i, s, d = schema.image.c, schema.source.c, schema.dataset
         with self._change(f"relocation of {dataset}") as change:
             number, before = self._dataset(dataset)
@@ -248,6 +248,12 @@ class GalleryWriter(WriterBase):
             known = ", ".join(self._connection.scalars(select(d.name).order_by(d.id))) or "none yet"
             raise UnknownDatasetError(f"no data set {dataset!r} in {self._folder}; it has: {known}")
         return int(row[0]), str(row[1])
+
+
+def _absolute(root: Path) -> Path:
+    """A root as it is written down: one folder has one spelling, but links stay links."""
+    place = root.absolute()
+    return place.resolve() if ".." in place.parts else place
 
 
 def source_exists(root: Path, uri: str) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 from sqlalchemy import Connection, func, select, text
 
-from olrsearch.errors import DatasetError
+from olrsearch.errors import DatasetError, OlrsearchError
 from olrsearch.store import schema
 from olrsearch.store.commit import current
 from olrsearch.store.database import translated
@@ -61,6 +61,10 @@ _BACKUP: Final = f"{DATABASE}.before-"
 _ROWS: Final = 10_000
 _PACKED_VALUES: Final = b"\x00\x01\xff"
 """The bytes of 0, +1 and −1 as int8."""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +118,9 @@ class VerifyReport:
         if self.sources_checked is not None:
             lines.append(f"sources: {self.sources_checked:,} read, {self.sources_missing:,} missing")
             lines += [f"missing: {uri}" for uri in self.missing_examples]
-        state = "whole" if self.ok else f"{len(self.problems)} problems"
-        lines.append(
-            f"generation {self.generation}: {self.images:,} images, {self.segments:,} segments: {state}"
-        )
+        state = "whole" if self.ok else _count(len(self.problems), "problem")
+        held = f"{_count(self.images, 'image')}, {_count(self.segments, 'segment')}"
+        lines.append(f"generation {self.generation}: {held}: {state}")
         return lines
 
     def to_dict(self) -> dict[str, Any]:
@@ -147,6 +150,7 @@ def verify(
     *,
     read_source: ReadSource | None = None,
     check_model: Callable[[Path], str] | None = None,
+    check_artefacts: Callable[[SpaceInfo], None] | None = None,
 ) -> VerifyReport:
     """Checks a store.
 
@@ -154,6 +158,7 @@ def verify(
         store: An open store; read-only will do.
         read_source: When given, every living image's source is read and its hash compared.
         check_model: When given, computes a model folder's fingerprint from its files.
+        check_artefacts: When given, raises where a space's calibration or metric cannot be read.
 
     Returns:
         What was found; look at `ok`.
@@ -170,6 +175,11 @@ def verify(
     segments = 0
     for space in snapshot.spaces():
         problems += _check_space(space, ids, check_model)
+        if check_artefacts is not None:
+            try:
+                check_artefacts(space)
+            except OlrsearchError as error:
+                problems.append(Problem("metadata", f"{space.name}: {error}"))
         segments += len(space.segments)
     sources = _Sources()
     if read_source is not None:

@@ -111,6 +111,7 @@ def test_precedence():
         ("a^inf", 2, "weight above 0"),
         ("a^0", 2, "above 0"),
         ("a^1e999", 2, "finite"),
+        ("a^1e308", 2, "finite"),
         ("a^", 2, "found nothing"),
         ("a^2^3", 3, "expected &, |"),
         ("a (b)", 2, "expected &, |"),

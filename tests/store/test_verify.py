@@ -57,7 +57,7 @@ def test_flipped_bits(whole):
     assert "embeddings.npy" in report.problems[0].message
     assert not report.ok
     assert report.lines()[0].startswith("damaged: ")
-    assert report.lines()[-1].endswith("1 problems")
+    assert report.lines()[-1].endswith("1 problem")
 
 
 def test_a_lost_segment(whole):
