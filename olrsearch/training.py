@@ -22,6 +22,7 @@ from olrsearch.errors import EmptyStoreError, TrainingError
 from olrsearch.ingest import cache_pixels
 from olrsearch.progress import Track, silent
 from olrsearch.query.names import LabelNames
+from olrsearch.store.files import replace_durably
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_RECORD = "run.json"
 _SELECTION_SHARE = 0.15  # of small training sets; large ones give `selection_size` images
 
 
@@ -166,10 +168,8 @@ def train_olr(
             k=config.k,
             config=config.to_dict(),
         )
-        record = json.loads((run / "run.json").read_text())
-        (run / "run.json").write_text(
-            json.dumps({**record, "fingerprint": trained.fingerprint, "seconds": trained.seconds}, indent=1)
-        )
+        record = _read_record(run)
+        _write_record(run, {**record, "fingerprint": trained.fingerprint, "seconds": trained.seconds})
         pixels_path.unlink()
     return TrainedSpace(
         space=name,
@@ -184,8 +184,8 @@ def train_olr(
 
 def run_of(runs: Path, fingerprint: str) -> Path | None:
     """The run that made an encoder; None for one that came from elsewhere."""
-    for file in sorted(runs.glob("*/run.json")):
-        if json.loads(file.read_text()).get("fingerprint") == fingerprint:
+    for file in sorted(runs.glob(f"*/{_RECORD}")):
+        if _read_record(file.parent).get("fingerprint") == fingerprint:
             return file.parent
     return None
 
@@ -236,15 +236,15 @@ def _new_run(runs: Path, snapshot: Snapshot, config: OlrConfig) -> Path:
         "label_revision": snapshot.label_revision,
         "config": config.to_dict(),
     }
-    (run / "run.json").write_text(json.dumps(record, indent=1))
+    _write_record(run, record)
     logger.info("run %s: %d training images, %d held back", run.name, (~selection).sum(), selection.sum())
     return run
 
 
 def unfinished_run(runs: Path) -> Path | None:
     """The newest run that has made no encoder yet."""
-    for file in sorted(runs.glob("olr-*/run.json"), reverse=True):
-        if "fingerprint" not in json.loads(file.read_text()):
+    for file in sorted(runs.glob(f"olr-*/{_RECORD}"), reverse=True):
+        if "fingerprint" not in _read_record(file.parent):
             return file.parent
     return None
 
@@ -252,4 +252,14 @@ def unfinished_run(runs: Path) -> Path | None:
 def _read_config(run: Path) -> OlrConfig:
     from olrsearch.encoders.olr.config import OlrConfig
 
-    return OlrConfig.from_dict(json.loads((run / "run.json").read_text())["config"])
+    return OlrConfig.from_dict(_read_record(run)["config"])
+
+
+def _read_record(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / _RECORD).read_text(encoding="utf-8"))
+    return found
+
+
+def _write_record(run: Path, record: Mapping[str, Any]) -> None:
+    """In one step: every later command reads the records of all runs."""
+    replace_durably(run / _RECORD, json.dumps(record, indent=1).encode())

@@ -9,7 +9,7 @@ import pytest
 from command import good, one_thread, process, refused
 from pictures import LABELS, write_pictures
 
-from olrsearch import Store
+from olrsearch import Store, training
 from olrsearch.training import run_of
 
 ARGUMENTS = ("-q", "train", "olr", "--profile", "tiny", "--set", "seed=3")
@@ -70,6 +70,22 @@ def test_an_interruption_while_decoding_can_be_resumed(world, imported, tmp_path
     one_thread()
     good(store, "-q", "train", "olr", "--resume")
     assert fingerprint(store) == fingerprint(world.store)
+
+
+def test_a_record_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    run = tmp_path / "olr-1"
+    run.mkdir()
+    training._write_record(run, {"fingerprint": "ab"})
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            training._write_record(run, {"fingerprint": "cd", "seconds": {}})
+    assert run_of(tmp_path, "ab") == run
+    assert [path.name for path in run.iterdir()] == ["run.json"]
 
 
 def test_a_run_keeps_what_it_used_and_no_pixels(world):
