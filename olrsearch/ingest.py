@@ -165,7 +165,8 @@ def _new_image(root: Path, record: ImageRecord, known: KnownImage | None, *, thu
     data = read_bytes(root, record.uri)
     digest = hashlib.sha256(data).hexdigest()
     thumbnail = None
-    if known is not None and known.sha256 == digest:  # these bytes have been decoded before
+    if known is not None and known.sha256 == digest and (known.thumbnail or not thumbnails):
+        # These bytes have been decoded before.
         width, height, orientation = known.width, known.height, known.orientation
     else:
         image = decode(data, where=record.uri)

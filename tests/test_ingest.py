@@ -120,6 +120,16 @@ def test_images_decoded_before_are_not_decoded_again(gallery, tmp_path, monkeypa
         assert store.import_folder(gallery.data, labels=gallery.data / "labels.csv").unchanged == 120
 
 
+def test_thumbnails_left_out_at_first_can_be_had_later(tmp_path):
+    table = write_pictures(tmp_path / "pictures", 5)
+    with Store.create(tmp_path / "store") as store:
+        store.import_folder(tmp_path / "pictures", labels=table, thumbnails=False)
+        again = store.import_folder(tmp_path / "pictures", labels=table)
+        assert (again.updated, again.unchanged) == (5, 0)
+        assert store._backend.snapshot().thumbnail(1)
+        assert store.import_folder(tmp_path / "pictures", labels=table, thumbnails=False).unchanged == 5
+
+
 def test_a_limit_takes_the_first_images(tmp_path):
     table = write_pictures(tmp_path / "pictures", 10)
     with Store.create(tmp_path / "store") as store:

@@ -107,10 +107,12 @@ class GalleryWriter(WriterBase):
 
     def known(self, dataset_id: int) -> dict[str, KnownImage]:
         """Living images of a data set by key, for an import to skip what it has."""
-        i, s = schema.image.c, schema.source.c
+        i, s, t = schema.image.c, schema.source.c, schema.thumbnail.c
+        pictured = t.image_id.is_not(None)
         statement = (
-            select(i.key, i.id, s.uri, s.sha256, s.size_bytes, i.width, i.height, s.orientation)
+            select(i.key, i.id, s.uri, s.sha256, s.size_bytes, i.width, i.height, s.orientation, pictured)
             .join_from(schema.image, schema.source)
+            .outerjoin(schema.thumbnail, t.image_id == i.id)
             .where(i.dataset_id == dataset_id, i.tombstone_version.is_(None))
         )
         with translated(self._folder), self._connection.begin():

@@ -91,6 +91,7 @@ class KnownImage:
     width: int
     height: int
     orientation: int
+    thumbnail: bool
 
 
 @dataclass(frozen=True, slots=True)

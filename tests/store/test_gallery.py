@@ -249,7 +249,10 @@ def test_known_tells_an_import_what_it_can_skip(stores):
     assert set(known) == {"000.jpg", "001.jpg"}
     first = known["000.jpg"]
     assert (first.id, first.uri, first.sha256, first.size_bytes) == (1, "img/000.jpg", sha("faces0"), 10)
-    assert (first.width, first.height, first.orientation) == (178, 218, 1)
+    assert (first.width, first.height, first.orientation, first.thumbnail) == (178, 218, 1, True)
+    bring(store, [new("bare.jpg")], dataset="other")
+    with store.writer() as writer:
+        assert not writer.known(2)["bare.jpg"].thumbnail
 
 
 def test_more_images_than_a_statement_lists(stores):
