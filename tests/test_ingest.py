@@ -362,7 +362,7 @@ def test_a_second_writer_is_told_who_writes(gallery, tmp_path):
         assert call(home, "search", "bright").code == 0  # readers do not wait
         child.stdin.close()
         child.wait(timeout=30)
-    assert good(home, "delete", name(0)).err == "1 images deleted\n"
+    assert good(home, "delete", name(0)).err == "1 image deleted\n"
 
 
 def test_the_lock_dies_with_its_process(gallery, tmp_path):
