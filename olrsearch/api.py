@@ -291,7 +291,8 @@ class Store(Reader):
             batch_size=batch_size,
             track=self._track,
         )
-        if info.calibration is None and report.encoded:
+        # Also where an earlier run was interrupted after its last segment.
+        if (info.calibration is None or info.metric is None) and report.encoded + report.present:
             try:
                 report.notes.extend(calibrate(self._backend, info.fingerprint).lines())
             except CalibrationError as error:  # the embeddings are there all the same

@@ -286,6 +286,28 @@ def test_an_interrupted_encoding_keeps_what_it_had(gallery, tmp_path):
         assert store.verify().ok
 
 
+def test_an_encoding_interrupted_before_its_calibration_is_calibrated_by_the_next(
+    gallery, tmp_path, monkeypatch
+):
+    home = tmp_path / "store"
+    good(home, "import", "folder", gallery.data, "--labels", gallery.data / "labels.csv")
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with Store.open(home) as store:
+        with monkeypatch.context() as patched:
+            patched.setattr("olrsearch.fitting.choose_metric", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                store.encode(gallery.model)
+        assert not store.info()["spaces"][0]["calibrated"]
+        report = store.encode()
+        assert (report.encoded, report.present) == (0, 120)
+        assert any("calibrated on" in note for note in report.notes)
+        assert store.info()["spaces"][0]["calibrated"]
+        assert not store.encode().notes
+
+
 SLOW_IMPORT = """
 import sys, time
 from olrsearch import ingest

@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -50,6 +51,15 @@ class _LazyGroup(click.Group):
         module = importlib.import_module(f"olrsearch.cli.{_COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as in click
+        # Here, because click's own main() would make exit code 1 of it.
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # The reader (head, less) has seen enough.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         # Help lines come from the table above: no command module is imported for --help.
@@ -108,10 +118,6 @@ def run(arguments: list[str] | None = None) -> int:
     except OlrsearchError as error:
         click.echo(f"error: {error}", err=True)
         return 1
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         # What the system refuses (a full disk, a folder that is a file) is no bug of ours.
         where = f"{error.filename}: " if error.filename is not None else ""

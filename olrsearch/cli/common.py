@@ -74,6 +74,11 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
+def images(number: int) -> str:
+    """`1 image`, `2 images`."""
+    return f"{number:,} image{'' if number == 1 else 's'}"
+
+
 def emit_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
     """One JSON object, on one line of stdout."""
     click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))

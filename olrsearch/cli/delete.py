@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from olrsearch.cli.common import images as images_said
 from olrsearch.cli.common import open_store, say
 
 
@@ -22,8 +23,8 @@ def delete_command(ctx: click.Context, images: tuple[str, ...], where: str | Non
     with open_store(ctx) as store:
         if where is not None and not yes:
             count = len(store.select(where))
-            if count and not click.confirm(f"delete {count:,} images from the store?", err=True):
+            if count and not click.confirm(f"delete {images_said(count)} from the store?", err=True):
                 say("nothing deleted")
                 ctx.exit(1)
         count = store.delete(images) if images else store.delete(where=where)
-    say(f"{count:,} images deleted")
+    say(f"{images_said(count)} deleted")

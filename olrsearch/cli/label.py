@@ -7,6 +7,7 @@ import getpass
 import click
 
 from olrsearch.cli.common import emit_json, open_store, say
+from olrsearch.cli.common import images as images_said
 
 
 @click.group("label")
@@ -46,4 +47,4 @@ def set_label(
     """Correct a stored label of IMAGES; the original annotation is kept."""
     with open_store(ctx) as store:
         count = store.set_label(images, label, value, who=who, why=why)
-    say(f"{label} is now {value} for {count:,} images")
+    say(f"{label} is now {value} for {images_said(count)}")

@@ -252,7 +252,8 @@ def _check_space(
     for name in space.indexes:
         if not (space.index_path / name).exists():
             yield Problem(
-                "index", f"{space.index_path / name} is missing: run `olrsearch index build` to make it again"
+                "index",
+                f"{space.index_path / name} is missing: run `olrsearch index build --recipe {name}`",
             )
     seen = np.empty(0, np.int64)
     for info in space.segments:
