@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,9 @@ from olrsearch.cli.common import emit_json, open_store, say, store_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
+    from olrsearch.api import Store
     from olrsearch.bench.report import Report
 
 
@@ -36,6 +39,11 @@ _queries_option = click.option(
 )
 
 
+def _open(ctx: click.Context) -> AbstractContextManager[Store]:
+    """The store, so that what the teacher says can be kept for the next protocol where that is possible."""
+    return open_store(ctx, read_only=not os.access(store_path(ctx), os.W_OK))
+
+
 @click.group("bench")
 def bench_command() -> None:
     """Measure quality and speed by the published protocols, on the store's val and test partitions."""
@@ -48,7 +56,7 @@ def attributes(ctx: click.Context, space: str | None, seed: int, out: Path | Non
     """P1: a linear probe on the embeddings against the teacher."""
     from olrsearch.bench.attributes import run_attributes
 
-    with open_store(ctx, read_only=True) as store:
+    with _open(ctx) as store:
         report = run_attributes(store.bench_data(space=space), seed=seed)
     _render(report, out, as_json=as_json)
 
@@ -72,7 +80,7 @@ def queries(
     from olrsearch.bench.query_set import generate_queries, read_queries
     from olrsearch.bench.query_set import write_queries as write
 
-    with open_store(ctx, read_only=True) as store:
+    with _open(ctx) as store:
         data = store.bench_data(space=space)
     asked = generate_queries(data, seed=seed) if query_file is None else read_queries(query_file)
     if write_queries is not None:
@@ -97,7 +105,7 @@ def similar(
     from olrsearch.bench.similar import run_similar
 
     asked = None if query_file is None else read_queries(query_file)
-    with open_store(ctx, read_only=True) as store:
+    with _open(ctx) as store:
         report = run_similar(
             store.bench_data(space=space), metric=store.metric(space=space), queries=asked, seed=seed
         )
@@ -121,7 +129,7 @@ def richness(
     from olrsearch.bench.richness import run_richness
 
     asked = None if query_file is None else read_queries(query_file)
-    with open_store(ctx, read_only=True) as store:
+    with _open(ctx) as store:
         report = run_richness(
             store.bench_data(space=space), metric=store.metric(space=space), queries=asked, seed=seed
         )
@@ -135,7 +143,7 @@ def speed(ctx: click.Context, space: str | None, seed: int, out: Path | None, as
     """P7: ratios against baselines in the same run: queries, scans, a cold command, encoding."""
     from olrsearch.bench.speed import cold_case, run_speed
 
-    with open_store(ctx, read_only=True) as store:
+    with _open(ctx) as store:
         info = store.info()
         cases = store.speed_cases(space=space, seed=seed)
         first = store.label_counts()[0]["label"]

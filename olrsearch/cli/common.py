@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from olrsearch.api import Store
+
+
+_QUOTED = re.compile(r'"((?:[^"]|"")+)"')
 
 
 def store_path(ctx: click.Context) -> Path:
@@ -84,6 +88,21 @@ def emit_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
     click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
+def split_name(text: str, separator: str) -> tuple[str, str | None]:
+    """A label's name, in double quotes or not, and what follows the separator (None where it is missing).
+
+    In quotes a name may hold the separator, and a double quote doubled, as in queries.
+    """
+    if quoted := _QUOTED.match(text):
+        name, rest = quoted.group(1).replace('""', '"'), text[quoted.end() :]
+        if not rest:
+            return name, None
+        if rest.startswith(separator):
+            return name, rest[len(separator) :]
+    before, found, after = text.partition(separator) if separator == "=" else text.rpartition(separator)
+    return (before, after) if found else (text, None)
+
+
 def parse_pairs(pairs: Iterable[str], option: str, form: str) -> dict[str, str]:
     """Options such as `LABEL=IMAGE` as a dict; `option` and `form` are for the error.
 
@@ -92,8 +111,8 @@ def parse_pairs(pairs: Iterable[str], option: str, form: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name or not value:
+        name, value = split_name(pair, "=")
+        if not name or not value:
             raise click.UsageError(f"{option} wants {form}, found {pair!r}")
         if name in found:
             raise click.UsageError(f"{option} names {name!r} twice")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from olrsearch.cli.common import open_store, parse_pairs
+from olrsearch.cli.common import open_store, parse_pairs, split_name
 from olrsearch.cli.search import check_sheets, render, write_sheets
 
 
@@ -76,7 +76,9 @@ def similar_command(
             image,
             by=_weights(by) or None,
             with_=compose,
-            prototypes=prototypes,
+            prototypes=[
+                split_name(label, "=")[0] if label.startswith('"') else label for label in prototypes
+            ],
             k=count,
             offset=offset,
             max_distance=max_distance,
@@ -93,12 +95,11 @@ def similar_command(
 def _weights(by: tuple[str, ...]) -> dict[str, float]:
     found: dict[str, float] = {}
     for item in by:
-        before, caret, weight = item.rpartition("^")
-        name = before if caret else item
+        name, weight = split_name(item, "^")
         if name in found:
             raise click.UsageError(f"--by names {name!r} twice")
         try:
-            found[name] = float(weight) if caret else 1.0
+            found[name] = 1.0 if weight is None else float(weight)
         except ValueError as error:
             raise click.UsageError(f"--by wants LABEL or LABEL^WEIGHT, found {item!r}") from error
     return found

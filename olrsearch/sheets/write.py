@@ -27,6 +27,7 @@ _BAR = (62, 120, 178)
 _BAR_BACK = (225, 229, 234)
 _GROUND = (250, 250, 248)
 _EMPTY = (214, 214, 210)
+_SYSTEM_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "Arial.ttf")
 
 
 def sheet_form(path: Path) -> Literal["html", "png"]:
@@ -103,7 +104,9 @@ def render_png(sheet: Sheet, *, columns: int = 5) -> Image.Image:
     width = max(_MARGIN + columns * cell_width, 480)
     picture = Image.new("RGB", (width, header + rows * cell_height), _GROUND)
     draw = ImageDraw.Draw(picture)
-    title, small = ImageFont.load_default(18), ImageFont.load_default(11)
+    texts = (sheet.heading, *sheet.notes, *(card.title for card in cards))
+    texts += tuple(bar.label for card in cards for bar in card.bars)
+    title, small = (_font(size, "".join(texts)) for size in (18, 11))
     draw.text((_MARGIN, _MARGIN), _fit(draw, sheet.heading, title, width - 2 * _MARGIN), _INK, title)
     for row, text in enumerate((sheet.summary, *sheet.notes)):
         spot = (_MARGIN, _MARGIN + 26 + row * _LINE)
@@ -113,6 +116,17 @@ def render_png(sheet: Sheet, *, columns: int = 5) -> Image.Image:
         top = header + (position // columns) * cell_height
         _draw_card(picture, draw, card, (left, top), small, asked=position < len(sheet.asked))
     return picture
+
+
+def _font(size: int, text: str) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The built-in font; where it lacks a letter of the text, one of the system's, if there is any."""
+    if not text.isascii():
+        for name in _SYSTEM_FONTS:
+            try:
+                return ImageFont.truetype(name, size)
+            except OSError:
+                continue
+    return ImageFont.load_default(size)
 
 
 def _draw_card(
