@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,8 +31,9 @@ _ENCODED = 512
 def bench_data(backend: Backend, opened: OpenSpace, *, name: str | None = None) -> BenchData:
     """Embeddings, scores, labels and the teacher's probabilities of all images of a space.
 
-    The teacher is asked once, kept as an array in its run, and is not loaded again:
-    everything measured about embeddings is measured without it.
+    The teacher is asked once, its answers are kept in its run (not by a store opened
+    read-only), and it is not loaded again: everything measured about embeddings is measured
+    without it.
 
     Args:
         backend: The store.
@@ -74,24 +77,29 @@ def _teacher(
     run = run_of(backend.path / "runs", opened.info.fingerprint)
     if run is None or not (run / "teacher.safetensors").exists():
         return None
-    kept, kept_ids = run / "teacher_p.npy", run / "teacher_ids.npy"
-    if kept.exists() and kept_ids.exists() and np.array_equal(np.load(kept_ids), ids):
-        found: F32 = np.load(kept)
-        return found
+    kept = run / "teacher_p.npz"
+    if kept.exists():
+        with np.load(kept, allow_pickle=False) as before:
+            if np.array_equal(before["ids"], ids):
+                found: F32 = before["probabilities"]
+                return found
     from olrsearch.encoders.olr.config import OlrConfig
     from olrsearch.encoders.olr.training import teacher_probabilities
 
     config = OlrConfig.from_dict(opened.info.config)
-    pixels_path = run / "gallery.npy"
     rows = opened.snapshot.images(ids.tolist())
-    read, _ = cache_pixels(rows, config.image_size, config.crop, pixels_path)
-    if not np.array_equal(read, ids):
-        pixels_path.unlink()
-        return None
-    probabilities = teacher_probabilities(run, np.load(pixels_path, mmap_mode="r"))
-    pixels_path.unlink()
-    np.save(kept, probabilities)
-    np.save(kept_ids, ids)
+    place = None if backend.read_only else run  # gigabytes, which a temporary folder may not hold
+    # A folder of this process alone: benchmarks may run side by side, and hold no lock.
+    with tempfile.TemporaryDirectory(prefix=".gallery-", dir=place) as scratch:
+        pixels = Path(scratch) / "pixels.npy"
+        read, _ = cache_pixels(rows, config.image_size, config.crop, pixels)
+        if not np.array_equal(read, ids):
+            return None
+        probabilities = teacher_probabilities(run, np.load(pixels, mmap_mode="r"))
+        if not backend.read_only:
+            answers = Path(scratch) / kept.name
+            np.savez(answers, ids=ids, probabilities=probabilities)
+            answers.replace(kept)
     return probabilities
 
 
