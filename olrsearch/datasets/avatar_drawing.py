@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from olrsearch.arrays import F32, U8
     from olrsearch.datasets.avatar_traits import Traits
 
-_CENTRE = (140.0, 138.0)  # of the part of the style's canvas (280 × 280) that is shown
+_CENTRE = (140.0, 127.0)  # of the part of the style's canvas (280 × 280) that is shown
 _CANVAS_CLIP = re.compile(r' clip-path="url\(#clip-[^"]*"')
-_SHOWN = 262.0  # units of the canvas from the upper to the lower edge
+_SHOWN = 216.0  # units of the canvas from the upper to the lower edge
 
 
 def check_installed() -> None:

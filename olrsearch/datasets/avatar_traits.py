@@ -245,7 +245,6 @@ def visible_labels(traits: Traits) -> dict[str, bool]:
         "Eyeglasses": traits.accessory in _GLASSES,
         "Eyes_Closed": traits.eyes in _CLOSED_EYES,
         "Frowning": traits.mouth in _FROWNS,
-        "Graphic_Shirt": clothes == "graphicShirt",
         "Gray_Hair": color == "gray",
         "Long_Hair": style in _LONG,
         "Looking_Sideways": traits.eyes == "side",
@@ -262,7 +261,6 @@ def visible_labels(traits: Traits) -> dict[str, bool]:
         "Wearing_Hat": traits.top in _HATS,
         "Wearing_Headscarf": traits.top in _SCARVES,
         "Wearing_Hoodie": clothes == "hoodie",
-        "Wearing_Overall": clothes == "overall",
         "Wide_Eyes": traits.eyes == "surprised",
         "Winking": traits.eyes == "wink",
     }
