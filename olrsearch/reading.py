@@ -138,6 +138,10 @@ class Reader:
             for column, name in enumerate(snapshot.label_names)
         ]
 
+    def labels(self, *, space: str | None = None) -> tuple[str, ...]:
+        """The labels a space's encoder knows: those that queries may name, in its order."""
+        return self._space(space).info.labels
+
     def select(self, where: str) -> I64:
         """Ids of the living images a condition selects, int64, ascending.
 

@@ -584,6 +584,10 @@ def test_similarity_where_there_is_no_pair_to_measure_a_metric_on(gallery, tmp_p
         assert len(ranking) == ranking.candidates == count
 
 
+def test_the_labels_queries_may_name(store):
+    assert store.labels() == LABELS
+
+
 # -- ids ---------------------------------------------------------------------------------
 
 

@@ -169,3 +169,4 @@ def test_some_labels_only(tmp_path):
         assert opened.search("red & !striped", 3).hits
         assert set(LABELS) == {row["label"] for row in opened.label_counts()}
         assert len(opened.describe("0001.png")[0].estimates) == 2
+        assert opened.labels() == ("Striped", "Red")  # what `bench speed` asks for must be among them

@@ -146,9 +146,9 @@ def speed(ctx: click.Context, space: str | None, seed: int, out: Path | None, as
     with _open(ctx) as store:
         info = store.info()
         cases = store.speed_cases(space=space, seed=seed)
-        first = store.label_counts()[0]["label"]
+        first = store.labels(space=space)[0]  # the store may have labels that this encoder never learnt
         command = [sys.executable, "-m", "olrsearch", "--store", str(store_path(ctx))]
-        command += ["search", f'"{first}"', "--json"]
+        command += ["search", f'"{first}"', "--json", *([] if space is None else ["--space", space])]
         report = run_speed(
             [*cases, cold_case(command)],
             data={"name": ", ".join(item["name"] for item in info["datasets"]), "images": info["images"]},
