@@ -24,7 +24,9 @@ def _shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="The report as one JSON object."),
         click.option("--out", type=click.Path(path_type=Path), help="Also write FILE.json and FILE.md."),
-        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
+        click.option(
+            "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."
+        ),
         click.option("--space", help="Name or fingerprint; the newest by default."),
     ):
         command = option(command)

@@ -24,7 +24,9 @@ def datasets_command() -> None:
     show_default=True,
     help="Probability that an entry is flipped; the truth is written beside it.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same files."
+)
 @click.pass_context
 def avatars(ctx: click.Context, out: Path, count: int, label_noise: float, seed: int) -> None:
     """Draw avatar faces with exact labels, in CelebA's own layout."""

@@ -26,7 +26,9 @@ _QUERIES = (
 @click.option(
     "--count", type=click.IntRange(min=200), default=4000, show_default=True, help="How many avatars."
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."
+)
 @click.option("--profile", default="demo", show_default=True, help="Training profile.")
 @click.pass_context
 def demo_command(ctx: click.Context, folder: Path, count: int, seed: int, profile: str) -> None:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 @click.command("encode")
 @click.option("--encoder", help="Name or fingerprint of a space, or a model folder; the newest by default.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True)
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=256, show_default=True, help="Images at once."
+)
 @click.option(
     "--on-error",
     type=click.Choice(["skip", "fail"]),

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @click.option(
     "--offset", type=click.IntRange(min=0), default=0, show_default=True, help="Skip this many hits."
 )
-@click.option("--min-probability", type=click.FloatRange(0, 1), help="Cut-off.")
+@click.option(
+    "--min-probability", type=click.FloatRange(0, 1), help="Leave out hits whose score is below this."
+)
 @click.option("--where", help="Only images this selects, e.g. \"partition = 'test'\".")
 @click.option(
     "--evidence",
@@ -33,7 +35,11 @@ if TYPE_CHECKING:
 )
 @click.option("--space", help="Name or fingerprint; the newest by default.")
 @click.option(
-    "--sheet", "sheets", type=click.Path(path_type=Path), multiple=True, help="Write a .html or .png."
+    "--sheet",
+    "sheets",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Also write a contact sheet, .html or .png (repeatable).",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a hit.")
 @click.pass_context

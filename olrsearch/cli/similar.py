@@ -41,7 +41,11 @@ from olrsearch.cli.search import check_sheets, render, write_sheets
 @click.option("--recipe", help="Use the indexes built by this recipe instead of the exact scan.")
 @click.option("--space", help="Name or fingerprint; the newest by default.")
 @click.option(
-    "--sheet", "sheets", type=click.Path(path_type=Path), multiple=True, help="Write a .html or .png."
+    "--sheet",
+    "sheets",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Also write a contact sheet, .html or .png (repeatable).",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a hit.")
 @click.pass_context
