@@ -10,10 +10,19 @@ import numpy as np
 
 from olrsearch.calibration import Calibration, fit_calibration
 from olrsearch.encoders import model_files
-from olrsearch.errors import CalibrationError, EmptyStoreError, IndexBuildError
+from olrsearch.encoders.model_files import read_readout
+from olrsearch.errors import (
+    CalibrationError,
+    EmptyStoreError,
+    IndexBuildError,
+    ModelFileError,
+    StoreCorruptError,
+    StoreVersionError,
+)
 from olrsearch.index.metric import Metric, choose_metric, metric_name
-from olrsearch.index.scores import write_scores
-from olrsearch.spaces import SCORES, OpenSpace, stored_labels
+from olrsearch.index.scores import read_scores, write_scores
+from olrsearch.spaces import SCORES, OpenSpace, scores_path, stored_labels
+from olrsearch.store.segments import open_segment
 from olrsearch.training import run_of
 
 if TYPE_CHECKING:
@@ -124,15 +133,32 @@ def _outdated(info: SpaceInfo, metric: Metric) -> tuple[str, ...]:
 
 
 def check_artefacts(info: SpaceInfo) -> None:
-    """Whether what is written down for a space can be read by this program.
+    """Whether what was derived for a space can be read by this program, and is what it should be.
 
     Raises:
+        IndexBuildError: kept label scores are not those of their segment.
         OlrsearchError: its calibration or its metric is damaged.
     """
     if info.calibration is not None:
         Calibration.from_dict(info.calibration)
     if info.metric is not None:
         Metric.from_dict(info.metric)
+    _check_scores(info)
+
+
+def _check_scores(info: SpaceInfo) -> None:
+    """Kept scores answer every attribute query, and no checksum stands over them: they are computed again."""
+    try:
+        readout = read_readout(info.model_path)
+        segments = [open_segment(segment) for segment in info.segments]
+    except (ModelFileError, StoreCorruptError, StoreVersionError):
+        return  # which is reported as what it is
+    for segment in segments:
+        path = scores_path(segment.info, info)
+        kept = read_scores(path, segment, readout, segment=segment.info.uuid)
+        # Another processor may round otherwise.
+        if kept is not None and not np.allclose(kept, readout.logits(segment.embeddings), 1e-4, 1e-4):
+            raise IndexBuildError(f"{path} does not hold its segment's scores: run olrsearch index build")
 
 
 def _calibration_images(backend: Backend, snapshot: Snapshot, info: SpaceInfo) -> tuple[I64, str]:

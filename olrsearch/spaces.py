@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from olrsearch.index.scores import Evidence
     from olrsearch.readout import Readout
     from olrsearch.store.catalog import Snapshot
-    from olrsearch.store.values import Segment, SpaceInfo
+    from olrsearch.store.values import Segment, SegmentInfo, SpaceInfo
 
 _METRIC_SAMPLE = 2000
 SCORES = "scores"
@@ -101,7 +101,7 @@ class OpenSpace:
 
     def scores_path(self, segment: Segment) -> Path:
         """Where a segment's raw logits are kept once they are built."""
-        return self.info.index_path / SCORES / f"{segment.info.uuid}.npy"
+        return scores_path(segment.info, self.info)
 
     def scores(self, evidence: Evidence = "predicted") -> LabelScores:
         """Log-probabilities of labels by the evidence asked for.
@@ -161,6 +161,11 @@ class OpenSpace:
         if missing <= 0:
             return ()
         return (f"{missing:,} images have no embedding in {self.info.name} yet: run olrsearch encode",)
+
+
+def scores_path(segment: SegmentInfo, info: SpaceInfo) -> Path:
+    """Where a segment's raw logits are kept once they are built."""
+    return info.index_path / SCORES / f"{segment.uuid}.npy"
 
 
 def stored_labels(snapshot: Snapshot, ids: I64, names: Sequence[str]) -> I8:

@@ -537,6 +537,19 @@ def test_kept_scores_answer_as_computed_ones(own):
     assert own.verify().ok
 
 
+def test_verify_finds_damaged_scores(own):
+    own.build_index()
+    (path,) = own.path.glob("indexes/*/scores/*.npy")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 0x40  # the exponent of the last score
+    path.write_bytes(data)
+    (problem,) = own.verify().problems
+    assert problem.code == "index"
+    assert str(path) in problem.message
+    own.build_index()
+    assert own.verify().ok
+
+
 def test_recipes_say_what_they_recall(own):
     pytest.importorskip("faiss")
     lines = own.build_index("sq8")

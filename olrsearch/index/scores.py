@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -219,6 +220,8 @@ def write_scores(path: Path, part: EmbeddingPart, readout: Readout, *, segment: 
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
         np.save(file, readout.logits(part.embeddings))
+        file.flush()
+        os.fsync(file.fileno())  # before anything says what they are: after a power cut too
     temporary.replace(path)
     described.write_text(json.dumps(_description(part, readout, segment)) + "\n")
 

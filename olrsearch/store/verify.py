@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 from sqlalchemy import Connection, func, select, text
 
-from olrsearch.errors import DatasetError, OlrsearchError
+from olrsearch.errors import DatasetError, IndexBuildError, OlrsearchError
 from olrsearch.store import schema
 from olrsearch.store.commit import current
 from olrsearch.store.database import translated
@@ -158,7 +158,8 @@ def verify(
         store: An open store; read-only will do.
         read_source: When given, every living image's source is read and its hash compared.
         check_model: When given, computes a model folder's fingerprint from its files.
-        check_artefacts: When given, raises where a space's calibration or metric cannot be read.
+        check_artefacts: When given, raises where a space's calibration, metric or scores are not
+            what they should be.
 
     Returns:
         What was found; look at `ok`.
@@ -179,7 +180,8 @@ def verify(
             try:
                 check_artefacts(space)
             except OlrsearchError as error:
-                problems.append(Problem("metadata", f"{space.name}: {error}"))
+                code = "index" if isinstance(error, IndexBuildError) else "metadata"
+                problems.append(Problem(code, f"{space.name}: {error}"))
         segments += len(space.segments)
     sources = _Sources()
     if read_source is not None:
