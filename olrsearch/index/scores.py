@@ -69,7 +69,7 @@ def log_either(values: Sequence[F64]) -> F64:
     missing = log1m_exp(values[0])
     for value in values[1:]:
         # a + b(1 − a), in logarithms: no difference of nearly equal numbers
-        total = np.logaddexp(total, value + log1m_exp(total))
+        total = np.minimum(np.logaddexp(total, value + log1m_exp(total)), 0.0)  # rounding may leave 1e-17
         missing = missing + log1m_exp(value)
     sure = missing < -np.log(2.0)
     out: F64 = np.where(sure, log1m_exp(np.where(sure, missing, -1.0)), np.minimum(total, 0.0))

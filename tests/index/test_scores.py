@@ -183,3 +183,12 @@ def test_kept_scores_are_those_computed(tmp_path):
         read_scores(path, first, made.readout, segment="aa")
     path.with_suffix(".json").write_text("{")
     assert read_scores(path, first, made.readout, segment="aa") is None
+
+
+def test_alternatives_that_are_certain_stay_below_zero():
+    # logaddexp of two nearly certain ones rounds to a little above 0, whose log(1 − e^x) is no number.
+    values = [np.array([-1.3132616875182228]), np.array([-1e-17]), np.array([-1.1e-17])]
+    for order in ([0, 1, 2], [1, 2, 0], [2, 0, 1]):
+        found = log_either([values[place] for place in order])
+        assert np.isfinite(found).all()
+        assert (found <= 0).all()
