@@ -2,7 +2,7 @@ from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from made_up import gallery
 
@@ -57,6 +57,7 @@ def test_values_are_those_of_the_definition(node, logits):
 
 
 @given(nodes, st.fixed_dictionaries({name: st.floats(-1e30, 1e30) for name in "abc"}))
+@example(parse("!c | !a | !a"), {"a": -39.0, "b": 0.0, "c": 1.0})
 def test_finite_logits_never_give_infinite_values(node, logits):
     value, _ = value_of(node, logits)
     assert np.isfinite(value).all()
