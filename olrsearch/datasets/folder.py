@@ -56,7 +56,7 @@ def open_folder(
         uris = {
             name: f"{path.name}!{name}"
             for name in zip_names(path)
-            if is_image_name(name) and not name.startswith("__MACOSX/")
+            if is_image_name(name) and not name.startswith("__MACOSX/") and not _hidden(name)
         }
     else:
         raise DatasetNotFoundError(f"no folder at {path}")
@@ -101,6 +101,11 @@ def open_folder(
         identities=[table.identities[row] if row >= 0 else None for row in found.tolist()],
         issues=issues,
     )
+
+
+def _hidden(name: str) -> bool:
+    """Whether a zip's member lies in a hidden folder."""
+    return any(part.startswith(".") for part in name.split("/"))
 
 
 def _walk(folder: Path) -> tuple[list[str], list[str]]:

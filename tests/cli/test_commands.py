@@ -3,13 +3,16 @@
 import io
 import json
 import logging
+import os
 import shutil
+import sqlite3
+import subprocess
 import sys
 
 import numpy as np
 import pytest
-from command import call, good, process, refused
-from pictures import LABELS, name, picture, write_pictures
+from command import call, environment, good, process, refused
+from pictures import LABELS, name, picture, pixels_and_labels, write_pictures
 
 from olrsearch.cli import common
 
@@ -71,6 +74,72 @@ def test_similar_needs_something_to_compare(gallery):
     twice = call(gallery.store, "similar", "--with", "red=a", "--with", "red=b")
     assert twice.code == 2
     assert "names 'red' twice" in twice.err
+    assert "names 'red' twice" in call(gallery.store, "similar", name(1), "--by", "red", "--by", "red^2").err
+
+
+def test_labels_of_any_name_can_be_asked_for(tmp_path):
+    from olrsearch.encoders.tiny import TinyEncoder
+
+    odd = ("x^2", "k=v", 'say "hi"', "<b>black & white</b>")
+    pixels, labels = pixels_and_labels(100, seed=4)
+    TinyEncoder.fit(tmp_path / "models", odd, pixels, labels[:, : len(odd)], k=4)
+    (folder,) = (path.parent for path in (tmp_path / "models").rglob("config.json"))
+    write_pictures(tmp_path / "my pictures", 30)
+    store = tmp_path / "my store"
+    good(store, "import", "folder", tmp_path / "my pictures")
+    good(store, "encode", "--encoder", folder)
+    for spelt, label in (
+        ('"x^2"', "x^2"),
+        ('"x^2"^3', "x^2^3"),
+        ("x^2^3", "x^2^3"),
+        ('"k=v"', "k=v"),
+        ('"say ""hi"""', 'say "hi"'),
+    ):
+        row = good(store, "similar", name(1), "--by", spelt, "-k", 3, "--json").rows[0]
+        assert [part["literal"] for part in row["contributions"]] == [label]
+    row = good(store, "similar", "--with", f'"k=v"={name(2)}', "-k", 3, "--json").rows[0]
+    assert [part["literal"] for part in row["contributions"]] == ["k=v"]
+    page = tmp_path / "a sheet.html"
+    good(
+        store,
+        "search",
+        '"<b>black & white</b>" & "say ""hi"""',
+        "--sheet",
+        page,
+        "--sheet",
+        tmp_path / "s.png",
+    )
+    assert "<b>black" not in page.read_text("utf-8")
+
+
+def test_what_the_system_refuses_is_one_line(gallery, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    called = call(gallery.store, "search", "bright", "--sheet", tmp_path / "file" / "x.html")
+    assert called.code == 1
+    assert called.err.startswith("error: ")
+    assert called.err.count("\n") == 1
+    assert refused("unused", "demo", tmp_path / "file", "--count", 200)
+
+
+def test_no_store_is_made_for_a_data_set_that_is_not_there(tmp_path):
+    for kind in ("celeba", "folder", "idx"):
+        refused(tmp_path / "store", "import", kind, tmp_path / "nothing")
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_metric_of_another_version_is_said_and_mended(gallery, tmp_path):
+    store = gallery.copy(tmp_path / "store")
+    good(store, "index", "build", "--recipe", "sq8")
+    with sqlite3.connect(store / "metadata.db") as database:
+        database.execute("update artefact set payload = '{\"kind\": \"ip\"}' where kind = 'metric'")
+    database.close()
+    assert "metric: damaged" in good(store, "store", "info").out
+    verified = call(store, "store", "verify")
+    assert verified.code == 1
+    assert "run olrsearch calibrate" in verified.out
+    assert "run olrsearch calibrate" in refused(store, "similar", name(1))
+    good(store, "calibrate", "--where", "partition != 'test'")
+    assert good(store, "store", "verify").out.endswith(": whole\n")
 
 
 def test_describe_prints_the_most_probable_labels(gallery, tmp_path):
@@ -93,6 +162,13 @@ def test_describe_prints_the_most_probable_labels(gallery, tmp_path):
     [
         (("search", "bright & stripd"), ("unknown label 'stripd'", "did you mean Striped")),
         (("search", "bright &"), ("position 9",)),
+        (("search", "bright\n& & red"), ("(position 10: bright & «here»& red)",)),
+        (("search", "bright^1e308"), ("finite number above 0",)),
+        (("search", "bright", "--sheet", "answer.pdf"), ("ends in .html or .png, found '.pdf'",)),
+        (("search", "bright", "--sheet", "answer"), ("found no suffix in 'answer'",)),
+        (("similar", name(1), "--by", "bright^1e308"), ("finite number above 0",)),
+        (("similar", name(1), "--max-distance", "nan"), ("expected a distance",)),
+        (("import", "folder", ".", "--name", ""), ("cannot be named ''",)),
         (("search", "(bright"), ("position",)),
         (("search", "bright", "--where", "colour = 1"), ("colour",)),
         (("search", "bright", "--space", "nothing"), ("nothing",)),
@@ -144,6 +220,22 @@ def test_empty_stores_are_refused_with_what_to_do(gallery, tmp_path):
         assert "train" in line or "encode" in line
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX pipe")
+def test_a_pipe_closed_by_its_reader_is_no_error(gallery):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "olrsearch", "--store", gallery.store, "search", "bright"],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env=environment(),
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_closed_pipe_is_no_error(gallery, monkeypatch):
     def closed(*_, **__):
         raise BrokenPipeError
@@ -193,7 +285,7 @@ def test_labels_are_listed_and_corrected(gallery, tmp_path):
     before = {row["label"]: row for row in good(store, "label", "list", "--json").rows}
     image = next(row for row in range(120) if picture(row)[1][2] == 1)
     called = good(store, "label", "set", "striped", "unknown", name(image), "--why", "blurred", "--who", "me")
-    assert called.err == "striped is now unknown for 1 images\n"
+    assert called.err == "striped is now unknown for 1 image\n"
     after = {row["label"]: row for row in good(store, "label", "list", "--json").rows}
     assert after["Striped"]["present"] == before["Striped"]["present"] - 1
     assert after["Striped"]["unknown"] == 1

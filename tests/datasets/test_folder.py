@@ -54,6 +54,7 @@ def test_a_zip_of_images_is_a_folder_too(tmp_path):
         archive.writestr("x/1.png", png())
         archive.writestr("__MACOSX/x/._1.png", b"")
         archive.writestr("readme.txt", b"")
+        archive.writestr(".hidden/2.png", png())
     dataset = open_folder(tmp_path / "p.zip", labels=table(tmp_path, "key,A\nx/1.png,yes\n"))
     (record,) = dataset
     assert (record.key, record.uri, record.labels) == ("x/1.png", "p.zip!x/1.png", (1,))
