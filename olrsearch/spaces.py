@@ -51,6 +51,7 @@ class OpenSpace:
             raise EmptyStoreError(f"the space {info.name!r} holds no embeddings yet: run olrsearch encode")
         self.snapshot = snapshot
         self.info = info
+        self._scores: dict[Evidence, LabelScores] = {}
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
@@ -109,6 +110,11 @@ class OpenSpace:
         Raises:
             StoreCorruptError: kept scores are damaged.
         """
+        if evidence not in self._scores:
+            self._scores[evidence] = self._open_scores(evidence)
+        return self._scores[evidence]
+
+    def _open_scores(self, evidence: Evidence) -> LabelScores:
         kept = {
             number: found
             for number, segment in enumerate(self.segments)
