@@ -108,7 +108,8 @@ def train_olr(
 
     Raises:
         EmptyStoreError: no labelled images.
-        TrainingError: nothing to resume, unknown settings, training diverged.
+        TrainingError: nothing to resume, unknown settings, a label no training image has a known
+            value of, training diverged.
     """
     started = time.perf_counter()
     with backend.writer() as writer:
@@ -224,6 +225,16 @@ def _new_run(runs: Path, snapshot: Snapshot, config: OlrConfig) -> Path:
         raise TrainingError(
             f"{len(ids)} labelled training images are too few: none is left to train on "
             f"beside {int(selection.sum())} for validation"
+        )
+    nothing = [
+        name
+        for name, known in zip(config.labels, (stored[~selection] != 0).any(axis=0), strict=True)
+        if not known
+    ]
+    if nothing:  # said before hours of decoding, and before there is a run that could never be finished
+        raise TrainingError(
+            f"no training image has a known value of {', '.join(nothing)}: "
+            "name the labels to learn with --labels"
         )
     run = runs / dt.datetime.now(dt.UTC).strftime("olr-%Y%m%d-%H%M%S-%f")
     run.mkdir(parents=True)

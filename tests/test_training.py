@@ -156,6 +156,18 @@ def test_too_few_images(tmp_path):
     assert "too few" in refused(store, "train", "olr", "--profile", "tiny")
 
 
+def test_labels_that_training_images_do_not_have_are_named_before_anything_is_made(tmp_path):
+    folder, store = tmp_path / "pictures", tmp_path / "store"
+    rows = write_pictures(folder, 20).read_text().splitlines()
+    held_out = [f"{row},{'' if ',train,' in row else 'present'}" for row in rows[1:]]
+    (folder / "labels.csv").write_text("\n".join([f"{rows[0]},Rare", *held_out]))
+    good(store, "import", "folder", folder, "--labels", folder / "labels.csv")
+    line = refused(store, "-q", "train", "olr", "--profile", "tiny")
+    assert "no training image has a known value of Rare" in line
+    assert "--labels" in line
+    assert not (store / "runs").exists()
+
+
 def test_some_labels_only(tmp_path):
     one_thread()
     folder, store = tmp_path / "pictures", tmp_path / "store"
