@@ -218,7 +218,7 @@ class Reader:
         image: ImageRef | None = None,
         *,
         by: By = None,
-        with_: Mapping[str, ImageRef | F32] | None = None,
+        with_: Mapping[str, ImageRef | F32 | Sequence[float]] | None = None,
         prototypes: Iterable[str] = (),
         k: int = 20,
         offset: int = 0,
@@ -235,7 +235,7 @@ class Reader:
                 `prototypes` say it all.
             by: The label or labels that count, or weights of labels; all when None.
             with_: Take single labels from elsewhere: an image, or a vector float32 [k].
-            prototypes: Labels whose vector is the mean embedding of the images that have them.
+            prototypes: The label or labels whose vector is the mean embedding of the images that have them.
             k: Hits a page.
             offset: Skip this many hits.
             max_distance: Leave out hits farther than this.
@@ -255,10 +255,12 @@ class Reader:
         opened = self._space(space)
         like = None if image is None else self._source(opened, image)
         sources: dict[str, int | F32] = {
-            label: value if isinstance(value, np.ndarray) else self._source(opened, value)
+            label: self._source(opened, value)
+            if isinstance(value, int | np.integer | str | Path)
+            else np.asarray(value, np.float32)
             for label, value in (with_ or {}).items()
         }
-        prototypes = tuple(prototypes)
+        prototypes = (prototypes,) if isinstance(prototypes, str) else tuple(prototypes)
         for label in prototypes:
             if label in sources:
                 raise QueryError(f"{label} is given an image and a prototype: one of the two")
@@ -456,7 +458,7 @@ def _check_page(k: int, offset: int) -> None:
 def _spell_similar(
     image: ImageRef | None,
     by: By,
-    with_: Mapping[str, ImageRef | F32],
+    with_: Mapping[str, ImageRef | F32 | Sequence[float]],
     prototypes: Sequence[str],
     labels: str,
 ) -> str:
@@ -465,7 +467,7 @@ def _spell_similar(
     if image is not None:
         parts.append(f"like {image}" + (f" in {labels}" if by is not None and not with_ else ""))
     parts += [
-        f"{label} of {'a vector' if isinstance(source, np.ndarray) else source}"
+        f"{label} of {source if isinstance(source, int | np.integer | str | Path) else 'a vector'}"
         for label, source in with_.items()
     ]
     parts += [f"typical {label}" for label in prototypes]

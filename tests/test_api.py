@@ -205,6 +205,7 @@ def test_prototypes_are_means_of_the_images_that_have_a_label(store):
     stored = store._backend.snapshot().labels(ids, LABELS)
     mean = embeddings[STRIPED][stored[:, STRIPED] > 0].mean(axis=0)
     ranking = store.similar(prototypes=["striped"], k=3)
+    assert store.similar(prototypes="striped", k=3) == ranking
     assert [hit.distance for hit in ranking] == pytest.approx(
         np.sort(by_hand(store, STRIPED, mean))[:3].tolist(), abs=1e-4
     )

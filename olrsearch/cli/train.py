@@ -17,7 +17,11 @@ def train_command() -> None:
     "--profile", default="cpu", show_default=True, help="cpu, demo, gpu or tiny: sizes and lengths."
 )
 @click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one setting (repeatable)."
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one setting (repeatable), e.g. --set k=16; an unknown key lists them all.",
 )
 @click.option("--labels", help="Only these labels, comma-separated; all of the store's by default.")
 @click.option("--resume", is_flag=True, help="Go on with the last unfinished run.")

@@ -120,7 +120,7 @@ class Snapshot:
         """
         if not self._spaces:
             raise EmptyStoreError(
-                f"{self.folder} has no embeddings yet: run `olrsearch encode` with a trained encoder"
+                f"{self.folder} has no embeddings yet: run `olrsearch encode`, after `olrsearch train` where there is no encoder"
             )
         if ref is None:
             return self._spaces[-1]
