@@ -67,6 +67,7 @@ def bench_data(backend: Backend, opened: OpenSpace, *, name: str | None = None) 
         train=train,
         selection=selection,
         gallery=gallery,
+        fitted_on="" if info.calibration is None else opened.calibration.split,
     )
 
 

@@ -31,6 +31,13 @@ def test_the_teacher_is_asked_once_and_its_answers_are_kept(world, tmp_path, mon
         np.testing.assert_array_equal(store.bench_data().teacher_p, data.teacher_p[:, 1:])
 
 
+def test_what_calibration_was_fitted_on_is_known(world, gallery):
+    with Store.open(world.store, read_only=True) as store:
+        assert store.bench_data().caveats() == ()
+    with Store.open(gallery.store, read_only=True) as store:  # its encoder comes from elsewhere
+        assert "labelled images outside test" in store.bench_data().caveats()[0]
+
+
 def test_without_the_teacher_there_is_none(world, tmp_path):
     home = world.copy(tmp_path / "store")
     for path in (home / "runs").glob("*/teacher*.safetensors"):

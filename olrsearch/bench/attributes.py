@@ -187,7 +187,10 @@ def run_attributes(
         for name, value in scores.items()
         if name != reference
     }
-    notes = ["One C for all labels, the one with the smallest log-loss on the selection images."]
+    notes = [
+        *data.caveats(),
+        "One C for all labels, the one with the smallest log-loss on the selection images.",
+    ]
     if probe.strength in {strengths[0], strengths[-1]} and len(strengths) > 1:
         notes.append(f"The chosen C = {probe.strength:g} is at the edge of the grid.")
     if "teacher" not in scores:

@@ -42,6 +42,8 @@ class BenchData:
         train: int64, rows that linear models may be fitted on.
         selection: int64, training rows of other identities, for choosing settings.
         gallery: int64, increasing rows (val and test) that every figure is measured on.
+        fitted_on: What calibration and metric were fitted on, in words; `selection` is what the
+            protocols ask for, empty where nothing was fitted.
 
     Raises:
         BenchmarkError: shapes that do not fit each other, values out of range, rows that serve
@@ -62,6 +64,7 @@ class BenchData:
     train: I64
     selection: I64
     gallery: I64
+    fitted_on: str = "selection"
 
     def __post_init__(self) -> None:
         images, labels = len(self.image_ids), len(self.label_names)
@@ -127,6 +130,16 @@ class BenchData:
             "selection": len(self.selection),
             "gallery": len(self.gallery),
         }
+
+    def caveats(self) -> tuple[str, ...]:
+        """What makes figures of these data better than they should be; every report's first notes."""
+        if self.fitted_on in {"", "selection"}:
+            return ()
+        caveat = (
+            f"Probabilities and metric were fitted on {self.fitted_on}, not on the selection images: where "
+            "images of the gallery, or ones the encoder learnt, are among them, the figures may flatter."
+        )
+        return (caveat,)
 
     def label_row(self, name: str) -> int | None:
         """A label's position, whatever its spelling of case, `_` and blanks; None when absent."""

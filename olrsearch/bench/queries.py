@@ -167,7 +167,9 @@ def run_queries(
     kinds = np.array([asked.queries[row].kind for row in usable])
     parts = {kind: kinds == kind for kind in CLASSES if (kinds == kind).any()}
     parts["all"] = np.ones(len(kinds), np.bool_)
-    notes = [f"{skipped} queries have no relevant image here and are left out."] if skipped else []
+    notes = list(data.caveats())
+    if skipped:
+        notes.append(f"{skipped} queries have no relevant image here and are left out.")
     if "svm" not in methods:
         notes.append("No SVM: it needs training and selection images.")
     if "teacher" not in methods:

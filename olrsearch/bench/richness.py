@@ -233,6 +233,7 @@ def run_richness(
         baseline="the surrogate p·v, which holds the probability and nothing else",
         data=data.summary(),
         notes=(
+            *data.caveats(),
             f"Models of this report are fitted on {len(fitted)} of {len(data.train)} training images.",
             f"Others from e and from p are fitted with one C = {OTHERS_STRENGTH:g}; p comes with its logit.",
             "Intervals of `others` resample identities in the first-order expansion of average precision.",

@@ -195,6 +195,7 @@ def run_similar(
         baseline="the whole embedding in plain L2, probability vectors, the surrogate p·v, random order",
         data=data.summary(),
         notes=(
+            *data.caveats(),
             f"IDF from the training labels; {TRIPLETS} triplets a label.",
             *([] if pairs else ["No eligible two-label query: no exemplar queries."]),
         ),

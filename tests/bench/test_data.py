@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from olrsearch.bench.data import image_major, rows_of
+from olrsearch.bench.queries import run_queries
+from olrsearch.bench.similar import run_similar
 from olrsearch.errors import BenchmarkError
 
 
@@ -46,6 +48,15 @@ def test_labels_are_found_in_any_spelling(data):
 def test_what_does_not_fit_is_named(data, changes, message):
     with pytest.raises(BenchmarkError, match=message):
         data.replace(**changes)
+
+
+def test_calibration_on_other_images_than_those_held_back_is_said(data):
+    assert data.caveats() == ()
+    suspect = data.replace(fitted_on="chosen images", teacher_p=None)
+    (caveat,) = suspect.caveats()
+    assert "fitted on chosen images" in caveat
+    assert caveat in run_queries(suspect, svm_strengths=(), resamples=10).notes
+    assert caveat in run_similar(suspect, query_images=10, resamples=10).notes
 
 
 def test_the_summary_counts(data):
