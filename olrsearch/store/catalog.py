@@ -120,7 +120,8 @@ class Snapshot:
         """
         if not self._spaces:
             raise EmptyStoreError(
-                f"{self.folder} has no embeddings yet: run `olrsearch encode`, after `olrsearch train` where there is no encoder"
+                f"{self.folder} has no embeddings yet: run `olrsearch train` where there is no encoder, "
+                "and `olrsearch encode`"
             )
         if ref is None:
             return self._spaces[-1]
