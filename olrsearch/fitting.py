@@ -22,6 +22,7 @@ from olrsearch.errors import (
 from olrsearch.index.metric import Metric, choose_metric, metric_name
 from olrsearch.index.scores import read_scores, write_scores
 from olrsearch.spaces import SCORES, OpenSpace, scores_path, stored_labels
+from olrsearch.store.files import MODELS
 from olrsearch.store.segments import open_segment
 from olrsearch.training import run_of
 
@@ -184,13 +185,15 @@ def selection_ids(store: Path, fingerprint: str) -> I64 | None:
 def add_model(backend: Backend, path: Path) -> str:
     """Copy a model folder into the store as a space of its own; returns its fingerprint.
 
+    A copy that the store has already is left alone, and replaced where it is damaged.
+
     Raises:
         ModelFileError: it is damaged.
     """
     fingerprint = check_model(path)  # before anything is copied
     config = model_files.read_config(path)
     with backend.writer() as writer:
-        writer.add_model(fingerprint, path)
+        writer.add_model(fingerprint, path, replace=_is_damaged(backend.path / MODELS / fingerprint))
         writer.add_space(
             fingerprint=fingerprint,
             name=f"{config['kind']}-{fingerprint[:8]}",
@@ -200,6 +203,14 @@ def add_model(backend: Backend, path: Path) -> str:
             config=config,
         )
     return fingerprint
+
+
+def _is_damaged(model: Path) -> bool:
+    try:
+        check_model(model)
+    except ModelFileError:
+        return model.exists()
+    return False
 
 
 def check_model(path: Path) -> str:

@@ -538,6 +538,18 @@ def test_kept_scores_answer_as_computed_ones(own):
     assert own.verify().ok
 
 
+def test_a_damaged_model_is_replaced_by_a_good_copy(own, gallery):
+    (weights,) = own.path.glob("models/*/weights.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert not own.verify().ok
+    own.encode(gallery.model)
+    assert own.verify().ok
+    assert len(own.info()["spaces"]) == 1
+    inode = weights.stat().st_ino
+    own.encode(gallery.model)
+    assert weights.stat().st_ino == inode  # a good one is left alone
+
+
 def test_verify_finds_damaged_scores(own):
     own.build_index()
     (path,) = own.path.glob("indexes/*/scores/*.npy")

@@ -37,19 +37,20 @@ if TYPE_CHECKING:
 class SpaceWriter(WriterBase):
     """The part of `Writer` that changes spaces."""
 
-    def add_model(self, fingerprint: str, folder: Path) -> Path:
+    def add_model(self, fingerprint: str, folder: Path, *, replace: bool = False) -> Path:
         """Copies a model folder to `models/<fingerprint>`, where the store keeps it.
 
-        Nothing happens when it is there already. Whether the files have this fingerprint
-        is for the caller, who can read models, to know.
+        Nothing happens when it is there already, unless it is to be replaced. Whether the
+        files have this fingerprint is for the caller, who can read models, to know.
         """
         final = self._folder / MODELS / fingerprint
-        if final.exists():
+        if final.exists() and not replace:
             return final
         temporary = final.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
         try:
             shutil.copytree(folder, temporary)
             sync_tree(temporary)
+            remove_tree(final)
             temporary.rename(final)
             sync_folder(final.parent)
         except BaseException:
