@@ -127,6 +127,24 @@ def test_no_store_is_made_for_a_data_set_that_is_not_there(tmp_path):
     assert not (tmp_path / "store").exists()
 
 
+def test_one_folder_has_one_spelling(gallery, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    around = tmp_path / "here" / ".." / "here" / os.path.relpath(gallery.data, tmp_path / "here")
+    good("store", "import", "folder", around, "--name", "pictures")
+    again = good("store", "import", "folder", gallery.data, "--name", "pictures", "--json").row
+    assert (again["added"], again["unchanged"]) == (0, 120)
+
+
+def test_calibrating_anew_says_which_indexes_are_outdated(gallery, tmp_path):
+    store = gallery.copy(tmp_path / "store")
+    good(store, "index", "build", "--recipe", "sq8")
+    again = good(store, "calibrate", "--where", "partition = 'val'").err
+    assert "sq8 was built with the metric before: run olrsearch index build --recipe sq8" in again
+    refusal = refused(store, "similar", name(1), "--recipe", "sq8")
+    assert refusal.endswith("run olrsearch index build --recipe sq8")
+
+
 def test_a_metric_of_another_version_is_said_and_mended(gallery, tmp_path):
     store = gallery.copy(tmp_path / "store")
     good(store, "index", "build", "--recipe", "sq8")
