@@ -341,7 +341,10 @@ def _exemplars(
     relevant &= judged
     scores: dict[str, F32 | F64] = {
         name: -np.stack(
-            [space.from_label(a, first) + space.from_label(b, second) for a, b, first, second in drawn]
+            [
+                _alike(space.from_label(a, first)) + _alike(space.from_label(b, second))
+                for a, b, first, second in drawn
+            ]
         )
         for name, space in spaces.items()
     }
@@ -355,6 +358,12 @@ def _exemplars(
         }
         for name, value in scores.items()
     }
+
+
+def _alike(distances: F32) -> F32:
+    """Distances with standard deviation 1, as labels named together are added up."""
+    spread = float(distances.std(dtype=np.float64))
+    return distances / np.float32(spread) if spread > 0 else distances
 
 
 def _exemplar(wanted: I8, other: I8, rng: np.random.Generator) -> int | None:

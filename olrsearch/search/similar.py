@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+_NO_SPREAD = 1e-12
+"""Distances that vary less are all alike, and there is nothing to balance."""
+
 By: TypeAlias = "str | Sequence[str] | Mapping[str, float] | None"
 """Labels that count: one, several, several with weights, or all (None)."""
 
@@ -155,13 +158,11 @@ def similar(
         raise QueryError("the cut-off is not a number, expected a distance such as 3")
     if len({target.label for target in targets}) != len(targets):
         raise VectorError("a label occurs twice among the targets of a similarity query")
-    queries = {target.label: target.vector for target in targets}
-    weights = {target.label: target.weight for target in targets}
     if built is not None and allowed is None and min_score is None:
         page = _from_built(built, label_names, targets, exclude, count, offset)
         if page is not None:
             return page
-    distances = combine(indexes, queries, weights)
+    distances, factors = _combined(indexes, targets)
     selection = top_k(
         distances,
         view.ids,
@@ -175,7 +176,7 @@ def similar(
         query=spell_targets(targets, label_names),
         ids=view.ids[rows],
         distances=distances[rows],
-        contributions=_contributions(indexes, label_names, targets, rows),
+        contributions=_contributions(indexes, label_names, targets, factors, rows),
         first_rank=offset + 1,
         candidates=selection.candidates,
         total=selection.total,
@@ -209,7 +210,9 @@ def _from_built(
         query=spell_targets(targets, label_names),
         ids=ids,
         distances=distances,
-        contributions=_contributions(built.indexes, label_names, targets, view.rows(ids)),
+        contributions=_contributions(
+            built.indexes, label_names, targets, _scaled(built.indexes, targets), view.rows(ids)
+        ),
         first_rank=offset + 1,
         candidates=candidates,
         total=candidates,
@@ -309,13 +312,47 @@ def _without(view: EmbeddingView, allowed: Bool | None, exclude: Collection[int]
     return kept
 
 
+def _scaled(indexes: LabelIndexes, targets: Sequence[Target]) -> dict[int, float]:
+    """What each label's distance is multiplied by where scales alone count."""
+    scale = indexes.metric.scale
+    return {target.label: float(target.weight / scale[target.label]) for target in targets}
+
+
+def _combined(indexes: LabelIndexes, targets: Sequence[Target]) -> tuple[F64, dict[int, float]]:
+    """Distances of all images, and the factor that each label's distance was multiplied by.
+
+    Over the whole embedding each label's distance is divided by its scale, the same for every
+    query: labels that say little of an image say little in the sum. Where some labels are
+    named, each is to count as much as its weight says, however strong its exemplar is (inner
+    products with a long vector spread far): their distances are divided by the standard
+    deviation they have over all images in this very query.
+    """
+    factors = _scaled(indexes, targets)
+    if not 1 < len(targets) < indexes.view.labels:
+        queries = {target.label: target.vector for target in targets}
+        weights = {target.label: target.weight for target in targets}
+        return combine(indexes, queries, weights), factors
+    total = np.zeros(len(indexes.view))
+    for target in targets:
+        found = indexes.of(target.label).distances(target.vector)
+        spread = float(found.std(dtype=np.float64)) if len(found) else 0.0
+        if spread > _NO_SPREAD:
+            factors[target.label] = target.weight / spread
+        total += found * factors[target.label]
+    return total, factors
+
+
 def _contributions(
-    indexes: LabelIndexes, label_names: Sequence[str], targets: Sequence[Target], rows: I64
+    indexes: LabelIndexes,
+    label_names: Sequence[str],
+    targets: Sequence[Target],
+    factors: Mapping[int, float],
+    rows: I64,
 ) -> tuple[tuple[Contribution, ...], ...]:
     shares: list[tuple[str, F64]] = []
     for target in targets:
         index = indexes.of(target.label)
-        found = index.distances_of(target.vector, rows) * (target.weight / indexes.metric.scale[target.label])
+        found = index.distances_of(target.vector, rows).astype(np.float64) * factors[target.label]
         shares.append((label_names[target.label] + spell_weight(target.weight), found))
     return tuple(
         tuple(Contribution(name, -float(found[place])) for name, found in shares)

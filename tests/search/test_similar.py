@@ -57,8 +57,8 @@ def test_by_reads_the_labels_named_and_no_other(made, indexes):
     image = int(made.view.ids[4])
     page = ask(made, indexes, like=image, by={"Smiling": 2.0, "male": 0.5}, count=200)
     whole, metric = made.all(), indexes.metric
-    expected = 2 * metric.distances(whole[0, 4], whole[0], 0) / metric.scale[0]
-    expected = expected + 0.5 * metric.distances(whole[2, 4], whole[2], 2) / metric.scale[2]
+    first, second = metric.distances(whole[0, 4], whole[0], 0), metric.distances(whole[2, 4], whole[2], 2)
+    expected = 2 * first / first.std() + 0.5 * second / second.std()
     np.testing.assert_allclose(page.distances, np.sort(expected), rtol=1e-5, atol=1e-6)
     assert page.query == "Smiling^2, Male^0.5"
     assert [part.literal for part in page.contributions[0]] == ["Smiling^2", "Male^0.5"]
@@ -85,9 +85,25 @@ def test_compositions_are_found_by_both_labels(made, indexes):
     first, second = int(made.view.ids[4]), int(made.view.ids[70])
     page = ask(made, indexes, with_={"smiling": first, "wavy hair": second}, count=200)
     whole, metric = made.all(), indexes.metric
-    expected = metric.distances(whole[0, 4], whole[0], 0) / metric.scale[0]
-    expected = expected + metric.distances(whole[3, 70], whole[3], 3) / metric.scale[3]
+    smile, hair = metric.distances(whole[0, 4], whole[0], 0), metric.distances(whole[3, 70], whole[3], 3)
+    expected = smile / smile.std() + hair / hair.std()
     np.testing.assert_allclose(page.distances, np.sort(expected), rtol=1e-5, atol=1e-6)
+
+
+def test_a_strong_exemplar_of_one_label_does_not_rule_another(made):
+    metric = fit_metric(made.all(), "ip", form="centred")
+    indexes = LabelIndexes(made.view, metric)
+    smile, hair = (
+        made.view.embedding(int(made.view.ids[4]))[0],
+        made.view.embedding(int(made.view.ids[70]))[3],
+    )
+    louder = metric.mean[3] + 50 * (hair - metric.mean[3])
+    quiet = ask(made, indexes, with_={"smiling": smile, "wavy hair": hair}, count=200)
+    loud = ask(made, indexes, with_={"smiling": smile, "wavy hair": louder}, count=200)
+    assert quiet.ids.tolist() == loud.ids.tolist()
+    np.testing.assert_allclose(
+        quiet.distances - quiet.distances[0], loud.distances - loud.distances[0], atol=1e-3
+    )
 
 
 def test_vectors_and_embeddings_from_outside_the_store(made, indexes):
