@@ -19,6 +19,7 @@ NaN (a label without positives) becomes null; an interval is `{estimate, low, hi
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(ABC):
     """Base of every protocol's report; subclasses add their result fields.
 
     Attributes:
@@ -80,9 +81,9 @@ class Report:
     data: dict[str, Any]
     notes: tuple[str, ...] = ()
 
+    @abstractmethod
     def tables(self) -> tuple[Table, ...]:
         """The figures as tables."""
-        raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict, keys as this module documents them."""

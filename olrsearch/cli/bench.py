@@ -103,15 +103,9 @@ def similar(
     as_json: bool,
 ) -> None:
     """P3: similar images overall and by exemplar, triplets, and what of identity shows."""
-    from olrsearch.bench.query_set import read_queries
     from olrsearch.bench.similar import run_similar
 
-    asked = None if query_file is None else read_queries(query_file)
-    with _open(ctx) as store:
-        report = run_similar(
-            store.bench_data(space=space), metric=store.metric(space=space), queries=asked, seed=seed
-        )
-    _render(report, out, as_json=as_json)
+    _compare(ctx, run_similar, query_file, space, seed, out, as_json=as_json)
 
 
 @bench_command.command("richness")
@@ -127,14 +121,28 @@ def richness(
     as_json: bool,
 ) -> None:
     """P6: whether the embeddings hold more than probabilities."""
-    from olrsearch.bench.query_set import read_queries
     from olrsearch.bench.richness import run_richness
+
+    _compare(ctx, run_richness, query_file, space, seed, out, as_json=as_json)
+
+
+def _compare(
+    ctx: click.Context,
+    run: Callable[..., Report],
+    query_file: Path | None,
+    space: str | None,
+    seed: int,
+    out: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Run a protocol that compares images by the space's metric."""
+    from olrsearch.bench.query_set import read_queries
 
     asked = None if query_file is None else read_queries(query_file)
     with _open(ctx) as store:
-        report = run_richness(
-            store.bench_data(space=space), metric=store.metric(space=space), queries=asked, seed=seed
-        )
+        data, metric = store.bench_data(space=space), store.metric(space=space)
+    report = run(data, metric=metric, queries=asked, seed=seed)
     _render(report, out, as_json=as_json)
 
 

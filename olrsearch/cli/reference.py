@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -18,7 +18,6 @@ from olrsearch.cli import cli
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from _typeshed import DataclassInstance
 
 _HEAD: Final = """\
 # Commands
@@ -162,7 +161,7 @@ def _listed(keys: Mapping[str, str]) -> list[str]:
     return [f"* `{key}`: {meaning}" for key, meaning in keys.items()]
 
 
-def _described(kind: type[DataclassInstance], **inner: type) -> dict[str, str]:
+def _described(kind: type[Any], **inner: type) -> dict[str, str]:
     """Fields of a dataclass with what its docstring says; `inner` names the types of lists of objects."""
     found = _attributes(kind)
     if list(found) != [field.name for field in dataclasses.fields(kind)]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from olrsearch.arrays import digest
 from olrsearch.errors import IndexBuildError, RecallError, VectorError
 from olrsearch.index.built import (
     DESCRIPTION,
@@ -18,7 +19,6 @@ from olrsearch.index.built import (
     BuiltIndex,
     IndexDescription,
     Recall,
-    digest,
     exact_scorer,
     metric_digest,
     plain_vectors,

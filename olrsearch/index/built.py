@@ -20,13 +20,13 @@ augmentation.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from olrsearch.arrays import digest
 from olrsearch.errors import IndexBuildError
 from olrsearch.index.faiss_index import FaissIndex, SearchOptions
 from olrsearch.index.recipe import PartRecipe, Recipe
@@ -317,11 +317,3 @@ def _factor(metric: Metric, label: int) -> np.float32:
 def exact_scorer(indexes: LabelIndexes, label: int | None) -> LabelIndex | WholeIndex:
     """The exact scan of a label, or (None) of the whole embedding."""
     return WholeIndex(indexes) if label is None else indexes.of(label)
-
-
-def digest(*arrays: Any) -> str:  # noqa: ANN401 - arrays of any dtype
-    """Hash of some arrays' bytes."""
-    found = hashlib.sha256()
-    for array in arrays:
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()

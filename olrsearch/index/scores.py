@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from olrsearch.arrays import digest
 from olrsearch.calibration import Calibration, log_sigmoid
 from olrsearch.errors import IncompatibleEncoderError, QueryError, StoreCorruptError
 from olrsearch.query import And, Node, Not, conjuncts
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from olrsearch.arrays import F32, F64, I8, I64
+    from olrsearch.arrays import F32, F64, I8
     from olrsearch.index.protocol import EmbeddingPart, EmbeddingView
     from olrsearch.readout import Readout
 
@@ -264,15 +265,6 @@ def _description(part: EmbeddingPart, readout: Readout, segment: str) -> dict[st
         "segment": segment,
         "labels": int(part.embeddings.shape[0]),
         "count": int(part.embeddings.shape[1]),
-        "readout": _digest(readout.weight, readout.bias),
-        "ids": _digest(part.ids),
+        "readout": digest(readout.weight, readout.bias),
+        "ids": digest(part.ids),
     }
-
-
-def _digest(*arrays: F32 | I64) -> str:
-    from hashlib import sha256
-
-    found = sha256()
-    for array in arrays:
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()

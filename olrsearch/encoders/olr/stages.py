@@ -5,6 +5,7 @@ Notation: B images in a batch, L labels, k numbers a label.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
@@ -46,7 +47,7 @@ _LEAST_STEPS = 10
 N = TypeVar("N", bound=nn.Module)
 
 
-class Stage(LightningModule, Generic[N]):
+class Stage(LightningModule, ABC, Generic[N]):
     """What both stages share: schedule, augmentation, validation, the guard against NaN.
 
     Args:
@@ -68,6 +69,7 @@ class Stage(LightningModule, Generic[N]):
         self._steps = 0
         self._scores: list[tuple[Tensor, Tensor]] = []
 
+    @abstractmethod
     def losses(self, planes: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """The stage's losses of one batch; `loss` is what is minimised.
 
@@ -76,11 +78,10 @@ class Stage(LightningModule, Generic[N]):
             labels: int8 [B, L].
             generator: Of this step's randomness.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def scores(self, planes: Tensor) -> Tensor:
         """Logits float [B, L] of whole images, for validation."""
-        raise NotImplementedError
 
     def on_train_epoch_start(self) -> None:
         """Forget the last epoch's losses."""
