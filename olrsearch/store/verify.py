@@ -90,6 +90,8 @@ class VerifyReport:
         images: Living images.
         segments: Segments read in full.
         problems: Damage; none means the store is whole.
+        to_rebuild: Indexes that are gone. They are derived from the segments, queries answer
+            exactly without them, so this is no damage.
         unreferenced: Files and folders, relative to the store, that belong to nothing.
         sources_checked: How many source files were read; None when they were not asked for.
         sources_missing: How many of them are not where the store knows them. Images may be
@@ -101,6 +103,7 @@ class VerifyReport:
     images: int
     segments: int
     problems: tuple[Problem, ...] = ()
+    to_rebuild: tuple[str, ...] = ()
     unreferenced: tuple[str, ...] = ()
     sources_checked: int | None = None
     sources_missing: int = 0
@@ -114,6 +117,7 @@ class VerifyReport:
     def lines(self) -> list[str]:
         """The report for people, a line each."""
         lines = [f"damaged: {problem.message}" for problem in self.problems]
+        lines += [f"to rebuild: {message}" for message in self.to_rebuild]
         lines += [f"belongs to nothing: {name} (left by an interrupted write)" for name in self.unreferenced]
         if self.sources_checked is not None:
             lines.append(f"sources: {self.sources_checked:,} read, {self.sources_missing:,} missing")
@@ -131,6 +135,7 @@ class VerifyReport:
             "images": self.images,
             "segments": self.segments,
             "problems": [{"code": problem.code, "message": problem.message} for problem in self.problems],
+            "to_rebuild": list(self.to_rebuild),
             "unreferenced": list(self.unreferenced),
             "sources_checked": self.sources_checked,
             "sources_missing": self.sources_missing,
@@ -174,7 +179,13 @@ def verify(
         registered = set(connection.scalars(select(schema.segment.c.uuid)))
         fingerprints = set(connection.scalars(select(schema.space.c.fingerprint)))
     segments = 0
+    to_rebuild: list[str] = []
     for space in snapshot.spaces():
+        to_rebuild += [
+            f"{space.index_path / name} is missing: run `olrsearch index build --recipe {name}`"
+            for name in space.indexes
+            if not (space.index_path / name).exists()
+        ]
         problems += _check_space(space, ids, check_model)
         if check_artefacts is not None:
             try:
@@ -191,6 +202,7 @@ def verify(
         snapshot.image_count,
         segments,
         tuple(problems),
+        tuple(to_rebuild),
         tuple(sorted(_strays(found, registered, fingerprints))),
         sources.checked,
         sources.missing,
@@ -232,7 +244,7 @@ def _check_metadata(connection: Connection, snapshot: Snapshot) -> Iterator[Prob
     expected = current(connection).label_count
     if labels != expected:
         yield damaged(f"the vocabulary has {labels} labels; expected {expected}")
-    for folder in (SEGMENTS, MODELS, INDEXES):
+    for folder in (SEGMENTS, MODELS):
         if not (snapshot.folder / folder).is_dir():
             yield damaged(f"{snapshot.folder / folder} is missing")
 
@@ -251,12 +263,6 @@ def _check_space(
     space: SpaceInfo, images: I64, check_model: Callable[[Path], str] | None
 ) -> Iterator[Problem]:
     yield from _check_model(space, check_model)
-    for name in space.indexes:
-        if not (space.index_path / name).exists():
-            yield Problem(
-                "index",
-                f"{space.index_path / name} is missing: run `olrsearch index build --recipe {name}`",
-            )
     seen = np.empty(0, np.int64)
     for info in space.segments:
         faults = [Problem("segment", message) for message in verify_segment(info)]

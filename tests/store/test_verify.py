@@ -107,13 +107,19 @@ def test_models(whole):
 def test_a_lost_index_says_how_to_make_it_again(whole):
     shutil.rmtree(whole.path / "indexes" / FINGERPRINT)
     report = verify(whole)
-    assert codes(report) == ["index"]
-    assert "olrsearch index build" in report.problems[0].message
+    assert report.ok
+    (lost,) = report.to_rebuild
+    assert "olrsearch index build" in lost
+    assert any(line.startswith("to rebuild: ") for line in report.lines())
 
 
 def test_lost_folders(whole):
     shutil.rmtree(whole.path / "indexes")
-    assert codes(verify(whole)) == ["metadata", "index"]
+    report = verify(whole)
+    assert report.ok  # all of it can be built again
+    assert len(report.to_rebuild) == 1
+    shutil.rmtree(whole.path / "models")
+    assert "metadata" in codes(verify(whole))
 
 
 def execute(store, statement: str, **values) -> None:
