@@ -84,7 +84,10 @@ def render(ranking: Ranking, *, as_json: bool) -> None:
         return
     width = max((len(hit.key) for hit in ranking), default=3)
     for hit in ranking:
-        click.echo(f"{hit.rank:>4}  {hit.key:<{width}}  {hit.score:>z9.4f}  {_explanation(hit)}")
+        # What is shown beside it adds up to it: log-probabilities to a score, distances to a distance.
+        attributes = any(part.probability is not None for part in hit.contributions)
+        value = hit.score if attributes else hit.distance
+        click.echo(f"{hit.rank:>4}  {hit.key:<{width}}  {value:>z9.4f}  {_explanation(hit)}")
     if not ranking.hits:
         say("no image answers this query")
 
