@@ -221,7 +221,8 @@ class Store(Reader):
             How many of its images were found there, and how many it has.
 
         Raises:
-            StoreError: none was found there; nothing is changed.
+            ImageMissingError: none was found there; nothing is changed.
+            UnknownDatasetError: there is no such data set.
         """
         with self._backend.writer() as writer:
             return writer.relocate(dataset, Path(root))

@@ -10,7 +10,6 @@ import numpy as np
 
 from olrsearch.calibration import Calibration, fit_calibration
 from olrsearch.encoders import model_files
-from olrsearch.encoders.model_files import read_readout
 from olrsearch.errors import (
     CalibrationError,
     EmptyStoreError,
@@ -45,6 +44,7 @@ class CalibrationReport:
         space: Name of the space.
         calibration: The calibration now stored.
         metric: The metric now stored, with the trials of all that were compared.
+        outdated: Recipes whose indexes were built with the metric before.
     """
 
     space: str
@@ -106,7 +106,7 @@ def calibrate(backend: Backend, ref: str | None = None, *, ids: I64 | None = Non
                 f"{len(rows)} of {len(chosen)} images ({split}) have an embedding and a label, "
                 f"expected {_MIN_IMAGES} or more: choose others with --where, or import labels"
             )
-        sample = np.stack([opened.view.gather(label, rows) for label in range(opened.view.labels)])
+        sample = opened.view.gather_all(rows)
         calibration = fit_calibration(
             opened.readout.logits(sample),
             labels,
@@ -150,7 +150,7 @@ def check_artefacts(info: SpaceInfo) -> None:
 def _check_scores(info: SpaceInfo) -> None:
     """Kept scores answer every attribute query, and no checksum stands over them: they are computed again."""
     try:
-        readout = read_readout(info.model_path)
+        readout = model_files.read_readout(info.model_path)
         segments = [open_segment(segment) for segment in info.segments]
     except (ModelFileError, StoreCorruptError, StoreVersionError):
         return  # which is reported as what it is

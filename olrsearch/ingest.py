@@ -217,11 +217,10 @@ def encode_missing(
     with backend.writer() as writer:
         snapshot = backend.snapshot()
         missing = snapshot.missing_embeddings(space.id)
-        living = len(snapshot.image_ids())
-        if not living:
+        if not snapshot.image_count:
             msg = "the store holds no images: import a data set first (olrsearch import --help)"
             raise EmptyStoreError(msg)
-        report.present = living - len(missing)
+        report.present = snapshot.image_count - len(missing)
         pending = _Pending(writer, space)
         try:
             for ids in track(_chunks(missing, batch_size), total=len(missing), what="encode"):

@@ -19,7 +19,7 @@ from olrsearch.spaces import stored_labels
 from olrsearch.training import run_of
 
 if TYPE_CHECKING:
-    from olrsearch.arrays import F32
+    from olrsearch.arrays import F32, I64
     from olrsearch.bench.speed import SpeedCase
     from olrsearch.encoders.protocol import LabelEncoder
     from olrsearch.spaces import OpenSpace
@@ -44,7 +44,7 @@ def bench_data(backend: Backend, opened: OpenSpace, *, name: str | None = None) 
     order = np.argsort(opened.view.ids, kind="stable")
     ids = opened.view.ids[order]
     columns = snapshot.columns(ids, ("partition", "identity", "key"))
-    embeddings = np.stack([opened.view.gather(label, order) for label in range(len(info.labels))])
+    embeddings = opened.view.gather_all(order)
     raw = opened.readout.logits(embeddings)
     everything = range(len(info.labels))
     held_back = selection_ids(backend.path, info.fingerprint)
@@ -71,9 +71,7 @@ def bench_data(backend: Backend, opened: OpenSpace, *, name: str | None = None) 
     )
 
 
-def _teacher(
-    backend: Backend, opened: OpenSpace, ids: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> F32 | None:
+def _teacher(backend: Backend, opened: OpenSpace, ids: I64) -> F32 | None:
     """The teacher's probabilities, float32 [L, N]; None where the run or its teacher is gone."""
     run = run_of(backend.path / "runs", opened.info.fingerprint)
     if run is None or not (run / "teacher.safetensors").exists():
@@ -120,7 +118,7 @@ def speed_cases(opened: OpenSpace, encoder: LabelEncoder, *, seed: int = 0) -> l
     signs[chosen[-1:]] = -1
     parts = [Literal(info.labels[label]) for label in chosen]
     node = conjunction([*parts[:-1], negation(parts[-1])])
-    embeddings = np.stack([view.vectors(label) for label in range(view.labels)])
+    embeddings = view.gather_all(np.arange(len(view)))
     raw = opened.readout.logits(embeddings)
     everything = range(view.labels)
     row = int(rng.integers(len(view)))

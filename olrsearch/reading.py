@@ -32,10 +32,14 @@ if TYPE_CHECKING:
     from olrsearch.search.similar import By
     from olrsearch.store.backend import Backend
     from olrsearch.store.catalog import Snapshot
+    from olrsearch.store.values import ImageRow
     from olrsearch.store.verify import VerifyReport
 
 ImageRef: TypeAlias = "int | np.integer[Any] | str | Path"
 """An image: its id, its key (`000001.jpg`, `celeba/000001.jpg`, `id:17`), or a file."""
+
+_PICTURE_EDGE = 240
+"""Pixels of the longer side of a sheet's pictures."""
 
 
 class Reader:
@@ -292,14 +296,16 @@ class Reader:
 
     def _describe(self, opened: OpenSpace, image: ImageRef) -> Description:
         source = self._source(opened, image)
-        known = isinstance(source, int)
-        embedding = opened.view.embedding(source) if isinstance(source, int) else source
         labels = opened.info.labels
+        if isinstance(source, int):
+            embedding = opened.view.embedding(source)
+            stored = stored_labels(opened.snapshot, np.asarray([source], np.int64), labels)[0]
+            name, image_id = opened.snapshot.images([source])[0].key, source
+        else:
+            embedding, stored, name, image_id = source, None, str(image), None
         raw = opened.readout.logits(embedding[:, None, :])
         chance = opened.calibration.probability(raw, range(len(labels)))[:, 0]
         norms = np.linalg.norm(embedding.astype(np.float64), axis=1)
-        stored = stored_labels(opened.snapshot, np.asarray([source], np.int64), labels)[0] if known else None
-        name = opened.snapshot.images([source])[0].key if isinstance(source, int) else str(image)
         known_labels = opened.snapshot.label_names
         estimates = [
             LabelEstimate(
@@ -311,15 +317,14 @@ class Reader:
             for row, label in enumerate(labels)
         ]
         estimates.sort(key=lambda item: (-item.probability, item.label))
-        return Description(name, source if isinstance(source, int) else None, tuple(estimates))
+        return Description(name, image_id, tuple(estimates))
 
-    def picture(self, image: ImageRef, edge: int = 240) -> bytes | None:
+    def picture(self, image: ImageRef, edge: int = _PICTURE_EDGE) -> bytes | None:
         """A JPEG of an image, its longer side at most `edge` pixels.
 
         Where the file is gone its thumbnail is returned, and None where there is none.
         """
         from olrsearch.datasets.files import load_image, thumbnail_jpeg
-        from olrsearch.errors import DatasetError
 
         snapshot = self._backend.snapshot()
         try:
@@ -329,10 +334,7 @@ class Reader:
                 raise
             path = Path(str(image)).resolve()
             return thumbnail_jpeg(load_image(path.parent, path.name), edge)
-        try:
-            return thumbnail_jpeg(load_image(row.root, row.uri), edge)
-        except (DatasetError, OSError):
-            return snapshot.thumbnail(row.id)
+        return _row_picture(snapshot, row, edge)
 
     def sheet(
         self, ranking: Ranking, path: Path | str, *, asked: Iterable[ImageRef] = (), columns: int = 5
@@ -350,7 +352,13 @@ class Reader:
         question = tuple(
             Card(title=str(image), score="asked", picture=self.picture(image)) for image in asked
         )
-        return write_sheet(ranking_sheet(ranking, self.picture, asked=question), path, columns=columns)
+        # One generation and one query for all pictures; an image deleted since is still shown.
+        snapshot = self._backend.snapshot()
+        rows = {row.id: row for row in snapshot.images([hit.image_id for hit in ranking])}
+        shown = ranking_sheet(
+            ranking, lambda image_id: _row_picture(snapshot, rows[image_id], _PICTURE_EDGE), asked=question
+        )
+        return write_sheet(shown, path, columns=columns)
 
     def bench_data(self, *, space: str | None = None, name: str | None = None) -> BenchData:
         """The arrays the protocols of `olrsearch.bench` measure."""
@@ -441,6 +449,17 @@ class Reader:
             exact=page.exact,
             notes=(*page.notes, *notes, *opened.coverage_notes()),
         )
+
+
+def _row_picture(snapshot: Snapshot, row: ImageRow, edge: int) -> bytes | None:
+    """A JPEG of an image of the store: of its file, else its thumbnail, else None."""
+    from olrsearch.datasets.files import load_image, thumbnail_jpeg
+    from olrsearch.errors import DatasetError
+
+    try:
+        return thumbnail_jpeg(load_image(row.root, row.uri), edge)
+    except (DatasetError, OSError):
+        return snapshot.thumbnail(row.id)
 
 
 def _metric_name(stored: Mapping[str, Any]) -> str:

@@ -88,8 +88,7 @@ class OpenSpace:
                 "l2", "plain", np.zeros(shape, np.float32), np.ones(shape, np.float32), np.ones(shape[0])
             )
         rows = np.linspace(0, len(self.view) - 1, min(_METRIC_SAMPLE, len(self.view))).astype(np.int64)
-        sample = np.stack([self.view.gather(label, rows) for label in range(self.view.labels)])
-        return fit_metric(sample, "l2", form="plain")
+        return fit_metric(self.view.gather_all(rows), "l2", form="plain")
 
     @cached_property
     def indexes(self) -> LabelIndexes:

@@ -122,8 +122,8 @@ def train_olr(
                 )
             run = unfinished
         else:
-            config = _config(snapshot, profile, settings or {}, labels)
-            run = _new_run(backend.path / "runs", snapshot, config)
+            chosen = _config(snapshot, profile, settings or {}, labels)
+            run = _new_run(backend.path / "runs", snapshot, chosen)
         config = _read_config(run)
         if resume and (settings or labels is not None):
             raise TrainingError("a resumed run keeps its own settings: leave --set and --labels out")

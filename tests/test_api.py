@@ -646,3 +646,11 @@ def test_calibration_on_chosen_images(own):
     assert report.lines()
     with pytest.raises(Exception, match="expected 20 or more"):
         own.calibrate(where="id <= 5")
+
+
+def test_a_ranking_is_still_drawn_after_one_of_its_images_was_deleted(own, tmp_path):
+    ranking = own.search("red", 3)
+    own.delete([ranking.hits[0].image_id])
+    sheet = own.sheet(ranking, tmp_path / "before.html").read_text()
+    assert all(hit.key in sheet for hit in ranking)
+    assert "picture not available" not in sheet

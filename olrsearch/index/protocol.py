@@ -146,6 +146,13 @@ class EmbeddingView:
             out[mine] = part.embeddings[label][places]
         return out
 
+    def gather_all(self, rows: I64) -> F32:
+        """All labels' vectors of some rows, float32 [L, len(rows), k], copied."""
+        out = np.empty((self.labels, len(rows), self.size), np.float32)
+        for label in range(self.labels):
+            out[label] = self.gather(label, rows)
+        return out
+
     def embedding(self, image_id: int) -> F32:
         """All label embeddings of one image, float32 [L, k], copied.
 
