@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,21 +11,39 @@ from olrsearch.cli.common import emit_json, open_store, say
 from olrsearch.results import top_contributions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from olrsearch.api import Store
     from olrsearch.index.scores import Evidence
     from olrsearch.results import Hit, Ranking
 
 
+def ranking_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that answers with a ranking."""
+    count, page = click.IntRange(min=1), click.IntRange(min=0)
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="One JSON object a hit."),
+        click.option(
+            "--sheet",
+            "sheets",
+            type=click.Path(path_type=Path),
+            multiple=True,
+            help="Also write a contact sheet, .html or .png (repeatable).",
+        ),
+        click.option("--space", help="Name or fingerprint; the newest by default."),
+        click.option("--where", help="Only images this selects, e.g. \"partition = 'test'\"."),
+        click.option("--offset", type=page, default=0, show_default=True, help="Skip this many hits."),
+        click.option("-k", "--count", type=count, default=20, show_default=True, help="Page length."),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command("search")
 @click.argument("query")
-@click.option("-k", "--count", type=click.IntRange(min=1), default=20, show_default=True, help="Page length.")
-@click.option(
-    "--offset", type=click.IntRange(min=0), default=0, show_default=True, help="Skip this many hits."
-)
 @click.option(
     "--min-probability", type=click.FloatRange(0, 1), help="Leave out hits whose score is below this."
 )
-@click.option("--where", help="Only images this selects, e.g. \"partition = 'test'\".")
 @click.option(
     "--evidence",
     type=click.Choice(["predicted", "labels", "both"]),
@@ -33,15 +51,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="What counts: the encoder's predictions, the stored labels, or both.",
 )
-@click.option("--space", help="Name or fingerprint; the newest by default.")
-@click.option(
-    "--sheet",
-    "sheets",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="Also write a contact sheet, .html or .png (repeatable).",
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a hit.")
+@ranking_options
 @click.pass_context
 def search_command(
     ctx: click.Context,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from olrsearch.cli.common import open_store, parse_pairs, split_name
-from olrsearch.cli.search import check_sheets, render, write_sheets
+from olrsearch.cli.search import check_sheets, ranking_options, render, write_sheets
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command("similar")
@@ -31,23 +34,10 @@ from olrsearch.cli.search import check_sheets, render, write_sheets
     metavar="LABEL",
     help="Nearest to the mean embedding of the images that have the label (repeatable).",
 )
-@click.option("-k", "--count", type=click.IntRange(min=1), default=20, show_default=True, help="Page length.")
-@click.option(
-    "--offset", type=click.IntRange(min=0), default=0, show_default=True, help="Skip this many hits."
-)
 @click.option("--max-distance", type=float, help="Leave out hits farther than this.")
-@click.option("--where", help="Only images this selects, e.g. \"partition = 'test'\".")
 @click.option("--include-self", is_flag=True, help="Keep the images asked about in the answer.")
 @click.option("--recipe", help="Use the indexes built by this recipe instead of the exact scan.")
-@click.option("--space", help="Name or fingerprint; the newest by default.")
-@click.option(
-    "--sheet",
-    "sheets",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="Also write a contact sheet, .html or .png (repeatable).",
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a hit.")
+@ranking_options
 @click.pass_context
 def similar_command(
     ctx: click.Context,
