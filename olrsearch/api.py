@@ -233,6 +233,7 @@ class Store(Reader):
         *,
         settings: Mapping[str, str] | None = None,
         labels: Sequence[str] | None = None,
+        teacher: str | None = None,
         resume: bool = False,
         progress: bool = False,
     ) -> TrainedSpace:
@@ -244,6 +245,7 @@ class Store(Reader):
             profile,
             settings=settings,
             labels=labels,
+            teacher=teacher,
             resume=resume,
             progress=progress,
             track=self._track,

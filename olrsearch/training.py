@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from olrsearch.arrays import I64
+    from olrsearch.arrays import I8, I64, Bool
     from olrsearch.encoders.olr.config import OlrConfig
     from olrsearch.store.backend import Backend
     from olrsearch.store.catalog import Snapshot
@@ -89,6 +89,7 @@ def train_olr(
     *,
     settings: Mapping[str, str] | None = None,
     labels: Sequence[str] | None = None,
+    teacher: str | None = None,
     resume: bool = False,
     progress: bool = True,
     track: Track = silent,
@@ -102,6 +103,8 @@ def train_olr(
         profile: `cpu`, `demo`, `gpu` or `tiny`.
         settings: Values of single settings, as text.
         labels: Labels to learn; all of the store's when None.
+        teacher: Take the teacher of this run (its folder's name) or space instead of training
+            one, and its images: for another head or loss on top of it.
         resume: Go on with the newest unfinished run, on the images it began with.
         progress: Progress bars of the trainer.
         track: Shows the progress of decoding.
@@ -109,7 +112,7 @@ def train_olr(
     Raises:
         EmptyStoreError: no labelled images.
         TrainingError: nothing to resume, unknown settings, a label no training image has a known
-            value of, training diverged.
+            value of, a teacher that is not there or does not fit, training diverged.
     """
     started = time.perf_counter()
     with backend.writer() as writer:
@@ -122,11 +125,16 @@ def train_olr(
                 )
             run = unfinished
         else:
+            taught = None if teacher is None else _run_with_teacher(backend, snapshot, teacher)
+            if taught is not None and labels is None:
+                labels = _read_config(taught).labels
             chosen = _config(snapshot, profile, settings or {}, labels)
-            run = _new_run(backend.path / "runs", snapshot, chosen)
+            run = _new_run(backend.path / "runs", snapshot, chosen, taught)
         config = _read_config(run)
-        if resume and (settings or labels is not None):
-            raise TrainingError("a resumed run keeps its own settings: leave --set and --labels out")
+        if resume and (settings or labels is not None or teacher is not None):
+            raise TrainingError(
+                "a resumed run keeps its own settings: leave --set, --labels and --teacher out"
+            )
         ids: I64 = np.load(run / "ids.npy")
         pixels_path = run / "pixels.npy"
         if not pixels_path.exists():
@@ -157,6 +165,7 @@ def train_olr(
             config,
             run,
             backend.path / "models",
+            teacher_run=_teacher_of(run),
             resume=has_run(run),  # a run that was interrupted while decoding has not begun to train
             progress=progress,
         )
@@ -183,6 +192,25 @@ def train_olr(
     )
 
 
+def _run_with_teacher(backend: Backend, snapshot: Snapshot, name: str) -> Path:
+    """The run that a name means: its folder's, or a space that it made."""
+    runs = backend.path / "runs"
+    if name not in {"", ".", ".."} and (runs / name / _RECORD).is_file():
+        return runs / name
+    run = run_of(runs, snapshot.space(name).fingerprint)
+    if run is None:
+        raise TrainingError(
+            f"{name} was not trained in this store, so its teacher is not here: leave --teacher out"
+        )
+    return run
+
+
+def _teacher_of(run: Path) -> Path | None:
+    """The run that a run takes its teacher from."""
+    name = _read_record(run).get("teacher")
+    return None if name is None else run.parent / str(name)
+
+
 def run_of(runs: Path, fingerprint: str) -> Path | None:
     """The run that made an encoder; None for one that came from elsewhere."""
     for file in sorted(runs.glob(f"*/{_RECORD}")):
@@ -204,7 +232,32 @@ def _config(
     return with_overrides(profile_config(profile, chosen), settings)
 
 
-def _new_run(runs: Path, snapshot: Snapshot, config: OlrConfig) -> Path:
+def _new_run(runs: Path, snapshot: Snapshot, config: OlrConfig, taught: Path | None) -> Path:
+    """A run's folder with the images it uses: those of the run it takes its teacher from, if any."""
+    ids, stored, selection = (
+        _choose_images(snapshot, config)
+        if taught is None
+        else (np.load(taught / f"{name}.npy") for name in ("ids", "labels", "selection"))
+    )
+    run = runs / dt.datetime.now(dt.UTC).strftime("olr-%Y%m%d-%H%M%S-%f")
+    run.mkdir(parents=True)
+    np.save(run / "ids.npy", ids)
+    np.save(run / "labels.npy", stored)
+    np.save(run / "selection.npy", selection)
+    record = {
+        "kind": "olr",
+        "generation": snapshot.generation,
+        "label_revision": snapshot.label_revision,
+        "config": config.to_dict(),
+        "teacher": None if taught is None else taught.name,
+    }
+    _write_record(run, record)
+    logger.info("run %s: %d training images, %d held back", run.name, (~selection).sum(), selection.sum())
+    return run
+
+
+def _choose_images(snapshot: Snapshot, config: OlrConfig) -> tuple[I64, I8, Bool]:
+    """Labelled training images, their labels [N, L], and which of them are held back."""
     ids = snapshot.image_ids()
     stored = snapshot.labels(ids, config.labels)
     columns = snapshot.columns(ids, ("partition", "identity", "key", "dataset"))
@@ -236,20 +289,7 @@ def _new_run(runs: Path, snapshot: Snapshot, config: OlrConfig) -> Path:
             f"no training image has a known value of {', '.join(nothing)}: "
             "name the labels to learn with --labels"
         )
-    run = runs / dt.datetime.now(dt.UTC).strftime("olr-%Y%m%d-%H%M%S-%f")
-    run.mkdir(parents=True)
-    np.save(run / "ids.npy", ids)
-    np.save(run / "labels.npy", stored)
-    np.save(run / "selection.npy", selection)
-    record = {
-        "kind": "olr",
-        "generation": snapshot.generation,
-        "label_revision": snapshot.label_revision,
-        "config": config.to_dict(),
-    }
-    _write_record(run, record)
-    logger.info("run %s: %d training images, %d held back", run.name, (~selection).sum(), selection.sum())
-    return run
+    return ids, stored, selection
 
 
 def unfinished_run(runs: Path) -> Path | None:

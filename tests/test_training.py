@@ -118,7 +118,7 @@ def test_the_model_folder_holds_no_teacher(world):
         (("--set", "batch_sise=8"), "did you mean batch_size?"),
         (("--set", "k=zero"), "k=zero: expected a whole number"),
         (("--set", "k=0"), "k = 0: expected 1 or more"),
-        (("--profile", "huge"), "unknown profile 'huge'; expected one of cpu, demo"),
+        (("--profile", "huge"), "unknown profile 'huge'; expected one of cpu, faces, demo"),
         (("--labels", "smilng"), "did you mean Smiling"),
         (("--resume",), "there is no unfinished run"),
     ],

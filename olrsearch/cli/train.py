@@ -14,7 +14,10 @@ def train_command() -> None:
 
 @train_command.command("olr")
 @click.option(
-    "--profile", default="cpu", show_default=True, help="cpu, demo, gpu or tiny: sizes and lengths."
+    "--profile",
+    default="cpu",
+    show_default=True,
+    help="cpu, faces, demo, gpu or tiny: networks, sizes and lengths.",
 )
 @click.option(
     "--set",
@@ -24,6 +27,7 @@ def train_command() -> None:
     help="Change one setting (repeatable), e.g. --set k=16; an unknown key lists them all.",
 )
 @click.option("--labels", help="Only these labels, comma-separated; all of the store's by default.")
+@click.option("--teacher", help="Take the teacher of this run or space instead of training one.")
 @click.option("--resume", is_flag=True, help="Go on with the last unfinished run.")
 @click.option("--json", "as_json", is_flag=True, help="What was trained, as one JSON object.")
 @click.pass_context
@@ -32,6 +36,7 @@ def olr(
     profile: str,
     settings: tuple[str, ...],
     labels: str | None,
+    teacher: str | None,
     resume: bool,
     as_json: bool,
 ) -> None:
@@ -41,6 +46,7 @@ def olr(
             profile,
             settings=parse_pairs(settings, "--set", "KEY=VALUE"),
             labels=None if labels is None else [part.strip() for part in labels.split(",")],
+            teacher=teacher,
             resume=resume,
             progress=not ctx.obj["quiet"],
         )

@@ -69,6 +69,18 @@ def test_overrides_are_read_by_type(text, expected):
         ({"shift": "90"}, "within the image"),
         ({"learning_rate": "nan"}, "above 0"),
         ({"weight_decay": "inf"}, "finite"),
+        ({"head": "queries"}, "grouped, query"),
+        ({"pretrained": "true"}, "false, or backbone set to efficientnet-lite0"),
+        ({"freeze_trunk": "true", "warm_start": "false"}, "warm_start=true"),
+        ({"manner": "0.2", "pairing": "random"}, "0 unless pairing=all"),
+        ({"manner": "1"}, "below 1"),
+        ({"temperature": "0"}, "above 0"),
+        ({"zoom": "1"}, "below 1"),
+        ({"rotation": "181"}, "0 to 180"),
+        ({"colour": "-0.1"}, "below 1"),
+        ({"teacher_occlusion": "2"}, "from 0 to 1"),
+        ({"label_smoothing": "1"}, "below 1"),
+        ({"negative_focus": "-1"}, "0 or more"),
     ],
 )
 def test_wrong_overrides_are_named(text, message):
@@ -102,7 +114,7 @@ def test_differences_name_the_keys():
 
 
 def test_unknown_profile_is_named():
-    with pytest.raises(TrainingError, match="cpu, demo, tiny, gpu"):
+    with pytest.raises(TrainingError, match="cpu, faces, demo, tiny, gpu"):
         profile("fast", LABELS)
 
 

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from olrsearch.encoders.olr.losses import (
     all_pairs_loss,
     draw_partners,
+    joint_probabilities,
     joint_probability_loss,
     label_loss,
+    manner_factor,
     random_pairs_loss,
     readout_loss,
 )
@@ -43,7 +45,7 @@ def _naive(embeddings, probabilities, pairs) -> float:
 def test_losses_equal_the_naive_loops(count, labels, k, seed):
     embeddings, probabilities = _batch(count, labels, k, seed)
     every = [(i, j) for i in range(count) for j in range(i)]
-    assert all_pairs_loss(embeddings, probabilities).item() == pytest.approx(
+    assert all_pairs_loss(embeddings, joint_probabilities(probabilities)).item() == pytest.approx(
         _naive(embeddings, probabilities, every)
     )
     partners = draw_partners(count, _generator(seed))
@@ -59,7 +61,7 @@ def test_rank_one_solution_has_no_loss():
     probabilities = torch.rand(6, 3, generator=_generator())
     direction = torch.tensor([0.6, 0.8, 0.0])
     embeddings = probabilities[:, :, None] * direction
-    assert all_pairs_loss(embeddings, probabilities).item() < 1e-12
+    assert all_pairs_loss(embeddings, joint_probabilities(probabilities)).item() < 1e-12
     assert (
         joint_probability_loss(embeddings[:3], embeddings[3:], probabilities[:3], probabilities[3:]).item()
         < 1e-12
@@ -69,7 +71,7 @@ def test_rank_one_solution_has_no_loss():
 def test_all_pairs_gradient_is_that_of_the_pairs():
     embeddings, probabilities = _batch(5)
     whole = embeddings.clone().requires_grad_()
-    all_pairs_loss(whole, probabilities).backward()
+    all_pairs_loss(whole, joint_probabilities(probabilities)).backward()
     single = embeddings.clone().requires_grad_()
     first, second = torch.combinations(torch.arange(5)).unbind(1)
     joint_probability_loss(
@@ -87,6 +89,57 @@ def test_unknown_labels_do_not_count():
     loss.backward()
     assert logits.grad[0, 1] == 0
     assert label_loss(logits, torch.zeros(2, 2, dtype=torch.int8)).item() == 0
+
+
+def test_smoothing_moves_targets_and_focus_plays_down_sure_absences():
+    logits = torch.tensor([[2.0, -3.0]])
+    labels = torch.tensor([[1, -1]], dtype=torch.int8)
+    p = torch.sigmoid(logits.double())[0]
+    smooth = -(0.9 * p[0].log() + 0.1 * (1 - p[0]).log() + 0.1 * p[1].log() + 0.9 * (1 - p[1]).log()) / 2
+    assert label_loss(logits, labels, smoothing=0.2).item() == pytest.approx(smooth.item(), rel=1e-5)
+    focused = -(p[0].log() + p[1] ** 2 * (1 - p[1]).log()) / 2
+    assert label_loss(logits, labels, negative_focus=2.0).item() == pytest.approx(focused.item(), rel=1e-5)
+
+
+def _manner(share: float, seed: int = 0, count: int = 12, labels: int = 3):
+    features = torch.rand(count, 20, 3, 2, generator=_generator(seed), dtype=torch.float64)
+    weight = torch.randn(labels, 20, generator=_generator(seed + 1), dtype=torch.float64)
+    return features, weight, manner_factor(features, weight, share)
+
+
+def test_manner_keeps_norms_and_never_exceeds_the_joint_probability():
+    _, _, factor = _manner(0.4)
+    assert factor.shape == (3, 12, 12)
+    torch.testing.assert_close(factor.diagonal(dim1=1, dim2=2), torch.ones(3, 12, dtype=torch.float64))
+    assert (factor <= 1 + 1e-9).all()
+    assert (factor >= 1 - 2 * 0.4 - 1e-9).all()
+    torch.testing.assert_close(_manner(0.0)[2], torch.ones_like(factor))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5])
+def test_manner_has_exact_solutions_of_a_higher_rank(share):
+    _, _, factor = _manner(share)
+    probabilities = torch.rand(12, 3, generator=_generator(7), dtype=torch.float64)
+    target = joint_probabilities(probabilities) * factor
+    values, vectors = torch.linalg.eigh(target)
+    assert (values > -1e-9).all()  # so there are vectors with these inner products,
+    embeddings = (vectors * values.clamp(min=0).sqrt()[:, None]).transpose(0, 1)
+    assert all_pairs_loss(embeddings, target).item() < 1e-15
+    torch.testing.assert_close(embeddings.norm(dim=2), probabilities)  # of length p,
+    assert (values > 1e-3).sum(dim=1).min() > 1  # and they do not all lie on one line
+
+
+def test_manner_compares_what_the_teacher_looks_at():
+    """Images alike where and in what the label is looked for are alike, whatever else they hold."""
+    weight = torch.zeros(1, 4)
+    weight[0, 0], weight[0, 1] = 20.0, 1.0
+    features = torch.zeros(3, 4, 2, 2)
+    features[:, 0, 0, 0] = 1.0  # the label shows in the first corner
+    features[:, 1, 0, 0] = torch.tensor([1.0, 1.0, 3.0])  # the third shows it differently
+    features[1, 2:, 1, 1] = 9.0  # the second differs elsewhere, in what the label does not need
+    factor = manner_factor(features, weight, 0.5)[0]
+    assert factor[0, 1] > 0.99
+    assert factor[0, 2] < 0.5
 
 
 def test_readout_loss_mixes_labels_and_teacher():

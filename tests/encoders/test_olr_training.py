@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from encoders import olr_case
+from safetensors.torch import load_file
 
 from olrsearch.encoders import registry
 from olrsearch.encoders.model_files import read_config
@@ -18,7 +19,7 @@ from olrsearch.encoders.olr import callbacks, stages
 from olrsearch.encoders.olr.data import OlrData, PixelBatches
 from olrsearch.encoders.olr.network import TeacherNetwork
 from olrsearch.encoders.olr.runner import run_stage
-from olrsearch.encoders.olr.training import has_run, teacher_probabilities, train_olr
+from olrsearch.encoders.olr.training import has_run, teacher_probabilities, train_olr, train_teacher
 from olrsearch.errors import TrainingError
 
 CASE = Path(__file__).with_name("olr_case.py")
@@ -55,13 +56,13 @@ def test_a_run_leaves_a_model_and_its_record(trained):
         "teacher.safetensors",
     ]
     names = set(read_config(result.path)["tensors"])
-    assert {"readout.weight", "readout.bias", "network.label_layer.weight"} <= names
+    assert {"readout.weight", "readout.bias", "network.head.maps.weight"} <= names
     assert not any("linear" in name or "teacher" in name for name in names)
 
 
 def test_teacher_and_encoder_learn(tmp_path):
     result = olr_case.train(
-        tmp_path, teacher_epochs="8", siamese_epochs="12", siamese_learning_rate="0.01", occlusion="0.2,0.4"
+        tmp_path, teacher_epochs="8", siamese_epochs="16", siamese_learning_rate="0.01", occlusion="0.2,0.4"
     )
     pixels, labels = olr_case.data(seed=5)
     probabilities = teacher_probabilities(tmp_path, pixels)
@@ -190,7 +191,7 @@ def test_progress_goes_to_standard_error(tmp_path, capsys):
 
 
 def test_divergence_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(stages, "label_loss", lambda logits, _: logits.sum() * float("nan"))
+    monkeypatch.setattr(stages, "label_loss", lambda logits, *_, **__: logits.sum() * float("nan"))
     with pytest.raises(TrainingError, match="lower the learning rate"):
         olr_case.train(tmp_path)
 
@@ -297,10 +298,61 @@ def test_two_processes_train_together(tmp_path):
     )
     teacher = TeacherNetwork(config, torch.full((3,), 128.0), torch.full((3,), 60.0))
     result = run_stage(
-        stages.TeacherStage(config, teacher), data, tmp_path / "teacher", "teacher", 1, progress=False
+        stages.TeacherStage(config, teacher, torch.zeros(3)),
+        data,
+        tmp_path / "teacher",
+        "teacher",
+        1,
+        progress=False,
     )
     assert result.best_epoch == 1
     assert result.state.keys() == teacher.state_dict().keys()
+
+
+def test_another_head_takes_a_teacher_that_is_finished(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    trained = olr_case.train(first)
+    pixels, labels = olr_case.data()
+    split = np.arange(160), np.arange(160, 192)
+
+    def again(run, **changes):
+        config = olr_case.config(head="query", **changes)
+        return train_olr(
+            pixels, labels, *split, config, run, tmp_path / "m", teacher_run=first, progress=False
+        )
+
+    other = again(second, freeze_trunk="true", manner="0.3", temperature="1.5")
+    assert other.history["teacher"] == trained.history["teacher"]
+    np.testing.assert_array_equal(teacher_probabilities(first, pixels), teacher_probabilities(second, pixels))
+    # A frozen trunk is the teacher's own, before and after.
+    teacher = load_file(second / "teacher.safetensors")
+    model = load_file(other.path / "weights.safetensors")
+    for name, value in teacher.items():
+        if name.startswith("trunk.") and value.is_floating_point():
+            torch.testing.assert_close(model[f"network.{name}"], value, rtol=0, atol=0)
+    with pytest.raises(TrainingError, match=r"does not fit: width \(its 8, here 4\)"):
+        again(tmp_path / "third", width="4")
+    labels = -labels
+    with pytest.raises(TrainingError, match="other images, labels or splits"):
+        again(tmp_path / "third")
+    labels = -labels
+    (first / "teacher" / "result.json").unlink()
+    with pytest.raises(TrainingError, match="not finished"):
+        again(tmp_path / "third")
+    assert not (tmp_path / "third").exists()
+
+
+def test_a_teacher_alone(tmp_path):
+    pixels, labels = olr_case.data()
+    config = olr_case.config(
+        teacher_occlusion="0.3", zoom="0.1", rotation="10", colour="0.2", label_smoothing="0.1"
+    )
+    result = train_teacher(
+        pixels, labels, np.arange(160), np.arange(160, 192), config, tmp_path, progress=False
+    )
+    assert len(result.history) == config.teacher_epochs
+    assert teacher_probabilities(tmp_path, pixels).shape == (3, len(pixels))
+    assert not (tmp_path / "siamese").exists()
 
 
 @pytest.mark.parametrize("count", [2, 5, 80])

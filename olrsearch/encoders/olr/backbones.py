@@ -10,10 +10,16 @@ Notation: B images in a batch, C channels, H × W pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
+
+from olrsearch.encoders.olr.efficientnet import EfficientNetLite0, load_pretrained
+
+if TYPE_CHECKING:
+    from olrsearch.encoders.olr.config import OlrConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ BACKBONES: dict[str, Backbone] = {
     "deep": Backbone((1, 2, 4, 8), (2, 2, 2, 2)),
     "tiny": Backbone((1, 2), (1, 1)),
 }
-"""The trunks a configuration can name."""
+"""The residual trunks a configuration can name."""
 
 
 class ResidualBlock(nn.Module):
@@ -60,12 +66,16 @@ class ResidualBlock(nn.Module):
         return nnf.relu(self.norm2(self.conv2(inner)) + self.shortcut(x))
 
 
-class Trunk(nn.Module):
+class ResidualTrunk(nn.Module):
     """Pixels to feature maps: [B, 3, H, W] → [B, channels, ~H/16, ~W/16] for four stages.
 
     Args:
         backbone: A name of `BACKBONES`.
         width: Channels of the first stage.
+
+    Attributes:
+        channels: C.
+        halvings: How often height and width are halved.
     """
 
     def __init__(self, backbone: str, width: int) -> None:
@@ -81,11 +91,38 @@ class Trunk(nn.Module):
                 channels = multiplier * width
         self.stages = nn.Sequential(*stages)
         self.channels = channels
+        self.halvings = len(shape.multipliers)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, 3, H, W] → [B, channels, h, w]."""
         features: Tensor = self.stages(self.stem(x))
         return features
+
+
+Trunk = ResidualTrunk | EfficientNetLite0
+
+
+def make_trunk(config: OlrConfig) -> Trunk:
+    """The trunk that a configuration names, with random weights."""
+    if config.backbone == "efficientnet-lite0":
+        return EfficientNetLite0()
+    return ResidualTrunk(config.backbone, config.width)
+
+
+def map_size(trunk: Trunk, size: tuple[int, int]) -> tuple[int, int]:
+    """(h, w) of a trunk's feature maps for images of (H, W) pixels: each halving rounds up."""
+    height, width = (-(-side // 2**trunk.halvings) for side in size)
+    return height, width
+
+
+def start_trunk(trunk: Trunk, config: OlrConfig) -> None:
+    """Put weights trained on ImageNet into a trunk whose configuration asks for them.
+
+    Raises:
+        TrainingError: the package that holds them is not installed.
+    """
+    if config.pretrained and isinstance(trunk, EfficientNetLite0):
+        load_pretrained(trunk)
 
 
 class Normalise(nn.Module):

@@ -17,7 +17,11 @@ from olrsearch.errors import TrainingError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-BACKBONE_NAMES = ("small", "deep", "tiny")
+BACKBONE_NAMES = ("small", "deep", "tiny", "efficientnet-lite0")
+PRETRAINED = ("efficientnet-lite0",)
+"""Trunks that weights trained on ImageNet are known for."""
+
+HEADS = ("grouped", "query")
 CROPS = ("none", "center")
 FILLS = ("mean", "black")
 PAIRINGS = ("all", "random")
@@ -33,20 +37,29 @@ class OlrConfig:
         k: Numbers a label. The paper has 32.
         image_size: (H, W), pixels; images are scaled to it.
         crop: How images are cropped before: 'none' or 'center' (the central square).
-        backbone: Shape of the trunk, see `backbones.BACKBONES`.
-        width: Channels of the trunk's first stage.
-        label_kernel: Side of the label-specific layer's convolution, 1 or 3.
+        backbone: Shape of the trunk, see `backbones.BACKBONES`, or 'efficientnet-lite0'.
+        width: Channels of the trunk's first stage; EfficientNet-Lite0 has its own.
+        pretrained: Whether the teacher's trunk starts from weights trained on ImageNet.
+        head: From feature maps to label embeddings: 'grouped' feature maps as in the paper, or
+            'query', cross-attention of learned label queries.
+        label_kernel: Side of the grouped head's convolution, 1 or 3.
         dropout: Of the teacher's pooled features while it trains.
         occlusion: Smallest and largest side of the occluding rectangle, as shares of H and W.
         occlusion_probability: Share of the images that are occluded; the paper's 1.0.
         occlusion_fill: What the rectangle is filled with: the data 'mean' or 'black'.
         pairing: 'random' pairs of a batch as in the paper, or 'all' of them.
+        temperature: Divides the teacher's logits before they become the targets; above 1 it
+            softens them, the usual way that the paper sets occlusion against.
+        manner: Share α of a joint probability that depends on how alike the two images show the
+            label, an extension; 0 is the paper's loss, whose optimum holds the probability alone.
         joint_weight: Weight of the paper's loss, inner products against joint probabilities.
         readout_weight: Weight of the readout's loss, an extension; 0 trains with the paper's
             loss alone and fits the readout afterwards, on frozen embeddings.
         label_share: Share of the true labels in the readout's loss, the rest being the
             teacher's probabilities. Unknown labels count with the teacher's part only.
         warm_start: Whether the Siamese trunk starts from the teacher's weights.
+        freeze_trunk: Whether it stays there: teacher and label embeddings then share one trunk,
+            and only the head is trained.
         teacher_epochs: Epochs of the first stage.
         siamese_epochs: Epochs of the second stage.
         batch_size: Images a step and device.
@@ -56,6 +69,13 @@ class OlrConfig:
         ema_decay: Of the moving average of the weights that is validated and kept.
         flip: Whether images are mirrored at random.
         shift: Largest random shift, pixels, in both directions.
+        zoom: Largest random change of scale, as a share: 0.1 is from 1/1.1 to 1.1.
+        rotation: Largest random turn in the plane, degrees.
+        colour: Largest random change of brightness, contrast and saturation, as a share.
+        teacher_occlusion: Share of the images that are occluded while the teacher trains.
+        label_smoothing: Moves the teacher's targets from 0 and 1 by half of this.
+        negative_focus: Exponent γ that plays down absent labels the teacher is sure of (the
+            asymmetric loss); 0 is plain cross-entropy.
         seed: Of initial weights, order, augmentation, occlusion and pairs.
         precision: 'auto' (bf16 mixed where a GPU has it, else float32) or Lightning's name.
         devices: 'auto' (all GPUs, one process on CPU) or their number.
@@ -71,16 +91,21 @@ class OlrConfig:
     crop: str = "none"
     backbone: str = "small"
     width: int = 32
+    pretrained: bool = False
+    head: str = "grouped"
     label_kernel: int = 1
     dropout: float = 0.3
     occlusion: tuple[float, float] = (0.33, 0.66)
     occlusion_probability: float = 1.0
     occlusion_fill: str = "mean"
     pairing: str = "all"
+    temperature: float = 1.0
+    manner: float = 0.0
     joint_weight: float = 1.0
     readout_weight: float = 0.2
     label_share: float = 0.5
     warm_start: bool = True
+    freeze_trunk: bool = False
     teacher_epochs: int = 12
     siamese_epochs: int = 14
     batch_size: int = 128
@@ -90,6 +115,12 @@ class OlrConfig:
     ema_decay: float = 0.998
     flip: bool = True
     shift: int = 4
+    zoom: float = 0.0
+    rotation: float = 0.0
+    colour: float = 0.0
+    teacher_occlusion: float = 0.0
+    label_smoothing: float = 0.0
+    negative_focus: float = 0.0
     seed: int = 0
     precision: str = "auto"
     devices: str = "auto"
@@ -121,18 +152,32 @@ class OlrConfig:
             "crop": (self.crop in CROPS, f"one of {', '.join(CROPS)}"),
             "backbone": (self.backbone in BACKBONE_NAMES, f"one of {', '.join(BACKBONE_NAMES)}"),
             "width": (self.width >= 1, "1 or more"),
+            "pretrained": (
+                not self.pretrained or self.backbone in PRETRAINED,
+                f"false, or backbone set to {', '.join(PRETRAINED)}",
+            ),
+            "head": (self.head in HEADS, f"one of {', '.join(HEADS)}"),
             "label_kernel": (self.label_kernel in {1, 3}, "1 or 3"),
             "dropout": (0 <= self.dropout < 1, "a share from 0 to below 1"),
             "occlusion": (0 < small <= large <= 1, "two shares above 0 and up to 1, the smaller first"),
             "occlusion_probability": (0 <= self.occlusion_probability <= 1, "a share from 0 to 1"),
             "occlusion_fill": (self.occlusion_fill in FILLS, f"one of {', '.join(FILLS)}"),
             "pairing": (self.pairing in PAIRINGS, f"one of {', '.join(PAIRINGS)}"),
+            "temperature": (self.temperature > 0, "above 0"),
+            "manner": (
+                0 <= self.manner < 1 and (self.manner == 0 or self.pairing == "all"),
+                "a share from 0 to below 1, and 0 unless pairing=all",
+            ),
             "joint_weight": (self.joint_weight >= 0, "0 or more"),
             "readout_weight": (
                 self.readout_weight >= 0 and self.joint_weight + self.readout_weight > 0,
                 "0 or more, and one of joint_weight and readout_weight above 0",
             ),
             "label_share": (0 <= self.label_share <= 1, "a share from 0 to 1"),
+            "freeze_trunk": (
+                not self.freeze_trunk or self.warm_start,
+                "false, or warm_start=true: a frozen trunk must have learnt something",
+            ),
             "teacher_epochs": (self.teacher_epochs >= 1, "1 or more"),
             "siamese_epochs": (self.siamese_epochs >= 1, "1 or more"),
             "batch_size": (self.batch_size >= 2, "2 or more: pairs are drawn within a batch"),
@@ -141,6 +186,12 @@ class OlrConfig:
             "weight_decay": (self.weight_decay >= 0, "0 or more"),
             "ema_decay": (0 <= self.ema_decay < 1, "a share from 0 to below 1"),
             "shift": (0 <= self.shift < min(self.image_size), "pixels, 0 or more, within the image"),
+            "zoom": (0 <= self.zoom < 1, "a share from 0 to below 1"),
+            "rotation": (0 <= self.rotation <= 180, "degrees, 0 to 180"),
+            "colour": (0 <= self.colour < 1, "a share from 0 to below 1"),
+            "teacher_occlusion": (0 <= self.teacher_occlusion <= 1, "a share from 0 to 1"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "a share from 0 to below 1"),
+            "negative_focus": (self.negative_focus >= 0, "0 or more"),
             "seed": (self.seed >= 0, "0 or more"),
             "precision": (self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
             "devices": (devices_ok, "'auto' or a number of devices"),
@@ -196,6 +247,21 @@ class OlrConfig:
 PROFILES: dict[str, dict[str, Any]] = {
     # Real faces, 18,000 images: both stages within 45 minutes on two cores.
     "cpu": {},
+    # The shipped face encoder: a trunk that knows ImageNet, about an hour and a half on two cores.
+    "faces": {
+        "image_size": (144, 120),
+        "backbone": "efficientnet-lite0",
+        "pretrained": True,
+        "batch_size": 64,
+        "learning_rate": 1.5e-3,
+        "shift": 6,
+        "zoom": 0.1,
+        "rotation": 5.0,
+        "colour": 0.15,
+        "teacher_occlusion": 0.2,
+        "teacher_epochs": 10,
+        "siamese_epochs": 6,
+    },
     # Generated avatars, 3,200 images: within 3 minutes on two cores.
     "demo": {
         "k": 16,
@@ -240,7 +306,7 @@ PROFILES: dict[str, dict[str, Any]] = {
 
 
 def profile(name: str, labels: Sequence[str]) -> OlrConfig:
-    """The configuration of a named profile: 'cpu', 'demo', 'tiny' or 'gpu'.
+    """The configuration of a named profile: 'cpu', 'faces', 'demo', 'tiny' or 'gpu'.
 
     Raises:
         TrainingError: no profile has this name, or the labels repeat.

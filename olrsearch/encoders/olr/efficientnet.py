@@ -63,7 +63,10 @@ def _convolution(
 
 
 class InvertedResidual(nn.Module):
-    """Expand, depthwise, project, and a shortcut where the shape stays: [B, in, H, W] → [B, out, H/stride, W/stride]."""
+    """Expand, depthwise, project, and a shortcut where the shape stays.
+
+    [B, in, H, W] → [B, out, H/stride, W/stride].
+    """
 
     def __init__(self, inputs: int, stage: _Stage, stride: int) -> None:
         super().__init__()
@@ -95,6 +98,7 @@ class EfficientNetLite0(nn.Module):
 
     Attributes:
         channels: 1280.
+        halvings: How often height and width are halved.
     """
 
     def __init__(self) -> None:
@@ -109,6 +113,7 @@ class EfficientNetLite0(nn.Module):
         self.stages = nn.Sequential(*blocks)
         self.head = nn.Sequential(*_convolution(channels, _HEAD, 1), nn.ReLU6(inplace=True))
         self.channels = _HEAD
+        self.halvings = 1 + sum(stage.stride == 2 for stage in _STAGES)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, 3, H, W] → [B, 1280, h, w], turned by half a circle."""

@@ -27,7 +27,9 @@ _CHUNK = 256
 """Images a forward pass: bounds memory whatever the batch."""
 
 _NETWORK = "network."
-_TRUNK_KEYS = ("backbone", "width", "label_kernel")
+_SHAPE_KEYS = ("backbone", "width", "head", "label_kernel")
+_EARLIER_NAMES = {"label_layer.": "head.maps."}
+"""Models from before there was a choice of heads."""
 
 
 class OlrEncoder:
@@ -125,7 +127,7 @@ def save(root: Path, config: OlrConfig, network: OlrNetwork) -> Path:
         "k": config.k,
         "input_size": list(config.image_size),
         "crop": config.crop,
-        **{key: getattr(config, key) for key in _TRUNK_KEYS},
+        **{key: getattr(config, key) for key in _SHAPE_KEYS},
         "training": config.to_dict(),
     }
     state = network.state_dict()
@@ -141,7 +143,7 @@ def _network_config(config: Mapping[str, Any]) -> OlrConfig:
             "k": config["k"],
             "image_size": config["input_size"],
             "crop": config["crop"],
-            **{key: config[key] for key in _TRUNK_KEYS},
+            **{key: config[key] for key in _SHAPE_KEYS if key in config},
         }
     )
 
@@ -152,4 +154,8 @@ def _tensor_name(state_name: str) -> str:
 
 
 def _state_name(tensor_name: str) -> str:
-    return tensor_name.removeprefix(_NETWORK)
+    name = tensor_name.removeprefix(_NETWORK)
+    for earlier, now in _EARLIER_NAMES.items():
+        if name.startswith(earlier):
+            return now + name.removeprefix(earlier)
+    return name

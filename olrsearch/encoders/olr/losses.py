@@ -57,7 +57,20 @@ def draw_partners(count: int, generator: torch.Generator) -> Tensor:
     return partners
 
 
-def all_pairs_loss(embeddings: Tensor, probabilities: Tensor) -> Tensor:
+def joint_probabilities(probabilities: Tensor) -> Tensor:
+    """The targets of all pairs of a batch: p_i p_j of each label.
+
+    Args:
+        probabilities: float [B, L].
+
+    Returns:
+        float [L, B, B].
+    """
+    columns = probabilities.t()
+    return columns[:, :, None] * columns[:, None, :]
+
+
+def all_pairs_loss(embeddings: Tensor, joint: Tensor) -> Tensor:
     """`joint_probability_loss` over all B(B − 1)/2 pairs of different images of a batch.
 
     One Gram matrix a label instead of a loop over pairs. An extension of the paper,
@@ -65,32 +78,42 @@ def all_pairs_loss(embeddings: Tensor, probabilities: Tensor) -> Tensor:
 
     Args:
         embeddings: float [B, L, k], B ≥ 2.
-        probabilities: float [B, L].
+        joint: float [L, B, B], symmetric; what the inner products should be.
 
     Returns:
         The loss, a scalar.
     """
     vectors = embeddings.transpose(0, 1)
-    columns = probabilities.t()
-    squares = (vectors @ vectors.transpose(1, 2) - columns[:, :, None] * columns[:, None, :]).square()
+    squares = (vectors @ vectors.transpose(1, 2) - joint).square()
     count = len(embeddings)
     # Both triangles are equal, so all but the diagonal, each pair twice, has the same mean.
     off_diagonal = squares.sum() - squares.diagonal(dim1=1, dim2=2).sum()
     return off_diagonal / (count * (count - 1) * embeddings.shape[1])
 
 
-def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def label_loss(
+    logits: Tensor, labels: Tensor, *, smoothing: float = 0.0, negative_focus: float = 0.0
+) -> Tensor:
     """Binary cross-entropy against known labels; unknown ones do not count.
+
+    Source of `negative_focus`: Ridnik et al., "Asymmetric Loss For Multi-Label
+    Classification", 2021, with γ₊ = 0 and no margin.
 
     Args:
         logits: float [B, L].
         labels: int8 [B, L], −1 absent, 0 unknown, +1 present.
+        smoothing: Targets are smoothing / 2 and 1 − smoothing / 2.
+        negative_focus: γ: an absent label's loss is multiplied by p^γ.
 
     Returns:
         The mean over known entries, nats; 0 where none is known.
     """
     known = (labels != 0).to(logits.dtype)
-    losses = nnf.binary_cross_entropy_with_logits(logits, (labels > 0).to(logits.dtype), reduction="none")
+    present = (labels > 0).to(logits.dtype)
+    targets = present * (1 - smoothing) + smoothing / 2
+    losses = nnf.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    if negative_focus > 0:
+        losses = losses * torch.where(labels > 0, 1.0, torch.sigmoid(logits) ** negative_focus)
     return (losses * known).sum() / known.sum().clamp(min=1)
 
 
@@ -111,3 +134,31 @@ def readout_loss(logits: Tensor, labels: Tensor, probabilities: Tensor, label_sh
     """
     distilled = nnf.binary_cross_entropy_with_logits(logits, probabilities)
     return label_share * label_loss(logits, labels) + (1 - label_share) * distilled
+
+
+def manner_factor(features: Tensor, weight: Tensor, share: float) -> Tensor:
+    """How much of a joint probability is left when two images show a label differently.
+
+    1 − α + α s_l(i, j) with s the cosine between what the teacher sees of label l in both
+    images: its features where it looks for l, weighted as it weights them for l, less
+    their mean over the batch. The matrices p_i p_j s_l(i, j) are positive semidefinite, so
+    there are vectors with these inner products: a direction that all images share, of
+    squared length (1 − α) p², and one of α p² that says in which manner the label shows.
+    Their norm is still p, and an absent label's vector still 0.
+
+    An extension of the paper, whose targets p_i p_j alone have rank 1 and are met by
+    e(x) = p(x)·v, which holds the probability and nothing else.
+
+    Args:
+        features: float [B, C, h, w], the teacher's feature maps.
+        weight: float [L, C], its linear layer.
+        share: α, 0 to below 1.
+
+    Returns:
+        float [L, B, B], 1 on the diagonals.
+    """
+    maps = features.flatten(2)
+    looked = torch.softmax(torch.einsum("lc,bcx->blx", weight, maps), dim=2)
+    seen = torch.einsum("blx,bcx->lbc", looked, maps) * weight[:, None]
+    seen = nnf.normalize(seen - seen.mean(dim=1, keepdim=True), dim=2)
+    return 1 - share + share * (seen @ seen.transpose(1, 2))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor, nn
 
-from olrsearch.encoders.olr.backbones import Normalise, Trunk
+from olrsearch.encoders.olr.backbones import Normalise, make_trunk, map_size
+from olrsearch.encoders.olr.heads import make_head
 
 if TYPE_CHECKING:
     from olrsearch.encoders.olr.config import OlrConfig
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 Network = TypeVar("Network", bound=nn.Module)
 
 _INITIAL_READOUT = 0.5
-_INITIAL_SELF_PRODUCT = 0.25
-"""Where e·e starts: joint probabilities lie between 0 and 1, and most near 0."""
 
 
 class TeacherNetwork(nn.Module):
@@ -36,14 +35,17 @@ class TeacherNetwork(nn.Module):
     def __init__(self, config: OlrConfig, mean: Tensor, std: Tensor) -> None:
         super().__init__()
         self.normalise = Normalise(mean, std)
-        self.trunk = Trunk(config.backbone, config.width)
+        self.trunk = make_trunk(config)
         self.dropout = nn.Dropout(config.dropout)
         self.linear = nn.Linear(self.trunk.channels, len(config.labels))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels [B, 3, H, W], 0–255 → logits float32 [B, L]."""
-        pooled = self.trunk(self.normalise(pixels)).mean(dim=(2, 3))
-        logits: Tensor = self.linear(self.dropout(pooled))
+        return self.classify(self.trunk(self.normalise(pixels)))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """The trunk's features [B, C, h, w] → logits float32 [B, L]."""
+        logits: Tensor = self.linear(self.dropout(features.mean(dim=(2, 3))))
         return logits.float()
 
 
@@ -66,50 +68,27 @@ class LinearReadout(nn.Module):
 
 
 class OlrNetwork(nn.Module):
-    """Siamese branch: trunk, label-specific layer of L groups of k maps, ReLU, average pooling.
-
-    The ReLU before pooling lets an absent label's vector be (nearly) zero.
+    """Siamese branch: trunk, head from feature maps to label embeddings, readout beside.
 
     Source: Karatsiolis and Kamilaris, section 3 and figure 1.
 
     Args:
-        config: Backbone, width, k, label kernel and labels.
+        config: Backbone, width, head, k and labels.
         mean: float32 [3], data mean of the pixels, 0–255.
         std: float32 [3], their standard deviation.
     """
 
     def __init__(self, config: OlrConfig, mean: Tensor, std: Tensor) -> None:
         super().__init__()
-        self.count, self.k = len(config.labels), config.k
         self.normalise = Normalise(mean, std)
-        self.trunk = Trunk(config.backbone, config.width)
-        self.label_layer = nn.Conv2d(
-            self.trunk.channels,
-            self.count * self.k,
-            config.label_kernel,
-            padding=config.label_kernel // 2,
-        )
-        self.readout = LinearReadout(self.count, self.k)
-        self._scale_label_layer()
+        self.trunk = make_trunk(config)
+        self.head = make_head(config, self.trunk.channels, map_size(self.trunk, config.image_size))
+        self.readout = LinearReadout(len(config.labels), config.k)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Pixels [B, 3, H, W], 0–255 → label embeddings float32 [B, L, k], all ≥ 0."""
-        maps = torch.relu(self.label_layer(self.trunk(self.normalise(pixels))))
-        return maps.mean(dim=(2, 3)).float().reshape(-1, self.count, self.k)
-
-    def _scale_label_layer(self) -> None:
-        """Start with inner products of the size of joint probabilities.
-
-        He's initialisation gives pre-activations of variance 2 q (q: mean square of the
-        trunk's features, about 1), so pooled maps of about √(q / π) and e·e of about k / π;
-        the weights are scaled so that it is `_INITIAL_SELF_PRODUCT` instead.
-        """
-        nn.init.kaiming_normal_(self.label_layer.weight, nonlinearity="relu")
-        with torch.no_grad():
-            self.label_layer.weight.mul_((_INITIAL_SELF_PRODUCT * torch.pi / self.k) ** 0.5)
-        bias = self.label_layer.bias
-        if bias is not None:
-            nn.init.zeros_(bias)
+        """Pixels [B, 3, H, W], 0–255 → label embeddings float32 [B, L, k]."""
+        embeddings: Tensor = self.head(self.trunk(self.normalise(pixels)))
+        return embeddings
 
 
 def channels_last(network: Network) -> Network:

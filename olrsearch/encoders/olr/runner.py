@@ -142,6 +142,12 @@ def run_stage(
     return _finish(folder)
 
 
+def finished_files(folder: Path) -> tuple[Path, ...]:
+    """The files of a finished stage, the one that makes it finished last; none of an unfinished one."""
+    files = (folder / WEIGHTS_NAME, folder / METRICS_NAME, folder / RESULT_NAME)
+    return files if files[-1].exists() else ()
+
+
 def _hardware(config: OlrConfig) -> dict[str, Any]:
     """Accelerator, devices, strategy and precision of a trainer."""
     gpu = torch.cuda.is_available()

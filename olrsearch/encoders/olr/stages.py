@@ -14,10 +14,13 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from olrsearch.encoders.olr.data import augment, step_generator, to_planes
+from olrsearch.encoders.olr.distortion import jitter_colour, turn_and_zoom
 from olrsearch.encoders.olr.losses import (
     all_pairs_loss,
     draw_partners,
+    joint_probabilities,
     label_loss,
+    manner_factor,
     random_pairs_loss,
     readout_loss,
 )
@@ -55,14 +58,18 @@ class Stage(LightningModule, ABC, Generic[N]):
         network: What is trained; its weights are changed.
         number: 0 teacher, 1 Siamese network; part of every random seed.
         learning_rate: Peak of the one-cycle schedule.
+        pixel_mean: float32 [3], the data mean, 0–255: what occlusions are filled with.
 
     Attributes:
         figures: Selection figures of the last validation, `selection_map` among them.
     """
 
-    def __init__(self, config: OlrConfig, network: N, number: int, learning_rate: float) -> None:
+    def __init__(
+        self, config: OlrConfig, network: N, number: int, learning_rate: float, pixel_mean: Tensor
+    ) -> None:
         super().__init__()
         self.config, self.network, self.number = config, network, number
+        self.pixel_mean = pixel_mean
         self.learning_rate = learning_rate
         self.figures: dict[str, float] = {}
         self._sums: dict[str, Tensor] = {}
@@ -93,14 +100,30 @@ class Stage(LightningModule, ABC, Generic[N]):
         generator = step_generator(
             self.config.seed, self.number, self.current_epoch, batch_idx, self.global_rank
         )
-        pixels = augment(pixels, flip=self.config.flip, shift=self.config.shift, generator=generator)
-        losses = self.losses(to_planes(pixels), labels, generator)
+        losses = self.losses(self._augmented(pixels, generator), labels, generator)
         for name, value in losses.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value.detach()
         self._steps += 1
         if self._steps % _CHECK_EVERY == 0:
             self.mean_losses()
         return losses["loss"]
+
+    def _augmented(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+        """uint8 [B, H, W, 3] → float32 [B, 3, H, W], changed at random as configured."""
+        config = self.config
+        planes = to_planes(augment(pixels, flip=config.flip, shift=config.shift, generator=generator))
+        if config.zoom > 0 or config.rotation > 0:
+            planes = turn_and_zoom(planes, zoom=config.zoom, rotation=config.rotation, generator=generator)
+        if config.colour > 0:
+            planes = jitter_colour(planes, strength=config.colour, generator=generator)
+        return planes
+
+    def _occluded(self, planes: Tensor, share: float, generator: torch.Generator) -> Tensor:
+        """Images of which a share has a rectangle filled, float32 [B, 3, H, W]."""
+        config = self.config
+        rectangles = draw_rectangles(len(planes), config.image_size, config.occlusion, share, generator)
+        fill = self.pixel_mean if config.occlusion_fill == "mean" else torch.zeros_like(self.pixel_mean)
+        return occlude(planes, rectangles, fill)
 
     def mean_losses(self) -> dict[str, float]:
         """Mean losses of the epoch so far.
@@ -160,12 +183,21 @@ class Stage(LightningModule, ABC, Generic[N]):
 class TeacherStage(Stage[TeacherNetwork]):
     """The classifier: independent labels, binary cross-entropy, unknown labels left out."""
 
-    def __init__(self, config: OlrConfig, network: TeacherNetwork) -> None:
-        super().__init__(config, network, 0, config.learning_rate)
+    def __init__(self, config: OlrConfig, network: TeacherNetwork, pixel_mean: Tensor) -> None:
+        super().__init__(config, network, 0, config.learning_rate, pixel_mean)
 
-    def losses(self, planes: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:  # noqa: ARG002 - the stage's signature
+    def losses(self, planes: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """See `Stage.losses`."""
-        return {"loss": label_loss(self.network(planes), labels)}
+        config = self.config
+        if config.teacher_occlusion > 0:
+            planes = self._occluded(planes, config.teacher_occlusion, generator)
+        loss = label_loss(
+            self.network(planes),
+            labels,
+            smoothing=config.label_smoothing,
+            negative_focus=config.negative_focus,
+        )
+        return {"loss": loss}
 
     def scores(self, planes: Tensor) -> Tensor:
         """See `Stage.scores`."""
@@ -181,11 +213,14 @@ class SiameseStage(Stage[OlrNetwork]):
     Source: Karatsiolis and Kamilaris, section 3 and figure 2.
     """
 
-    def __init__(self, config: OlrConfig, network: OlrNetwork, teacher: TeacherNetwork) -> None:
-        super().__init__(config, network, 1, config.siamese_learning_rate)
+    def __init__(
+        self, config: OlrConfig, network: OlrNetwork, teacher: TeacherNetwork, pixel_mean: Tensor
+    ) -> None:
+        super().__init__(config, network, 1, config.siamese_learning_rate, pixel_mean)
         # In a tuple the teacher is no submodule: it is neither trained, averaged nor saved.
         self._teacher = (teacher.eval().requires_grad_(requires_grad=False),)
         network.readout.requires_grad_(requires_grad=config.readout_weight > 0)
+        network.trunk.requires_grad_(requires_grad=not config.freeze_trunk)
 
     def on_fit_start(self) -> None:
         """Bring the teacher, which Lightning does not know of, to the network's device."""
@@ -194,19 +229,19 @@ class SiameseStage(Stage[OlrNetwork]):
     def losses(self, planes: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """See `Stage.losses`."""
         config, teacher = self.config, self._teacher[0]
-        rectangles = draw_rectangles(
-            len(planes), config.image_size, config.occlusion, config.occlusion_probability, generator
-        )
-        mean = self.network.normalise.mean.flatten()
-        fill = mean if config.occlusion_fill == "mean" else torch.zeros_like(mean)
-        occluded = occlude(planes, rectangles, fill)
+        occluded = self._occluded(planes, config.occlusion_probability, generator)
         with torch.no_grad():
-            probabilities = torch.sigmoid(teacher(occluded))
-        embeddings = self.network(occluded)
+            features = teacher.trunk(teacher.normalise(occluded))
+            probabilities = torch.sigmoid(teacher.classify(features) / config.temperature)
+        # A frozen trunk is the teacher's: its features need not be computed twice.
+        embeddings = self.network.head(features) if config.freeze_trunk else self.network(occluded)
         # Inner products and their errors need float32 whatever the network computed in.
         with torch.autocast(device_type=embeddings.device.type, enabled=False):
             if config.pairing == "all":
-                joint = all_pairs_loss(embeddings, probabilities)
+                targets = joint_probabilities(probabilities)
+                if config.manner > 0:
+                    targets = targets * manner_factor(features, teacher.linear.weight, config.manner)
+                joint = all_pairs_loss(embeddings, targets)
             else:
                 partners = draw_partners(len(embeddings), generator).to(embeddings.device)
                 joint = random_pairs_loss(embeddings, probabilities, partners)

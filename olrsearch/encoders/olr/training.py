@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,15 +28,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from olrsearch.encoders.olr import encoder as olr_encoder
+from olrsearch.encoders.olr.backbones import start_trunk
 from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.encoders.olr.data import OlrData, PixelBatches, derived_seed, pixel_statistics, to_planes
+from olrsearch.encoders.olr.efficientnet import PIXEL_MEAN, PIXEL_STD
 from olrsearch.encoders.olr.network import OlrNetwork, TeacherNetwork, channels_last
 from olrsearch.encoders.olr.readout_fit import fit_readout
-from olrsearch.encoders.olr.runner import run_stage
+from olrsearch.encoders.olr.runner import finished_files, run_stage
 from olrsearch.encoders.olr.stages import SiameseStage, TeacherStage, start_readout
 from olrsearch.errors import TrainingError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from olrsearch.arrays import F32, F64, I8, I64, U8
     from olrsearch.encoders.olr.runner import StageResult
 
@@ -46,6 +51,7 @@ TEACHER_NAME = "teacher.safetensors"
 _CHUNK = 256
 _DIGEST_IMAGES = 64
 _READOUT_IMAGES = 50_000
+_TEACHER_SHAPE = ("labels", "image_size", "crop", "backbone", "width", "pretrained")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,7 @@ def train_olr(
     run_dir: Path,
     model_root: Path,
     *,
+    teacher_run: Path | None = None,
     resume: bool = False,
     progress: bool = True,
 ) -> TrainedEncoder:
@@ -97,6 +104,8 @@ def train_olr(
         config: What to train.
         run_dir: The run's folder; created when absent.
         model_root: The model is written to `model_root/<fingerprint>/`.
+        teacher_run: A run on the same images whose finished teacher is taken instead of training
+            one: for another head or loss on top of it.
         resume: Go on with the run in `run_dir`.
         progress: Show a progress bar on standard error.
 
@@ -105,38 +114,33 @@ def train_olr(
 
     Raises:
         TrainingError: arrays that do not fit; no run to resume, or one of another
-            configuration or data; a run that is there already; training that diverges.
+            configuration or data; a run that is there already; a teacher that does not fit;
+            training that diverges.
         KeyboardInterrupt: interrupted; the message says how far the run is.
     """
     run_dir, model_root = Path(run_dir), Path(model_root)
     train_index, selection_index = np.asarray(train_index, np.int64), np.asarray(selection_index, np.int64)
     _check_arrays(pixels, labels, train_index, selection_index, config)
     frequency = _frequencies(labels[train_index], config)
-    _open_run(run_dir, config, _digest(pixels, labels, train_index, selection_index), resume=resume)
-    training = PixelBatches(pixels, labels, train_index)
-    selection = PixelBatches(pixels, labels, selection_index)
-    mean, std = pixel_statistics(pixels, train_index)
+    digest = _digest(pixels, labels, train_index, selection_index)
+    if teacher_run is not None and not has_run(run_dir):
+        # Before the run begins: one that was interrupted in between goes on with this teacher.
+        _take_teacher(Path(teacher_run), run_dir, config, digest)
+    _open_run(run_dir, config, digest, resume=resume)
     # Callers keep their own random state.
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(derived_seed(config.seed, 0))
-        teacher = channels_last(TeacherNetwork(config, mean, std))
-        first = run_stage(
-            TeacherStage(config, teacher),
-            OlrData(training, selection, config, 0),
-            run_dir / "teacher",
-            "teacher",
-            config.teacher_epochs,
-            progress=progress,
+        teacher, first = _teach(
+            pixels, labels, train_index, selection_index, config, run_dir, progress=progress
         )
-        teacher.load_state_dict(first.state)
-        _save_teacher(run_dir, teacher)
+        training, selection, pixel_mean = _stage_data(pixels, labels, train_index, selection_index)
         torch.manual_seed(derived_seed(config.seed, 1))
+        mean, std = (getattr(teacher.normalise, name).flatten() for name in ("mean", "std"))
         network = channels_last(OlrNetwork(config, mean, std))
         if config.warm_start:
             network.trunk.load_state_dict(teacher.trunk.state_dict())
         start_readout(network, frequency)
         second = run_stage(
-            SiameseStage(config, network, teacher),
+            SiameseStage(config, network, teacher, pixel_mean),
             OlrData(training, selection, config, 1),
             run_dir / "siamese",
             "label embeddings",
@@ -156,6 +160,96 @@ def train_olr(
         seconds=seconds,
         history={"teacher": first.history, "siamese": second.history},
     )
+
+
+def train_teacher(
+    pixels: U8,
+    labels: I8,
+    train_index: I64,
+    selection_index: I64,
+    config: OlrConfig,
+    run_dir: Path,
+    *,
+    progress: bool = True,
+) -> StageResult:
+    """The first stage alone: for comparing recipes and for learning curves.
+
+    Args and errors are those of `train_olr`; the run can be given to it as `teacher_run`.
+    """
+    run_dir = Path(run_dir)
+    train_index, selection_index = np.asarray(train_index, np.int64), np.asarray(selection_index, np.int64)
+    _check_arrays(pixels, labels, train_index, selection_index, config)
+    _open_run(run_dir, config, _digest(pixels, labels, train_index, selection_index), resume=False)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        return _teach(pixels, labels, train_index, selection_index, config, run_dir, progress=progress)[1]
+
+
+def _teach(
+    pixels: U8,
+    labels: I8,
+    train_index: I64,
+    selection_index: I64,
+    config: OlrConfig,
+    run_dir: Path,
+    *,
+    progress: bool,
+) -> tuple[TeacherNetwork, StageResult]:
+    """Train the teacher, or read the one that the run has already, and keep it for benchmarks."""
+    training, selection, pixel_mean = _stage_data(pixels, labels, train_index, selection_index)
+    mean, std = pixel_mean, pixel_statistics(pixels, train_index)[1]
+    if config.pretrained:  # the weights expect what they were trained with
+        mean, std = torch.full((3,), PIXEL_MEAN), torch.full((3,), PIXEL_STD)
+    torch.manual_seed(derived_seed(config.seed, 0))
+    teacher = channels_last(TeacherNetwork(config, mean, std))
+    start_trunk(teacher.trunk, config)
+    result = run_stage(
+        TeacherStage(config, teacher, pixel_mean),
+        OlrData(training, selection, config, 0),
+        run_dir / "teacher",
+        "teacher",
+        config.teacher_epochs,
+        progress=progress,
+    )
+    teacher.load_state_dict(result.state)
+    _save_teacher(run_dir, teacher)
+    return teacher, result
+
+
+def _stage_data(
+    pixels: U8, labels: I8, train_index: I64, selection_index: I64
+) -> tuple[PixelBatches, PixelBatches, Tensor]:
+    """Training and selection images, and the mean colour of the training images, float32 [3]."""
+    return (
+        PixelBatches(pixels, labels, train_index),
+        PixelBatches(pixels, labels, selection_index),
+        pixel_statistics(pixels, train_index)[0],
+    )
+
+
+def _take_teacher(teacher_run: Path, run_dir: Path, config: OlrConfig, digest: str) -> None:
+    """Copy a finished teacher into a run, where its stage then counts as finished.
+
+    Refuses a teacher of another shape or of other images before anything is written.
+    """
+    before, data = _read_run(teacher_run)
+    different = [key for key in config.differences(before) if key in _TEACHER_SHAPE]
+    if different:
+        changes = ", ".join(
+            f"{key} (its {getattr(before, key)!r}, here {getattr(config, key)!r})" for key in different
+        )
+        raise TrainingError(f"the teacher in {teacher_run} does not fit: {changes}; use its settings")
+    if data != digest:
+        raise TrainingError(
+            f"the teacher in {teacher_run} was trained with other images, labels or splits: "
+            "take the run's own, or train a teacher"
+        )
+    files = finished_files(teacher_run / "teacher")
+    if not files:
+        raise TrainingError(f"the teacher in {teacher_run} is not finished: resume that run first")
+    target = run_dir / "teacher"
+    target.mkdir(parents=True, exist_ok=True)
+    for file in files:  # the result last: a stage without it is not finished
+        shutil.copyfile(file, target / file.name)
 
 
 def teacher_probabilities(run_dir: Path, pixels: U8) -> F32:
