@@ -129,6 +129,8 @@ def train_olr(
             if taught is not None and labels is None:
                 labels = _read_config(taught).labels
             chosen = _config(snapshot, profile, settings or {}, labels)
+            if taught is not None:  # before there is a run that could never be finished
+                chosen.check_teacher(_read_config(taught))
             run = _new_run(backend.path / "runs", snapshot, chosen, taught)
         config = _read_config(run)
         if resume and (settings or labels is not None or teacher is not None):

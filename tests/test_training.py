@@ -182,3 +182,22 @@ def test_some_labels_only(tmp_path):
         assert set(LABELS) == {row["label"] for row in opened.label_counts()}
         assert len(opened.describe("0001.png")[0].estimates) == 2
         assert opened.labels() == ("Striped", "Red")  # what `bench speed` asks for must be among them
+
+
+def test_another_head_takes_the_teacher_of_a_run_or_space(world, tmp_path):
+    store = tmp_path / "store"
+    shutil.copytree(world.store, store)
+    (run,) = (store / "runs").iterdir()
+    with Store.open(store) as opened:
+        space = opened.info()["spaces"][0]["name"]
+        for name in (run.name, space):
+            settings = {"head": "query", "freeze_trunk": "true", "k": "3" if name == space else "5"}
+            trained = opened.train_olr("tiny", settings=settings, teacher=name)
+            for file in ("ids.npy", "selection.npy", "teacher.safetensors"):
+                assert (trained.run / file).read_bytes() == (run / file).read_bytes()
+    command = ("train", "olr", "--profile", "tiny", "--teacher")
+    assert "nobody" in refused(store, *command, "nobody")
+    assert "does not fit: width (its 8, here 4)" in refused(store, *command, run.name, "--set", "width=4")
+    with Store.open(store) as opened:
+        assert not opened.has_unfinished_run()
+        assert opened.verify().ok

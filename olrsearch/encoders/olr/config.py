@@ -25,6 +25,7 @@ HEADS = ("grouped", "query")
 CROPS = ("none", "center")
 FILLS = ("mean", "black")
 PAIRINGS = ("all", "random")
+_TEACHER_SHAPE = ("labels", "image_size", "crop", "backbone", "width", "pretrained")
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
 
@@ -238,6 +239,19 @@ class OlrConfig:
         if not isinstance(values, dict):
             raise TrainingError(f"the configuration is a JSON {type(values).__name__}: write a JSON object")
         return cls.from_dict(values)
+
+    def check_teacher(self, other: OlrConfig) -> None:
+        """Refuse the teacher of another configuration if it cannot be the teacher of this one.
+
+        Raises:
+            TrainingError: it knows other labels, sees other pixels or has another trunk.
+        """
+        different = [key for key in self.differences(other) if key in _TEACHER_SHAPE]
+        if different:
+            changes = ", ".join(
+                f"{key} (its {getattr(other, key)!r}, here {getattr(self, key)!r})" for key in different
+            )
+            raise TrainingError(f"the teacher does not fit: {changes}; set them as it has them")
 
     def differences(self, other: OlrConfig) -> tuple[str, ...]:
         """The keys whose values differ, in the order of the fields."""

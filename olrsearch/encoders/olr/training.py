@@ -51,7 +51,6 @@ TEACHER_NAME = "teacher.safetensors"
 _CHUNK = 256
 _DIGEST_IMAGES = 64
 _READOUT_IMAGES = 50_000
-_TEACHER_SHAPE = ("labels", "image_size", "crop", "backbone", "width", "pretrained")
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,12 +231,7 @@ def _take_teacher(teacher_run: Path, run_dir: Path, config: OlrConfig, digest: s
     Refuses a teacher of another shape or of other images before anything is written.
     """
     before, data = _read_run(teacher_run)
-    different = [key for key in config.differences(before) if key in _TEACHER_SHAPE]
-    if different:
-        changes = ", ".join(
-            f"{key} (its {getattr(before, key)!r}, here {getattr(config, key)!r})" for key in different
-        )
-        raise TrainingError(f"the teacher in {teacher_run} does not fit: {changes}; use its settings")
+    config.check_teacher(before)
     if data != digest:
         raise TrainingError(
             f"the teacher in {teacher_run} was trained with other images, labels or splits: "
