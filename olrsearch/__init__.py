@@ -18,28 +18,33 @@ from olrsearch._version import __version__
 
 if TYPE_CHECKING:
     from olrsearch.api import Store
+    from olrsearch.encoders.shipped import EncoderEntry, shipped_encoders
     from olrsearch.errors import OlrsearchError
     from olrsearch.results import Contribution, Description, Hit, LabelEstimate, Ranking
 
 __all__ = [
     "Contribution",
     "Description",
+    "EncoderEntry",
     "Hit",
     "LabelEstimate",
     "OlrsearchError",
     "Ranking",
     "Store",
     "__version__",
+    "shipped_encoders",
 ]
 
 _HOMES = {
     "Contribution": "olrsearch.results",
     "Description": "olrsearch.results",
+    "EncoderEntry": "olrsearch.encoders.shipped",
     "Hit": "olrsearch.results",
     "LabelEstimate": "olrsearch.results",
     "OlrsearchError": "olrsearch.errors",
     "Ranking": "olrsearch.results",
     "Store": "olrsearch.api",
+    "shipped_encoders": "olrsearch.encoders.shipped",
 }
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from olrsearch.datasets.base import Dataset
+    from olrsearch.encoders.shipped import EncoderEntry
     from olrsearch.fitting import CalibrationReport
     from olrsearch.ingest import EncodeReport, ImportReport, OnError
     from olrsearch.store.values import Relocation
@@ -263,29 +264,29 @@ class Store(Reader):
         """Encode the images that have no embedding yet.
 
         A space that has no calibration yet is calibrated, and its metric chosen, where the
-        store has labels to do it with.
+        store has labels to do it with. An encoder that brings both is taken with them.
 
         Args:
-            encoder: Name or fingerprint of a space, or a model folder (which becomes a space of
-                this store); the newest space when None.
+            encoder: Name or fingerprint of a space, or an encoder that becomes a space of this store:
+                a model folder, or the name of one that comes with the package (`faces`). When None,
+                the newest space's; in a store without any the face encoder that comes with the
+                package, which is for aligned face crops and non-commercial research only.
             batch_size: Images a batch.
             on_error: Unreadable images: `skip` counts and reports them, `fail` stops.
+
+        Raises:
+            EmptyStoreError: there are no images, or no encoder.
+            UnknownEncoderError: nothing has this name or fingerprint, or several have.
+            ModelFileError: the encoder's files are damaged.
         """
         from olrsearch.errors import CalibrationError
-        from olrsearch.fitting import add_model, calibrate
+        from olrsearch.fitting import calibrate, encoder_space
         from olrsearch.ingest import encode_missing
 
         snapshot = self._backend.snapshot()
         if not snapshot.image_count:
             raise EmptyStoreError("the store holds no images: run olrsearch import first")
-        if encoder is None and not snapshot.spaces():
-            raise EmptyStoreError(
-                "the store has no encoder yet: run olrsearch train, or name a model folder with --encoder"
-            )
-        if encoder is not None and (Path(encoder) / "config.json").is_file():
-            encoder = add_model(self._backend, Path(encoder))
-            snapshot = self._backend.snapshot()
-        info = snapshot.space(None if encoder is None else str(encoder))
+        info = encoder_space(self._backend, encoder)
         report = encode_missing(
             self._backend,
             info,
@@ -301,6 +302,59 @@ class Store(Reader):
             except CalibrationError as error:  # the embeddings are there all the same
                 report.notes.append(f"{info.name} is not calibrated: {error}")
         return report
+
+    def encoders(self) -> tuple[EncoderEntry, ...]:
+        """Encoders that can be named: those that come with the package, and those of this store."""
+        from olrsearch.inventory import list_encoders
+
+        return list_encoders(self._backend.snapshot())
+
+    def encoder(self, name: str | Path) -> EncoderEntry:
+        """One of them, or a model folder.
+
+        Args:
+            name: As `encode` takes it.
+
+        Raises:
+            UnknownEncoderError: nothing has this name or fingerprint, or several have.
+        """
+        from olrsearch.inventory import find_encoder
+
+        return find_encoder(name, self._backend.snapshot())
+
+    def default_encoder(self) -> EncoderEntry | None:
+        """What `encode` uses when none is named; None where neither store nor package has one."""
+        from olrsearch.inventory import default_encoder
+
+        return default_encoder(self._backend.snapshot())
+
+    def publish_encoder(
+        self,
+        space: str | None,
+        out: Path | str,
+        *,
+        name: str,
+        half: bool = False,
+        reports: Iterable[Path | str] = (),
+        hardware: str | None = None,
+        replace: bool = False,
+    ) -> Path:
+        """Write a trained encoder as a folder that others can use.
+
+        See `olrsearch.publishing.publish` for the arguments.
+        """
+        from olrsearch.publishing import publish
+
+        return publish(
+            self._backend,
+            space,
+            Path(out),
+            name=name,
+            half=half,
+            reports=[Path(report) for report in reports],
+            hardware=hardware,
+            replace=replace,
+        )
 
     def calibrate(self, space: str | None = None, *, where: str | None = None) -> CalibrationReport:
         """Fit probabilities, and choose the label indexes' metric, on labelled images.

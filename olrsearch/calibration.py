@@ -37,7 +37,8 @@ class Calibration:
     Attributes:
         slope: float64 [L], > 0: calibration never reorders images by one label.
         offset: float64 [L].
-        label_revision: The revision of the stored labels it was fitted to; None for the identity.
+        label_revision: The revision of the stored labels it was fitted to; None for the identity, and
+            for one that came with the encoder.
         split: The images it was fitted on, in words (`selection`, `val`); empty for the identity.
         count: How many images these were.
         uncalibrated: Names of labels that had too few examples and keep the raw logit.

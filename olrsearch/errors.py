@@ -17,7 +17,9 @@ OlrsearchError
 │   └── UnknownImageError            no living image has this id or key; or several have
 ├── EncoderError                 a model that cannot be used
 │   ├── ModelFileError               missing or damaged model files, fingerprint mismatch
+│   ├── UnknownEncoderError          no encoder has this name or fingerprint; or several have
 │   ├── IncompatibleEncoderError     another encoder's labels, sizes or embeddings
+│   ├── EngineError                  an engine that is not here, or cannot run this network
 │   └── TrainingError                training cannot start, resume or go on
 ├── StoreError                   a store that cannot be opened or changed
 │   ├── StoreNotFoundError
@@ -130,8 +132,16 @@ class ModelFileError(EncoderError):
     """Model files are missing, damaged or do not match their fingerprint."""
 
 
+class UnknownEncoderError(EncoderError):
+    """No encoder has this name or fingerprint, or several have."""
+
+
 class IncompatibleEncoderError(EncoderError):
     """An encoder's labels, sizes or embeddings do not fit what they are used with."""
+
+
+class EngineError(EncoderError):
+    """An engine is not installed, or cannot run this network on this machine."""
 
 
 class TrainingError(EncoderError):

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from olrsearch.calibration import Calibration, fit_calibration
+from olrsearch.defaults import read_defaults
 from olrsearch.encoders import model_files
+from olrsearch.encoders.card import read_card
 from olrsearch.errors import (
     CalibrationError,
     EmptyStoreError,
@@ -20,7 +22,8 @@ from olrsearch.errors import (
 )
 from olrsearch.index.metric import Metric, choose_metric, metric_name
 from olrsearch.index.scores import read_scores, write_scores
-from olrsearch.spaces import SCORES, OpenSpace, scores_path, stored_labels
+from olrsearch.inventory import default_encoder, find_encoder
+from olrsearch.spaces import SCORES, OpenSpace, known_labels, scores_path, stored_labels
 from olrsearch.store.files import MODELS
 from olrsearch.store.segments import open_segment
 from olrsearch.training import run_of
@@ -86,13 +89,20 @@ def calibrate(backend: Backend, ref: str | None = None, *, ids: I64 | None = Non
         ids: Fit on these images instead.
 
     Raises:
-        CalibrationError: fewer than 20 labelled images to fit on.
+        CalibrationError: no stored label that the encoder knows, or fewer than 20 labelled images to
+            fit on.
         EmptyStoreError: nothing is encoded.
     """
     with backend.writer() as writer:
         snapshot = backend.snapshot()
         info = snapshot.space(ref)
         opened = OpenSpace(snapshot, info)
+        if not known_labels(snapshot, info):
+            kept = "those that came with the encoder stay" if info.calibration else "scores stay raw"
+            raise CalibrationError(
+                f"the store has no stored label that {info.name} knows, so there is nothing to fit "
+                f"probabilities to ({kept}): import a data set with labels such as {info.labels[0]}"
+            )
         chosen, split = (
             (ids, "chosen images") if ids is not None else _calibration_images(backend, snapshot, info)
         )
@@ -172,8 +182,11 @@ def _calibration_images(backend: Backend, snapshot: Snapshot, info: SpaceInfo) -
 
 
 def selection_ids(store: Path, fingerprint: str) -> I64 | None:
-    """Ids of the images that training held back, int64; None for an encoder from elsewhere."""
-    run = run_of(store / "runs", fingerprint)
+    """Ids of the images that training held back, int64; None for an encoder from elsewhere.
+
+    A rounded model was trained in the run of the model it was rounded from.
+    """
+    run = run_behind(store, fingerprint)
     if run is None:
         return None
     ids: I64 = np.load(run / "ids.npy")
@@ -182,26 +195,81 @@ def selection_ids(store: Path, fingerprint: str) -> I64 | None:
     return chosen
 
 
-def add_model(backend: Backend, path: Path) -> str:
+def run_behind(store: Path, fingerprint: str) -> Path | None:
+    """The run that an encoder, or the one it was rounded from, was trained in; None where there is none."""
+    run = run_of(store / "runs", fingerprint)
+    if run is not None:
+        return run
+    try:
+        origin = model_files.read_config(store / MODELS / fingerprint).get(model_files.ROUNDED_FROM)
+    except ModelFileError:  # which is reported where the model is needed
+        return None
+    return None if origin is None else run_of(store / "runs", str(origin))
+
+
+def encoder_space(backend: Backend, encoder: str | Path | None) -> SpaceInfo:
+    """The space of an encoder, added to the store where it has none yet.
+
+    Args:
+        backend: The store.
+        encoder: See `inventory.find_encoder`; `inventory.default_encoder` when None.
+
+    Raises:
+        EmptyStoreError: none is named, the store has none, and none is shipped.
+        UnknownEncoderError: nothing has this name or fingerprint, or several have.
+        ModelFileError: its files are damaged.
+    """
+    snapshot = backend.snapshot()
+    if encoder is None and snapshot.spaces():
+        return snapshot.space()
+    entry = default_encoder(snapshot) if encoder is None else find_encoder(encoder, snapshot)
+    if entry is None:
+        raise EmptyStoreError(
+            "the store has no encoder yet, and none is shipped with this olrsearch: run olrsearch train, "
+            "or name a model folder with --encoder"
+        )
+    if entry.source != "store":
+        name = entry.name if entry.source == "shipped" else None
+        add_model(backend, entry.path, name=name)
+        snapshot = backend.snapshot()
+    return snapshot.space(entry.fingerprint)
+
+
+def add_model(backend: Backend, path: Path, *, name: str | None = None) -> str:
     """Copy a model folder into the store as a space of its own; returns its fingerprint.
 
-    A copy that the store has already is left alone, and replaced where it is damaged.
+    A copy that the store has already is left alone, and replaced where it is damaged. The
+    calibration and the metric that the folder brings are taken where the space has none.
+
+    Args:
+        backend: The store, writable.
+        path: The model folder.
+        name: What the space's name begins with; the encoder's kind when None.
 
     Raises:
         ModelFileError: it is damaged.
     """
     fingerprint = check_model(path)  # before anything is copied
-    config = model_files.read_config(path)
+    config, defaults = model_files.read_config(path), read_defaults(path)
     with backend.writer() as writer:
         writer.add_model(fingerprint, path, replace=_is_damaged(backend.path / MODELS / fingerprint))
-        writer.add_space(
+        number = writer.add_space(
             fingerprint=fingerprint,
-            name=f"{config['kind']}-{fingerprint[:8]}",
+            name=f"{config['kind'] if name is None else name}-{fingerprint[:8]}",
             kind=config["kind"],
             labels=tuple(config["labels"]),
             k=int(config["k"]),
             config=config,
         )
+        if defaults is not None:
+            info = backend.snapshot().space(fingerprint)
+            if info.calibration is None:
+                calibration = defaults.calibration
+                writer.set_calibration(
+                    number, calibration.to_dict(), label_revision=None, split=calibration.split
+                )
+            if info.metric is None:
+                writer.set_metric(number, defaults.metric.to_dict())
     return fingerprint
 
 
@@ -214,13 +282,15 @@ def _is_damaged(model: Path) -> bool:
 
 
 def check_model(path: Path) -> str:
-    """The fingerprint of a model folder, after every tensor has been compared with its checksum.
+    """The fingerprint of a model folder, after every file of it has been compared with its checksum.
 
     Raises:
         ModelFileError: it is damaged.
     """
     fingerprint: str = model_files.read_config(path)["fingerprint"]
     model_files.read_tensors(path)
+    read_defaults(path)
+    read_card(path)
     return fingerprint
 
 

@@ -10,12 +10,13 @@ import numpy as np
 
 from olrsearch.bench.data import BenchData, rows_of
 from olrsearch.bench.speed import attribute_case, encode_case, label_case, whole_case
+from olrsearch.errors import BenchmarkError
 from olrsearch.fitting import selection_ids
 from olrsearch.index.whole import WholeIndex
 from olrsearch.ingest import cache_pixels, read_pixels
 from olrsearch.query import Literal, conjunction, negation
 from olrsearch.search.attributes import search_attributes
-from olrsearch.spaces import stored_labels
+from olrsearch.spaces import known_labels, stored_labels
 from olrsearch.training import run_of
 
 if TYPE_CHECKING:
@@ -39,8 +40,16 @@ def bench_data(backend: Backend, opened: OpenSpace, *, name: str | None = None) 
         backend: The store.
         opened: The space.
         name: What reports call the data; the data sets' names and counts when None.
+
+    Raises:
+        BenchmarkError: no label that the encoder knows is stored, or there is no gallery.
     """
     snapshot, info = opened.snapshot, opened.info
+    if not known_labels(snapshot, info):
+        raise BenchmarkError(
+            f"the store has no stored label that {info.name} knows, so there is nothing to measure against: "
+            "import a data set with labels and with val or test images"
+        )
     order = np.argsort(opened.view.ids, kind="stable")
     ids = opened.view.ids[order]
     columns = snapshot.columns(ids, ("partition", "identity", "key"))

@@ -16,7 +16,7 @@ from olrsearch.errors import EmptyStoreError, QueryError, UnknownImageError
 from olrsearch.index.metric import metric_name
 from olrsearch.progress import Track, silent
 from olrsearch.results import Description, Hit, LabelEstimate, Ranking
-from olrsearch.spaces import OpenSpace, matching, stored_labels
+from olrsearch.spaces import OpenSpace, calibration_is_stale, matching, stored_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -104,8 +104,7 @@ class Reader:
                     "embeddings": item.count,
                     "segments": len(item.segments),
                     "calibrated": item.calibration is not None,
-                    "calibration_stale": item.calibration is not None
-                    and item.calibration["label_revision"] != snapshot.label_revision,
+                    "calibration_stale": calibration_is_stale(item, snapshot),
                     "metric": None if item.metric is None else _metric_name(item.metric),
                     "indexes": sorted(item.indexes),
                 }
@@ -214,8 +213,7 @@ class Reader:
             min_score=None if min_probability is None else _log(min_probability),
             allowed=self._allowed(opened, where),
         )
-        notes = () if evidence == "labels" else opened.score_notes()
-        return self._ranking(opened, page, notes)
+        return self._ranking(opened, page, opened.score_notes(evidence))
 
     def similar(
         self,

@@ -134,15 +134,32 @@ class OpenSpace:
             artefacts=kept,
         )
 
-    def score_notes(self) -> tuple[str, ...]:
-        """What a reader of probabilities must know: no calibration, or a stale one."""
+    def score_notes(self, evidence: Evidence = "predicted") -> tuple[str, ...]:
+        """What a reader of probabilities must know: none, a stale or a shipped calibration, no labels.
+
+        Args:
+            evidence: What the scores are of.
+        """
+        notes = []
+        labelled = known_labels(self.snapshot, self.info)
+        if evidence != "predicted" and not labelled:
+            notes.append(f"no label that {self.info.name} knows is stored here: stored labels say nothing")
+        if evidence == "labels":
+            return tuple(notes)
+        fitted, now = self.calibration.label_revision, self.snapshot.label_revision
         if self.info.calibration is None:
-            return ("probabilities are not calibrated: run olrsearch calibrate",)
-        if self.calibration.label_revision != self.snapshot.label_revision:
-            fitted, now = self.calibration.label_revision, self.snapshot.label_revision
+            notes.append(
+                "probabilities are not calibrated: run olrsearch calibrate"
+                if labelled
+                else "probabilities are not calibrated, and no label is stored to fit them to"
+            )
+        elif fitted is None:
+            advice = ": run olrsearch calibrate to fit them to the labels of this store" if labelled else ""
+            notes.append(f"probabilities are calibrated on {self.calibration.split}{advice}")
+        elif calibration_is_stale(self.info, self.snapshot):
             note = f"the calibration is of label revision {fitted}, the labels are at {now}"
-            return (f"{note}: run olrsearch calibrate to bring it up to date",)
-        return ()
+            notes.append(f"{note}: run olrsearch calibrate to bring it up to date")
+        return tuple(notes)
 
     def built(self, recipe: str) -> BuiltIndex:
         """The indexes that a recipe built for this space.
@@ -171,6 +188,20 @@ class OpenSpace:
 def scores_path(segment: SegmentInfo, info: SpaceInfo) -> Path:
     """Where a segment's raw logits are kept once they are built."""
     return info.index_path / SCORES / f"{segment.uuid}.npy"
+
+
+def calibration_is_stale(info: SpaceInfo, snapshot: Snapshot) -> bool:
+    """Whether stored labels changed since a space was calibrated to them.
+
+    One that came with the encoder was fitted to other labels, which do not change.
+    """
+    fitted = None if info.calibration is None else info.calibration["label_revision"]
+    return fitted is not None and fitted != snapshot.label_revision
+
+
+def known_labels(snapshot: Snapshot, info: SpaceInfo) -> tuple[str, ...]:
+    """The labels of a space's encoder that the store has too."""
+    return tuple(name for name in info.labels if name in snapshot.label_names)
 
 
 def stored_labels(snapshot: Snapshot, ids: I64, names: Sequence[str]) -> I8:

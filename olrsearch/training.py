@@ -213,6 +213,11 @@ def _teacher_of(run: Path) -> Path | None:
     return None if name is None else run.parent / str(name)
 
 
+def read_run(run: Path) -> dict[str, Any]:
+    """What a run recorded: `config`, `teacher`, …; once it is finished `fingerprint` and `seconds`."""
+    return _read_record(run)
+
+
 def run_of(runs: Path, fingerprint: str) -> Path | None:
     """The run that made an encoder; None for one that came from elsewhere."""
     for file in sorted(runs.glob(f"*/{_RECORD}")):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from command import good, one_thread
 from pictures import LABELS, pixels_and_labels, write_pictures
+from trained import add_run
 
 from olrsearch.datasets import avatar_drawing
 from olrsearch.errors import OptionalDependencyError
@@ -116,3 +117,40 @@ def gallery(model, tmp_path_factory):
     good(store, "-q", "import", "folder", folder / "pictures", "--labels", table)
     good(store, "-q", "encode", "--encoder", model)
     return Gallery(folder / "pictures", store, model)
+
+
+@dataclass(frozen=True)
+class Published:
+    """An encoder with its card, as it comes with the package, and the store it was trained in."""
+
+    store: Path
+    root: Path
+
+    @property
+    def folder(self):
+        return self.root / "faces"
+
+
+@pytest.fixture(scope="session")
+def published(gallery, tmp_path_factory):
+    """The pictures' encoder, published in half precision as the default encoder."""
+    home = tmp_path_factory.mktemp("published")
+    store = gallery.copy(home / "store")
+    add_run(store)
+    good(store, "-q", "calibrate")
+    space = good(store, "store", "info", "--json").row["spaces"][0]["name"]
+    good(store, "-q", "encoders", "publish", space, home / "models", "--name", "faces", "--half")
+    return Published(store, home / "models")
+
+
+@pytest.fixture
+def nothing_shipped(tmp_path, monkeypatch):
+    """A package that comes without encoders."""
+    monkeypatch.setattr("olrsearch._resources.models_dir", lambda: tmp_path / "no-models")
+
+
+@pytest.fixture
+def shipped(published, monkeypatch):
+    """A package that comes with the published encoder, and no other."""
+    monkeypatch.setattr("olrsearch._resources.models_dir", lambda: published.root)
+    return published

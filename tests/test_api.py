@@ -427,6 +427,7 @@ def test_impossible_similarity(store):
         store.similar(name(0), by={"red": -1.0})
 
 
+@pytest.mark.usefixtures("nothing_shipped")
 def test_empty_stores_say_what_comes_next(gallery, tmp_path):
     with Store.create(tmp_path / "store") as store:
         for ask in (lambda: store.search("bright"), lambda: store.similar("a"), lambda: store.describe("a")):

@@ -132,7 +132,10 @@ def test_examples_run(reader, words, monkeypatch):
     ("page", "number"),
     [
         (page, number)
-        for page in (ROOT / "README.md", ROOT / "docs" / "queries.md", ROOT / "docs" / "datasets.md")
+        for page in (
+            ROOT / "README.md",
+            *(ROOT / "docs" / name for name in ("queries.md", "datasets.md", "encoders.md")),
+        )
         for number in range(len(blocks(page, "python")))
     ],
     ids=lambda value: value.name if isinstance(value, Path) else str(value),

@@ -1,7 +1,9 @@
 """The wheel holds what an installation needs, and works where there is no checkout."""
 
+import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -32,10 +34,31 @@ print('fine')
 """
 
 
-def pip(*arguments):
+# What is shipped is used: pictures without labels, an encoder that nobody named, no network.
+TRY_SHIPPED = """
+import pathlib, socket, sys
+def refused(*_, **__):
+    raise AssertionError('the network was touched')
+socket.create_connection = socket.getaddrinfo = refused
+socket.socket.connect = refused
+import olrsearch
+(entry,) = olrsearch.shipped_encoders()
+assert entry.path.is_relative_to(sys.argv[1]), entry.path
+from olrsearch.cli import run
+pictures = sys.argv[2]
+assert run(['encoders', 'list']) == 0
+assert run(['encoders', 'info', 'faces', '--card']) == 0
+assert run(['--store', 'store', 'import', 'folder', pictures]) == 0
+assert run(['--store', 'store', 'encode']) == 0
+assert run(['--store', 'store', 'search', 'bright & !red', '-k', '3', '--json']) == 0
+print('fine')
+"""
+
+
+def pip(*arguments, source=ROOT):
     done = subprocess.run(
         [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *map(str, arguments)],
-        cwd=ROOT,
+        cwd=source,
         capture_output=True,
         text=True,
         check=False,
@@ -58,6 +81,9 @@ def test_the_wheel_holds_the_package_and_its_resources(wheel):
     package = {path.relative_to(ROOT).as_posix() for path in (ROOT / "olrsearch").rglob("*.py")}
     assert package <= names
     assert "olrsearch/sheets/sheet.html.jinja" in names
+    assert "olrsearch/encoders/model_card.md.jinja" in names
+    models = (path for path in (ROOT / "olrsearch" / "_models").rglob("*") if path.is_file())
+    assert {path.relative_to(ROOT).as_posix() for path in models} <= names
     migrations = (ROOT / "migrations" / "versions").glob("*.py")
     assert {f"olrsearch/_resources/migrations/versions/{path.name}" for path in migrations} <= names
     recipes = (ROOT / "indexes" / "recipes").glob("*.toml")
@@ -81,3 +107,61 @@ def test_an_installed_wheel_works_without_a_checkout(wheel, tmp_path):
     assert done.stdout.splitlines()[-1] == "fine"
     entry = (next((tmp_path / "installed").glob("olrsearch-*.dist-info")) / "entry_points.txt").read_text()
     assert "olrsearch = olrsearch.cli:main" in entry
+
+
+@pytest.fixture(scope="module")
+def checkout(published, tmp_path_factory):
+    """A copy of what is built, with an encoder to ship."""
+    copy = tmp_path_factory.mktemp("checkout") / "olrsearch"
+    copy.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", ".gitignore"):
+        shutil.copy(ROOT / name, copy)
+    for name in ("olrsearch", "migrations", "indexes/recipes"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "faces"))
+    shutil.copytree(published.folder, copy / "olrsearch" / "_models" / "faces")
+    return copy
+
+
+SHIPPED = ("MODEL_CARD.md", "card.json", "config.json", "defaults.json", "weights.safetensors")
+
+
+def test_a_wheel_carries_the_encoders_and_uses_them(checkout, published, gallery, tmp_path):
+    pip("wheel", ".", "--no-deps", "--no-build-isolation", "-w", tmp_path, source=checkout)
+    (wheel,) = tmp_path.glob("olrsearch-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        for name in SHIPPED:
+            packed = archive.read(f"olrsearch/_models/faces/{name}")
+            assert packed == (published.folder / name).read_bytes()
+    pip("install", "--no-deps", "--no-index", "--target", tmp_path / "installed", wheel)
+    (tmp_path / "elsewhere").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", TRY_SHIPPED, str(tmp_path / "installed"), str(gallery.data)],
+        cwd=tmp_path / "elsewhere",
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(PYTHONPATH=str(tmp_path / "installed")),
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "fine"
+    assert "using faces, which comes with olrsearch" in done.stderr
+
+
+def test_the_sdist_carries_the_encoders_too(checkout, published, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    (sdist,) = tmp_path.glob("olrsearch-*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        root = sdist.name.removesuffix(".tar.gz")
+        for name in SHIPPED:
+            packed = archive.extractfile(f"{root}/olrsearch/_models/faces/{name}")
+            assert packed.read() == (published.folder / name).read_bytes()

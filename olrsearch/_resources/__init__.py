@@ -1,8 +1,9 @@
-"""Finds the files that ship beside the code: migrations and index recipes.
+"""Finds the files that ship beside the code: migrations, index recipes and encoders.
 
-In a checkout they lie at the root of the repository, where people edit them; a wheel
-carries copies inside this package (`olrsearch/_resources/migrations`,
-`olrsearch/_resources/recipes`), so that an installed program needs no checkout.
+In a checkout the first two lie at the root of the repository, where people edit them; a
+wheel carries copies inside this package (`olrsearch/_resources/migrations`,
+`olrsearch/_resources/recipes`), so that an installed program needs no checkout. Encoders
+lie in the package itself (`olrsearch/_models`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ def recipes_dir() -> Path:
         OlrsearchError: the installation lacks it.
     """
     return _find("recipes", Path("indexes", "recipes"), "")
+
+
+def models_dir() -> Path:
+    """The folder of the encoders that come with the package, one folder each, by name."""
+    return _SHIPPED.parent / "_models"
 
 
 def _find(shipped: str, checkout: Path, witness: str) -> Path:

@@ -57,6 +57,21 @@ class LabelScores:
 
 
 @dataclass(frozen=True, slots=True)
+class Support:
+    """What the figures of a group stand on.
+
+    Attributes:
+        images: How many.
+        positives: int64 [L], images that have the label.
+        negatives: int64 [L], images that lack it.
+    """
+
+    images: int
+    positives: I64
+    negatives: I64
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """First method minus second, resampled by identity.
 
@@ -81,6 +96,7 @@ class AttributesReport(Report):
         methods: `probe` (logistic regression on the whole embedding), `teacher`, `encoder`
             (calibrated readout of e^l alone), `norm` (‖e^l‖: ranking only), `majority`.
         groups: `Male`, `!Male`, … → method → the same on those images only.
+        support: `all`, `Male`, `!Male`, … → images and how many of them have and lack each label.
         differences: `probe - teacher`, … → intervals.
         probe_strength: The C chosen on the selection images.
     """
@@ -89,6 +105,7 @@ class AttributesReport(Report):
     prevalence: F64
     methods: dict[str, LabelScores]
     groups: dict[str, dict[str, LabelScores]]
+    support: dict[str, Support]
     differences: dict[str, Difference]
     probe_strength: float
 
@@ -175,10 +192,8 @@ def run_attributes(
 
     everyone = np.ones(len(rows), np.bool_)
     methods = _methods(scores, norms, majority, truth, everyone)
-    groups = {
-        group: _methods(scores, norms, majority, truth, member)
-        for group, member in _groups(data, truth).items()
-    }
+    members = _groups(data, truth)
+    groups = {group: _methods(scores, norms, majority, truth, member) for group, member in members.items()}
     reference = "teacher" if "teacher" in scores else "encoder"
     differences = {
         f"{name} - {reference}": _difference(
@@ -207,6 +222,7 @@ def run_attributes(
         prevalence=_share(truth > 0, truth != 0),
         methods=methods,
         groups=groups,
+        support={group: _support(truth[:, member]) for group, member in {"all": everyone, **members}.items()},
         differences=differences,
         probe_strength=probe.strength,
     )
@@ -271,6 +287,10 @@ def _groups(data: BenchData, truth: I8) -> dict[str, Bool]:
             if member.any():
                 out[prefix + data.label_names[row]] = member
     return out
+
+
+def _support(truth: I8) -> Support:
+    return Support(truth.shape[1], (truth > 0).sum(axis=1), (truth < 0).sum(axis=1))
 
 
 def _majority(data: BenchData) -> Bool:

@@ -29,6 +29,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("train", "Train an encoder on the store's labelled images."),
     "encode": ("encode", "Encode images that have no embedding yet."),
     "calibrate": ("encode", "Fit probabilities to stored labels."),
+    "encoders": ("encoders", "List encoders, read their model cards, publish one."),
     "index": ("index", "Build and inspect indexes."),
     "search": ("search", "Find images by attributes: 'smiling & eyeglasses & !male'."),
     "similar": ("similar", "Find images like an image, overall or in some respects."),

@@ -9,11 +9,16 @@ import click
 from olrsearch.cli.common import open_store, say
 
 if TYPE_CHECKING:
+    from olrsearch.api import Store
     from olrsearch.ingest import OnError
 
 
 @click.command("encode")
-@click.option("--encoder", help="Name or fingerprint of a space, or a model folder; the newest by default.")
+@click.option(
+    "--encoder",
+    help="Name or fingerprint of a space, a shipped encoder, or a model folder; by default the newest "
+    "space's, else the shipped face encoder.",
+)
 @click.option(
     "--batch-size", type=click.IntRange(min=1), default=256, show_default=True, help="Images at once."
 )
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
 def encode_command(ctx: click.Context, encoder: str | None, batch_size: int, on_error: OnError) -> None:
     """Encode images that have no embedding yet; calibrates a new space when it can."""
     with open_store(ctx) as store:
+        _announce(store, encoder)
         report = store.encode(encoder, batch_size=batch_size, on_error=on_error)
     say(
         f"{report.space}: {report.encoded:,} encoded, {report.present:,} had embeddings, "
@@ -37,6 +43,18 @@ def encode_command(ctx: click.Context, encoder: str | None, batch_size: int, on_
         say(f"unreadable: {failure.key}: {failure.reason}")
     for note in report.notes:
         say(f"note: {note}")
+
+
+def _announce(store: Store, encoder: str | None) -> None:
+    """Say which encoder is taken where nobody chose one: its terms are the user's to keep."""
+    if encoder is not None or not store.info()["images"]:
+        return
+    chosen = store.default_encoder()
+    if chosen is not None and chosen.source == "shipped":
+        say(
+            f"no encoder here yet: using {chosen.name}, which comes with olrsearch, {chosen.notice} "
+            f"(olrsearch encoders info {chosen.name} --card)"
+        )
 
 
 @click.command("calibrate")

@@ -49,6 +49,20 @@ _LABEL: Final = {
     "absent": "Living images that lack it.",
     "unknown": "Living images of which nothing is said.",
 }
+_ENCODER: Final = {
+    "name": "The shipped encoder's, the space's or the folder's.",
+    "source": "`shipped`, `store` or `folder`.",
+    "kind": "The registered kind.",
+    "labels": "Label names, in the order of the embeddings.",
+    "k": "Numbers a label.",
+    "input_size": "Height and width of the pixels it takes.",
+    "crop": "`none` or `center`.",
+    "bytes": "Size of its folder.",
+    "fingerprint": "64 hexadecimal digits.",
+    "notice": "What it may be used for, in a few words; empty where nobody said.",
+    "default": "Whether `encode` uses it when none is named.",
+    "path": "Its folder.",
+}
 _INDEX: Final = {
     "space": "Name of the space.",
     "scan": "What answers where no recipe is built.",
@@ -86,6 +100,8 @@ def json_keys() -> dict[str, tuple[str, dict[str, str]]]:
         "import idx": ("One object", report),
         "label list": ("One object a label", _LABEL),
         "train olr": ("One object", _described(TrainedSpace)),
+        "encoders list": ("One object an encoder", _ENCODER),
+        "encoders info": ("One object", {**_ENCODER, **_details()}),
         "index info": ("One object", _INDEX),
         "search": ("One object a hit", hit),
         "similar": ("One object a hit", hit),
@@ -94,6 +110,18 @@ def json_keys() -> dict[str, tuple[str, dict[str, str]]]:
             f"bench {name}": ("One object", bench)
             for name in ("attributes", "queries", "similar", "richness", "speed")
         },
+    }
+
+
+def _details() -> dict[str, str]:
+    """What `encoders info` says beyond the list."""
+    from olrsearch.encoders.card import ModelCard
+
+    return {
+        "settings": "Its configuration.",
+        "calibration": "What the calibration it brings was fitted on; null where it brings none.",
+        "metric": "The metric it brings; null where it brings none.",
+        "card": f"Its model card, null where it has none:{_inner(ModelCard)}",
     }
 
 

@@ -4,12 +4,14 @@
 <fingerprint>/
   config.json           canonical JSON: kind, labels, k, input_size, crop, …, tensors, fingerprint
   weights.safetensors   the network, readout.weight [L, k], readout.bias [L]
+  defaults.json, …      may stand beside them: facts about this model that name its fingerprint
 ```
 
 The fingerprint is the sha256 of the canonical configuration (sorted keys, no
 spaces) without the key `fingerprint`. The configuration lists every tensor by name,
 type, shape and sha256 of its bytes, so the fingerprint covers the weights, and one
-tensor can be checked without reading the others. Nothing here needs torch.
+tensor can be checked without reading the others. It is of what is stored: a model whose
+matrices are rounded to float16 is an encoder of its own. Nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import os
 import shutil
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -37,6 +39,13 @@ if TYPE_CHECKING:
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "weights.safetensors"
 FORMAT_VERSION = 1
+ROUNDED_FROM = "rounded_from"
+"""The key of a rounded model's configuration that names the model it was made of."""
+
+COMPANION_VERSION = 1
+"""Of the files beside a model; see `write_companion`."""
+
+_READOUT = "readout."
 _REQUIRED = ("format_version", "kind", "labels", "k", "input_size", "crop", "tensors", "fingerprint")
 
 
@@ -57,11 +66,38 @@ def tensor_entry(array: NDArray[Any]) -> dict[str, Any]:
 
 def fingerprint(config: Mapping[str, Any]) -> str:
     """sha256 of a configuration that lists its tensors, 64 hexadecimal digits."""
-    body = {key: value for key, value in config.items() if key != "fingerprint"}
-    return hashlib.sha256(canonical_json(body).encode()).hexdigest()
+    return _digest({key: value for key, value in config.items() if key != "fingerprint"})
 
 
-def save_model(root: Path, config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Path:
+def halved(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The same tensors with matrices and convolution kernels rounded to float16.
+
+    One-dimensional tensors (biases, batch-norm weights and statistics) and the readout keep
+    their type: they are small, and a rounded readout would move every score.
+
+    Args:
+        tensors: By name; not changed.
+
+    Raises:
+        ModelFileError: a number is too large for float16.
+    """
+    out: dict[str, NDArray[Any]] = {}
+    for name, array in tensors.items():
+        if array.dtype != np.float32 or array.ndim < 2 or name.startswith(_READOUT):
+            out[name] = array
+            continue
+        if array.size and not float(np.abs(array).max()) <= float(np.finfo(np.float16).max):
+            raise ModelFileError(
+                f"tensor {name} holds numbers beyond {np.finfo(np.float16).max:g}, the largest of float16: "
+                "store this model in full precision"
+            )
+        out[name] = array.astype(np.float16)
+    return out
+
+
+def save_model(
+    root: Path, config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], *, half: bool = False
+) -> Path:
     """Write a model folder `root/<fingerprint>/`, whole or not at all.
 
     Args:
@@ -69,14 +105,17 @@ def save_model(root: Path, config: Mapping[str, Any], tensors: Mapping[str, NDAr
         config: JSON-ready values with `kind`, `labels`, `k`, `input_size` and `crop`;
             `format_version`, `tensors` and `fingerprint` are filled in.
         tensors: The weights by name, `readout.weight` and `readout.bias` among them.
+        half: Store matrices and convolution kernels as float16, see `halved`.
 
     Returns:
         The folder. A model that is there already, intact, is left as it is.
 
     Raises:
-        ModelFileError: a key or the readout is missing, or its shape does not fit L and k.
+        ModelFileError: a key or the readout is missing, its shape does not fit L and k, or a number
+            does not fit float16.
     """
-    arrays = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
+    kept = halved(tensors) if half else tensors
+    arrays = {name: np.ascontiguousarray(kept[name]) for name in sorted(kept)}
     body: dict[str, Any] = json.loads(
         canonical_json(
             {
@@ -147,7 +186,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
-    """A model's tensors, each checked against the configuration.
+    """A model's tensors, each checked against the configuration; float16 is widened to float32.
 
     Args:
         path: The model folder.
@@ -175,7 +214,10 @@ def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, ND
             raise ModelFileError(
                 f"tensor {name} in {weights} does not match its checksum; copy the model again"
             )
-    return tensors
+    return {
+        name: array.astype(np.float32) if array.dtype == np.float16 else array
+        for name, array in tensors.items()
+    }
 
 
 def read_readout(path: Path) -> Readout:
@@ -186,6 +228,73 @@ def read_readout(path: Path) -> Readout:
     """
     tensors = read_tensors(path, ("readout.weight", "readout.bias"))
     return Readout(weight=tensors["readout.weight"], bias=tensors["readout.bias"])
+
+
+def write_companion(folder: Path, name: str, content: Mapping[str, Any]) -> Path:
+    """Write a JSON file beside a model that says something about this model and no other.
+
+    It is no part of the fingerprint, but names it, and holds a checksum of itself.
+
+    Args:
+        folder: The model folder.
+        name: Of the file.
+        content: JSON-ready; the keys `fingerprint`, `format_version` and `sha256` are filled in.
+
+    Raises:
+        ModelFileError: the folder holds no model.
+    """
+    body = {
+        **content,
+        "format_version": COMPANION_VERSION,
+        "fingerprint": read_config(folder)["fingerprint"],
+    }
+    path = Path(folder) / name
+    path.write_text(canonical_json({**body, "sha256": _digest(body)}) + "\n", encoding="utf-8")
+    return path
+
+
+def read_companion(folder: Path, name: str) -> dict[str, Any] | None:
+    """What a file beside a model says about it; None where there is no such file.
+
+    Args:
+        folder: The model folder.
+        name: Of the file.
+
+    Raises:
+        ModelFileError: the file is damaged, of a newer version, or about another model.
+    """
+    path = Path(folder) / name
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"{path} cannot be read ({error}); copy the model again") from None
+    if not isinstance(body, dict):
+        raise ModelFileError(f"{path} holds no JSON object; copy the model again")
+    version = body.pop("format_version", None)
+    if isinstance(version, int) and version > COMPANION_VERSION:
+        raise ModelFileError(
+            f"{path} has format {version}, this program reads up to {COMPANION_VERSION}: "
+            "install a newer olrsearch"
+        )
+    stated = body.pop("sha256", None)
+    if stated != _digest({**body, "format_version": version}):
+        raise ModelFileError(f"{path} does not match its checksum; copy the model again")
+    wanted = read_config(folder)["fingerprint"]
+    if body.pop("fingerprint", None) != wanted:
+        raise ModelFileError(
+            f"{path} is about another model than the one beside it, {wanted[:12]}; copy the model again"
+        )
+    return body
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(body).encode()).hexdigest()
 
 
 def _check_config(config: Mapping[str, Any], path: Path) -> None:

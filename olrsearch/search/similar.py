@@ -249,7 +249,10 @@ def prototype(view: EmbeddingView, labels: I8, label: int, allowed: Bool | None 
         chosen &= allowed
     rows = np.flatnonzero(chosen)
     if not len(rows):
-        raise QueryError(f"no image with a stored label has label number {label}: there is no mean to take")
+        raise QueryError(
+            f"no image has the stored label number {label}: there is no mean to take; "
+            "import labels, or compare with an image"
+        )
     mean = view.gather(label, rows).mean(axis=0, dtype=np.float64)
     return np.asarray(mean, np.float32)
 

@@ -46,6 +46,18 @@ def sheet_form(path: Path) -> Literal["html", "png"]:
             raise OlrsearchError(f"a sheet ends in .html or .png, found {found}")
 
 
+def plot_form(path: Path) -> Literal["png"]:
+    """What a plot at this path is to be.
+
+    Raises:
+        OlrsearchError: its name does not end in `.png`.
+    """
+    if path.suffix.lower() == ".png":
+        return "png"
+    found = f"{path.suffix!r} in {path}" if path.suffix else f"no suffix in {str(path)!r}"
+    raise OlrsearchError(f"a plot ends in .png, found {found}")
+
+
 def write_sheet(sheet: Sheet, path: Path | str, *, columns: int = 5) -> Path:
     """Write a sheet; the suffix of `path` chooses the form.
 
@@ -68,6 +80,12 @@ def write_sheet(sheet: Sheet, path: Path | str, *, columns: int = 5) -> Path:
         buffer = io.BytesIO()
         render_png(sheet, columns=columns).save(buffer, "PNG", optimize=True)
         data = buffer.getvalue()
+    write_whole(target, data)
+    return target
+
+
+def write_whole(target: Path, data: bytes) -> None:
+    """Write a file, making the folders above it; one that exists is replaced once the new one is whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
@@ -78,7 +96,6 @@ def write_sheet(sheet: Sheet, path: Path | str, *, columns: int = 5) -> Path:
     except BaseException:
         Path(scratch).unlink(missing_ok=True)
         raise
-    return target
 
 
 def render_html(sheet: Sheet) -> str:

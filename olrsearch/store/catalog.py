@@ -120,8 +120,8 @@ class Snapshot:
         """
         if not self._spaces:
             raise EmptyStoreError(
-                f"{self.folder} has no embeddings yet: run `olrsearch train` where there is no encoder, "
-                "and `olrsearch encode`"
+                f"{self.folder} has no embeddings yet: run `olrsearch encode` (after `olrsearch train`, for "
+                "an encoder of your own)"
             )
         if ref is None:
             return self._spaces[-1]

@@ -154,14 +154,14 @@ class SpaceWriter(WriterBase):
         self._set_artefact(space_id, "metric", "", payload)
 
     def set_calibration(
-        self, space_id: int, payload: dict[str, Any], *, label_revision: int, split: str
+        self, space_id: int, payload: dict[str, Any], *, label_revision: int | None, split: str
     ) -> None:
         """Records a space's calibration, in place of an earlier one.
 
         Args:
             space_id: From `add_space`.
             payload: JSON-ready.
-            label_revision: Of the labels it was fitted to.
+            label_revision: Of the labels it was fitted to; None where these are not of this store.
             split: What it was fitted on, in words a reader understands.
         """
         self._set_artefact(

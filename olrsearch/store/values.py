@@ -156,7 +156,8 @@ class SpaceInfo:
         model_path: `models/<fingerprint>`.
         index_path: `indexes/<fingerprint>`, the folder for what is built from the segments.
         metric: As given to `Writer.set_metric`; None before.
-        calibration: As given to `Writer.set_calibration`, with `label_revision` and `split`.
+        calibration: As given to `Writer.set_calibration`, with `label_revision` (null where it came
+            with the encoder) and `split`.
         indexes: As given to `Writer.add_index`, by name.
     """
 

@@ -111,3 +111,17 @@ def test_the_report_reads_as_text(report):
         "high",
         "excludes_zero",
     }
+
+
+def test_support_says_what_the_figures_of_a_group_stand_on(data, report):
+    truth = data.truth
+    assert list(report.support) == ["all", *report.groups]
+    everyone = report.support["all"]
+    assert everyone.images == len(data.gallery)
+    np.testing.assert_array_equal(everyone.positives + everyone.negatives, (truth != 0).sum(axis=1))
+    male = data.label_names.index("Male")
+    absent = report.support["!Male"]
+    assert absent.images == (truth[male] < 0).sum()
+    for row in range(len(truth)):
+        assert absent.positives[row] == ((truth[row] > 0) & (truth[male] < 0)).sum()
+    assert report.to_dict()["results"]["support"]["Male"]["negatives"][male] == 0

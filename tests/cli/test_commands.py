@@ -218,6 +218,7 @@ def test_misspelt_commands_exit_with_2(gallery, arguments):
     assert "Usage: " in called.err
 
 
+@pytest.mark.usefixtures("nothing_shipped")
 def test_empty_stores_are_refused_with_what_to_do(gallery, tmp_path):
     store = tmp_path / "store"
     assert "run `olrsearch --store" in refused(store, "search", "bright")

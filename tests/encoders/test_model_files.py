@@ -170,3 +170,92 @@ def test_torch_stays_away(tmp_path, encoder):
         "sys.exit('torch' in sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(_folder(tmp_path, encoder))], check=True)
+
+
+# -- half precision ----------------------------------------------------------------------
+
+
+def _tensors():
+    rng = np.random.default_rng(0)
+    return {
+        "network.kernel": rng.normal(size=(4, 3, 3, 3)).astype(np.float32),
+        "network.bias": rng.normal(size=4).astype(np.float32),
+        "network.norm.running_var": rng.uniform(1, 2, 4).astype(np.float32),
+        "network.norm.num_batches_tracked": np.array(7, np.int64),
+        "readout.weight": rng.normal(size=(2, 5)).astype(np.float32),
+        "readout.bias": rng.normal(size=2).astype(np.float32),
+    }
+
+
+CONFIG = {"kind": "tiny", "labels": ["A", "B"], "k": 5, "input_size": [8, 8], "crop": "none"}
+
+
+def test_half_precision_rounds_kernels_alone(tmp_path):
+    tensors = _tensors()
+    kept = {name: array.copy() for name, array in tensors.items()}
+    full = model_files.save_model(tmp_path, CONFIG, tensors)
+    half = model_files.save_model(tmp_path, CONFIG, tensors, half=True)
+    assert half != full
+    types = {name: entry["dtype"] for name, entry in model_files.read_config(half)["tensors"].items()}
+    assert {name for name, kind in types.items() if kind == "float16"} == {"network.kernel"}
+    assert types["network.norm.num_batches_tracked"] == "int64"
+    read = model_files.read_tensors(half)
+    assert read["network.kernel"].dtype == np.float32
+    np.testing.assert_array_equal(read["network.kernel"], tensors["network.kernel"].astype(np.float16))
+    for name in set(tensors) - {"network.kernel"}:
+        np.testing.assert_array_equal(read[name], tensors[name])
+    for name, array in tensors.items():
+        np.testing.assert_array_equal(array, kept[name])
+    sizes = [(folder / "weights.safetensors").stat().st_size for folder in (half, full)]
+    assert sizes[1] - sizes[0] >= 2 * tensors["network.kernel"].size - 16
+    # Rounding what is rounded changes nothing.
+    assert model_files.save_model(tmp_path, CONFIG, read, half=True) == half
+
+
+@pytest.mark.parametrize("value", [70_000.0, np.inf, np.nan])
+def test_numbers_that_float16_cannot_hold_are_refused(tmp_path, value):
+    tensors = _tensors()
+    tensors["network.kernel"][0, 0, 0, 0] = value
+    with pytest.raises(ModelFileError, match=r"network\.kernel holds numbers beyond 65504.*full precision"):
+        model_files.save_model(tmp_path, CONFIG, tensors, half=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- files beside a model ----------------------------------------------------------------
+
+
+def _rewrite(path, **changes):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_companions_belong_to_one_model(tmp_path, encoder):
+    folder = _folder(tmp_path, encoder)
+    assert model_files.read_companion(folder, "facts.json") is None
+    path = model_files.write_companion(folder, "facts.json", {"numbers": [1, 2.5], "text": "größer"})
+    assert model_files.read_companion(folder, "facts.json") == {"numbers": [1, 2.5], "text": "größer"}
+    assert registry.load(folder).fingerprint == encoder.fingerprint  # it is no part of the model
+    other = _folder(tmp_path, TinyEncoder.create(tmp_path, LABELS, k=5, input_size=(20, 12), seed=1))
+    (other / "facts.json").write_bytes(path.read_bytes())
+    with pytest.raises(ModelFileError, match="is about another model than the one beside it"):
+        model_files.read_companion(other, "facts.json")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.write_text("{"), "cannot be read"),
+        (lambda path: path.write_text('{"numbers": NaN}'), "NaN is no JSON number"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "cannot be read"),
+        (lambda path: path.write_text("[]"), "no JSON object"),
+        (lambda path: path.write_text("{}"), "does not match its checksum"),
+        (lambda path: _rewrite(path, numbers=[1, 2.6]), "does not match its checksum"),
+        (lambda path: _rewrite(path, fingerprint="0" * 64), "does not match its checksum"),
+        (lambda path: _rewrite(path, format_version=99), "install a newer olrsearch"),
+    ],
+)
+def test_damaged_companions_are_named(tmp_path, encoder, damage, message):
+    folder = _folder(tmp_path, encoder)
+    damage(model_files.write_companion(folder, "facts.json", {"numbers": [1, 2.5]}))
+    with pytest.raises(ModelFileError, match=message) as caught:
+        model_files.read_companion(folder, "facts.json")
+    assert str(folder / "facts.json") in str(caught.value)

@@ -75,6 +75,7 @@ def test_overrides_are_read_by_type(text, expected):
         ({"manner": "0.2", "pairing": "random"}, "0 unless pairing=all"),
         ({"manner": "1"}, "below 1"),
         ({"temperature": "0"}, "above 0"),
+        ({"norm_weight": "-1"}, "0 or more"),
         ({"zoom": "1"}, "below 1"),
         ({"rotation": "181"}, "0 to 180"),
         ({"colour": "-0.1"}, "below 1"),

@@ -12,6 +12,7 @@ from olrsearch.encoders.olr.losses import (
     joint_probability_loss,
     label_loss,
     manner_factor,
+    norm_loss,
     random_pairs_loss,
     readout_loss,
 )
@@ -99,6 +100,17 @@ def test_smoothing_moves_targets_and_focus_plays_down_sure_absences():
     assert label_loss(logits, labels, smoothing=0.2).item() == pytest.approx(smooth.item(), rel=1e-5)
     focused = -(p[0].log() + p[1] ** 2 * (1 - p[1]).log()) / 2
     assert label_loss(logits, labels, negative_focus=2.0).item() == pytest.approx(focused.item(), rel=1e-5)
+
+
+def test_norms_are_probabilities_where_their_loss_is_none():
+    embeddings, probabilities = _batch(6)
+    unit = torch.nn.functional.normalize(embeddings, dim=2)
+    assert norm_loss(unit * probabilities[:, :, None], probabilities).item() < 1e-12
+    expected = (embeddings.norm(dim=2) - probabilities).square().mean()
+    torch.testing.assert_close(norm_loss(embeddings, probabilities), expected, rtol=1e-6, atol=0)
+    nothing = torch.zeros(2, 3, 4, requires_grad=True)
+    norm_loss(nothing, torch.ones(2, 3)).backward()
+    assert torch.isfinite(nothing.grad).all()
 
 
 def _manner(share: float, seed: int = 0, count: int = 12, labels: int = 3):

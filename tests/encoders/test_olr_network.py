@@ -181,7 +181,7 @@ def test_batches_do_not_matter(folder, monkeypatch):
     np.testing.assert_array_equal(encoder.encode(pixels), whole)
     singles = np.concatenate([encoder.encode(pixels[i : i + 1]) for i in range(23)], axis=1)
     np.testing.assert_allclose(singles, whole, rtol=1e-4, atol=1e-6)
-    monkeypatch.setattr(olr_encoder, "_CHUNK", 5)
+    monkeypatch.setattr(encoder._engine, "chunk", 5)
     np.testing.assert_allclose(encoder.encode(pixels), whole, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(encoder.encode(pixels[::2]), whole[:, ::2], rtol=1e-4, atol=1e-6)
     assert encoder.encode(pixels[:0]).shape == (3, 0, 4)

@@ -321,7 +321,7 @@ def test_another_head_takes_a_teacher_that_is_finished(tmp_path):
             pixels, labels, *split, config, run, tmp_path / "m", teacher_run=first, progress=False
         )
 
-    other = again(second, freeze_trunk="true", manner="0.3", temperature="1.5")
+    other = again(second, freeze_trunk="true", manner="0.3", norm_weight="0.2", temperature="1.5")
     assert other.history["teacher"] == trained.history["teacher"]
     np.testing.assert_array_equal(teacher_probabilities(first, pixels), teacher_probabilities(second, pixels))
     # A frozen trunk is the teacher's own, before and after.

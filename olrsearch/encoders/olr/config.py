@@ -26,6 +26,15 @@ CROPS = ("none", "center")
 FILLS = ("mean", "black")
 PAIRINGS = ("all", "random")
 _TEACHER_SHAPE = ("labels", "image_size", "crop", "backbone", "width", "pretrained")
+_SECOND_STAGE = frozenset(
+    {
+        "k", "head", "label_kernel", "occlusion_probability", "pairing", "temperature", "manner",
+        "joint_weight", "norm_weight", "readout_weight", "label_share", "warm_start", "freeze_trunk",
+        "siamese_epochs", "siamese_learning_rate",
+    }
+)  # fmt: skip
+"""What has no part in the teacher's training."""
+
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
 
@@ -54,6 +63,8 @@ class OlrConfig:
         manner: Share α of a joint probability that depends on how alike the two images show the
             label, an extension; 0 is the paper's loss, whose optimum holds the probability alone.
         joint_weight: Weight of the paper's loss, inner products against joint probabilities.
+        norm_weight: Weight of the norms' loss, an extension: the squared error of ‖e^l‖ against the
+            teacher's probability, which inner products of different images say little of.
         readout_weight: Weight of the readout's loss, an extension; 0 trains with the paper's
             loss alone and fits the readout afterwards, on frozen embeddings.
         label_share: Share of the true labels in the readout's loss, the rest being the
@@ -103,6 +114,7 @@ class OlrConfig:
     temperature: float = 1.0
     manner: float = 0.0
     joint_weight: float = 1.0
+    norm_weight: float = 0.0
     readout_weight: float = 0.2
     label_share: float = 0.5
     warm_start: bool = True
@@ -170,6 +182,7 @@ class OlrConfig:
                 "a share from 0 to below 1, and 0 unless pairing=all",
             ),
             "joint_weight": (self.joint_weight >= 0, "0 or more"),
+            "norm_weight": (self.norm_weight >= 0, "0 or more"),
             "readout_weight": (
                 self.readout_weight >= 0 and self.joint_weight + self.readout_weight > 0,
                 "0 or more, and one of joint_weight and readout_weight above 0",
@@ -253,6 +266,10 @@ class OlrConfig:
             )
             raise TrainingError(f"the teacher does not fit: {changes}; set them as it has them")
 
+    def same_teacher(self, other: OlrConfig) -> bool:
+        """Whether both configurations train the very same teacher on the same images."""
+        return set(self.differences(other)) <= _SECOND_STAGE
+
     def differences(self, other: OlrConfig) -> tuple[str, ...]:
         """The keys whose values differ, in the order of the fields."""
         return tuple(name for name in field_names() if getattr(self, name) != getattr(other, name))
@@ -274,7 +291,9 @@ PROFILES: dict[str, dict[str, Any]] = {
         "colour": 0.15,
         "teacher_occlusion": 0.2,
         "teacher_epochs": 10,
-        "siamese_epochs": 6,
+        "head": "query",
+        "siamese_epochs": 5,
+        "siamese_learning_rate": 5e-4,
     },
     # Generated avatars, 3,200 images: within 3 minutes on two cores.
     "demo": {

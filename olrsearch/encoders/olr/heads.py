@@ -93,7 +93,7 @@ class QueryHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features [B, C, h, w] → label embeddings float32 [B, L, k]."""
-        batch = len(features)
+        batch = features.shape[0]  # torch.fx, which makes the graph to encode with, cannot follow len()
         tokens = features.flatten(2).transpose(1, 2) + self.positions
         shape = (batch, -1, _ATTENTION_HEADS, _HEAD_DIM)
         keys = self.keys(tokens).reshape(shape).permute(0, 2, 3, 1)

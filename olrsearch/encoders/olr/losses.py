@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
+_LEAST_SQUARE = 1e-8
+
 
 def joint_probability_loss(e1: Tensor, e2: Tensor, p1: Tensor, p2: Tensor) -> Tensor:
     """Mean squared error between inner products and joint probabilities of given pairs.
@@ -89,6 +91,24 @@ def all_pairs_loss(embeddings: Tensor, joint: Tensor) -> Tensor:
     # Both triangles are equal, so all but the diagonal, each pair twice, has the same mean.
     off_diagonal = squares.sum() - squares.diagonal(dim1=1, dim2=2).sum()
     return off_diagonal / (count * (count - 1) * embeddings.shape[1])
+
+
+def norm_loss(embeddings: Tensor, probabilities: Tensor) -> Tensor:
+    """Mean squared error of ‖e^l‖ against the teacher's probability.
+
+    An extension of the paper, for whose loss e·e = p² is the optimum too: an image is never
+    paired with itself there, and errors of small products weigh little.
+
+    Args:
+        embeddings: float [B, L, k].
+        probabilities: float [B, L].
+
+    Returns:
+        The loss, a scalar.
+    """
+    # The root of 0 has no gradient.
+    norms = (embeddings.square().sum(dim=2) + _LEAST_SQUARE).sqrt()
+    return nnf.mse_loss(norms, probabilities)
 
 
 def label_loss(

@@ -21,6 +21,7 @@ from olrsearch.encoders.olr.losses import (
     joint_probabilities,
     label_loss,
     manner_factor,
+    norm_loss,
     random_pairs_loss,
     readout_loss,
 )
@@ -247,6 +248,9 @@ class SiameseStage(Stage[OlrNetwork]):
                 joint = random_pairs_loss(embeddings, probabilities, partners)
             losses = {"joint": joint}
             total = config.joint_weight * joint
+            if config.norm_weight > 0:
+                losses["norm"] = norm_loss(embeddings, probabilities)
+                total = total + config.norm_weight * losses["norm"]
             if config.readout_weight > 0:
                 logits = self.network.readout(embeddings)
                 losses["readout"] = readout_loss(logits, labels, probabilities, config.label_share)

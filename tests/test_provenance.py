@@ -1,0 +1,124 @@
+"""How an encoder came about, told from its run."""
+
+import json
+import shlex
+
+import numpy as np
+import pytest
+from trained import add_run
+
+from olrsearch import Store
+from olrsearch.encoders.card import CELEBA_TERMS, OWN_TERMS
+from olrsearch.encoders.olr.config import PROFILES, OlrConfig, profile, with_overrides
+from olrsearch.provenance import data_of, terms_of, train_commands, training_of
+from olrsearch.store.values import DatasetInfo
+from olrsearch.training import read_run
+
+
+def config_of(command, labels):
+    """The configuration that a command trains with."""
+    words = shlex.split(command)
+    assert words[:4] == ["olrsearch", "train", "olr", "--profile"]
+    sets = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
+    if "--labels" in words:
+        labels = words[words.index("--labels") + 1].split(",")
+    return with_overrides(profile(words[4], labels), dict(text.split("=", 1) for text in sets))
+
+
+@pytest.fixture
+def opened(gallery, tmp_path):
+    store = gallery.copy(tmp_path / "store")
+    with Store.open(store) as found:
+        yield found
+
+
+@pytest.mark.parametrize("name", sorted(PROFILES))
+def test_the_command_trains_with_the_very_same_settings(opened, name):
+    labels = opened.labels()
+    changed = with_overrides(
+        profile(name, labels), {"seed": "11", "occlusion": "0.1,0.25", "flip": "false", "dropout": "0.35"}
+    )
+    run = add_run(opened.path, config=changed.to_dict())
+    (command,) = train_commands(run, labels)
+    assert f"--profile {name}" in command
+    assert config_of(command, labels) == changed
+
+
+def test_labels_that_were_chosen_are_named(opened):
+    chosen = profile("tiny", ("Red", "Bright"))
+    run = add_run(opened.path, config=chosen.to_dict())
+    (command,) = train_commands(run, opened.labels())
+    assert command == "olrsearch train olr --profile tiny --labels Red,Bright"
+    assert config_of(command, opened.labels()) == chosen
+
+
+@pytest.mark.parametrize(("fingerprint", "named"), [("ab" * 32, "olr-abababab"), (None, "RUN")])
+def test_a_teacher_of_another_run_is_trained_first(opened, fingerprint, named):
+    labels = opened.labels()
+    longer = with_overrides(profile("tiny", labels), {"teacher_epochs": "9"})
+    teacher = add_run(opened.path, name="olr-teacher", fingerprint=fingerprint, config=longer.to_dict())
+    run = add_run(opened.path, name="olr-second", teacher="olr-teacher")
+    first, second = train_commands(run, labels)
+    assert first == train_commands(teacher, labels)[0]
+    assert second.endswith(f" --teacher {named}")
+    assert config_of(second.removesuffix(f" --teacher {named}"), labels).teacher_epochs != 9
+
+
+def test_a_teacher_that_the_run_would_have_trained_itself_is_not_told_of(opened):
+    labels = opened.labels()
+    add_run(opened.path, name="olr-teacher", fingerprint=None)
+    before = OlrConfig.from_dict(read_run(opened.path / "runs" / "olr-teacher")["config"])
+    other = with_overrides(before, {"head": "query", "siamese_epochs": "7"})
+    assert other.same_teacher(before)
+    run = add_run(opened.path, name="olr-second", teacher="olr-teacher", config=other.to_dict())
+    (command,) = train_commands(run, labels)
+    assert "--teacher" not in command
+    assert config_of(command, labels) == other
+
+
+def test_training_is_told_from_the_run(opened):
+    run = add_run(opened.path)
+    snapshot = opened._backend.snapshot()
+    found = training_of(run, snapshot, hardware="an abacus")
+    assert (found.images, found.selection, found.seed, found.hardware) == (48, 24, 4, "an abacus")
+    assert found.commands[0] == "olrsearch import folder PATH"
+    assert found.commands[-1] == "olrsearch encode"
+    assert OlrConfig.from_dict(found.settings).to_dict() == read_run(run)["config"]
+    assert found.seconds == {"teacher": 30.0, "siamese": 90.0}
+    held_back = np.load(run / "selection.npy")
+    learnt = np.load(run / "labels.npy")[~held_back]
+    assert found.prevalence == pytest.approx(
+        dict(zip(opened.labels(), (learnt > 0).mean(axis=0), strict=True))
+    )
+    assert json.dumps(found.prevalence)
+
+
+def test_labels_nobody_knows_have_no_prevalence(opened):
+    run = add_run(opened.path)
+    labels = np.load(run / "labels.npy")
+    labels[:, 1] = 0
+    np.save(run / "labels.npy", labels)
+    found = training_of(run, opened._backend.snapshot(), hardware="x")
+    assert found.prevalence[opened.labels()[1]] is None
+
+
+def test_data_sets_that_were_trained_on(opened, gallery):
+    run = add_run(opened.path)
+    opened.import_folder(gallery.data, name="later")
+    snapshot = opened._backend.snapshot()
+    assert [item.name for item in snapshot.datasets()] == ["pictures", "later"]
+    assert [item.name for item in data_of(run, snapshot)] == ["pictures"]
+
+
+def test_terms_follow_the_data(tmp_path):
+    names = ("5_o_Clock_Shadow", "Attractive", "Bags_Under_Eyes", "Blurry", "Chubby", "Young")
+
+    def data(*kinds):
+        return [
+            DatasetInfo(number, f"set{number}", kind, tmp_path, 9, 0) for number, kind in enumerate(kinds)
+        ]
+
+    assert terms_of(data("celeba"), names) == CELEBA_TERMS
+    assert terms_of(data("celeba", "folder"), names) == OWN_TERMS
+    assert terms_of(data("celeba"), names[1:]) == OWN_TERMS  # avatars have the layout and other labels
+    assert terms_of(data(), names) == OWN_TERMS
