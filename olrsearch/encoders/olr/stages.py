@@ -233,9 +233,24 @@ class SiameseStage(Stage[OlrNetwork]):
         occluded = self._occluded(planes, config.occlusion_probability, generator)
         with torch.no_grad():
             features = teacher.trunk(teacher.normalise(occluded))
-            probabilities = torch.sigmoid(teacher.classify(features) / config.temperature)
         # A frozen trunk is the teacher's: its features need not be computed twice.
         embeddings = self.network.head(features) if config.freeze_trunk else self.network(occluded)
+        return self.compare(embeddings, features, labels, generator)
+
+    def compare(
+        self, embeddings: Tensor, features: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """The losses of label embeddings, given the teacher's features of the same images.
+
+        Args:
+            embeddings: float32 [B, L, k].
+            features: float [B, C, h, w], of the teacher's trunk, without gradient.
+            labels: int8 [B, L].
+            generator: Of this step's randomness.
+        """
+        config, teacher = self.config, self._teacher[0]
+        with torch.no_grad():
+            probabilities = torch.sigmoid(teacher.classify(features) / config.temperature)
         # Inner products and their errors need float32 whatever the network computed in.
         with torch.autocast(device_type=embeddings.device.type, enabled=False):
             if config.pairing == "all":
