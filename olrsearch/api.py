@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from olrsearch.errors import EmptyStoreError, QueryError
+from olrsearch.looking import Looker
 from olrsearch.progress import Track, silent
-from olrsearch.reading import ImageRef, Reader
 from olrsearch.store.backend import Backend
 
 if TYPE_CHECKING:
@@ -32,14 +32,16 @@ if TYPE_CHECKING:
     from olrsearch.datasets.base import Dataset
     from olrsearch.encoders.shipped import EncoderEntry
     from olrsearch.fitting import CalibrationReport
-    from olrsearch.ingest import EncodeReport, ImportReport, OnError
+    from olrsearch.ingest import EncodeReport, ImportReport
+    from olrsearch.pixels import OnError
+    from olrsearch.reading import ImageRef
     from olrsearch.store.values import Relocation
     from olrsearch.training import TrainedSpace
 
 _VALUES = {"present": 1, "absent": -1, "unknown": 0}
 
 
-class Store(Reader):
+class Store(Looker):
     """An open store, to be asked and changed. Use it as a context manager, or call `close`.
 
     Every query answers from one generation: the newest when it begins. Changes take the

@@ -10,46 +10,33 @@ import hashlib
 import itertools
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from olrsearch.datasets.files import decode, exif_orientation, load_array, read_bytes, thumbnail_jpeg
+from olrsearch.datasets.files import decode, exif_orientation, read_bytes, thumbnail_jpeg
 from olrsearch.errors import DatasetError, EmptyStoreError, IncompatibleEncoderError
-from olrsearch.progress import T, Track, silent
+from olrsearch.pixels import WORKERS, Failure, OnError, batched, decoded
+from olrsearch.progress import Track, silent
 from olrsearch.store.values import NewImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from olrsearch.arrays import F32, I64, U8
+    from olrsearch.arrays import F32, I64
     from olrsearch.datasets.base import Dataset, DatasetIssue, ImageRecord
     from olrsearch.encoders.protocol import LabelEncoder
     from olrsearch.store.backend import Backend
-    from olrsearch.store.values import ImageRow, KnownImage, SpaceInfo
+    from olrsearch.store.values import KnownImage, SpaceInfo
     from olrsearch.store.writer import Writer
 
 logger = logging.getLogger(__name__)
 
-OnError: TypeAlias = Literal["skip", "fail"]
 _IMPORT_BATCH = 512
 _SEGMENT_IMAGES = 8192
-_WORKERS = 4  # decoding releases the GIL; more threads than cores hide the reading
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One image that could not be used.
-
-    Attributes:
-        key: The image's key.
-        reason: What was wrong with it.
-    """
-
-    key: str
-    reason: str
 
 
 @dataclass(slots=True)
@@ -133,7 +120,7 @@ def import_dataset(
     report = ImportReport(dataset=name, issues=list(dataset.issues))
     records: Iterable[ImageRecord] = itertools.islice(dataset, limit)
     total = len(dataset) if limit is None else min(limit, len(dataset))
-    with backend.writer() as writer, ThreadPoolExecutor(_WORKERS) as pool:
+    with backend.writer() as writer, ThreadPoolExecutor(WORKERS) as pool:
         dataset_id = writer.add_dataset(name, dataset.kind, dataset.root)
         writer.add_labels(dataset.label_names)
         known = writer.known(dataset_id)
@@ -146,7 +133,7 @@ def import_dataset(
                     raise
                 return Failure(record.key, str(error))
 
-        batches = _batched(records, _IMPORT_BATCH)
+        batches = batched(records, _IMPORT_BATCH)
         for batch in track(batches, total=total, what="import"):
             found = list(pool.map(read, batch))
             report.failed.extend(item for item in found if isinstance(item, Failure))
@@ -222,17 +209,15 @@ def encode_missing(
             raise EmptyStoreError(msg)
         report.present = snapshot.image_count - len(missing)
         pending = _Pending(writer, space)
+        batches = (snapshot.images(ids.tolist()) for ids in _chunks(missing, batch_size))
         try:
-            for ids in track(_chunks(missing, batch_size), total=len(missing), what="encode"):
-                rows = snapshot.images(ids.tolist())
-                good, pixels, failures = read_pixels(
-                    rows, encoder.input_size, encoder.crop, on_error=on_error
-                )
-                report.failed.extend(failures)
-                if good:
-                    pending.add(good, encoder.encode(pixels))
-                if pending.count >= segment_images:
-                    report.encoded += pending.flush()
+            with closing(decoded(batches, encoder.input_size, encoder.crop, on_error=on_error)) as source:
+                for batch in track(source, total=len(missing), what="encode"):
+                    report.failed.extend(batch.failures)
+                    if batch.ids:
+                        pending.add(batch.ids, encoder.encode(batch.pixels))
+                    if pending.count >= segment_images:
+                        report.encoded += pending.flush()
         finally:
             # Also on Ctrl-C and faults: what was encoded is not thrown away.
             report.encoded += pending.flush()
@@ -264,79 +249,6 @@ class _Pending:
             self._writer.add_segment(self._space.id, np.asarray(self._ids, np.int64), joined)
             self._ids, self._parts = [], []
         return count
-
-
-def read_pixels(
-    rows: Sequence[ImageRow],
-    size: tuple[int, int],
-    crop: str,
-    *,
-    on_error: OnError = "skip",
-) -> tuple[list[int], U8, list[Failure]]:
-    """Read, decode and resize images of the store.
-
-    Args:
-        rows: Which images.
-        size: (height, width) in pixels.
-        crop: `none` or `center`.
-        on_error: `skip` leaves unreadable images out and reports them; `fail` raises.
-
-    Returns:
-        The ids that could be read, their pixels uint8 [n, H, W, 3], and the failures.
-    """
-
-    def read(row: ImageRow) -> U8 | Failure:
-        try:
-            return load_array(row.root, row.uri, size, crop)
-        except DatasetError as error:
-            if on_error == "fail":
-                raise
-            return Failure(row.key, str(error))
-
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        found = list(pool.map(read, rows))
-    good = [(row.id, item) for row, item in zip(rows, found, strict=True) if not isinstance(item, Failure)]
-    pixels = np.empty((len(good), *size, 3), np.uint8)
-    for position, (_, item) in enumerate(good):
-        pixels[position] = item
-    return [image_id for image_id, _ in good], pixels, [item for item in found if isinstance(item, Failure)]
-
-
-def cache_pixels(
-    rows: Sequence[ImageRow],
-    size: tuple[int, int],
-    crop: str,
-    path: Path,
-    *,
-    track: Track = silent,
-) -> tuple[I64, list[Failure]]:
-    """Write the pixels of many images to a `.npy` file that training maps into memory.
-
-    Returns:
-        The ids in the file's order, and the images that could not be read.
-    """
-    scratch = path.with_suffix(".part")
-    target = np.lib.format.open_memmap(scratch, "w+", np.uint8, (len(rows), *size, 3))
-    ids: list[int] = []
-    failures: list[Failure] = []
-    for batch in track(_batched(rows, _IMPORT_BATCH), total=len(rows), what="decode"):
-        good, pixels, failed = read_pixels(batch, size, crop)
-        target[len(ids) : len(ids) + len(good)] = pixels
-        ids.extend(good)
-        failures.extend(failed)
-    target.flush()
-    if failures:  # the file must be as long as the ids
-        np.save(path, target[: len(ids)])
-        scratch.unlink()
-    else:
-        scratch.replace(path)
-    return np.asarray(ids, np.int64), failures
-
-
-def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while batch := list(itertools.islice(iterator, size)):
-        yield batch
 
 
 def _chunks(ids: I64, size: int) -> Iterator[I64]:

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from olrsearch.bench.data import BenchData, rows_of
+from olrsearch.bench.encoding import Workload, run_encoding
 from olrsearch.bench.speed import attribute_case, encode_case, label_case, whole_case
-from olrsearch.errors import BenchmarkError
+from olrsearch.errors import BenchmarkError, EngineError
 from olrsearch.fitting import selection_ids
 from olrsearch.index.whole import WholeIndex
-from olrsearch.ingest import cache_pixels, read_pixels
+from olrsearch.pixels import batched, cache_pixels, decoded, read_pixels
 from olrsearch.query import Literal, conjunction, negation
 from olrsearch.search.attributes import search_attributes
 from olrsearch.spaces import known_labels, stored_labels
 from olrsearch.training import run_of
 
 if TYPE_CHECKING:
-    from olrsearch.arrays import F32, I64
+    from collections.abc import Callable
+
+    from olrsearch.arrays import F32, I64, U8
+    from olrsearch.bench.encoding import EncodingReport
     from olrsearch.bench.speed import SpeedCase
     from olrsearch.encoders.protocol import LabelEncoder
     from olrsearch.spaces import OpenSpace
     from olrsearch.store.backend import Backend
+    from olrsearch.store.catalog import Snapshot
+    from olrsearch.store.values import SpaceInfo
 
-_ENCODED = 512
+_ENCODED, _TYPICAL, _TOGETHER = 512, 128, 128
+"""Images that are timed, that 8-bit numbers are scaled by, and of a batch on the way to the encoder."""
 
 
 def bench_data(backend: Backend, opened: OpenSpace, *, name: str | None = None) -> BenchData:
@@ -80,10 +88,16 @@ def bench_data(backend: Backend, opened: OpenSpace, *, name: str | None = None) 
     )
 
 
+def teacher_run(backend: Backend, opened: OpenSpace) -> Path | None:
+    """The run that keeps the teacher of a space's encoder; None where the run or its teacher is gone."""
+    run = run_of(backend.path / "runs", opened.info.fingerprint)
+    return run if run is not None and (run / "teacher.safetensors").exists() else None
+
+
 def _teacher(backend: Backend, opened: OpenSpace, ids: I64) -> F32 | None:
     """The teacher's probabilities, float32 [L, N]; None where the run or its teacher is gone."""
-    run = run_of(backend.path / "runs", opened.info.fingerprint)
-    if run is None or not (run / "teacher.safetensors").exists():
+    run = teacher_run(backend, opened)
+    if run is None:
         return None
     kept = run / "teacher_p.npz"
     if kept.exists():
@@ -158,3 +172,80 @@ def speed_cases(opened: OpenSpace, encoder: LabelEncoder, *, seed: int = 0) -> l
         whole_case(lambda: whole.search(query, 20), opened.metric, query, embeddings),
         encode_case(encode_all, lambda: encoder.encode(pixels)),
     ]
+
+
+def encoding_report(
+    snapshot: Snapshot, info: SpaceInfo, encoder: LabelEncoder, *, images: int = _ENCODED, seed: int = 0
+) -> EncodingReport:
+    """P7, encoding: all engines on a space's encoder, timed on some images and ranked on the gallery.
+
+    Args:
+        snapshot: The generation.
+        info: The space.
+        encoder: Its encoder, as encoding opens it by itself.
+        images: How many images are timed.
+        seed: Of the images drawn.
+
+    Raises:
+        BenchmarkError: an encoder without engines, no label that it knows, or no gallery.
+    """
+    # Here, since torch comes with them.
+    from olrsearch.encoders.olr.encoder import OlrEncoder
+    from olrsearch.encoders.olr.engines import ENGINES
+
+    if not isinstance(encoder, OlrEncoder):
+        raise BenchmarkError(
+            f"encoders of kind {encoder.kind} have one way to compute, so there is nothing to compare: "
+            "name a space of an OLR encoder with --space"
+        )
+    ids = snapshot.image_ids()
+    partition = snapshot.columns(ids, ("partition",))["partition"]
+    gallery = ids[np.isin(partition, ("val", "test"))]
+    others = np.setdiff1d(ids, gallery)
+    if not len(gallery) or not known_labels(snapshot, info):
+        raise BenchmarkError(
+            f"{len(gallery)} val and test images and no stored label that {info.name} knows, or one of the "
+            "two: import a data set with labels and partitions"
+        )
+    rng = np.random.default_rng(seed)
+    size, crop = encoder.input_size, encoder.crop
+    timed = snapshot.images(np.sort(rng.permutation(gallery)[:images]).tolist())
+    typical = snapshot.images(
+        np.sort(rng.permutation(others if len(others) else gallery)[:_TYPICAL]).tolist()
+    )
+    _, calibration, _ = read_pixels(typical, size, crop)
+    engines: dict[str, Callable[[U8], F32]] = {}
+    missing: dict[str, str] = {}
+    for name in ENGINES:
+        try:
+            engines[name] = OlrEncoder.load(info.model_path, engine=name, calibration=calibration).encode
+        except EngineError as error:
+            missing[name] = str(error)
+
+    def together() -> None:
+        with closing(decoded(batched(timed, _TOGETHER), size, crop)) as source:
+            for batch in source:
+                encoder.encode(batch.pixels)
+
+    with tempfile.TemporaryDirectory(prefix="gallery-") as scratch:
+        path = Path(scratch) / "pixels.npy"
+        kept, _ = cache_pixels(snapshot.images(gallery.tolist()), size, crop, path)
+        return run_encoding(
+            engines,
+            Workload(
+                timed=read_pixels(timed, size, crop)[1],
+                gallery=np.load(path, mmap_mode="r"),
+                truth=np.ascontiguousarray(stored_labels(snapshot, kept, info.labels).T),
+                readout=encoder.readout,
+                decode=lambda: read_pixels(timed, size, crop),
+                together=together,
+            ),
+            default=encoder.engine,
+            missing=missing,
+            seed=seed,
+            data={
+                "name": ", ".join(item.name for item in snapshot.datasets()),
+                "images": len(ids),
+                "gallery": len(kept),
+            },
+        )

@@ -41,8 +41,8 @@ from olrsearch.encoders.shipped import check_name
 from olrsearch.errors import BenchmarkError, CalibrationError, EncoderError, ModelFileError
 from olrsearch.fitting import run_behind
 from olrsearch.index.metric import metric_name
-from olrsearch.ingest import read_pixels
 from olrsearch.measuring import bench_data
+from olrsearch.pixels import read_pixels
 from olrsearch.provenance import data_of, terms_of, training_of
 from olrsearch.spaces import OpenSpace, calibration_is_stale
 

@@ -19,11 +19,12 @@ from olrsearch.results import Description, Hit, LabelEstimate, Ranking
 from olrsearch.spaces import OpenSpace, calibration_is_stale, matching, stored_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from olrsearch.arrays import F32, I64, Bool
     from olrsearch.bench.data import BenchData
+    from olrsearch.bench.encoding import EncodingReport
     from olrsearch.bench.speed import SpeedCase
     from olrsearch.encoders.protocol import LabelEncoder
     from olrsearch.index.metric import Metric
@@ -350,13 +351,14 @@ class Reader:
         question = tuple(
             Card(title=str(image), score="asked", picture=self.picture(image)) for image in asked
         )
-        # One generation and one query for all pictures; an image deleted since is still shown.
+        pictures = self._pictures([hit.image_id for hit in ranking])
+        return write_sheet(ranking_sheet(ranking, pictures, asked=question), path, columns=columns)
+
+    def _pictures(self, ids: Iterable[int]) -> Callable[[int], bytes | None]:
+        """One generation and one query for all pictures of a sheet; images deleted since are still shown."""
         snapshot = self._backend.snapshot()
-        rows = {row.id: row for row in snapshot.images([hit.image_id for hit in ranking])}
-        shown = ranking_sheet(
-            ranking, lambda image_id: _row_picture(snapshot, rows[image_id], _PICTURE_EDGE), asked=question
-        )
-        return write_sheet(shown, path, columns=columns)
+        rows = {row.id: row for row in snapshot.images(ids)}
+        return lambda image_id: _row_picture(snapshot, rows[image_id], _PICTURE_EDGE)
 
     def bench_data(self, *, space: str | None = None, name: str | None = None) -> BenchData:
         """The arrays the protocols of `olrsearch.bench` measure."""
@@ -370,6 +372,15 @@ class Reader:
 
         opened = self._space(space)
         return speed_cases(opened, self._encoder(opened.info.fingerprint, opened.info.model_path), seed=seed)
+
+    def encoding_speed(self, *, space: str | None = None, seed: int = 0) -> EncodingReport:
+        """P7 of encoding: a space's encoder by every engine; needs no embeddings."""
+        from olrsearch.measuring import encoding_report
+
+        snapshot = self._backend.snapshot()
+        info = snapshot.space(space)
+        encoder = self._encoder(info.fingerprint, info.model_path)
+        return encoding_report(snapshot, info, encoder, seed=seed)
 
     def _space(self, ref: str | None) -> OpenSpace:
         snapshot = self._backend.snapshot()

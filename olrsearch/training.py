@@ -19,7 +19,7 @@ import numpy as np
 
 from olrsearch.datasets.selection import selection_split
 from olrsearch.errors import EmptyStoreError, TrainingError
-from olrsearch.ingest import cache_pixels
+from olrsearch.pixels import cache_pixels
 from olrsearch.progress import Track, silent
 from olrsearch.query.names import LabelNames
 from olrsearch.store.files import replace_durably

@@ -31,11 +31,11 @@ sys.exit(run(sys.argv[1:]))
 
 INTERRUPT_DECODING = """
 import sys
-from olrsearch import ingest
+from olrsearch import pixels
 from olrsearch.cli import run
-def read_pixels(*arguments, **options):
+def load_array(*arguments, **options):
     raise KeyboardInterrupt
-ingest.read_pixels = read_pixels
+pixels.load_array = load_array
 sys.exit(run(sys.argv[1:]))
 """
 

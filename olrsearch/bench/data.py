@@ -143,10 +143,13 @@ class BenchData:
 
     def label_row(self, name: str) -> int | None:
         """A label's position, whatever its spelling of case, `_` and blanks; None when absent."""
-        wanted = normalise_name(name)
-        return next(
-            (row for row, label in enumerate(self.label_names) if normalise_name(label) == wanted), None
-        )
+        return find_label(self.label_names, name)
+
+
+def find_label(label_names: Sequence[str], name: str) -> int | None:
+    """A label's position, whatever its spelling of case, `_` and blanks; None when absent."""
+    wanted = normalise_name(name)
+    return next((row for row, label in enumerate(label_names) if normalise_name(label) == wanted), None)
 
 
 def rows_of(partition: NDArray[np.str_], selected: Bool) -> tuple[I64, I64, I64]:

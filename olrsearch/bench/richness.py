@@ -20,6 +20,8 @@ from scipy.optimize import isotonic_regression
 
 from olrsearch.bench.attributes import fit_on_selection, nan_mean
 from olrsearch.bench.bootstrap import RESAMPLES, Interval, cluster_weights, interval, paired_difference
+from olrsearch.bench.components import effective_rank, spectrum
+from olrsearch.bench.correlations import gallery_correlations
 from olrsearch.bench.data import image_major
 from olrsearch.bench.linear import LinearProblem
 from olrsearch.bench.metrics import (
@@ -36,27 +38,14 @@ from olrsearch.bench.similar import run_similar
 from olrsearch.errors import BenchmarkError
 
 if TYPE_CHECKING:
-    from olrsearch.arrays import F32, F64, I64, Floats
+    from olrsearch.arrays import F32, F64, I64
+    from olrsearch.bench.correlations import NormCorrelation
     from olrsearch.bench.data import BenchData
     from olrsearch.bench.query_set import QuerySet
     from olrsearch.index.metric import Metric
 
 _log = logging.getLogger(__name__)
 
-PAPER_CORRELATIONS = (
-    ("Male", "Heavy_Makeup", -0.8),
-    ("Wearing_Lipstick", "Attractive", 0.7),
-    ("Big_Nose", "Male", 0.6),
-    ("Double_Chin", "Gray_Hair", 0.5),
-    ("Bald", "Young", -0.3),
-    ("Big_Lips", "Attractive", 0.3),
-    ("High_Cheekbones", "Attractive", 0.3),
-    ("Bald", "Attractive", -0.2),
-    ("Smiling", "Attractive", 0.2),
-)
-"""Correlations of norms that paper 001 names in section 4.2."""
-
-TOLERANCE = 0.15
 TRAIN_ROWS = 6000
 OTHERS_STRENGTH = 0.01
 PROBE_STRENGTHS = (1e-3, 1e-2, 1e-1)
@@ -89,26 +78,6 @@ class LabelRichness:
     others_map: float
     others_map_probability: float
     others_gain: Interval
-
-
-@dataclass(frozen=True, slots=True)
-class NormCorrelation:
-    """One pair of labels of the paper.
-
-    Attributes:
-        first, second: The labels.
-        paper: The correlation of norms it reports.
-        norms: Here.
-        labels: Correlation of the stored labels in the gallery.
-        reached: The sign of the paper, and at most .15 away.
-    """
-
-    first: str
-    second: str
-    paper: float
-    norms: float
-    labels: float
-    reached: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +193,7 @@ def run_richness(
     }
     if similar.exemplar_differences:
         against["exemplar AP"] = similar.exemplar_differences["ours - surrogate"]
-    correlations, agreement = _correlations(data)
+    correlations = gallery_correlations(data)
     return RichnessReport(
         protocol="P6",
         title="is the embedding more than a probability?",
@@ -247,37 +216,9 @@ def run_richness(
         richer=tuple(
             name for name, value in {"other labels mAP": overall, **against}.items() if value.low > 0
         ),
-        correlations=correlations,
-        correlation_agreement=agreement,
+        correlations=correlations.paper,
+        correlation_agreement=correlations.agreement,
     )
-
-
-def spectrum(vectors: Floats) -> F64:
-    """Eigenvalues of the covariance as shares of the variance, largest first.
-
-    Args:
-        vectors: float [G, k].
-
-    Returns:
-        float64 [k] summing to 1; NaN when nothing varies.
-    """
-    centred = vectors - vectors.mean(axis=0, dtype=np.float64)
-    values = np.maximum(np.linalg.eigvalsh(centred.T @ centred)[::-1], 0.0)
-    total = float(values.sum())
-    # Rounding leaves about 1e-16 of the vectors' own size where nothing varies.
-    floor = 1e-12 * float(np.square(vectors, dtype=np.float64).sum())
-    return values / total if total > floor else np.full(len(values), np.nan)
-
-
-def effective_rank(shares: F64) -> float:
-    """exp(−Σ s·log s) of variance shares; 1 when all variance lies on a line.
-
-    Source: Roy and Vetterli, "The effective rank" (2007), on eigenvalues of the covariance.
-    """
-    if not np.isfinite(shares).all():
-        return float("nan")
-    positive = shares[shares > 0]
-    return float(np.exp(-(positive * np.log(positive)).sum()))
 
 
 def norm_r2(norm: F64, probability: F64) -> tuple[float, float]:
@@ -386,20 +327,3 @@ def _probe_queries(data: BenchData, queries: QuerySet, fitted: I64, *, seed: int
         order = ranked(np.where(judged, scores, -np.inf))
         precision.append(average_precision(np.take_along_axis(relevant, order, axis=1)))
     return paired_difference(precision[0], precision[1], seed=seed, resamples=resamples)
-
-
-def _correlations(data: BenchData) -> tuple[tuple[NormCorrelation, ...], float]:
-    norms = pearson_rows(np.stack([np.linalg.norm(block[data.gallery], axis=1) for block in data.embeddings]))
-    labels = pearson_rows(data.truth.astype(np.float64))
-    upper = np.triu_indices(len(norms), 1)
-    agreement = float("nan")
-    if len(upper[0]) > 1:
-        agreement = float(pearson_rows(np.stack([norms[upper], labels[upper]]))[0, 1])
-    pairs = []
-    for first, second, paper in PAPER_CORRELATIONS:
-        a, b = data.label_row(first), data.label_row(second)
-        if a is not None and b is not None:
-            found = float(norms[a, b])
-            reached = found * paper > 0 and abs(found - paper) <= TOLERANCE
-            pairs.append(NormCorrelation(first, second, paper, found, float(labels[a, b]), reached))
-    return tuple(pairs), agreement

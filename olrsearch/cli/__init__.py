@@ -34,6 +34,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "search": ("search", "Find images by attributes: 'smiling & eyeglasses & !male'."),
     "similar": ("similar", "Find images like an image, overall or in some respects."),
     "describe": ("describe", "Predict the labels of images."),
+    "look": ("look", "Look into the embedding: norms, components, disagreements."),
     "bench": ("bench", "Measure quality and speed by the published protocols."),
 }
 

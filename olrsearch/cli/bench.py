@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from olrsearch.cli.common import emit_json, open_store, say, store_path
+from olrsearch.cli.common import emit_json, open_to_measure, say, store_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
     from olrsearch.api import Store
     from olrsearch.bench.report import Report
@@ -41,11 +39,6 @@ _queries_option = click.option(
 )
 
 
-def _open(ctx: click.Context) -> AbstractContextManager[Store]:
-    """The store, so that what the teacher says can be kept for the next protocol where that is possible."""
-    return open_store(ctx, read_only=not os.access(store_path(ctx), os.W_OK))
-
-
 @click.group("bench")
 def bench_command() -> None:
     """Measure quality and speed by the published protocols, on the store's val and test partitions."""
@@ -58,7 +51,7 @@ def attributes(ctx: click.Context, space: str | None, seed: int, out: Path | Non
     """P1: a linear probe on the embeddings against the teacher."""
     from olrsearch.bench.attributes import run_attributes
 
-    with _open(ctx) as store:
+    with open_to_measure(ctx) as store:
         report = run_attributes(store.bench_data(space=space), seed=seed)
     _render(report, out, as_json=as_json)
 
@@ -82,7 +75,7 @@ def queries(
     from olrsearch.bench.query_set import generate_queries, read_queries
     from olrsearch.bench.query_set import write_queries as write
 
-    with _open(ctx) as store:
+    with open_to_measure(ctx) as store:
         data = store.bench_data(space=space)
     asked = generate_queries(data, seed=seed) if query_file is None else read_queries(query_file)
     if write_queries is not None:
@@ -140,32 +133,68 @@ def _compare(
     from olrsearch.bench.query_set import read_queries
 
     asked = None if query_file is None else read_queries(query_file)
-    with _open(ctx) as store:
+    with open_to_measure(ctx) as store:
         data, metric = store.bench_data(space=space), store.metric(space=space)
     report = run(data, metric=metric, queries=asked, seed=seed)
     _render(report, out, as_json=as_json)
 
 
-@bench_command.command("speed")
+@bench_command.group("papers")
+def papers() -> None:
+    """P5: what the papers report, measured on the store."""
+
+
+@papers.command("olr")
 @_shared_options
 @click.pass_context
-def speed(ctx: click.Context, space: str | None, seed: int, out: Path | None, as_json: bool) -> None:
-    """P7: ratios against baselines in the same run: queries, scans, a cold command, encoding."""
+def olr(ctx: click.Context, space: str | None, seed: int, out: Path | None, as_json: bool) -> None:
+    """P5: the OLR paper's probe, correlations of norms and principal components.
+
+    With --out NAME also draws NAME-norms.png and NAME-components.png.
+    """
+    from olrsearch.bench.papers.olr import run_olr_paper
+
+    with open_to_measure(ctx) as store:
+        report = run_olr_paper(store.bench_data(space=space), seed=seed)
+        _render(report, out, as_json=as_json)
+        if out is not None:
+            for name, look in (("norms", report.correlations), ("components", report.components)):
+                say(f"plot: {store.plot(look, out.with_name(f'{out.name}-{name}.png'))}")
+
+
+@bench_command.command("speed")
+@click.argument("part", type=click.Choice(["queries", "encoding"]), default="queries", metavar="[encoding]")
+@_shared_options
+@click.pass_context
+def speed(
+    ctx: click.Context, part: str, space: str | None, seed: int, out: Path | None, as_json: bool
+) -> None:
+    """P7: ratios against baselines in the same run: queries, scans, a cold command, encoding.
+
+    With `encoding`, the engines that can compute the encoder instead: their speed in turns, what
+    their rounding costs in mAP, and whether decoding keeps out of the network's way. Takes minutes.
+    """
+    with open_to_measure(ctx) as store:
+        if part == "encoding":
+            _render(store.encoding_speed(space=space, seed=seed), out, as_json=as_json)
+        else:
+            _render(_queries_speed(ctx, store, space, seed), out, as_json=as_json)
+
+
+def _queries_speed(ctx: click.Context, store: Store, space: str | None, seed: int) -> Report:
     from olrsearch.bench.speed import cold_case, run_speed
 
-    with _open(ctx) as store:
-        info = store.info()
-        cases = store.speed_cases(space=space, seed=seed)
-        first = store.labels(space=space)[0]  # the store may have labels that this encoder never learnt
-        command = [sys.executable, "-m", "olrsearch", "--store", str(store_path(ctx))]
-        command += ["search", f'"{first}"', "--json", *([] if space is None else ["--space", space])]
-        report = run_speed(
-            [*cases, cold_case(command)],
-            data={"name": ", ".join(item["name"] for item in info["datasets"]), "images": info["images"]},
-            cold_command=command,
-            seed=seed,
-        )
-    _render(report, out, as_json=as_json)
+    info = store.info()
+    cases = store.speed_cases(space=space, seed=seed)
+    first = store.labels(space=space)[0]  # the store may have labels that this encoder never learnt
+    command = [sys.executable, "-m", "olrsearch", "--store", str(store_path(ctx))]
+    command += ["search", f'"{first}"', "--json", *([] if space is None else ["--space", space])]
+    return run_speed(
+        [*cases, cold_case(command)],
+        data={"name": ", ".join(item["name"] for item in info["datasets"]), "images": info["images"]},
+        cold_command=command,
+        seed=seed,
+    )
 
 
 def _render(report: Report, out: Path | None, *, as_json: bool) -> None:

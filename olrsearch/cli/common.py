@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from olrsearch.progress import T, Track, silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from olrsearch.api import Store
@@ -41,6 +43,11 @@ def open_store(ctx: click.Context, *, read_only: bool = False, create: bool = Fa
         opened = Store.open(path, read_only=read_only, track=track)
     with opened as store:
         yield store
+
+
+def open_to_measure(ctx: click.Context) -> AbstractContextManager[Store]:
+    """The store, so that what the teacher says can be kept for the next protocol where that is possible."""
+    return open_store(ctx, read_only=not os.access(store_path(ctx), os.W_OK))
 
 
 def tracker(ctx: click.Context) -> Track:

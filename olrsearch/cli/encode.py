@@ -10,7 +10,7 @@ from olrsearch.cli.common import open_store, say
 
 if TYPE_CHECKING:
     from olrsearch.api import Store
-    from olrsearch.ingest import OnError
+    from olrsearch.pixels import OnError
 
 
 @click.command("encode")

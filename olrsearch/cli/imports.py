@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from olrsearch.datasets import Dataset
-    from olrsearch.ingest import OnError
+    from olrsearch.pixels import OnError
 
 _MANY = 10
 

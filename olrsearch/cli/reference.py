@@ -75,7 +75,8 @@ _INDEX: Final = {
 def json_keys() -> dict[str, tuple[str, dict[str, str]]]:
     """What each command prints with `--json`: what one object is, and its keys with their meaning."""
     from olrsearch.bench.report import Report
-    from olrsearch.ingest import Failure, ImportReport
+    from olrsearch.ingest import ImportReport
+    from olrsearch.pixels import Failure
     from olrsearch.results import Contribution, Description, Hit, LabelEstimate
     from olrsearch.store.verify import Problem, VerifyReport
     from olrsearch.training import TrainedSpace
@@ -106,10 +107,28 @@ def json_keys() -> dict[str, tuple[str, dict[str, str]]]:
         "search": ("One object a hit", hit),
         "similar": ("One object a hit", hit),
         "describe": ("One object an image", describe),
+        **_looks(),
         **{
             f"bench {name}": ("One object", bench)
-            for name in ("attributes", "queries", "similar", "richness", "speed")
+            for name in ("attributes", "queries", "similar", "richness", "papers olr", "speed")
         },
+    }
+
+
+def _looks() -> dict[str, tuple[str, dict[str, str]]]:
+    """What `look …` prints."""
+    from olrsearch.bench.components import ComponentImage, ComponentLabel, Components
+    from olrsearch.bench.correlations import LabelPair, NormCorrelation, NormCorrelations
+    from olrsearch.bench.disagreements import Disagreement, DisagreementCount, Disagreements
+
+    norms = _described(NormCorrelations, together=LabelPair, apart=LabelPair, paper=NormCorrelation)
+    components = _described(Components, others=ComponentLabel, shown=ComponentImage)
+    counts = _described(Disagreements, labels=DisagreementCount, shown=Disagreement)
+    counts["total"] += " Keys as in `labels`."
+    return {
+        "look norms": ("One object", norms),
+        "look components": ("One object", components),
+        "look disagreements": ("One object", counts),
     }
 
 

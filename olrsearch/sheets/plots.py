@@ -80,7 +80,7 @@ def plot_correlations(
     bar = figure.colorbar(drawn, ax=list(axes), shrink=0.7, aspect=30, pad=0.015)
     bar.set_label("correlation", color=_SOFT, fontsize=_FONT)
     bar.ax.tick_params(labelsize=_FONT, color=_GRID, labelcolor=_INK)
-    bar.outline.set_edgecolor(_GRID)  # type: ignore[operator]  # matplotlib annotates it as an Artist
+    bar.outline.set_edgecolor(_GRID)
     _title(figure, title)
     return _write(figure, path)
 

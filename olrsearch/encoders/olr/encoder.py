@@ -5,6 +5,7 @@ Notation: L labels, B images in a batch, k numbers a label.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,6 +14,7 @@ import torch
 
 from olrsearch.encoders.model_files import read_config, read_tensors, save_model
 from olrsearch.encoders.olr.config import OlrConfig
+from olrsearch.encoders.olr.engines import Task, make_engine
 from olrsearch.encoders.olr.network import OlrNetwork, channels_last
 from olrsearch.encoders.protocol import check_pixels
 from olrsearch.errors import ModelFileError, TrainingError
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from olrsearch.arrays import F32, U8
-
-_CHUNK = 256
-"""Images a forward pass: bounds memory whatever the batch."""
 
 _NETWORK = "network."
 _SHAPE_KEYS = ("backbone", "width", "head", "label_kernel")
@@ -43,12 +42,19 @@ class OlrEncoder:
         crop: 'none' or 'center'.
         readout: From label embeddings to raw logits.
         device: Where it computes: a GPU where there is one, unless told otherwise.
+        engine: What computes, a name of `engines.ENGINES`.
     """
 
     kind: ClassVar[str] = "olr"
 
     def __init__(
-        self, config: Mapping[str, Any], network: OlrNetwork, device: torch.device | str | None = None
+        self,
+        config: Mapping[str, Any],
+        network: OlrNetwork,
+        device: torch.device | str | None = None,
+        *,
+        engine: str | None = None,
+        calibration: U8 | None = None,
     ) -> None:
         self.fingerprint = str(config["fingerprint"])
         self.labels: tuple[str, ...] = tuple(config["labels"])
@@ -61,19 +67,30 @@ class OlrEncoder:
         )
         default = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(default if device is None else device)
-        self._network = channels_last(network.to(self.device)).eval()
-        self._network.requires_grad_(requires_grad=False)
+        network = channels_last(network.to(self.device)).eval().requires_grad_(requires_grad=False)
+        self._engine = make_engine(Task(network, self.device, self.input_size, calibration), engine)
+        self.engine = self._engine.name
 
     @classmethod
-    def load(cls, path: Path, device: torch.device | str | None = None) -> OlrEncoder:
+    def load(
+        cls,
+        path: Path,
+        device: torch.device | str | None = None,
+        *,
+        engine: str | None = None,
+        calibration: U8 | None = None,
+    ) -> OlrEncoder:
         """Open a model folder.
 
         Args:
             path: The folder with `config.json` and `weights.safetensors`.
             device: A torch device; a GPU where there is one when None.
+            engine: What computes, a name of `engines.ENGINES`; see `engines.make_engine` when None.
+            calibration: uint8 [n, H, W, 3], typical images; the engine `onnx-int8` needs them.
 
         Raises:
             ModelFileError: missing, damaged or unfitting files.
+            EngineError: no engine has this name, or it cannot run the network here.
         """
         path = Path(path)
         config = read_config(path)
@@ -90,18 +107,26 @@ class OlrEncoder:
             raise ModelFileError(
                 f"{path} is no OLR model of this version: {reason}; train or copy it again"
             ) from None
-        return cls(config, network, device)
+        return cls(config, network, device, engine=engine, calibration=calibration)
 
-    @torch.inference_mode()
     def encode(self, pixels: U8) -> F32:
         """See `LabelEncoder.encode`: uint8 [B, H, W, 3] → float32 [L, B, k]."""
         check_pixels(pixels, self.input_size)
         out = np.empty((len(self.labels), len(pixels), self.k), np.float32)
-        for start in range(0, len(pixels), _CHUNK):
-            chunk = np.ascontiguousarray(pixels[start : start + _CHUNK])
-            # [B, H, W, 3] in memory seen as [B, 3, H, W] is torch's channels-last format.
-            batch = torch.tensor(chunk).to(self.device).permute(0, 3, 1, 2)
-            out[:, start : start + len(chunk)] = self._network(batch).transpose(0, 1).cpu().numpy()
+
+        def run(start: int) -> None:
+            chunk = np.ascontiguousarray(pixels[start : start + self._engine.chunk])
+            out[:, start : start + len(chunk)] = self._engine.run(chunk).transpose(1, 0, 2)
+
+        starts = range(0, len(pixels), self._engine.chunk)
+        workers = min(self._engine.workers, len(starts))
+        if workers <= 1:
+            for start in starts:
+                run(start)
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                for _ in pool.map(run, starts):
+                    pass  # raises what a thread has raised
         return out
 
 

@@ -1,0 +1,1 @@
+"""P5: what the papers report, measured here."""
