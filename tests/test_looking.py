@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from command import good
-from PIL import Image
 from pictures import LABELS, name, picture
+from PIL import Image
 from trained import add_run
 
 from olrsearch import OlrsearchError, Store
@@ -64,7 +64,7 @@ def test_norms_refuse_what_cannot_be_correlated(looked):
         looked.norm_correlations(labels=["stripd", "red"])
     with pytest.raises(BenchmarkError, match="1 label, expected at least two"):
         looked.norm_correlations(labels=["red", "Red"])
-    with pytest.raises(BenchmarkError, match="0 labels?, expected at least two"):
+    with pytest.raises(BenchmarkError, match=r"0 labels?, expected at least two"):
         looked.norm_correlations(labels=[])
     with pytest.raises(BenchmarkError, match="1 images, expected at least 3"):
         looked.norm_correlations(where=f"key = '{name(1)}'")
@@ -146,7 +146,7 @@ def test_planted_disagreements_are_found(taught):
 def test_without_a_teacher_the_error_says_what_to_do(gallery, taught, tmp_path):
     with (
         Store.open(gallery.store, read_only=True) as store,
-        pytest.raises(BenchmarkError, match="the teacher of .* is gone: .* olrsearch train olr"),
+        pytest.raises(BenchmarkError, match=r"the teacher of .* is gone: .* olrsearch train olr"),
     ):
         store.disagreements()
     with Store.open(taught, read_only=True) as store, pytest.raises(UnknownLabelError):

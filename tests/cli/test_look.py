@@ -4,8 +4,8 @@ import json
 
 import pytest
 from command import PROGRAM, call, good, process, refused
-from PIL import Image
 from pictures import LABELS
+from PIL import Image
 
 from olrsearch.cli.reference import json_keys
 
