@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
     from olrsearch.encoders.card import Training
     from olrsearch.store.backend import Backend
+    from olrsearch.store.values import SpaceInfo
 
 _COMPARED = 256
 """Images on which a rounded model is compared with the one it was made of."""
@@ -129,7 +130,7 @@ def publish(
             version=_version.__version__,
             data=tuple(item.name for item in data),
             terms=OWN_TERMS if run is None else terms_of(data, snapshot.label_names),
-            training=_finished(training, opened.info.name, name, half=half),
+            training=_finished(training, opened.info, name, half=half),
             rounding=rounding,
             calibration=fitted_on,
             metric=metric_name(defaults.metric.kind, defaults.metric.form),
@@ -209,12 +210,20 @@ def _compare(folder: Path, opened: OpenSpace) -> Rounding:
     return Rounding(images=len(ids), mean=float(apart.mean()), largest=float(apart.max()))
 
 
-def _finished(training: Training | None, space: str, name: str, *, half: bool) -> Training | None:
-    """With the command that publishes at the end."""
+def _finished(training: Training | None, info: SpaceInfo, name: str, *, half: bool) -> Training | None:
+    """With the commands that publish at the end, and before that those that rounded the weights."""
     if training is None:
         return None
-    last = f"olrsearch encoders publish {space} OUT_DIR --name {name}{' --half' if half else ''}"
-    return dataclasses.replace(training, commands=(*training.commands, last))
+    rounded_from = read_config(info.model_path).get(ROUNDED_FROM)
+    rounding: tuple[str, ...] = ()
+    if rounded_from is not None:
+        rounding = (
+            f"olrsearch encoders publish {info.kind}-{rounded_from[:8]} HALF_DIR --name {name} --half",
+            f"olrsearch encode --encoder HALF_DIR/{name}",
+            f"olrsearch calibrate --space {info.name}",
+        )
+    last = f"olrsearch encoders publish {info.name} OUT_DIR --name {name}{' --half' if half else ''}"
+    return dataclasses.replace(training, commands=(*training.commands, *rounding, last))
 
 
 # -- figures -----------------------------------------------------------------------------

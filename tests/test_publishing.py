@@ -240,6 +240,11 @@ def test_a_rounded_encoder_is_measured_in_the_store_it_was_trained_in(trained, p
     assert model_files.read_config(folder) == model_files.read_config(published.folder)
     card = read_card(folder)
     assert (card["rounding"], card["training"]["seed"]) == (None, 4)
+    halved, encoded, calibrated, published_last = card["training"]["commands"][-4:]
+    assert halved.endswith("HALF_DIR --name mine --half")
+    assert encoded == "olrsearch encode --encoder HALF_DIR/mine"
+    assert calibrated == f"olrsearch calibrate --space {info.name}"
+    assert published_last == f"olrsearch encoders publish {info.name} OUT_DIR --name mine"
     assert card["measured"]["groups"][0]["map"] == pytest.approx(
         read_card(published.folder)["measured"]["groups"][0]["map"], abs=0.02
     )
