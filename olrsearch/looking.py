@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from olrsearch.errors import BenchmarkError
+from olrsearch.errors import BenchmarkError, QueryError
 from olrsearch.reading import Reader
 from olrsearch.spaces import stored_labels
 
@@ -91,19 +91,20 @@ class Looker(Reader):
         Args:
             label: Its name, in any spelling.
             component: Which one, from 1.
-            count: How many images to show; all when there are fewer.
+            count: How many images to show, from 1; all when there are fewer.
             where: Only images this selects.
             space: Name or fingerprint; the newest when None.
 
         Raises:
             UnknownLabelError: the encoder knows no such label.
-            QueryError: the label has no such component.
+            QueryError: the label has no such component, or no image is to be shown.
             BenchmarkError: too few images, or embeddings that do not vary.
 
         Source: paper 001, section 4.3 and figure 5.
         """
         from olrsearch.bench.components import ComponentImage, evenly_spaced, label_components
 
+        _check_count(count)
         opened = self._space(space)
         position = self._position(opened, label)
         rows = self._rows(opened, where)
@@ -136,11 +137,12 @@ class Looker(Reader):
 
         Args:
             label: Only this label; all when None.
-            count: How many to list, farthest apart first; all when None.
+            count: How many to list, from 1, farthest apart first; all when None.
             space: Name or fingerprint; the newest when None.
 
         Raises:
             UnknownLabelError: the encoder knows no such label.
+            QueryError: none is to be listed.
             BenchmarkError: the teacher is gone, or there is nothing to fit or to measure on.
 
         Source: paper 001, section 4.1 and figure 3.
@@ -148,6 +150,7 @@ class Looker(Reader):
         from olrsearch.bench.disagreements import find_disagreements, judge_gallery
         from olrsearch.measuring import teacher_run
 
+        _check_count(count)
         opened = self._space(space)
         position = None if label is None else self._position(opened, label)
         if teacher_run(self._backend, opened) is None:
@@ -218,6 +221,11 @@ class Looker(Reader):
         return rows if allowed is None else rows[allowed[rows]]
 
 
+def _check_count(count: int | None) -> None:
+    if count is not None and count < 1:
+        raise QueryError(f"count says how many to show, expected 1 or more, found {count}")
+
+
 def _component_sheet(found: Components, picture: Picture) -> Sheet:
     from olrsearch.sheets import Bar, Card, Sheet
 
@@ -229,7 +237,7 @@ def _component_sheet(found: Components, picture: Picture) -> Sheet:
         cards=tuple(
             Card(
                 title=f"{item.rank:,}. {item.key}",
-                score=f"projection {item.projection:+.3g}",
+                score=f"projection {item.projection:+.3f}",
                 picture=picture(item.image_id),
                 bars=(Bar(found.label, f"{item.probability:.2f}", item.probability),),
             )
@@ -252,9 +260,11 @@ def _disagreement_sheet(found: Disagreements, picture: Picture) -> Sheet:
         cards=tuple(
             Card(
                 title=f"{rank}. {item.key}",
-                score=f"{item.label}, stored: {_STORED[item.stored]}",
+                score=item.label,
                 picture=picture(item.image_id),
+                # The stored label as a bar too: beside a long name it would be cut off.
                 bars=(
+                    Bar("stored", _STORED[item.stored], float(item.stored > 0)),
                     Bar("probe", f"{item.probe:.2f}", item.probe),
                     Bar("teacher", f"{item.teacher:.2f}", item.teacher),
                 ),

@@ -134,7 +134,7 @@ def test_examples_run(reader, words, monkeypatch):
         (page, number)
         for page in (
             ROOT / "README.md",
-            *(ROOT / "docs" / name for name in ("queries.md", "datasets.md", "encoders.md")),
+            *(ROOT / "docs" / name for name in ("queries.md", "datasets.md", "encoders.md", "looks.md")),
         )
         for number in range(len(blocks(page, "python")))
     ],

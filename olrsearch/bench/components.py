@@ -142,7 +142,9 @@ def label_components(
 
 
 def evenly_spaced(projections: F64, count: int) -> tuple[I64, I64]:
-    """Images at equal distances in the order of their projections, the ends included.
+    """Images at equal steps in the order of their projections, the ends included.
+
+    A place between two images goes to the nearer one, and to the later one of two equally near.
 
     Args:
         projections: float64 [n]; equal ones stay in their order.
@@ -152,7 +154,9 @@ def evenly_spaced(projections: F64, count: int) -> tuple[I64, I64]:
         Ranks int64 [m] from 1, rising, and the rows int64 [m] that have them.
     """
     order = np.argsort(projections, kind="stable")
-    places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(np.int64)
+    last, steps = len(order) - 1, min(count, len(order)) - 1
+    # In whole numbers: a place halfway would hang on how a float was rounded.
+    places = (2 * np.arange(steps + 1, dtype=np.int64) * last + steps) // max(1, 2 * steps)
     return places + 1, order[places]
 
 

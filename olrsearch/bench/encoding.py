@@ -195,12 +195,18 @@ def run_encoding(
         command: What the report says to run.
 
     Raises:
-        BenchmarkError: no turns, no images, or a default that is not among the engines.
+        BenchmarkError: no turns, no images, no label that any of them has, or a default that is
+            not among the engines.
     """
     if turns < 1 or not len(work.timed) or not work.truth.size or default not in engines:
         raise BenchmarkError(
             f"{len(work.timed)} images in {turns} turns, {work.truth.shape[1]} gallery images and engines "
             f"{', '.join(engines)}: expected one or more of each and {default} among the engines"
+        )
+    if not (work.truth > 0).any():
+        raise BenchmarkError(
+            f"none of the {work.truth.shape[1]} gallery images has a label that the encoder knows, so there "
+            "is no ranking to judge: import labels of val and test images"
         )
     steps: dict[str, Callable[[], object]] = {
         name: _encoding(encode, work.timed) for name, encode in engines.items()

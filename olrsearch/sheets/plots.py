@@ -120,6 +120,7 @@ def plot_components(
     first = ", ".join(f"PC{place} {share:.1%}" for place, share in enumerate(shares[:2], 1))
     scree.set_title(f"share of variance: {first}", fontsize=_FONT + 1, color=_INK, loc="left")
     scree.set_ylim(0, 1.04)
+    scree.set_xlim(0.3, len(shares) + 0.7)  # there is no component 0 to have a tick
     scree.xaxis.set_major_locator(MaxNLocator(integer=True))
     scree.yaxis.set_major_formatter(PercentFormatter(1.0))
     scree.set_xlabel("principal component", color=_SOFT, fontsize=_FONT)

@@ -90,6 +90,10 @@ def test_images_are_evenly_spaced_by_rank():
     assert projections[rows].tolist() == sorted(projections)
     ranks, rows = evenly_spaced(np.arange(100_001.0), 11)
     assert rows.tolist() == list(range(0, 100_001, 10_000))
+    for images, count, expected in ((4, 3, [1, 3, 4]), (120, 7, [1, 21, 41, 61, 80, 100, 120])):
+        # Halfway between two images: the later one.
+        assert evenly_spaced(np.arange(float(images)), count)[0].tolist() == expected
+    assert evenly_spaced(projections, 1)[0].tolist() == [1]
 
 
 def test_components_that_are_not_there_are_refused(planted):

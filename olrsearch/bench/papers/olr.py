@@ -255,7 +255,7 @@ def _correlation_figures(correlations: NormCorrelations) -> list[PaperFigure]:
         judged = (pair.first, pair.second) in _COUNTED_NAMES
         counted += judged
         near += judged and abs(pair.norms - pair.paper) <= TOLERANCE
-        target, passed = (f"sign, |Δr| ≤ {TOLERANCE}", pair.reached) if judged else ("sign", sign)
+        target, passed = (f"sign, within {TOLERANCE}", pair.reached) if judged else ("sign", sign)
         name = f"norms {pair.first} / {pair.second}"
         figures.append(PaperFigure(name, pair.norms, pair.paper, target, passed))
     if not figures:
@@ -272,7 +272,13 @@ def _correlation_figures(correlations: NormCorrelations) -> list[PaperFigure]:
             "all",
             right == everything,
         ),
-        PaperFigure(f"of {counted} with |r| ≥ .3, within {TOLERANCE}", near, counted, f"≥ {ENOUGH}", enough),
+        PaperFigure(
+            f"of {counted} at ±.3 or more in the paper, within {TOLERANCE}",
+            near,
+            counted,
+            f"≥ {ENOUGH}",
+            enough,
+        ),
     ]
 
 
