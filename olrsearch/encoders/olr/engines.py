@@ -192,9 +192,9 @@ def _bfloat16(task: Task) -> Engine:
 
 def _compiled(task: Task) -> Engine:
     network = _flat(task)
-    network.compile(dynamic=False, options={"freezing": True})
     engine = CompiledEngine("torch-compiled", network, task.device)
     try:
+        network.compile(dynamic=False, options={"freezing": True})
         engine.run(np.zeros((engine.chunk, *task.size, 3), np.uint8))  # compiles
     except Exception as error:  # from torch, from its compiler or from that of C++
         raise EngineError(f"torch cannot compile the network ({_line(error)}): {_INSTEAD}") from error
@@ -249,9 +249,8 @@ def _has_bfloat16(device: torch.device) -> bool:
     """Whether a device computes with bfloat16 rather than convert it to and fro."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    found: dict[str, Any] = getattr(
-        torch.cpu, "get_capabilities", dict
-    )()  # no processor is known to an older torch
+    # An older torch cannot say what the processor has.
+    found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(found.get(feature) for feature in ("avx512_bf16", "amx_bf16", "bf16"))
 
 

@@ -103,7 +103,7 @@ class _Writer(fx.Interpreter):
     def constant(self, value: object, kind: type[np.generic] = np.float32) -> _Value:
         """A number, a list of numbers or a tensor that does not depend on the pixels."""
         array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value, kind)
-        self._constants.append(np.ascontiguousarray(array))
+        self._constants.append(np.asarray(array, order="C"))  # a number stays one, not a list of one
         return _Value(f"constant_{len(self._constants) - 1}", array.ndim)
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> _Value:  # noqa: ANN401 - as in torch.fx
@@ -243,6 +243,8 @@ def _shape(writer: _Writer, x: _Value, name: str) -> _Value:
 
 def _item(writer: _Writer, shape: _Value, position: int) -> _Value:
     """One entry of a shape, as a list of one number."""
+    if shape.rank != 1 or not isinstance(position, int):
+        raise _unknown("an index into anything but a shape")
     return writer.write("Gather", shape, writer.constant([position], np.int64), rank=1)
 
 
