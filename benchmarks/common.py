@@ -16,7 +16,7 @@ import numpy as np
 
 from olrsearch.bench.report import Table, jsonable
 from olrsearch.datasets.selection import selection_split
-from olrsearch.encoders.olr.config import OlrConfig, profile, with_overrides
+from olrsearch.encoders.olr.config import OlrConfig, profile
 from olrsearch.pixels import cache_pixels
 from olrsearch.store.backend import Backend
 
@@ -88,7 +88,7 @@ def open_faces(store: Path, basis: Mapping[str, str], scratch: Path) -> tuple[Fa
     """Decode a store's images at the size asked for, and split them as training does."""
     with Backend.open(store, read_only=True) as backend:
         snapshot = backend.snapshot()
-        config = with_overrides(profile("faces", snapshot.label_names), basis)
+        config = profile("faces", snapshot.label_names).with_overrides(basis)
         ids = snapshot.image_ids()
         pixels = scratch / "pixels.npy"
         kept, failures = cache_pixels(snapshot.images(ids.tolist()), config.image_size, config.crop, pixels)

@@ -30,8 +30,12 @@ from olrsearch.bench.query_set import read_queries
 from olrsearch.bench.richness import run_richness
 from olrsearch.bench.similar import run_similar
 from olrsearch.calibration import fit_calibration
-from olrsearch.encoders.olr.config import OlrConfig, with_overrides
-from olrsearch.encoders.olr.data import (
+from olrsearch.encoders.olr.config import OlrConfig
+from olrsearch.encoders.olr.network import OlrNetwork, TeacherNetwork
+from olrsearch.encoders.olr.occlusion import draw_rectangles, occlude
+from olrsearch.encoders.olr.readout_fit import fit_readout
+from olrsearch.encoders.olr.stages import SiameseStage, start_readout
+from olrsearch.encoders.trainer.data import (
     OlrData,
     PixelBatches,
     augment,
@@ -39,11 +43,8 @@ from olrsearch.encoders.olr.data import (
     pixel_statistics,
     to_planes,
 )
-from olrsearch.encoders.olr.network import OlrNetwork, TeacherNetwork, channels_last
-from olrsearch.encoders.olr.occlusion import draw_rectangles, occlude
-from olrsearch.encoders.olr.readout_fit import fit_readout
-from olrsearch.encoders.olr.runner import run_stage
-from olrsearch.encoders.olr.stages import SiameseStage, start_readout
+from olrsearch.encoders.trainer.runner import run_stage
+from olrsearch.encoders.trunks.trunk import channels_last
 from olrsearch.index.metric import choose_metric, metric_name
 from olrsearch.readout import Readout
 from olrsearch.store.backend import Backend
@@ -261,10 +262,8 @@ def _features(
 
 def train_head(frozen: Frozen, settings: Mapping[str, str], scratch: Path, *, occluded: bool) -> BenchData:
     """Train a head by the second stage's losses and give what it makes of all images."""
-    config = with_overrides(
-        frozen.config, {"freeze_trunk": "true", "flip": "false", "shift": "0", **settings}
-    )
-    config = with_overrides(config, {"zoom": "0", "rotation": "0", "colour": "0"})
+    config = frozen.config.with_overrides({"freeze_trunk": "true", "flip": "false", "shift": "0", **settings})
+    config = config.with_overrides({"zoom": "0", "rotation": "0", "colour": "0"})
     torch.manual_seed(derived_seed(config.seed, 1))
     network = OlrNetwork(config, torch.zeros(3), torch.ones(3))
     learnt = frozen.labels[frozen.train]

@@ -18,9 +18,8 @@ import click
 import numpy as np
 from common import Faces, Results, open_faces, shared_options
 
-from olrsearch.encoders.olr.config import with_overrides
-from olrsearch.encoders.olr.metrics import average_precision
 from olrsearch.encoders.olr.training import teacher_probabilities, train_teacher
+from olrsearch.encoders.trainer.metrics import average_precision
 
 if TYPE_CHECKING:
     from olrsearch.encoders.olr.config import OlrConfig
@@ -66,7 +65,7 @@ def recipes(
     with tempfile.TemporaryDirectory(prefix="recipes-") as scratch:
         faces, config = open_faces(store, basis, Path(scratch))
         for name in only or RECIPES:
-            results.add(name, *teach(faces, with_overrides(config, RECIPES[name]), images, Path(scratch)))
+            results.add(name, *teach(faces, config.with_overrides(RECIPES[name]), images, Path(scratch)))
     click.echo(results.table())
 
 

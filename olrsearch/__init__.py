@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from olrsearch.api import Store
     from olrsearch.encoders.shipped import EncoderEntry, shipped_encoders
     from olrsearch.errors import OlrsearchError
-    from olrsearch.results import Contribution, Description, Hit, LabelEstimate, Ranking
+    from olrsearch.results import (
+        Contribution,
+        Description,
+        Hit,
+        LabelEstimate,
+        Ranking,
+        WordDescription,
+        WordEstimate,
+    )
 
 __all__ = [
     "Contribution",
@@ -31,6 +39,8 @@ __all__ = [
     "OlrsearchError",
     "Ranking",
     "Store",
+    "WordDescription",
+    "WordEstimate",
     "__version__",
     "shipped_encoders",
 ]
@@ -44,6 +54,8 @@ _HOMES = {
     "OlrsearchError": "olrsearch.errors",
     "Ranking": "olrsearch.results",
     "Store": "olrsearch.api",
+    "WordDescription": "olrsearch.results",
+    "WordEstimate": "olrsearch.results",
     "shipped_encoders": "olrsearch.encoders.shipped",
 }
 

@@ -9,6 +9,9 @@
         ranking = store.search("smiling & eyeglasses & !male")
         store.sheet(ranking, "smiling.html")
         store.similar(with_={"Smiling": "000001.jpg", "Wavy_Hair": "000002.jpg"})
+        store.train_informed_prior()
+        store.encode()
+        store.words(["beard", "!smiling"])
 
 Nothing here imports torch unless it trains, encodes, or is asked about an image file that
 is not in the store. Notation: N images, L labels, k numbers a label.
@@ -21,10 +24,11 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from olrsearch.errors import EmptyStoreError, QueryError
-from olrsearch.looking import Looker
+from olrsearch.errors import EmptyStoreError, IndexBuildError, QueryError
+from olrsearch.looking_posteriors import PosteriorLooker
 from olrsearch.progress import Track, silent
 from olrsearch.store.backend import Backend
+from olrsearch.store.layout import LABELS, POSTERIOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -41,7 +45,7 @@ if TYPE_CHECKING:
 _VALUES = {"present": 1, "absent": -1, "unknown": 0}
 
 
-class Store(Looker):
+class Store(PosteriorLooker):
     """An open store, to be asked and changed. Use it as a context manager, or call `close`.
 
     Every query answers from one generation: the newest when it begins. Changes take the
@@ -144,12 +148,34 @@ class Store(Looker):
         thumbnails: bool = True,
         limit: int | None = None,
     ) -> ImportReport:
-        """Import MNIST-style idx files; classes become one binary label each."""
+        """Import MNIST-style idx files; classes become one binary label each.
+
+        See `olrsearch.datasets.idx.open_idx` for what label files may hold.
+        """
         from olrsearch.datasets.idx import open_idx
 
         dataset = open_idx(Path(images), None if labels is None else Path(labels), names=names)
         if name is None:
             name = Path(images).resolve().name
+        return self.import_dataset(dataset, name=name, on_error=on_error, thumbnails=thumbnails, limit=limit)
+
+    def import_cifar100(
+        self,
+        path: Path | str,
+        *,
+        coarse: bool = False,
+        name: str = "cifar100",
+        on_error: OnError = "skip",
+        thumbnails: bool = True,
+        limit: int | None = None,
+    ) -> ImportReport:
+        """Import CIFAR-100's binary version, from its folder or from the tar as distributed.
+
+        See `olrsearch.datasets.cifar.open_cifar100` for what is found where.
+        """
+        from olrsearch.datasets.cifar import open_cifar100
+
+        dataset = open_cifar100(Path(path), coarse=coarse)
         return self.import_dataset(dataset, name=name, on_error=on_error, thumbnails=thumbnails, limit=limit)
 
     def import_dataset(
@@ -254,25 +280,49 @@ class Store(Looker):
             track=self._track,
         )
 
-    def has_unfinished_run(self) -> bool:
-        """Whether `train_olr(resume=True)` has something to go on with."""
+    def train_informed_prior(
+        self,
+        profile: str = "faces",
+        *,
+        settings: Mapping[str, str] | None = None,
+        labels: Sequence[str] | None = None,
+        resume: bool = False,
+        progress: bool = False,
+    ) -> TrainedSpace:
+        """Train an encoder of posteriors; see `olrsearch.training.train_informed_prior`."""
+        from olrsearch.training import train_informed_prior
+
+        return train_informed_prior(
+            self._backend,
+            profile,
+            settings=settings,
+            labels=labels,
+            resume=resume,
+            progress=progress,
+            track=self._track,
+        )
+
+    def has_unfinished_run(self, kind: str = "olr") -> bool:
+        """Whether training this kind of encoder (`olr`, `informed-prior`) can be resumed."""
         from olrsearch.training import unfinished_run
 
-        return unfinished_run(self.path / "runs") is not None
+        return unfinished_run(self.path / "runs", kind) is not None
 
     def encode(
         self, encoder: str | Path | None = None, *, batch_size: int = 256, on_error: OnError = "skip"
     ) -> EncodeReport:
-        """Encode the images that have no embedding yet.
+        """Encode the images that have no embedding, or posterior, yet.
 
-        A space that has no calibration yet is calibrated, and its metric chosen, where the
-        store has labels to do it with. An encoder that brings both is taken with them.
+        A space that has no calibration yet is calibrated, and the metric of label embeddings chosen,
+        where the store has labels to do it with. An encoder that brings both is taken with them. Of new
+        posteriors the KL features and word scores that a first query needs are kept.
 
         Args:
             encoder: Name or fingerprint of a space, or an encoder that becomes a space of this store:
                 a model folder, or the name of one that comes with the package (`faces`). When None,
-                the newest space's; in a store without any the face encoder that comes with the
-                package, which is for aligned face crops and non-commercial research only.
+                the newest space's, be it of label embeddings or of posteriors; in a store without any
+                the face encoder that comes with the package, which is for aligned face crops and
+                non-commercial research only.
             batch_size: Images a batch.
             on_error: Unreadable images: `skip` counts and reports them, `fail` stops.
 
@@ -283,6 +333,7 @@ class Store(Looker):
         """
         from olrsearch.errors import CalibrationError
         from olrsearch.fitting import calibrate, encoder_space
+        from olrsearch.fitting_words import keep_new
         from olrsearch.ingest import encode_missing
 
         snapshot = self._backend.snapshot()
@@ -292,13 +343,19 @@ class Store(Looker):
         report = encode_missing(
             self._backend,
             info,
-            self._encoder(info.fingerprint, info.model_path),
+            self._encoder(info),
             on_error=on_error,
             batch_size=batch_size,
             track=self._track,
         )
         # Also where an earlier run was interrupted after its last segment.
-        if (info.calibration is None or info.metric is None) and report.encoded + report.present:
+        if info.layout == POSTERIOR and report.encoded + report.present:
+            try:
+                keep_new(self._backend, info.fingerprint)
+            except (IndexBuildError, OSError) as error:  # queries compute what is not kept
+                report.notes.append(f"{info.name}: KL features are not kept: {error}")
+        unfitted = info.calibration is None or (info.layout == LABELS and info.metric is None)
+        if unfitted and report.encoded + report.present:
             try:
                 report.notes.extend(calibrate(self._backend, info.fingerprint).lines())
             except CalibrationError as error:  # the embeddings are there all the same
@@ -340,6 +397,7 @@ class Store(Looker):
         reports: Iterable[Path | str] = (),
         hardware: str | None = None,
         replace: bool = False,
+        share: Path | str | None = None,
     ) -> Path:
         """Write a trained encoder as a folder that others can use.
 
@@ -356,13 +414,15 @@ class Store(Looker):
             reports=[Path(report) for report in reports],
             hardware=hardware,
             replace=replace,
+            share=share,
         )
 
     def calibrate(self, space: str | None = None, *, where: str | None = None) -> CalibrationReport:
         """Fit probabilities, and choose the label indexes' metric, on labelled images.
 
         Args:
-            space: Name or fingerprint; the newest when None.
+            space: Name or fingerprint; when None the newest of label embeddings, and in a store without
+                any the newest of posteriors.
             where: Which images; those that training held back when None.
 
         Raises:
@@ -380,7 +440,15 @@ class Store(Looker):
         return estimate_index(self._backend, recipe, space)
 
     def build_index(self, recipe: str = "exact", *, space: str | None = None) -> list[str]:
-        """Build label scores and what a recipe adds; returns what was built, a line each."""
+        """Build label scores and what a recipe adds; returns what was built, a line each.
+
+        Of posteriors, build the KL features of both directions and the word scores, or the index of a KL
+        recipe.
+
+        Args:
+            recipe: Its name, or a file; posteriors know `exact` and those that begin with `kl-`.
+            space: As `calibrate` takes it; for a KL recipe the newest of posteriors when None.
+        """
         from olrsearch.fitting import build_index
 
         return build_index(self._backend, recipe, space)

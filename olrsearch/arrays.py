@@ -1,8 +1,8 @@
-"""Array type aliases used in every signature."""
+"""Type aliases of arrays, used in every signature, and of what arrays an image may have."""
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ I64: TypeAlias = NDArray[np.int64]
 I8: TypeAlias = NDArray[np.int8]
 U8: TypeAlias = NDArray[np.uint8]
 Bool: TypeAlias = NDArray[np.bool_]
+
+Layout: TypeAlias = Literal["labels", "posterior"]
+"""What an encoder makes of an image, and a space holds of it: L vectors of k numbers, or mean and factor."""
 
 
 def digest(*arrays: NDArray[Any]) -> str:

@@ -2,9 +2,10 @@
 
 Calibration and metric are fitted on the images that training held back, which only the
 store it was trained in has. A store that takes the encoder in uses these until
-`olrsearch calibrate` is run there.
+`olrsearch calibrate` is run there. Posteriors are compared by divergences, so their encoders
+bring the calibration of their words, and no metric.
 
-Notation: L labels, k numbers a label.
+Notation: L labels, or words of an encoder of posteriors, k numbers a label.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from olrsearch.calibration import Calibration
-from olrsearch.encoders.model_files import read_companion, read_config, write_companion
+from olrsearch.encoders.model_files import layout_of, read_companion, read_config, write_companion
 from olrsearch.errors import CalibrationError, ModelFileError, VectorError
 from olrsearch.index.metric import Metric
 
@@ -31,12 +32,12 @@ class Defaults:
     """What a store uses for an encoder until it has fitted its own.
 
     Attributes:
-        calibration: Of the encoder's L labels, of no label revision of any store.
-        metric: Of its L × k numbers.
+        calibration: Of the encoder's L labels or words, of no label revision of any store.
+        metric: Of its L × k numbers; None for an encoder of posteriors.
     """
 
     calibration: Calibration
-    metric: Metric
+    metric: Metric | None
 
 
 def write_defaults(folder: Path, defaults: Defaults) -> Path:
@@ -51,15 +52,15 @@ def write_defaults(folder: Path, defaults: Defaults) -> Path:
         ModelFileError: the folder holds no model, or they do not fit it.
     """
     _check(defaults, read_config(folder), Path(folder) / DEFAULTS)
-    metric = {
-        **defaults.metric.to_dict(),
-        # float32 numbers in as many digits as they need, and not in those of float64.
-        "mean": _short(defaults.metric.mean),
-        "deviation": _short(defaults.metric.deviation),
-    }
-    return write_companion(
-        folder, DEFAULTS, {"calibration": defaults.calibration.to_dict(), "metric": metric}
-    )
+    content = {"calibration": defaults.calibration.to_dict()}
+    if defaults.metric is not None:
+        content["metric"] = {
+            **defaults.metric.to_dict(),
+            # float32 numbers in as many digits as they need, and not in those of float64.
+            "mean": _short(defaults.metric.mean),
+            "deviation": _short(defaults.metric.deviation),
+        }
+    return write_companion(folder, DEFAULTS, content)
 
 
 def read_defaults(folder: Path) -> Defaults | None:
@@ -75,7 +76,7 @@ def read_defaults(folder: Path) -> Defaults | None:
     try:
         defaults = Defaults(
             calibration=Calibration.from_dict(content["calibration"]),
-            metric=Metric.from_dict(content["metric"]),
+            metric=Metric.from_dict(content["metric"]) if "metric" in content else None,
         )
     except (KeyError, TypeError, CalibrationError, VectorError) as error:
         raise ModelFileError(f"{path} is damaged ({error!r}); copy the model again") from None
@@ -85,11 +86,13 @@ def read_defaults(folder: Path) -> Defaults | None:
 
 def _check(defaults: Defaults, config: dict[str, Any], path: Path) -> None:
     count, size = len(config["labels"]), config["k"]
-    calibration, metric = defaults.calibration, defaults.metric
-    if len(calibration.slope) != count or (metric.labels, metric.size) != (count, size):
+    metric = defaults.metric
+    found = None if metric is None else (metric.labels, metric.size)
+    wanted = (count, size) if layout_of(config) == "labels" else None
+    if len(defaults.calibration.slope) != count or found != wanted:
         raise ModelFileError(
-            f"{path}: a calibration of {len(calibration.slope)} labels and a metric of {metric.labels} × "
-            f"{metric.size} numbers do not fit an encoder of {count} labels × {size} numbers; "
+            f"{path}: a calibration of {len(defaults.calibration.slope)} labels and {_said(found)} do not "
+            f"fit an encoder of {count} labels × {size} numbers, which has {_said(wanted)}; "
             "copy the model again"
         )
     if defaults.calibration.label_revision is not None or not defaults.calibration.split:
@@ -97,6 +100,10 @@ def _check(defaults: Defaults, config: dict[str, Any], path: Path) -> None:
             f"{path}: its calibration must say what it was fitted on and be of no store's label revision; "
             "publish the model again"
         )
+
+
+def _said(shape: tuple[int, int] | None) -> str:
+    return "no metric" if shape is None else f"a metric of {shape[0]} × {shape[1]} numbers"
 
 
 def _short(array: F32) -> list[list[float]]:

@@ -14,6 +14,7 @@ OlrsearchError
 ├── QueryError                   a query that cannot be answered as written
 │   ├── QuerySyntaxError             carries `text` and `position`
 │   ├── UnknownLabelError            carries `name` and `nearest`
+│   ├── UnknownWordError             carries `name` and `nearest`
 │   └── UnknownImageError            no living image has this id or key; or several have
 ├── EncoderError                 a model that cannot be used
 │   ├── ModelFileError               missing or damaged model files, fingerprint mismatch
@@ -35,6 +36,8 @@ OlrsearchError
 │   ├── VectorError                  NaN, wrong dimension, wrong dtype, duplicate ids
 │   ├── RecallError                  a recipe below its promised recall
 │   └── FaissInstallError            no faiss, or both faiss-cpu and faiss-gpu
+├── GaussianError                singular or non-finite covariances, mixed dimensions, λ outside (0, 1]
+├── WordVectorsError             a file of word vectors that is missing, damaged or of another encoder
 ├── CalibrationError             too few labels to fit one
 ├── BenchmarkError               a protocol that cannot be run on this data
 └── OptionalDependencyError      an extra is not installed; the message names it
@@ -120,6 +123,21 @@ class UnknownLabelError(QueryError):
         super().__init__(f"unknown label {name!r}{hint}")
 
 
+class UnknownWordError(QueryError):
+    """A query names a word that the store or encoder does not have.
+
+    Attributes:
+        name: The name as given.
+        nearest: The most similar known names, best first.
+    """
+
+    def __init__(self, name: str, nearest: Sequence[str]) -> None:
+        self.name = name
+        self.nearest = tuple(nearest)
+        hint = f"; did you mean {', '.join(self.nearest)}?" if self.nearest else ""
+        super().__init__(f"unknown word {name!r}{hint}")
+
+
 class UnknownImageError(QueryError):
     """No living image has this id or key, or several data sets have it."""
 
@@ -202,6 +220,14 @@ class RecallError(IndexBuildError):
 
 class FaissInstallError(IndexBuildError):
     """No faiss is installed, or faiss-cpu and faiss-gpu at once."""
+
+
+class GaussianError(OlrsearchError):
+    """Gaussians that are none: singular or non-finite covariances, mixed dimensions, λ outside (0, 1]."""
+
+
+class WordVectorsError(OlrsearchError):
+    """Word vectors that cannot be read, or that are not those an encoder was trained with."""
 
 
 class CalibrationError(OlrsearchError):

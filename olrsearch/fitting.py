@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from olrsearch.calibration import Calibration, fit_calibration
 from olrsearch.defaults import read_defaults
 from olrsearch.encoders import model_files
 from olrsearch.encoders.card import read_card
+from olrsearch.encoders.sharing import whole_model
 from olrsearch.errors import (
     CalibrationError,
     EmptyStoreError,
@@ -20,16 +22,25 @@ from olrsearch.errors import (
     StoreCorruptError,
     StoreVersionError,
 )
+from olrsearch.fitting_words import (
+    build_word_index,
+    check_kl_indexes,
+    check_word_scores,
+    estimate_word_index,
+)
 from olrsearch.index.metric import Metric, choose_metric, metric_name
+from olrsearch.index.recipe import KL_PREFIX
 from olrsearch.index.scores import read_scores, write_scores
 from olrsearch.inventory import default_encoder, find_encoder
+from olrsearch.posteriors import OpenPosteriors
 from olrsearch.spaces import SCORES, OpenSpace, known_labels, scores_path, stored_labels
 from olrsearch.store.files import MODELS
+from olrsearch.store.layout import LABELS, POSTERIOR
 from olrsearch.store.segments import open_segment
 from olrsearch.training import run_of
 
 if TYPE_CHECKING:
-    from olrsearch.arrays import I64, Bool
+    from olrsearch.arrays import F32, F64, I64, Bool
     from olrsearch.index.recipe import Recipe
     from olrsearch.store.backend import Backend
     from olrsearch.store.catalog import Snapshot
@@ -46,26 +57,26 @@ class CalibrationReport:
     Attributes:
         space: Name of the space.
         calibration: The calibration now stored.
-        metric: The metric now stored, with the trials of all that were compared.
+        metric: The metric now stored, with the trials of all that were compared; None for posteriors,
+            which are compared by divergences.
         outdated: Recipes whose indexes were built with the metric before.
     """
 
     space: str
     calibration: Calibration
-    metric: Metric
+    metric: Metric | None
     outdated: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """For a person."""
-        chosen = metric_name(self.metric.kind, self.metric.form)
-        trials = self.metric.trials
-        judged = f" (exemplar AP {trials[0].exemplar_ap:.3f}, best of {len(trials)})" if trials else ""
         fitted_on = f"{self.calibration.count:,} images ({self.calibration.split})"
         revision = self.calibration.label_revision
-        lines = [
-            f"{self.space}: probabilities calibrated on {fitted_on}, label revision {revision}",
-            f"{self.space}: label indexes compare by {chosen}{judged}",
-        ]
+        lines = [f"{self.space}: probabilities calibrated on {fitted_on}, label revision {revision}"]
+        if self.metric is not None:
+            chosen = metric_name(self.metric.kind, self.metric.form)
+            trials = self.metric.trials
+            judged = f" (exemplar AP {trials[0].exemplar_ap:.3f}, best of {len(trials)})" if trials else ""
+            lines.append(f"{self.space}: label indexes compare by {chosen}{judged}")
         if self.calibration.uncalibrated:
             names = ", ".join(self.calibration.uncalibrated)
             lines.append(f"too few examples to calibrate, raw predictions used: {names}")
@@ -79,13 +90,16 @@ class CalibrationReport:
 def calibrate(backend: Backend, ref: str | None = None, *, ids: I64 | None = None) -> CalibrationReport:
     """Fit probabilities to stored labels and choose the label indexes' metric.
 
+    In a space of posteriors the probabilities are those of its own words, fitted to the ratios of
+    densities, and there is no metric to choose.
+
     By default on the images that training held back: the encoder has not learnt them, so
     its predictions there are as sure as they are on new images. For an encoder that was
     trained elsewhere, on all labelled images outside the `test` partition.
 
     Args:
         backend: The store, writable.
-        ref: Name or fingerprint of the space; the newest when None.
+        ref: Name or fingerprint of the space; see `space_of` when None.
         ids: Fit on these images instead.
 
     Raises:
@@ -95,8 +109,8 @@ def calibrate(backend: Backend, ref: str | None = None, *, ids: I64 | None = Non
     """
     with backend.writer() as writer:
         snapshot = backend.snapshot()
-        info = snapshot.space(ref)
-        opened = OpenSpace(snapshot, info)
+        info = space_of(snapshot, ref)
+        opened = OpenSpace(snapshot, info) if info.layout == LABELS else OpenPosteriors(snapshot, info)
         if not known_labels(snapshot, info):
             kept = "those that came with the encoder stay" if info.calibration else "scores stay raw"
             raise CalibrationError(
@@ -116,21 +130,45 @@ def calibrate(backend: Backend, ref: str | None = None, *, ids: I64 | None = Non
                 f"{len(rows)} of {len(chosen)} images ({split}) have an embedding and a label, "
                 f"expected {_MIN_IMAGES} or more: choose others with --where, or import labels"
             )
-        sample = opened.view.gather_all(rows)
+        metric = None
+        if isinstance(opened, OpenSpace):
+            sample, few = opened.view.gather_all(rows), slice(0, _METRIC_IMAGES)
+            raw: F32 | F64 = opened.readout.logits(sample)
+            metric = choose_metric(sample[:, few], labels[few])
+        else:
+            raw = opened.scores.own_of(rows)
         calibration = fit_calibration(
-            opened.readout.logits(sample),
+            raw,
             labels,
             info.labels,
             label_revision=snapshot.label_revision,
             split=split,
         )
-        few = slice(0, _METRIC_IMAGES)
-        metric = choose_metric(sample[:, few], labels[few])
         writer.set_calibration(
             info.id, calibration.to_dict(), label_revision=snapshot.label_revision, split=split
         )
-        writer.set_metric(info.id, metric.to_dict())
-    return CalibrationReport(info.name, calibration, metric, _outdated(info, metric))
+        if metric is not None:
+            writer.set_metric(info.id, metric.to_dict())
+    outdated = () if metric is None else _outdated(info, metric)
+    return CalibrationReport(info.name, calibration, metric, outdated)
+
+
+def space_of(snapshot: Snapshot, ref: str | None) -> SpaceInfo:
+    """The space that is calibrated, or whose indexes are built or shown.
+
+    Args:
+        snapshot: The generation.
+        ref: Name or fingerprint; when None the newest of label embeddings, and in a store without any
+            the newest of posteriors.
+
+    Raises:
+        EmptyStoreError: nothing is encoded.
+        UnknownSpaceError: no space has this name or fingerprint, or several have.
+    """
+    if ref is not None:
+        return snapshot.space(ref)
+    held = {info.layout for info in snapshot.spaces()}
+    return snapshot.space(layout=LABELS if LABELS in held else None)
 
 
 def _outdated(info: SpaceInfo, metric: Metric) -> tuple[str, ...]:
@@ -154,7 +192,12 @@ def check_artefacts(info: SpaceInfo) -> None:
         Calibration.from_dict(info.calibration)
     if info.metric is not None:
         Metric.from_dict(info.metric)
-    _check_scores(info)
+    if info.layout == LABELS:
+        _check_scores(info)
+    else:
+        _check_posterior_model(info)
+        check_word_scores(info)
+        check_kl_indexes(info)
 
 
 def _check_scores(info: SpaceInfo) -> None:
@@ -170,6 +213,18 @@ def _check_scores(info: SpaceInfo) -> None:
         # Another processor may round otherwise.
         if kept is not None and not np.allclose(kept, readout.logits(segment.embeddings), 1e-4, 1e-4):
             raise IndexBuildError(f"{path} does not hold its segment's scores: run olrsearch index build")
+
+
+def _check_posterior_model(info: SpaceInfo) -> None:
+    """Posteriors are of as many dimensions as the words' vectors, or no word could be compared with them."""
+    try:
+        config = model_files.read_config(info.model_path)
+    except ModelFileError:
+        return  # which is reported as what it is
+    if model_files.layout_of(config) != info.layout or config["k"] != info.k:
+        raise StoreCorruptError(
+            f"{info.model_path} is no encoder of posteriors of {info.k} dimensions: copy the model again"
+        )
 
 
 def _calibration_images(backend: Backend, snapshot: Snapshot, info: SpaceInfo) -> tuple[I64, str]:
@@ -212,7 +267,8 @@ def encoder_space(backend: Backend, encoder: str | Path | None) -> SpaceInfo:
 
     Args:
         backend: The store.
-        encoder: See `inventory.find_encoder`; `inventory.default_encoder` when None.
+        encoder: See `inventory.find_encoder`; `inventory.default_encoder` when None: the newest space,
+            whatever it holds of an image.
 
     Raises:
         EmptyStoreError: none is named, the store has none, and none is shipped.
@@ -238,7 +294,8 @@ def encoder_space(backend: Backend, encoder: str | Path | None) -> SpaceInfo:
 def add_model(backend: Backend, path: Path, *, name: str | None = None) -> str:
     """Copy a model folder into the store as a space of its own; returns its fingerprint.
 
-    A copy that the store has already is left alone, and replaced where it is damaged. The
+    The space has the layout of the encoder. The copy is whole, also of a model that shares tensors with
+    another one. One that the store has already is left alone, and replaced where it is damaged. The
     calibration and the metric that the folder brings are taken where the space has none.
 
     Args:
@@ -251,8 +308,13 @@ def add_model(backend: Backend, path: Path, *, name: str | None = None) -> str:
     """
     fingerprint = check_model(path)  # before anything is copied
     config, defaults = model_files.read_config(path), read_defaults(path)
+    layout = model_files.layout_of(config)
     with backend.writer() as writer:
-        writer.add_model(fingerprint, path, replace=_is_damaged(backend.path / MODELS / fingerprint))
+        copy, damaged = backend.path / MODELS / fingerprint, _is_damaged(backend.path / MODELS / fingerprint)
+        if damaged or not copy.exists():
+            with tempfile.TemporaryDirectory() as scratch:
+                whole = whole_model(path, Path(scratch) / fingerprint)
+                writer.add_model(fingerprint, whole, replace=damaged)
         number = writer.add_space(
             fingerprint=fingerprint,
             name=f"{config['kind'] if name is None else name}-{fingerprint[:8]}",
@@ -260,6 +322,7 @@ def add_model(backend: Backend, path: Path, *, name: str | None = None) -> str:
             labels=tuple(config["labels"]),
             k=int(config["k"]),
             config=config,
+            layout=layout,
         )
         if defaults is not None:
             info = backend.snapshot().space(fingerprint)
@@ -268,7 +331,7 @@ def add_model(backend: Backend, path: Path, *, name: str | None = None) -> str:
                 writer.set_calibration(
                     number, calibration.to_dict(), label_revision=None, split=calibration.split
                 )
-            if info.metric is None:
+            if info.metric is None and defaults.metric is not None:
                 writer.set_metric(number, defaults.metric.to_dict())
     return fingerprint
 
@@ -297,24 +360,31 @@ def check_model(path: Path) -> str:
 def build_index(backend: Backend, recipe_name: str, ref: str | None) -> list[str]:
     """Build the label scores of every segment, and what a recipe adds to the exact scan.
 
+    Of a space of posteriors, build the KL features of both directions and the word scores, or the index of
+    a KL recipe.
+
     Args:
         backend: The store, writable.
         recipe_name: A recipe of the program, or the path of a `.toml` file.
-        ref: Name or fingerprint of the space; the newest when None.
+        ref: Name or fingerprint of the space; see `space_of` when None, and for a KL recipe the newest of
+            posteriors.
 
     Returns:
         What was built, a line each.
 
     Raises:
-        IndexBuildError: there is no such recipe, or it has the name of the label scores' folder.
+        IndexBuildError: there is no such recipe, it has the name of what is built without one, or it is
+            for another layout than the space has.
         RecallError: the recipe does not reach the recall it promises on this space.
     """
     from olrsearch.index.build import build_recipe
 
-    recipe = _recipe(recipe_name)
     with backend.writer() as writer:
         snapshot = backend.snapshot()
-        info = snapshot.space(ref)
+        info = _recipe_space(snapshot, recipe_name, ref)
+        if info.layout != LABELS:
+            return build_word_index(writer, OpenPosteriors(snapshot, info), recipe_name)
+        recipe = _recipe(recipe_name)
         opened = OpenSpace(snapshot, info)
         if not len(opened.view):
             raise EmptyStoreError(f"every image of {info.name} is deleted: there is nothing to index")
@@ -344,8 +414,26 @@ def estimate_index(backend: Backend, recipe_name: str, ref: str | None) -> int:
     """Bytes that a recipe's indexes take in memory and on disk for a space, roughly."""
     from olrsearch.index.recipe import estimate_memory
 
-    info = backend.snapshot().space(ref)
+    info = _recipe_space(backend.snapshot(), recipe_name, ref)
+    if info.layout != LABELS:
+        return estimate_word_index(info, recipe_name)
     return estimate_memory(_recipe(recipe_name), info.count, len(info.labels), info.k)
+
+
+def _recipe_space(snapshot: Snapshot, recipe: str, ref: str | None) -> SpaceInfo:
+    """The space a recipe is built for.
+
+    Raises:
+        IndexBuildError: a KL recipe for a space of label embeddings.
+    """
+    for_kl = Path(recipe).name.startswith(KL_PREFIX)
+    info = snapshot.space(layout=POSTERIOR) if for_kl and ref is None else space_of(snapshot, ref)
+    if for_kl and info.layout == LABELS:
+        raise IndexBuildError(
+            f"the recipe {recipe!r} is for posteriors, and {info.name} holds label embeddings: name a space "
+            "of posteriors, or another recipe"
+        )
+    return info
 
 
 def _recipe(name: str) -> Recipe:

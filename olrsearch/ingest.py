@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from olrsearch.datasets.files import decode, exif_orientation, read_bytes, thumbnail_jpeg
+from olrsearch.encoders.protocol import Posteriors
 from olrsearch.errors import DatasetError, EmptyStoreError, IncompatibleEncoderError
 from olrsearch.pixels import WORKERS, Failure, OnError, batched, decoded
 from olrsearch.progress import Track, silent
+from olrsearch.store.layout import EMBEDDINGS, FACTOR, MEAN, image_axes
 from olrsearch.store.values import NewImage
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from olrsearch.arrays import F32, I64
     from olrsearch.datasets.base import Dataset, DatasetIssue, ImageRecord
-    from olrsearch.encoders.protocol import LabelEncoder
+    from olrsearch.encoders.protocol import Encoder
     from olrsearch.store.backend import Backend
     from olrsearch.store.values import KnownImage, SpaceInfo
     from olrsearch.store.writer import Writer
@@ -74,7 +76,7 @@ class EncodeReport:
 
     Attributes:
         space: Name of the space written to.
-        encoded: Images that now have an embedding and had none.
+        encoded: Images that now have an embedding (or a posterior) and had none.
         present: Images that had one already.
         failed: Images whose files could not be read, with the reason.
         notes: What else the reader must know.
@@ -178,14 +180,14 @@ def _new_image(root: Path, record: ImageRecord, known: KnownImage | None, *, thu
 def encode_missing(
     backend: Backend,
     space: SpaceInfo,
-    encoder: LabelEncoder,
+    encoder: Encoder,
     *,
     on_error: OnError = "skip",
     batch_size: int = 256,
     segment_images: int = _SEGMENT_IMAGES,
     track: Track = silent,
 ) -> EncodeReport:
-    """Encode every living image that has no embedding in `space` yet.
+    """Encode every living image that has no embedding, or posterior, in `space` yet.
 
     Adding images later costs what the new images cost: existing segments are neither
     read nor rewritten. On Ctrl-C the images encoded so far are committed first.
@@ -196,7 +198,7 @@ def encode_missing(
     """
     if encoder.fingerprint != space.fingerprint:
         msg = (
-            f"the space {space.name!r} holds embeddings of encoder {space.fingerprint[:12]}, "
+            f"the space {space.name!r} is of encoder {space.fingerprint[:12]}, "
             f"not of {encoder.fingerprint[:12]}: encode with its own encoder, or into a space of the new one"
         )
         raise IncompatibleEncoderError(msg)
@@ -225,27 +227,32 @@ def encode_missing(
 
 
 class _Pending:
-    """Embeddings waiting for their segment."""
+    """Embeddings or posteriors waiting for their segment."""
 
     def __init__(self, writer: Writer, space: SpaceInfo) -> None:
         self._writer = writer
         self._space = space
         self._ids: list[int] = []
-        self._parts: list[F32] = []
+        self._parts: list[dict[str, F32]] = []
 
     @property
     def count(self) -> int:
         return len(self._ids)
 
-    def add(self, ids: Sequence[int], embeddings: F32) -> None:
+    def add(self, ids: Sequence[int], made: F32 | Posteriors) -> None:
         self._ids.extend(ids)
-        self._parts.append(embeddings)
+        self._parts.append(
+            {MEAN: made.mean, FACTOR: made.factor} if isinstance(made, Posteriors) else {EMBEDDINGS: made}
+        )
 
     def flush(self) -> int:
         """Commit what waits as one segment; returns how many images that were."""
         count = len(self._ids)
         if count:
-            joined = np.concatenate(self._parts, axis=1)
+            joined = {
+                name: np.concatenate([part[name] for part in self._parts], axis=axis)
+                for name, axis in image_axes(self._space.layout).items()
+            }
             self._writer.add_segment(self._space.id, np.asarray(self._ids, np.int64), joined)
             self._ids, self._parts = [], []
         return count

@@ -48,6 +48,8 @@ def list_encoders(snapshot: Snapshot | None = None) -> tuple[EncoderEntry, ...]:
 def default_encoder(snapshot: Snapshot | None = None) -> EncoderEntry | None:
     """What `encode` uses when none is named: the newest of the store, else the shipped default.
 
+    The newest of either layout: whoever trained an encoder last means it.
+
     Args:
         snapshot: The store's; None where there is no store.
 
@@ -109,7 +111,8 @@ def encoder_details(entry: EncoderEntry) -> dict[str, Any]:
     The keys of the entry, and
 
     * `settings`: its configuration, without labels and tensors;
-    * `calibration`, `metric`: what it brings for new stores, in words; null where it brings nothing;
+    * `calibration`, `metric`: what it brings for new stores, in words; null where it brings nothing,
+      and encoders of posteriors have no metric to bring;
     * `card`: the keys of `encoders.card.ModelCard`; null where it has no card.
 
     Raises:
@@ -117,11 +120,12 @@ def encoder_details(entry: EncoderEntry) -> dict[str, Any]:
     """
     config = read_config(entry.path)
     defaults = read_defaults(entry.path)
+    metric = None if defaults is None else defaults.metric
     return {
         **entry.to_dict(),
         "settings": {key: value for key, value in config.items() if key not in _BESIDE},
         "calibration": None if defaults is None else defaults.calibration.split,
-        "metric": None if defaults is None else metric_name(defaults.metric.kind, defaults.metric.form),
+        "metric": None if metric is None else metric_name(metric.kind, metric.form),
         "card": read_card(entry.path),
     }
 

@@ -1,7 +1,8 @@
 """Looks into the embedding of an open store: norms, principal components, disagreements with the teacher.
 
-Nothing here changes what the store answers, and only `disagreements` imports torch, once, to ask the
-teacher. Notation: N images, L labels, k numbers a label.
+And what the protocols measure and draw of posteriors. Nothing here changes what the store answers, and only
+`disagreements`, `labels_beside` (once, to ask the teacher) and `draw_pairs` (to decode) import torch.
+Notation: N images, L labels, k numbers a label.
 
 Source: paper 001, sections 4.1 to 4.3.
 """
@@ -9,22 +10,28 @@ Source: paper 001, sections 4.1 to 4.3.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from olrsearch.errors import BenchmarkError, QueryError
-from olrsearch.reading import Reader
+from olrsearch.pixels import read_pixels
+from olrsearch.reading_words import WordReader
 from olrsearch.spaces import stored_labels
+from olrsearch.store.layout import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
-    from olrsearch.arrays import I64
+    from olrsearch.arrays import F32, I64, U8
     from olrsearch.bench.components import Components
     from olrsearch.bench.correlations import NormCorrelations
+    from olrsearch.bench.data import BenchData
     from olrsearch.bench.disagreements import Disagreements
+    from olrsearch.bench.papers.informed_prior_figures import PairFigures
+    from olrsearch.bench.posterior_data import PosteriorData
+    from olrsearch.bench.speed_words import KlSpeedReport
     from olrsearch.sheets import Sheet
     from olrsearch.spaces import OpenSpace
 
@@ -33,7 +40,7 @@ if TYPE_CHECKING:
 _STORED = {-1: "absent", 0: "unknown", 1: "present"}
 
 
-class Looker(Reader):
+class Looker(WordReader):
     """An open store whose embeddings can be looked into, beside all that a reader asks."""
 
     def norm_correlations(
@@ -214,11 +221,121 @@ class Looker(Reader):
             title=f"Correlations between {len(order)} labels over {found.images:,} images",
         )
 
+    def posterior_data(self, *, space: str | None = None, name: str | None = None) -> PosteriorData:
+        """The arrays that the protocols measure of posteriors.
+
+        Args:
+            space: Name or fingerprint; the newest of posteriors when None.
+            name: What reports call the data.
+        """
+        from olrsearch.measuring_words import posterior_data
+
+        return posterior_data(self._backend, self._posterior_space(space), name=name)
+
+    def labels_beside(self) -> BenchData | None:
+        """`bench_data` of the newest space of label embeddings; None in a store without one."""
+        held = {info.layout for info in self._backend.snapshot().spaces() if info.segments}
+        return self.bench_data() if LABELS in held else None
+
+    def kl_speed(
+        self,
+        *,
+        images: int = 100_000,
+        recipe_images: int | None = 1_000_000,
+        turns: int = 15,
+        seed: int = 0,
+        space: str | None = None,
+    ) -> KlSpeedReport:
+        """P7 by divergence; see `measuring_words.kl_speed_report` for the arguments."""
+        from olrsearch.measuring_words import kl_speed_report
+
+        opened = self._posterior_space(space)
+        return kl_speed_report(opened, images=images, recipe_images=recipe_images, turns=turns, seed=seed)
+
+    def draw_pairs(self, folder: Path | str, *, seed: int = 0, space: str | None = None) -> list[Path]:
+        """Draw the figures of the informed-prior paper, of a space whose images show pairs of classes.
+
+        Args:
+            folder: Where to; made when it is not there.
+            seed: Of draws.
+            space: Name or fingerprint; the newest of posteriors when None.
+
+        Returns:
+            The PNGs written: two pairs of words retrieved, nearest to and farthest from an image,
+            posteriors and, where the encoder has a decoder, samples of a prior.
+
+        Raises:
+            BenchmarkError: the gallery's images show no pairs.
+            ImageMissingError, ImageDecodeError: an image to be shown cannot be read.
+
+        Source: paper 004, figures 1 to 4.
+        """
+        from olrsearch.bench.papers.informed_prior_figures import pair_figures
+
+        figures = pair_figures(self.posterior_data(space=space), seed=seed)
+        opened = self._posterior_space(space)
+        encoder = self._posterior_encoder(opened.info)
+
+        def pixels(ids: I64) -> U8:
+            rows = opened.snapshot.images(ids.tolist())
+            return read_pixels(rows, encoder.input_size, encoder.crop, on_error="fail")[1]
+
+        return draw_pair_figures(figures, pixels, encoder.decode if encoder.has_decoder else None, folder)
+
     def _rows(self, opened: OpenSpace, where: str | None) -> I64:
         """Rows of the view that a condition selects, int64, by rising image id."""
         rows = np.argsort(opened.view.ids, kind="stable")
         allowed = self._allowed(opened, where)
         return rows if allowed is None else rows[allowed[rows]]
+
+
+def draw_pair_figures(
+    figures: PairFigures,
+    pixels: Callable[[I64], U8],
+    decode: Callable[[F32], U8] | None,
+    folder: Path | str,
+) -> list[Path]:
+    """Write figures of pairs as PNGs.
+
+    Args:
+        figures: From `pair_figures`.
+        pixels: From ids int64 [n] to pictures uint8 [n, H, W, 3].
+        decode: From points float32 [n, d] to pictures; None leaves out what is decoded.
+        folder: Where to; made when it is not there.
+
+    Returns:
+        The paths written.
+    """
+    from olrsearch.sheets.plots import plot_pictures, plot_posteriors
+
+    target, shrinkage = Path(folder), f"λ = {figures.shrinkage:g}"
+    written = [
+        plot_pictures(target / f"{one.name}.png", pixels(one.ids), one.captions, title=one.title)
+        for one in figures.images
+    ]
+    shown = figures.posteriors
+    written.append(
+        plot_posteriors(
+            target / "posteriors.png",
+            pixels(shown.ids),
+            None if decode is None else decode(shown.samples),
+            shown.mean,
+            shown.covariance,
+            figures.names,
+            captions=shown.captions,
+            title=f"Posteriors, {shrinkage}",
+        )
+    )
+    if decode is not None:
+        written.append(
+            plot_pictures(
+                target / "samples.png",
+                decode(figures.samples),
+                [""] * len(figures.samples),
+                title=f"Decoded samples of the prior of {figures.sampled}, {shrinkage}",
+            )
+        )
+    return written
 
 
 def _check_count(count: int | None) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from olrsearch.bench.data import BenchData, rows_of
+from olrsearch.bench.describing import run_describing
 from olrsearch.bench.encoding import Workload, run_encoding
 from olrsearch.bench.speed import attribute_case, encode_case, label_case, whole_case
 from olrsearch.errors import BenchmarkError, EngineError
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from olrsearch.arrays import F32, I64, U8
+    from olrsearch.bench.describing import DescribingReport
     from olrsearch.bench.encoding import EncodingReport
     from olrsearch.bench.speed import SpeedCase
     from olrsearch.encoders.protocol import LabelEncoder
+    from olrsearch.posteriors import OpenPosteriors
     from olrsearch.spaces import OpenSpace
     from olrsearch.store.backend import Backend
     from olrsearch.store.catalog import Snapshot
@@ -53,11 +56,7 @@ def bench_data(backend: Backend, opened: OpenSpace, *, name: str | None = None) 
         BenchmarkError: no label that the encoder knows is stored, or there is no gallery.
     """
     snapshot, info = opened.snapshot, opened.info
-    if not known_labels(snapshot, info):
-        raise BenchmarkError(
-            f"the store has no stored label that {info.name} knows, so there is nothing to measure against: "
-            "import a data set with labels and with val or test images"
-        )
+    _check_labels(snapshot, info)
     order = np.argsort(opened.view.ids, kind="stable")
     ids = opened.view.ids[order]
     columns = snapshot.columns(ids, ("partition", "identity", "key"))
@@ -86,6 +85,51 @@ def bench_data(backend: Backend, opened: OpenSpace, *, name: str | None = None) 
         gallery=gallery,
         fitted_on="" if info.calibration is None else opened.calibration.split,
     )
+
+
+def describing_report(backend: Backend, opened: OpenPosteriors, *, seed: int = 0) -> DescribingReport:
+    """P1 of words: calibrated probabilities of the own words on the val and test images of a space.
+
+    Args:
+        backend: The store.
+        opened: The space.
+        seed: Recorded; nothing is random.
+
+    Raises:
+        BenchmarkError: no label that is a word of the encoder is stored, or there is no gallery.
+        StoreCorruptError: kept word scores are damaged.
+    """
+    snapshot, info = opened.snapshot, opened.info
+    _check_labels(snapshot, info)
+    ids = opened.view.ids
+    held_back = selection_ids(backend.path, info.fingerprint)
+    selected = np.zeros(len(ids), np.bool_) if held_back is None else np.isin(ids, held_back)
+    train, selection, gallery = rows_of(snapshot.columns(ids, ("partition",))["partition"], selected)
+    everything = range(len(info.labels))
+    return run_describing(
+        opened.calibration.logits(opened.scores.own_of(gallery), everything),
+        np.ascontiguousarray(stored_labels(snapshot, ids[gallery], info.labels).T),
+        info.labels,
+        data={
+            "name": ", ".join(item.name for item in snapshot.datasets()),
+            "images": len(ids),
+            "labels": len(info.labels),
+            "dimensions": info.k,
+            "train": len(train),
+            "selection": len(selection),
+            "gallery": len(gallery),
+        },
+        fitted_on="" if info.calibration is None else opened.calibration.split,
+        seed=seed,
+    )
+
+
+def _check_labels(snapshot: Snapshot, info: SpaceInfo) -> None:
+    if not known_labels(snapshot, info):
+        raise BenchmarkError(
+            f"the store has no stored label that {info.name} knows, so there is nothing to measure against: "
+            "import a data set with labels and with val or test images"
+        )
 
 
 def teacher_run(backend: Backend, opened: OpenSpace) -> Path | None:
@@ -190,8 +234,8 @@ def encoding_report(
         BenchmarkError: an encoder without engines, no label that it knows, or no gallery.
     """
     # Here, since torch comes with them.
+    from olrsearch.encoders.engines.engine import ENGINES
     from olrsearch.encoders.olr.encoder import OlrEncoder
-    from olrsearch.encoders.olr.engines import ENGINES
 
     if not isinstance(encoder, OlrEncoder):
         raise BenchmarkError(

@@ -6,25 +6,48 @@ Notation: N images of the run, L labels.
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from olrsearch.encoders.card import CELEBA_TERMS, OWN_TERMS, Training, setting_text
-from olrsearch.encoders.olr.config import PROFILES, OlrConfig, profile
+from olrsearch.encoders.informed_prior import config as informed_prior
+from olrsearch.encoders.olr import config as olr
+from olrsearch.encoders.olr.config import OlrConfig
+from olrsearch.errors import TrainingError
 from olrsearch.training import read_run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from olrsearch.arrays import I8, I64, Bool
     from olrsearch.encoders.card import Terms
+    from olrsearch.encoders.trainer.config import TrainerConfig
     from olrsearch.store.catalog import Snapshot
     from olrsearch.store.values import DatasetInfo
 
 _TELLING = frozenset({"5_o_Clock_Shadow", "Attractive", "Bags_Under_Eyes", "Blurry", "Chubby"})
 """Labels that CelebA has, and that other data in its layout (generated avatars) do not have together."""
+
+_PATHS = frozenset({"words", "label_words", "start_from"})
+"""Settings that may be the path of a file or folder: its name is told, and not where it lay."""
+
+
+class _Kind(NamedTuple):
+    """How configurations of one kind of encoder are read and named."""
+
+    config: type[TrainerConfig]
+    profiles: Iterable[str]
+    profile: Callable[[str, Sequence[str]], TrainerConfig]
+
+
+_KINDS: Mapping[str, _Kind] = {
+    "informed-prior": _Kind(
+        informed_prior.InformedPriorConfig, informed_prior.PROFILES, informed_prior.profile
+    ),
+    "olr": _Kind(OlrConfig, olr.PROFILES, olr.profile),
+}
 
 
 def training_of(run: Path, snapshot: Snapshot, *, hardware: str) -> Training:
@@ -36,10 +59,10 @@ def training_of(run: Path, snapshot: Snapshot, *, hardware: str) -> Training:
         hardware: What it ran on, in words.
 
     Raises:
-        TrainingError: its configuration is of another version.
+        TrainingError: its configuration is of another version, or of an unknown kind of encoder.
     """
     record = read_run(run)
-    config = OlrConfig.from_dict(record["config"])
+    config = _kind_of(record).config.from_dict(record["config"])
     stored: I8 = np.load(run / "labels.npy")
     held_back: Bool = np.load(run / "selection.npy")
     learnt = stored[~held_back]
@@ -51,7 +74,7 @@ def training_of(run: Path, snapshot: Snapshot, *, hardware: str) -> Training:
             *train_commands(run, snapshot.label_names),
             "olrsearch encode",
         ),
-        settings=config.to_dict(),
+        settings={key: _told(key, value) for key, value in config.to_dict().items()},
         seed=config.seed,
         images=len(learnt),
         selection=int(held_back.sum()),
@@ -83,30 +106,72 @@ def terms_of(data: Sequence[DatasetInfo], label_names: Sequence[str]) -> Terms:
 
 
 def train_commands(run: Path, label_names: Sequence[str]) -> tuple[str, ...]:
-    """The `olrsearch train` commands that repeat a run, its teacher's first where it took another run's.
+    """The `olrsearch train` commands that repeat a run, after those of what it was built on.
+
+    That is the run it took its teacher from, or the one whose encoder's trunk it started from.
 
     Args:
         run: Its folder.
         label_names: The store's labels: what is learnt where `--labels` names none.
+
+    Raises:
+        TrainingError: a configuration is of another version, or of an unknown kind of encoder.
     """
     record = read_run(run)
-    config = OlrConfig.from_dict(record["config"])
-    taught_by = record.get("teacher")
+    kind = _kind_of(record)
+    config = kind.config.from_dict(record["config"])
     before: tuple[str, ...] = ()
     options: list[str] = []
-    teacher = run if taught_by is None else run.parent / str(taught_by)
-    # A teacher that these settings would have trained themselves needs no command of its own.
-    if not config.same_teacher(OlrConfig.from_dict(read_run(teacher)["config"])):
-        before = train_commands(teacher, label_names)
-        fingerprint = read_run(teacher).get("fingerprint")
-        options = ["--teacher", "RUN" if fingerprint is None else f"olr-{fingerprint[:8]}"]
-    elif config.labels != tuple(label_names):
+    if isinstance(config, OlrConfig):
+        before, options = _taught_by(run, config, label_names)
+    elif (started := _started_from(run, config)) is not None:
+        before = train_commands(started, label_names)
+    if not options and config.labels != tuple(label_names):
         options = ["--labels", ",".join(config.labels)]
-    near = min(PROFILES, key=lambda name: len(config.differences(profile(name, config.labels))))
+    near = min(kind.profiles, key=lambda name: len(config.differences(kind.profile(name, config.labels))))
     changed = [
         word
-        for key in config.differences(profile(near, config.labels))
-        for word in ("--set", f"{key}={setting_text(getattr(config, key))}")
+        for key in config.differences(kind.profile(near, config.labels))
+        for word in ("--set", f"{key}={setting_text(_told(key, getattr(config, key)))}")
     ]
-    words = ["olrsearch", "train", "olr", "--profile", near, *changed, *options]
+    words = ["olrsearch", "train", record["kind"], "--profile", near, *changed, *options]
     return (*before, shlex.join(words))
+
+
+def _taught_by(run: Path, config: OlrConfig, label_names: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The commands that train a run's teacher, and the option that takes it; nothing where it is its own."""
+    taught_by = read_run(run).get("teacher")
+    teacher = run if taught_by is None else run.parent / str(taught_by)
+    # A teacher that these settings would have trained themselves needs no command of its own.
+    if config.same_teacher(OlrConfig.from_dict(read_run(teacher)["config"])):
+        return (), []
+    fingerprint = read_run(teacher).get("fingerprint")
+    named = "RUN" if fingerprint is None else f"olr-{fingerprint[:8]}"
+    return train_commands(teacher, label_names), ["--teacher", named]
+
+
+def _started_from(run: Path, config: TrainerConfig) -> Path | None:
+    """The run of the same store whose encoder a run took its trunk from; None for other encoders."""
+    name = str(getattr(config, "start_from", ""))
+    if name:
+        for file in sorted(run.parent.glob("*/run.json")):
+            other = read_run(file.parent)
+            fingerprint = other.get("fingerprint", "")
+            if file.parent != run and fingerprint and name == f"{other['kind']}-{fingerprint[:8]}":
+                return file.parent
+    return None
+
+
+def _kind_of(record: Mapping[str, Any]) -> _Kind:
+    try:
+        return _KINDS[record["kind"]]
+    except KeyError:
+        raise TrainingError(
+            f"a run of kind {record.get('kind')!r}: expected one of {', '.join(_KINDS)}; install the "
+            "olrsearch that trained it"
+        ) from None
+
+
+def _told(key: str, value: Any) -> Any:  # noqa: ANN401 - a setting of any type
+    """A setting as a card tells it."""
+    return f"PATH/{Path(value).name}" if key in _PATHS and "/" in value else value

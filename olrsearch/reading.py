@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
 import numpy as np
 
@@ -17,23 +17,27 @@ from olrsearch.index.metric import metric_name
 from olrsearch.progress import Track, silent
 from olrsearch.results import Description, Hit, LabelEstimate, Ranking
 from olrsearch.spaces import OpenSpace, calibration_is_stale, matching, stored_labels
+from olrsearch.store.layout import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from olrsearch.arrays import F32, I64, Bool
+    from olrsearch.bench.attributes import AttributesReport
     from olrsearch.bench.data import BenchData
+    from olrsearch.bench.describing import DescribingReport
     from olrsearch.bench.encoding import EncodingReport
     from olrsearch.bench.speed import SpeedCase
-    from olrsearch.encoders.protocol import LabelEncoder
+    from olrsearch.encoders.protocol import Encoder, LabelEncoder
     from olrsearch.index.metric import Metric
     from olrsearch.index.scores import Evidence
+    from olrsearch.posteriors import OpenPosteriors
     from olrsearch.search.page import Page
     from olrsearch.search.similar import By
     from olrsearch.store.backend import Backend
     from olrsearch.store.catalog import Snapshot
-    from olrsearch.store.values import ImageRow
+    from olrsearch.store.values import ImageRow, SpaceInfo
     from olrsearch.store.verify import VerifyReport
 
 ImageRef: TypeAlias = "int | np.integer[Any] | str | Path"
@@ -53,7 +57,7 @@ class Reader:
         self._backend = backend
         self._track = track
         self._spaces: dict[tuple[int, str], OpenSpace] = {}
-        self._encoders: dict[str, LabelEncoder] = {}
+        self._encoders: dict[str, Encoder] = {}
 
     def close(self) -> None:
         """Release the database connection."""
@@ -99,6 +103,7 @@ class Reader:
                 {
                     "name": item.name,
                     "kind": item.kind,
+                    "layout": item.layout,
                     "fingerprint": item.fingerprint,
                     "labels": len(item.labels),
                     "k": item.k,
@@ -143,7 +148,11 @@ class Reader:
         ]
 
     def labels(self, *, space: str | None = None) -> tuple[str, ...]:
-        """The labels a space's encoder knows: those that queries may name, in its order."""
+        """The labels a space's encoder knows: those that queries may name, in its order.
+
+        Here and wherever a space may be named, it must hold label embeddings: posteriors are refused
+        with IncompatibleEncoderError, and the newest is the newest of these.
+        """
         return self._space(space).info.labels
 
     def select(self, where: str) -> I64:
@@ -157,9 +166,13 @@ class Reader:
         return ids[matching(snapshot, ids, where)]
 
     def index_info(self, *, space: str | None = None) -> dict[str, Any]:
-        """What is built for a space: recipe, sizes, measured recall."""
-        info = self._backend.snapshot().space(space)
-        return {"space": info.name, "scan": "exact, over the segments", "indexes": info.indexes}
+        """What is built for a space: recipe, sizes, measured recall; of posteriors, what is kept."""
+        from olrsearch.fitting import space_of
+        from olrsearch.fitting_words import word_index_said
+
+        info = space_of(self._backend.snapshot(), space)
+        scan = "exact, over the segments" if info.layout == LABELS else word_index_said(info)
+        return {"space": info.name, "scan": scan, "indexes": info.indexes}
 
     def metric(self, *, space: str | None = None) -> Metric:
         """The metric of a space's label indexes."""
@@ -203,7 +216,7 @@ class Reader:
         from olrsearch.query import parse
         from olrsearch.search.attributes import search_attributes
 
-        _check_page(k, offset)
+        check_page(k, offset)
         node = parse(query)
         opened = self._space(space)
         page = search_attributes(
@@ -254,7 +267,7 @@ class Reader:
         """
         from olrsearch.search.similar import compose, prototype, similar
 
-        _check_page(k, offset)
+        check_page(k, offset)
         opened = self._space(space)
         like = None if image is None else self._source(opened, image)
         sources: dict[str, int | F32] = {
@@ -366,27 +379,48 @@ class Reader:
 
         return bench_data(self._backend, self._space(space), name=name)
 
+    def attributes(self, *, space: str | None = None, seed: int = 0) -> AttributesReport | DescribingReport:
+        """P1 of a space: what its label embeddings, or its posteriors, know of each label.
+
+        Args:
+            space: Name or fingerprint; when None the newest of label embeddings, and in a store without any
+                the newest of posteriors.
+            seed: Of everything random.
+
+        Raises:
+            BenchmarkError: there is nothing to measure on, or against.
+            EmptyStoreError: nothing is encoded.
+        """
+        from olrsearch.bench.attributes import run_attributes
+        from olrsearch.fitting import space_of
+        from olrsearch.measuring import describing_report
+        from olrsearch.posteriors import OpenPosteriors
+
+        snapshot = self._backend.snapshot()
+        if snapshot.image_count and (info := space_of(snapshot, space)).layout != LABELS:
+            return describing_report(self._backend, OpenPosteriors(snapshot, info), seed=seed)
+        return run_attributes(self.bench_data(space=space), seed=seed)
+
     def speed_cases(self, *, space: str | None = None, seed: int = 0) -> list[SpeedCase]:
         """What P7 times of a space; needs its encoder."""
         from olrsearch.measuring import speed_cases
 
         opened = self._space(space)
-        return speed_cases(opened, self._encoder(opened.info.fingerprint, opened.info.model_path), seed=seed)
+        return speed_cases(opened, self._label_encoder(opened.info), seed=seed)
 
     def encoding_speed(self, *, space: str | None = None, seed: int = 0) -> EncodingReport:
         """P7 of encoding: a space's encoder by every engine; needs no embeddings."""
         from olrsearch.measuring import encoding_report
 
         snapshot = self._backend.snapshot()
-        info = snapshot.space(space)
-        encoder = self._encoder(info.fingerprint, info.model_path)
-        return encoding_report(snapshot, info, encoder, seed=seed)
+        info = snapshot.space(space, LABELS)
+        return encoding_report(snapshot, info, self._label_encoder(info), seed=seed)
 
     def _space(self, ref: str | None) -> OpenSpace:
         snapshot = self._backend.snapshot()
         if not snapshot.image_count:
             raise EmptyStoreError("the store holds no images: run olrsearch import first")
-        info = snapshot.space(ref)
+        info = snapshot.space(ref, LABELS)
         found = self._spaces.get((snapshot.generation, info.fingerprint))
         if found is None:
             # Only the newest generation is kept open.
@@ -396,21 +430,26 @@ class Reader:
             found = self._spaces[snapshot.generation, info.fingerprint] = OpenSpace(snapshot, info)
         return found
 
-    def _encoder(self, fingerprint: str, path: Path) -> LabelEncoder:
-        if fingerprint not in self._encoders:
+    def _encoder(self, info: SpaceInfo) -> Encoder:
+        """The encoder of a space, whichever layout it has; kept open."""
+        if info.fingerprint not in self._encoders:
             from olrsearch.encoders.registry import load
 
-            self._encoders[fingerprint] = load(path)
-        return self._encoders[fingerprint]
+            self._encoders[info.fingerprint] = load(info.model_path)
+        return self._encoders[info.fingerprint]
+
+    def _label_encoder(self, info: SpaceInfo) -> LabelEncoder:
+        """The encoder of a space that holds label embeddings."""
+        return cast("LabelEncoder", self._encoder(info))
 
     def _resolve(self, snapshot: Snapshot, image: ImageRef) -> int:
         # numpy's integers are ids too: `select` returns them, and digits alone could be a key.
         return snapshot.resolve(f"id:{image}" if isinstance(image, int | np.integer) else str(image))
 
-    def _source(self, opened: OpenSpace, image: ImageRef) -> int | F32:
-        """An image of the store by id, or the embedding float32 [L, k] of a file outside it."""
+    def _find(self, snapshot: Snapshot, image: ImageRef) -> int | Path:
+        """An image of the store by id, or the path of a file outside it."""
         try:
-            return self._resolve(opened.snapshot, image)
+            return self._resolve(snapshot, image)
         except UnknownImageError as error:
             path = Path(str(image))
             number = isinstance(image, int | np.integer)
@@ -418,10 +457,17 @@ class Reader:
                 if path.suffix and not number:
                     raise UnknownImageError(f"{error}; nor is there a file {image}") from error
                 raise
+        return path.resolve()
+
+    def _source(self, opened: OpenSpace, image: ImageRef) -> int | F32:
+        """An image of the store by id, or the embedding float32 [L, k] of a file outside it."""
+        found = self._find(opened.snapshot, image)
+        if isinstance(found, int):
+            return found
         from olrsearch.datasets.files import load_array
 
-        encoder = self._encoder(opened.info.fingerprint, opened.info.model_path)
-        pixels = load_array(path.resolve().parent, path.name, encoder.input_size, encoder.crop)
+        encoder = self._label_encoder(opened.info)
+        pixels = load_array(found.parent, found.name, encoder.input_size, encoder.crop)
         embedding: F32 = encoder.encode(pixels[None])[:, 0]
         return embedding
 
@@ -430,11 +476,16 @@ class Reader:
 
         return LabelNames(opened.info.labels).position(label)
 
-    def _allowed(self, opened: OpenSpace, where: str | None) -> Bool | None:
+    def _allowed(self, opened: OpenSpace | OpenPosteriors, where: str | None) -> Bool | None:
         return None if where is None else matching(opened.snapshot, opened.view.ids, where)
 
     def _ranking(
-        self, opened: OpenSpace, page: Page, notes: tuple[str, ...] = (), *, query: str | None = None
+        self,
+        opened: OpenSpace | OpenPosteriors,
+        page: Page,
+        notes: tuple[str, ...] = (),
+        *,
+        query: str | None = None,
     ) -> Ranking:
         rows = opened.snapshot.images(page.ids.tolist())
         hits = tuple(
@@ -478,7 +529,12 @@ def _metric_name(stored: Mapping[str, Any]) -> str:
         return "damaged: run olrsearch calibrate"
 
 
-def _check_page(k: int, offset: int) -> None:
+def check_page(k: int, offset: int) -> None:
+    """Refuse a page of no hits, or one before the first.
+
+    Raises:
+        QueryError: it is.
+    """
     if k < 1 or offset < 0:
         raise QueryError(f"a page has k ≥ 1 hits from offset ≥ 0, found k = {k} and offset = {offset}")
 

@@ -15,16 +15,23 @@ class Contribution:
 
     Attributes:
         literal: The literal as the query wrote it (`Smiling`, `!Male`, `Eyeglasses^2`),
-            or the label's name in a similarity query.
+            the label's name in a similarity query, or a divergence (`KL(query‖image)`).
         value: Its share of the hit's *score*: weighted log-probability (nats) in an
-            attribute query, minus the weighted distance in a similarity query.
+            attribute query or where words are contained, minus the weighted distance in a
+            similarity query, minus the divergence (nats). Where words are matched, a word
+            that is to be there has the value 0: a divergence has no shares of words.
         probability: The probability that the literal holds, 0 to 1; None in a
-            similarity query.
+            similarity query and of a divergence.
     """
 
     literal: str
     value: float
     probability: float | None = None
+
+
+def is_probability(hit: Hit) -> bool:
+    """Whether a hit's score is a log-probability: every contribution is one, and none a distance."""
+    return bool(hit.contributions) and all(part.probability is not None for part in hit.contributions)
 
 
 def top_contributions(contributions: tuple[Contribution, ...], most: int = 6) -> tuple[Contribution, ...]:
@@ -48,8 +55,8 @@ class Hit:
         uri: Where its bytes lie, relative to the data set's root.
         distance: Smaller is nearer.
         score: −distance; for an attribute query the log-probability of the query, nats.
-        contributions: One entry a literal or label. For a conjunction and for
-            similarity over labels they add up to `score`.
+        contributions: One entry a literal, label or divergence. But for a disjunction they
+            add up to `score`.
     """
 
     rank: int
@@ -120,6 +127,42 @@ class Description:
     estimates: tuple[LabelEstimate, ...]
 
     def __iter__(self) -> Iterator[LabelEstimate]:
+        return iter(self.estimates)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready dict."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class WordEstimate:
+    """How likely one word is of one image.
+
+    Attributes:
+        word: The encoder's name of it, or what was asked for.
+        probability: Calibrated probability that it is of the image, 0 to 1.
+        ratio: How much denser the posterior is at the word than at the encoder's own words on the
+            average, nats.
+        stored: −1 absent, 0 unknown, +1 present, of the label of this name; None where nothing is stored.
+        own: Whether it is one of the encoder's own words.
+    """
+
+    word: str
+    probability: float
+    ratio: float
+    stored: int | None = None
+    own: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class WordDescription:
+    """Which words an image's posterior lies at: estimates, most probable first."""
+
+    image: str
+    image_id: int | None
+    estimates: tuple[WordEstimate, ...]
+
+    def __iter__(self) -> Iterator[WordEstimate]:
         return iter(self.estimates)
 
     def to_dict(self) -> dict[str, Any]:

@@ -9,11 +9,12 @@ import numpy as np
 
 from olrsearch.calibration import Calibration
 from olrsearch.encoders.model_files import read_readout
-from olrsearch.errors import EmptyStoreError, IndexBuildError
+from olrsearch.errors import EmptyStoreError, IncompatibleEncoderError, IndexBuildError
 from olrsearch.index.label import LabelIndexes
 from olrsearch.index.metric import Metric, fit_metric
 from olrsearch.index.protocol import EmbeddingView
 from olrsearch.index.scores import LabelScores, read_scores
+from olrsearch.store.layout import HELD, LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,7 @@ SCORES = "scores"
 
 
 class OpenSpace:
-    """Everything a query needs of one space.
+    """Everything a query needs of one space of label embeddings.
 
     Args:
         snapshot: The generation.
@@ -44,9 +45,15 @@ class OpenSpace:
 
     Raises:
         EmptyStoreError: nothing has been encoded into the space.
+        IncompatibleEncoderError: the space holds posteriors.
     """
 
     def __init__(self, snapshot: Snapshot, info: SpaceInfo) -> None:
+        if info.layout != LABELS:
+            raise IncompatibleEncoderError(
+                f"the space {info.name} holds {HELD[info.layout]}, no {HELD[LABELS]}: ask it with `olrsearch "
+                "words`, or name another space"
+            )
         if not info.segments:
             raise EmptyStoreError(f"the space {info.name!r} holds no embeddings yet: run olrsearch encode")
         self.snapshot = snapshot
@@ -146,20 +153,7 @@ class OpenSpace:
             notes.append(f"no label that {self.info.name} knows is stored here: stored labels say nothing")
         if evidence == "labels":
             return tuple(notes)
-        fitted, now = self.calibration.label_revision, self.snapshot.label_revision
-        if self.info.calibration is None:
-            notes.append(
-                "probabilities are not calibrated: run olrsearch calibrate"
-                if labelled
-                else "probabilities are not calibrated, and no label is stored to fit them to"
-            )
-        elif fitted is None:
-            advice = ": run olrsearch calibrate to fit them to the labels of this store" if labelled else ""
-            notes.append(f"probabilities are calibrated on {self.calibration.split}{advice}")
-        elif calibration_is_stale(self.info, self.snapshot):
-            note = f"the calibration is of label revision {fitted}, the labels are at {now}"
-            notes.append(f"{note}: run olrsearch calibrate to bring it up to date")
-        return tuple(notes)
+        return (*notes, *calibration_notes(self.snapshot, self.info, self.calibration))
 
     def built(self, recipe: str) -> BuiltIndex:
         """The indexes that a recipe built for this space.
@@ -188,6 +182,31 @@ class OpenSpace:
 def scores_path(segment: SegmentInfo, info: SpaceInfo) -> Path:
     """Where a segment's raw logits are kept once they are built."""
     return info.index_path / SCORES / f"{segment.uuid}.npy"
+
+
+def calibration_notes(snapshot: Snapshot, info: SpaceInfo, calibration: Calibration) -> tuple[str, ...]:
+    """What a reader of a space's probabilities must know of their calibration: none, stale or shipped.
+
+    Args:
+        snapshot: The generation.
+        info: The space, of either layout.
+        calibration: What it has, or the identity.
+    """
+    labelled = known_labels(snapshot, info)
+    fitted, now = calibration.label_revision, snapshot.label_revision
+    if info.calibration is None:
+        return (
+            "probabilities are not calibrated: run olrsearch calibrate"
+            if labelled
+            else "probabilities are not calibrated, and no label is stored to fit them to",
+        )
+    if fitted is None:
+        advice = ": run olrsearch calibrate to fit them to the labels of this store" if labelled else ""
+        return (f"probabilities are calibrated on {calibration.split}{advice}",)
+    if calibration_is_stale(info, snapshot):
+        note = f"the calibration is of label revision {fitted}, the labels are at {now}"
+        return (f"{note}: run olrsearch calibrate to bring it up to date",)
+    return ()
 
 
 def calibration_is_stale(info: SpaceInfo, snapshot: Snapshot) -> bool:

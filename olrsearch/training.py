@@ -13,22 +13,26 @@ import logging
 import shutil
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
 from olrsearch.datasets.selection import selection_split
+from olrsearch.encoders.model_files import layout_of, read_config
+from olrsearch.encoders.trainer.config import TrainerConfig
 from olrsearch.errors import EmptyStoreError, TrainingError
+from olrsearch.inventory import find_encoder
 from olrsearch.pixels import cache_pixels
 from olrsearch.progress import Track, silent
 from olrsearch.query.names import LabelNames
 from olrsearch.store.files import replace_durably
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from olrsearch.arrays import I8, I64, Bool
+    from olrsearch.encoders.informed_prior.config import InformedPriorConfig
     from olrsearch.encoders.olr.config import OlrConfig
     from olrsearch.store.backend import Backend
     from olrsearch.store.catalog import Snapshot
@@ -37,6 +41,32 @@ logger = logging.getLogger(__name__)
 
 _RECORD = "run.json"
 _SELECTION_SHARE = 0.15  # of small training sets; large ones give `selection_size` images
+
+C = TypeVar("C", bound=TrainerConfig)
+
+
+class Trained(Protocol):
+    """What every kind of training leaves behind."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the encoder."""
+        ...
+
+    @property
+    def path(self) -> Path:
+        """Its model folder."""
+        ...
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Selection figures of the weights kept."""
+        ...
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Wall time of each stage."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +113,157 @@ class TrainedSpace:
         ]
 
 
+class _Kind(Protocol[C]):
+    """What training one kind of encoder adds to what is the same for all."""
+
+    name: str
+    """Of the kind, and what its runs' and spaces' names begin with."""
+    own_options: str
+    """The options of its command that a resumed run cannot be given."""
+
+    def configure(
+        self,
+        snapshot: Snapshot,
+        profile: str,
+        settings: Mapping[str, str],
+        labels: Sequence[str] | None,
+    ) -> C:
+        """The configuration of a new run, checked against whatever it builds on."""
+        ...
+
+    def read_config(self, values: Mapping[str, Any]) -> C:
+        """A configuration as a run recorded it."""
+        ...
+
+    def taught(self) -> Path | None:
+        """The run whose images a new run takes over; None where it chooses its own."""
+        ...
+
+    def fit(self, run: Path, pixels: Path, config: C, models: Path, *, progress: bool) -> Trained:
+        """Train, from wherever the run stands, and write the model folder."""
+        ...
+
+
+class _Olr:
+    """OLR: a teacher, then label embeddings.
+
+    Args:
+        backend: The store.
+        snapshot: Of it.
+        teacher: The run or space whose teacher is taken; None trains one.
+    """
+
+    name, own_options = "olr", "--set, --labels and --teacher"
+
+    def __init__(self, backend: Backend, snapshot: Snapshot, teacher: str | None) -> None:
+        self._taught = None if teacher is None else _run_with_teacher(backend, snapshot, teacher)
+
+    def configure(
+        self,
+        snapshot: Snapshot,
+        profile: str,
+        settings: Mapping[str, str],
+        labels: Sequence[str] | None,
+    ) -> OlrConfig:
+        """See `_Kind.configure`."""
+        from olrsearch.encoders.olr.config import profile as profile_config
+
+        taught = None if self._taught is None else self.read_config(read_run(self._taught)["config"])
+        if taught is not None and labels is None:
+            labels = taught.labels
+        chosen = profile_config(profile, _labels(snapshot, labels)).with_overrides(settings)
+        if taught is not None:  # before there is a run that could never be finished
+            chosen.check_teacher(taught)
+        return chosen
+
+    def read_config(self, values: Mapping[str, Any]) -> OlrConfig:
+        """See `_Kind.read_config`."""
+        from olrsearch.encoders.olr.config import OlrConfig
+
+        return OlrConfig.from_dict(values)
+
+    def taught(self) -> Path | None:
+        """See `_Kind.taught`."""
+        return self._taught
+
+    def fit(self, run: Path, pixels: Path, config: OlrConfig, models: Path, *, progress: bool) -> Trained:
+        """See `_Kind.fit`."""
+        from olrsearch.encoders.olr.training import has_run, train_olr
+
+        labels, train_index, selection_index = _read_images(run)
+        return train_olr(
+            np.load(pixels, mmap_mode="r"),
+            labels,
+            train_index,
+            selection_index,
+            config,
+            run,
+            models,
+            teacher_run=_teacher_of(run),
+            resume=has_run(run),  # a run that was interrupted while decoding has not begun to train
+            progress=progress,
+        )
+
+
+class _InformedPrior:
+    """Posteriors drawn to the priors of words.
+
+    Args:
+        snapshot: Of the store.
+    """
+
+    name, own_options = "informed-prior", "--set and --labels"
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def configure(
+        self,
+        snapshot: Snapshot,
+        profile: str,
+        settings: Mapping[str, str],
+        labels: Sequence[str] | None,
+    ) -> InformedPriorConfig:
+        """See `_Kind.configure`."""
+        from olrsearch.encoders.informed_prior.config import profile as profile_config
+
+        chosen = profile_config(profile, _labels(snapshot, labels)).with_overrides(settings)
+        if chosen.start_from:  # a name that nobody has is said before hours of decoding
+            find_encoder(chosen.start_from, snapshot)
+        return chosen
+
+    def read_config(self, values: Mapping[str, Any]) -> InformedPriorConfig:
+        """See `_Kind.read_config`."""
+        from olrsearch.encoders.informed_prior.config import InformedPriorConfig
+
+        return InformedPriorConfig.from_dict(values)
+
+    def taught(self) -> Path | None:
+        """See `_Kind.taught`."""
+        return None
+
+    def fit(
+        self, run: Path, pixels: Path, config: InformedPriorConfig, models: Path, *, progress: bool
+    ) -> Trained:
+        """See `_Kind.fit`."""
+        from olrsearch.encoders.informed_prior.training import has_run, train_informed_prior
+
+        labels, train_index, selection_index = _read_images(run)
+        start = find_encoder(config.start_from, self._snapshot).path if config.start_from else None
+        return train_informed_prior(
+            np.load(pixels, mmap_mode="r"),
+            labels,
+            train_index,
+            selection_index,
+            config,
+            run,
+            models,
+            trunk_from=start,
+            resume=has_run(run),
+            progress=progress,
+        )
+
+
 def train_olr(
     backend: Backend,
     profile: str = "cpu",
@@ -100,7 +281,7 @@ def train_olr(
 
     Args:
         backend: The store, writable; its lock is held for the whole run.
-        profile: `cpu`, `demo`, `gpu` or `tiny`.
+        profile: `cpu`, `faces`, `demo`, `gpu` or `tiny`.
         settings: Values of single settings, as text.
         labels: Labels to learn; all of the store's when None.
         teacher: Take the teacher of this run (its folder's name) or space instead of training
@@ -114,29 +295,89 @@ def train_olr(
         TrainingError: nothing to resume, unknown settings, a label no training image has a known
             value of, a teacher that is not there or does not fit, training diverged.
     """
+    if resume and teacher is not None:
+        raise TrainingError(f"a resumed run keeps its own settings: leave {_Olr.own_options} out")
+    return _train(
+        backend,
+        lambda snapshot: _Olr(backend, snapshot, teacher),
+        profile,
+        settings=settings,
+        labels=labels,
+        resume=resume,
+        progress=progress,
+        track=track,
+    )
+
+
+def train_informed_prior(
+    backend: Backend,
+    profile: str = "faces",
+    *,
+    settings: Mapping[str, str] | None = None,
+    labels: Sequence[str] | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    track: Track = silent,
+) -> TrainedSpace:
+    """Train an informed-prior encoder on the images that `train_olr` would train on.
+
+    Args:
+        backend: The store, writable; its lock is held for the whole run.
+        profile: `faces`, `digits`, `pairs`, `demo` or `tiny`.
+        settings: Values of single settings, as text.
+        labels: Labels to learn; all of the store's when None.
+        resume: Go on with the newest unfinished run, on the images it began with.
+        progress: Progress bars of the trainer.
+        track: Shows the progress of decoding.
+
+    Raises:
+        EmptyStoreError: no labelled images.
+        TrainingError: nothing to resume, unknown settings, a label no training image has a known
+            value of, a trunk that does not fit, training diverged.
+        WordVectorsError: word vectors that cannot be read, or lack a label's words.
+        UnknownEncoderError: no encoder has the name that training starts from.
+    """
+    return _train(
+        backend,
+        _InformedPrior,
+        profile,
+        settings=settings,
+        labels=labels,
+        resume=resume,
+        progress=progress,
+        track=track,
+    )
+
+
+def _train(
+    backend: Backend,
+    make_kind: Callable[[Snapshot], _Kind[C]],
+    profile: str,
+    *,
+    settings: Mapping[str, str] | None,
+    labels: Sequence[str] | None,
+    resume: bool,
+    progress: bool,
+    track: Track,
+) -> TrainedSpace:
+    """One run, from its images to its space."""
     started = time.perf_counter()
     with backend.writer() as writer:
         snapshot = backend.snapshot()
+        kind = make_kind(snapshot)
         if resume:
-            unfinished = unfinished_run(backend.path / "runs")
+            unfinished = unfinished_run(backend.path / "runs", kind.name)
             if unfinished is None:
                 raise TrainingError(
                     f"there is no unfinished run in {backend.path}: start one without --resume"
                 )
+            if settings or labels is not None:
+                raise TrainingError(f"a resumed run keeps its own settings: leave {kind.own_options} out")
             run = unfinished
         else:
-            taught = None if teacher is None else _run_with_teacher(backend, snapshot, teacher)
-            if taught is not None and labels is None:
-                labels = _read_config(taught).labels
-            chosen = _config(snapshot, profile, settings or {}, labels)
-            if taught is not None:  # before there is a run that could never be finished
-                chosen.check_teacher(_read_config(taught))
-            run = _new_run(backend.path / "runs", snapshot, chosen, taught)
-        config = _read_config(run)
-        if resume and (settings or labels is not None or teacher is not None):
-            raise TrainingError(
-                "a resumed run keeps its own settings: leave --set, --labels and --teacher out"
-            )
+            chosen = kind.configure(snapshot, profile, settings or {}, labels)
+            run = _new_run(backend.path / "runs", snapshot, kind.name, chosen, kind.taught())
+        config = kind.read_config(read_run(run)["config"])
         ids: I64 = np.load(run / "ids.npy")
         pixels_path = run / "pixels.npy"
         if not pixels_path.exists():
@@ -154,35 +395,23 @@ def train_olr(
             if not np.array_equal(kept, ids):
                 raise TrainingError("images were decoded in another order than asked for")
         decoded = time.perf_counter()
-        # Only now, so that a wrong setting is reported at once and not after torch has been loaded.
-        from olrsearch.encoders.olr.training import has_run
-        from olrsearch.encoders.olr.training import train_olr as fit
-
-        selection = np.load(run / "selection.npy")
-        trained = fit(
-            np.load(pixels_path, mmap_mode="r"),
-            np.load(run / "labels.npy"),
-            np.flatnonzero(~selection),
-            np.flatnonzero(selection),
-            config,
-            run,
-            backend.path / "models",
-            teacher_run=_teacher_of(run),
-            resume=has_run(run),  # a run that was interrupted while decoding has not begun to train
-            progress=progress,
-        )
-        name = f"olr-{trained.fingerprint[:8]}"
+        # Only now torch is loaded, so that a wrong setting is reported at once.
+        trained = kind.fit(run, pixels_path, config, backend.path / "models", progress=progress)
+        name = f"{kind.name}-{trained.fingerprint[:8]}"
+        model = read_config(trained.path)
         writer.add_space(
             fingerprint=trained.fingerprint,
             name=name,
-            kind="olr",
+            kind=kind.name,
             labels=config.labels,
-            k=config.k,
+            k=int(model["k"]),
             config=config.to_dict(),
+            layout=layout_of(model),
         )
-        record = _read_record(run)
+        record = read_run(run)
         _write_record(run, {**record, "fingerprint": trained.fingerprint, "seconds": trained.seconds})
         pixels_path.unlink()
+    selection: Bool = np.load(run / "selection.npy")
     return TrainedSpace(
         space=name,
         fingerprint=trained.fingerprint,
@@ -192,6 +421,20 @@ def train_olr(
         metrics=trained.metrics,
         seconds={"decoding": decoded - started, **trained.seconds},
     )
+
+
+def _read_images(run: Path) -> tuple[I8, I64, I64]:
+    """A run's labels [N, L], and the rows to train and to select on."""
+    selection: Bool = np.load(run / "selection.npy")
+    return np.load(run / "labels.npy"), np.flatnonzero(~selection), np.flatnonzero(selection)
+
+
+def _labels(snapshot: Snapshot, labels: Sequence[str] | None) -> tuple[str, ...]:
+    """The labels to learn, in their own spelling."""
+    names = snapshot.label_names
+    if not names:
+        raise EmptyStoreError("the store holds no labels: import a labelled data set first")
+    return names if labels is None else tuple(LabelNames(names).find(name) for name in labels)
 
 
 def _run_with_teacher(backend: Backend, snapshot: Snapshot, name: str) -> Path:
@@ -209,50 +452,38 @@ def _run_with_teacher(backend: Backend, snapshot: Snapshot, name: str) -> Path:
 
 def _teacher_of(run: Path) -> Path | None:
     """The run that a run takes its teacher from."""
-    name = _read_record(run).get("teacher")
+    name = read_run(run).get("teacher")
     return None if name is None else run.parent / str(name)
 
 
 def read_run(run: Path) -> dict[str, Any]:
-    """What a run recorded: `config`, `teacher`, …; once it is finished `fingerprint` and `seconds`."""
-    return _read_record(run)
+    """What a run recorded: `kind`, `config`, …; once it is finished `fingerprint` and `seconds`."""
+    found: dict[str, Any] = json.loads((run / _RECORD).read_text(encoding="utf-8"))
+    return found
 
 
 def run_of(runs: Path, fingerprint: str) -> Path | None:
     """The run that made an encoder; None for one that came from elsewhere."""
     for file in sorted(runs.glob(f"*/{_RECORD}")):
-        if _read_record(file.parent).get("fingerprint") == fingerprint:
+        if read_run(file.parent).get("fingerprint") == fingerprint:
             return file.parent
     return None
 
 
-def _config(
-    snapshot: Snapshot, profile: str, settings: Mapping[str, str], labels: Sequence[str] | None
-) -> OlrConfig:
-    from olrsearch.encoders.olr.config import profile as profile_config
-    from olrsearch.encoders.olr.config import with_overrides
-
-    names = snapshot.label_names
-    if not names:
-        raise EmptyStoreError("the store holds no labels: import a labelled data set first")
-    chosen = names if labels is None else tuple(LabelNames(names).find(name) for name in labels)
-    return with_overrides(profile_config(profile, chosen), settings)
-
-
-def _new_run(runs: Path, snapshot: Snapshot, config: OlrConfig, taught: Path | None) -> Path:
+def _new_run(runs: Path, snapshot: Snapshot, kind: str, config: TrainerConfig, taught: Path | None) -> Path:
     """A run's folder with the images it uses: those of the run it takes its teacher from, if any."""
     ids, stored, selection = (
         _choose_images(snapshot, config)
         if taught is None
         else (np.load(taught / f"{name}.npy") for name in ("ids", "labels", "selection"))
     )
-    run = runs / dt.datetime.now(dt.UTC).strftime("olr-%Y%m%d-%H%M%S-%f")
+    run = runs / dt.datetime.now(dt.UTC).strftime(f"{kind}-%Y%m%d-%H%M%S-%f")
     run.mkdir(parents=True)
     np.save(run / "ids.npy", ids)
     np.save(run / "labels.npy", stored)
     np.save(run / "selection.npy", selection)
     record = {
-        "kind": "olr",
+        "kind": kind,
         "generation": snapshot.generation,
         "label_revision": snapshot.label_revision,
         "config": config.to_dict(),
@@ -263,7 +494,7 @@ def _new_run(runs: Path, snapshot: Snapshot, config: OlrConfig, taught: Path | N
     return run
 
 
-def _choose_images(snapshot: Snapshot, config: OlrConfig) -> tuple[I64, I8, Bool]:
+def _choose_images(snapshot: Snapshot, config: TrainerConfig) -> tuple[I64, I8, Bool]:
     """Labelled training images, their labels [N, L], and which of them are held back."""
     ids = snapshot.image_ids()
     stored = snapshot.labels(ids, config.labels)
@@ -299,23 +530,12 @@ def _choose_images(snapshot: Snapshot, config: OlrConfig) -> tuple[I64, I8, Bool
     return ids, stored, selection
 
 
-def unfinished_run(runs: Path) -> Path | None:
-    """The newest run that has made no encoder yet."""
-    for file in sorted(runs.glob(f"olr-*/{_RECORD}"), reverse=True):
-        if "fingerprint" not in _read_record(file.parent):
+def unfinished_run(runs: Path, kind: str) -> Path | None:
+    """The newest run of a kind that has made no encoder yet."""
+    for file in sorted(runs.glob(f"{kind}-*/{_RECORD}"), reverse=True):
+        if "fingerprint" not in read_run(file.parent):
             return file.parent
     return None
-
-
-def _read_config(run: Path) -> OlrConfig:
-    from olrsearch.encoders.olr.config import OlrConfig
-
-    return OlrConfig.from_dict(_read_record(run)["config"])
-
-
-def _read_record(run: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((run / _RECORD).read_text(encoding="utf-8"))
-    return found
 
 
 def _write_record(run: Path, record: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from olrsearch.gaussian import SIGMA0, cholesky, pack
 from olrsearch.store import NewImage
 
 if TYPE_CHECKING:
@@ -60,4 +61,34 @@ def encode(store: Backend, ids, fingerprint: str = FINGERPRINT, seed: int = 0):
     with store.writer() as writer:
         space = add_space(writer, fingerprint)
         info = writer.add_segment(space, ids, vectors(len(ids), seed=seed))
+    return space, info
+
+
+def posteriors(count: int, k: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
+    """Means and packed factors of Gaussians some of whose eigenvalues are σ₀²."""
+    rng = np.random.default_rng(seed)
+    loose = rng.normal(size=(count, k, k)) * rng.uniform(0, 1, (count, 1, k))
+    loose[::2, :, 0] = 0
+    covariance = loose @ loose.swapaxes(1, 2) + SIGMA0**2 * np.eye(k)
+    mean = rng.normal(size=(count, k))
+    return {"mean": mean.astype(np.float32), "factor": pack(cholesky(covariance)).astype(np.float32)}
+
+
+def add_posterior_space(writer, fingerprint: str = "ef" * 32, name: str = "words", k: int = 4) -> int:
+    return writer.add_space(
+        fingerprint=fingerprint,
+        name=name,
+        kind="tiny-posterior",
+        labels=LABELS,
+        k=k,
+        config={"kind": "tiny-posterior", "shrinkage": 0.1},
+        layout="posterior",
+    )
+
+
+def encode_posteriors(store: Backend, ids, fingerprint: str = "ef" * 32, seed: int = 0):
+    """Adds a space of posteriors and one segment."""
+    with store.writer() as writer:
+        space = add_posterior_space(writer, fingerprint)
+        info = writer.add_segment(space, ids, posteriors(len(ids), seed=seed))
     return space, info

@@ -11,6 +11,7 @@ from olrsearch.calibration import Calibration
 from olrsearch.defaults import Defaults, read_defaults, write_defaults
 from olrsearch.encoders.model_files import canonical_json, read_companion, write_companion
 from olrsearch.encoders.tiny import TinyEncoder
+from olrsearch.encoders.tiny_posterior import TinyPosteriorEncoder
 from olrsearch.errors import ModelFileError
 from olrsearch.index.metric import Metric, fit_metric
 
@@ -107,3 +108,19 @@ def test_plain_metrics_are_kept_too(folder):
     wanted = made(form="plain")
     write_defaults(folder, wanted)
     assert Metric.from_dict(wanted.metric.to_dict()).form == read_defaults(folder).metric.form == "plain"
+
+
+def test_an_encoder_of_posteriors_brings_the_calibration_of_its_words_alone(tmp_path):
+    encoder = TinyPosteriorEncoder.create(tmp_path, LABELS)
+    folder = tmp_path / encoder.fingerprint
+    assert read_defaults(folder) is None
+    with pytest.raises(ModelFileError, match=r"a metric of 3 × 3 numbers do not fit .* which has no metric"):
+        write_defaults(folder, made(size=3))
+    assert not (folder / "defaults.json").exists()
+    wanted = dataclasses.replace(made(), metric=None)
+    write_defaults(folder, wanted)
+    found = read_defaults(folder)
+    assert found.metric is None
+    assert found.calibration.to_dict() == wanted.calibration.to_dict()
+    with pytest.raises(ModelFileError, match="a calibration of 2 labels and no metric do not fit"):
+        write_defaults(folder, dataclasses.replace(made(labels=2), metric=None))

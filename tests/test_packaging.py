@@ -117,7 +117,7 @@ def checkout(published, tmp_path_factory):
     for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", ".gitignore"):
         shutil.copy(ROOT / name, copy)
     for name in ("olrsearch", "migrations", "indexes/recipes"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "faces"))
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "faces*"))
     shutil.copytree(published.folder, copy / "olrsearch" / "_models" / "faces")
     return copy
 

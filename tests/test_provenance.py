@@ -9,20 +9,23 @@ from trained import add_run
 
 from olrsearch import Store
 from olrsearch.encoders.card import CELEBA_TERMS, OWN_TERMS
-from olrsearch.encoders.olr.config import PROFILES, OlrConfig, profile, with_overrides
+from olrsearch.encoders.informed_prior import config as informed_prior
+from olrsearch.encoders.olr.config import PROFILES, OlrConfig, profile
+from olrsearch.errors import TrainingError
 from olrsearch.provenance import data_of, terms_of, train_commands, training_of
 from olrsearch.store.values import DatasetInfo
 from olrsearch.training import read_run
 
 
-def config_of(command, labels):
+def config_of(command, labels, kind="olr"):
     """The configuration that a command trains with."""
     words = shlex.split(command)
-    assert words[:4] == ["olrsearch", "train", "olr", "--profile"]
+    assert words[:4] == ["olrsearch", "train", kind, "--profile"]
+    profiles = {"olr": profile, "informed-prior": informed_prior.profile}
     sets = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
     if "--labels" in words:
         labels = words[words.index("--labels") + 1].split(",")
-    return with_overrides(profile(words[4], labels), dict(text.split("=", 1) for text in sets))
+    return profiles[kind](words[4], labels).with_overrides(dict(text.split("=", 1) for text in sets))
 
 
 @pytest.fixture
@@ -35,8 +38,8 @@ def opened(gallery, tmp_path):
 @pytest.mark.parametrize("name", sorted(PROFILES))
 def test_the_command_trains_with_the_very_same_settings(opened, name):
     labels = opened.labels()
-    changed = with_overrides(
-        profile(name, labels), {"seed": "11", "occlusion": "0.1,0.25", "flip": "false", "dropout": "0.35"}
+    changed = profile(name, labels).with_overrides(
+        {"seed": "11", "occlusion": "0.1,0.25", "flip": "false", "dropout": "0.35"}
     )
     run = add_run(opened.path, config=changed.to_dict())
     (command,) = train_commands(run, labels)
@@ -55,7 +58,7 @@ def test_labels_that_were_chosen_are_named(opened):
 @pytest.mark.parametrize(("fingerprint", "named"), [("ab" * 32, "olr-abababab"), (None, "RUN")])
 def test_a_teacher_of_another_run_is_trained_first(opened, fingerprint, named):
     labels = opened.labels()
-    longer = with_overrides(profile("tiny", labels), {"teacher_epochs": "9"})
+    longer = profile("tiny", labels).with_overrides({"teacher_epochs": "9"})
     teacher = add_run(opened.path, name="olr-teacher", fingerprint=fingerprint, config=longer.to_dict())
     run = add_run(opened.path, name="olr-second", teacher="olr-teacher")
     first, second = train_commands(run, labels)
@@ -68,7 +71,7 @@ def test_a_teacher_that_the_run_would_have_trained_itself_is_not_told_of(opened)
     labels = opened.labels()
     add_run(opened.path, name="olr-teacher", fingerprint=None)
     before = OlrConfig.from_dict(read_run(opened.path / "runs" / "olr-teacher")["config"])
-    other = with_overrides(before, {"head": "query", "siamese_epochs": "7"})
+    other = before.with_overrides({"head": "query", "siamese_epochs": "7"})
     assert other.same_teacher(before)
     run = add_run(opened.path, name="olr-second", teacher="olr-teacher", config=other.to_dict())
     (command,) = train_commands(run, labels)
@@ -122,3 +125,54 @@ def test_terms_follow_the_data(tmp_path):
     assert terms_of(data("celeba", "folder"), names) == OWN_TERMS
     assert terms_of(data("celeba"), names[1:]) == OWN_TERMS  # avatars have the layout and other labels
     assert terms_of(data(), names) == OWN_TERMS
+
+
+# -- informed priors ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(informed_prior.PROFILES))
+def test_runs_of_words_have_their_own_command(opened, name):
+    labels = opened.labels()
+    changed = informed_prior.profile(name, labels).with_overrides(
+        {"seed": "11", "shrinkage": "0.25", "decoder_size": "8,8", "flip": "false"}
+    )
+    run = add_run(opened.path, kind="informed-prior", config=changed.to_dict(), seconds={"posterior": 60.0})
+    (command,) = train_commands(run, labels)
+    assert f"--profile {name}" in command
+    assert config_of(command, labels, "informed-prior") == changed
+    found = training_of(run, opened._backend.snapshot(), hardware="an abacus")
+    assert (found.seed, found.seconds, found.images) == (11, {"posterior": 60.0}, 48)
+    assert informed_prior.InformedPriorConfig.from_dict(found.settings) == changed
+
+
+def test_the_encoder_a_trunk_came_from_is_named_and_trained_first_if_it_was_trained_here(opened):
+    labels = opened.labels()
+    faces = informed_prior.profile("faces", labels)
+    shipped = add_run(opened.path, name="one", kind="informed-prior", config=faces.to_dict())
+    assert train_commands(shipped, labels) == ("olrsearch train informed-prior --profile faces",)
+    assert training_of(shipped, opened._backend.snapshot(), hardware="x").settings["start_from"] == "faces"
+    base = add_run(opened.path, name="base", fingerprint="cd" * 32)
+    own = faces.with_overrides({"start_from": "olr-cdcdcdcd"})
+    run = add_run(opened.path, name="two", kind="informed-prior", config=own.to_dict(), fingerprint="ef" * 32)
+    first, second = train_commands(run, labels)
+    assert (first,) == train_commands(base, labels)
+    assert second == "olrsearch train informed-prior --profile faces --set start_from=olr-cdcdcdcd"
+
+
+def test_paths_of_the_machine_are_not_told(opened):
+    labels = opened.labels()
+    config = informed_prior.profile("faces", labels).with_overrides(
+        {"start_from": "/home/me/models/faces", "words": "/data/glove.txt", "label_words": "own.toml"}
+    )
+    run = add_run(opened.path, kind="informed-prior", config=config.to_dict())
+    (command,) = train_commands(run, labels)
+    for said in ("start_from=PATH/faces", "words=PATH/glove.txt", "label_words=own.toml"):
+        assert said in command
+    settings = training_of(run, opened._backend.snapshot(), hardware="x").settings
+    assert (settings["start_from"], settings["words"]) == ("PATH/faces", "PATH/glove.txt")
+
+
+def test_an_unknown_kind_of_run_is_named(opened):
+    run = add_run(opened.path, kind="mixture")
+    with pytest.raises(TrainingError, match="kind 'mixture': expected one of informed-prior, olr"):
+        train_commands(run, opened.labels())

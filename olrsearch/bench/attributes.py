@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import expit
 
 from olrsearch.bench.bootstrap import RESAMPLES, Interval, cluster_weights, interval
-from olrsearch.bench.data import image_major
+from olrsearch.bench.data import find_label, image_major
 from olrsearch.bench.linear import LinearProblem
 from olrsearch.bench.metrics import label_average_precision, weighted_average_precision
 from olrsearch.bench.report import Report, Table
@@ -192,7 +192,7 @@ def run_attributes(
 
     everyone = np.ones(len(rows), np.bool_)
     methods = _methods(scores, norms, majority, truth, everyone)
-    members = _groups(data, truth)
+    members = group_members(data.label_names, truth)
     groups = {group: _methods(scores, norms, majority, truth, member) for group, member in members.items()}
     reference = "teacher" if "teacher" in scores else "encoder"
     differences = {
@@ -222,7 +222,9 @@ def run_attributes(
         prevalence=_share(truth > 0, truth != 0),
         methods=methods,
         groups=groups,
-        support={group: _support(truth[:, member]) for group, member in {"all": everyone, **members}.items()},
+        support={
+            group: support_of(truth[:, member]) for group, member in {"all": everyone, **members}.items()
+        },
         differences=differences,
         probe_strength=probe.strength,
     )
@@ -275,21 +277,31 @@ def fit_on_selection(
     return best
 
 
-def _groups(data: BenchData, truth: I8) -> dict[str, Bool]:
-    """Members of each group and of its complement, where both exist."""
+def group_members(label_names: Sequence[str], truth: I8) -> dict[str, Bool]:
+    """Members of each group of `GROUPS` and of its complement, bool [G], where there are any.
+
+    Args:
+        label_names: L names.
+        truth: int8 [L, G].
+    """
     out: dict[str, Bool] = {}
     for name in GROUPS:
-        row = data.label_row(name)
+        row = find_label(label_names, name)
         if row is None:
             continue
         for sign, prefix in ((1, ""), (-1, "!")):
             member = truth[row] == sign
             if member.any():
-                out[prefix + data.label_names[row]] = member
+                out[prefix + label_names[row]] = member
     return out
 
 
-def _support(truth: I8) -> Support:
+def support_of(truth: I8) -> Support:
+    """What figures of some images stand on.
+
+    Args:
+        truth: int8 [L, G].
+    """
     return Support(truth.shape[1], (truth > 0).sum(axis=1), (truth < 0).sum(axis=1))
 
 
@@ -305,21 +317,29 @@ def _methods(
 ) -> dict[str, LabelScores]:
     part = truth[:, member]
     out = {
-        name: _label_scores(value[:, member], value[:, member] >= 0.5, part) for name, value in scores.items()
+        name: label_scores(value[:, member], value[:, member] >= 0.5, part) for name, value in scores.items()
     }
-    out["norm"] = _label_scores(norms[:, member], None, part)
+    out["norm"] = label_scores(norms[:, member], None, part)
     # A constant ranks nothing: its average precision is the share of positives.
     constant = np.repeat(majority[:, None], part.shape[1], axis=1)
     prevalence = _share(part > 0, part != 0)
-    out["majority"] = _label_scores(
+    out["majority"] = label_scores(
         None, constant, part, label_ap=np.where(prevalence > 0, prevalence, np.nan)
     )
     return out
 
 
-def _label_scores(
+def label_scores(
     scores: Floats | None, predicted: Bool | None, truth: I8, *, label_ap: F64 | None = None
 ) -> LabelScores:
+    """Figures of one method on every label.
+
+    Args:
+        scores: float [L, G], larger where a label is likelier; None for a method that does not rank.
+        predicted: bool [L, G], whether it says present; None for a method that only ranks.
+        truth: int8 [L, G]; −1, 0 unknown, +1.
+        label_ap: float64 [L]; average precision of the scores when None.
+    """
     known = truth != 0
     nothing = np.full(len(truth), np.nan)
     if label_ap is None:
@@ -344,7 +364,7 @@ def _difference(
     estimates = []
     resampled = []
     for scores in (ours, theirs):
-        whole = _label_scores(scores, scores >= 0.5, truth)
+        whole = label_scores(scores, scores >= 0.5, truth)
         estimates.append((whole.accuracy, whole.balanced_accuracy, whole.map))
         blocks = [
             _weighted(scores, truth, weights)

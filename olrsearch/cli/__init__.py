@@ -32,9 +32,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "encoders": ("encoders", "List encoders, read their model cards, publish one."),
     "index": ("index", "Build and inspect indexes."),
     "search": ("search", "Find images by attributes: 'smiling & eyeglasses & !male'."),
+    "words": ("words", "Find images by words: beard eyeglasses '!male'."),
     "similar": ("similar", "Find images like an image, overall or in some respects."),
-    "describe": ("describe", "Predict the labels of images."),
-    "look": ("look", "Look into the embedding: norms, components, disagreements."),
+    "describe": ("describe", "Predict the labels or words of images."),
+    "look": ("look", "Look into the embedding: norms, components, posteriors."),
     "bench": ("bench", "Measure quality and speed by the published protocols."),
 }
 

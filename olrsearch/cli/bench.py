@@ -48,11 +48,13 @@ def bench_command() -> None:
 @_shared_options
 @click.pass_context
 def attributes(ctx: click.Context, space: str | None, seed: int, out: Path | None, as_json: bool) -> None:
-    """P1: a linear probe on the embeddings against the teacher."""
-    from olrsearch.bench.attributes import run_attributes
+    """P1: a linear probe on the embeddings against the teacher; of posteriors, how they describe images.
 
+    Of a space of posteriors, what is measured is the calibrated probability of each of the
+    encoder's own words.
+    """
     with open_to_measure(ctx) as store:
-        report = run_attributes(store.bench_data(space=space), seed=seed)
+        report = store.attributes(space=space, seed=seed)
     _render(report, out, as_json=as_json)
 
 
@@ -162,20 +164,92 @@ def olr(ctx: click.Context, space: str | None, seed: int, out: Path | None, as_j
                 say(f"plot: {store.plot(look, out.with_name(f'{out.name}-{name}.png'))}")
 
 
+@papers.command("informed-prior")
+@_queries_option
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path),
+    help="Also draw the paper's figures, of pairs, into this folder.",
+)
+@_shared_options
+@click.pass_context
+def informed_prior(
+    ctx: click.Context,
+    query_file: Path | None,
+    figures: Path | None,
+    space: str | None,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """P5: informed priors. Classes and pairs told and retrieved; of faces, P2 asked in words.
+
+    What is measured depends on the labels: one an image, pairs, or many. With --json, one object a
+    line and figure: metric, value, target, passed, unit, seed.
+    """
+    from olrsearch.bench.papers.informed_prior import run_informed_prior_paper
+    from olrsearch.bench.query_set import read_queries
+
+    asked = None if query_file is None else read_queries(query_file)
+    with open_to_measure(ctx) as store:
+        data = store.posterior_data(space=space)
+        labels = store.labels_beside() if data.kind == "many" else None
+        # First, since it refuses labels that are no pairs, and a report is not printed half.
+        drawn = [] if figures is None else store.draw_pairs(figures, seed=seed, space=space)
+        report = run_informed_prior_paper(data, queries=asked, labels=labels, seed=seed)
+    _render(report, out, as_json=as_json, lines=report.lines())
+    for path in drawn:
+        say(f"plot: {path}")
+
+
 @bench_command.command("speed")
-@click.argument("part", type=click.Choice(["queries", "encoding"]), default="queries", metavar="[encoding]")
+@click.argument(
+    "part", type=click.Choice(["queries", "encoding", "kl"]), default="queries", metavar="[encoding|kl]"
+)
+@click.option(
+    "--rows",
+    type=click.IntRange(min=1),
+    default=100_000,
+    show_default=True,
+    help="Images of the exact search, for kl.",
+)
+@click.option("--recipes/--no-recipes", default=True, show_default=True, help="Also measure recipes, for kl.")
+@click.option(
+    "--recipe-rows",
+    type=click.IntRange(min=1),
+    default=1_000_000,
+    show_default=True,
+    help="Images that recipes search, for kl.",
+)
 @_shared_options
 @click.pass_context
 def speed(
-    ctx: click.Context, part: str, space: str | None, seed: int, out: Path | None, as_json: bool
+    ctx: click.Context,
+    part: str,
+    rows: int,
+    recipes: bool,
+    recipe_rows: int,
+    space: str | None,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """P7: ratios against baselines in the same run: queries, scans, a cold command, encoding.
 
     With `encoding`, the engines that can compute the encoder instead: their speed in turns, what
     their rounding costs in mAP, and whether decoding keeps out of the network's way. Takes minutes.
+
+    With `kl`, search by divergence over a space's posteriors, resampled to many: exact, and by recipes
+    for large galleries; at the dimension of the space, and at 50 and 32 where it has more. With --json,
+    one object a figure. Takes many minutes, and gigabytes for recipes.
     """
     with open_to_measure(ctx) as store:
-        if part == "encoding":
+        if part == "kl":
+            report = store.kl_speed(
+                images=rows, recipe_images=recipe_rows if recipes else None, seed=seed, space=space
+            )
+            _render(report, out, as_json=as_json, lines=report.lines())
+        elif part == "encoding":
             _render(store.encoding_speed(space=space, seed=seed), out, as_json=as_json)
         else:
             _render(_queries_speed(ctx, store, space, seed), out, as_json=as_json)
@@ -197,7 +271,10 @@ def _queries_speed(ctx: click.Context, store: Store, space: str | None, seed: in
     )
 
 
-def _render(report: Report, out: Path | None, *, as_json: bool) -> None:
+def _render(
+    report: Report, out: Path | None, *, as_json: bool, lines: list[dict[str, Any]] | None = None
+) -> None:
+    """Write a report, and print it: as text, or as JSON, an object a line where there are lines."""
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         for suffix, text in (
@@ -208,6 +285,7 @@ def _render(report: Report, out: Path | None, *, as_json: bool) -> None:
             path.write_text(text)
             say(f"report: {path}")
     if as_json:
-        emit_json(report.to_dict())
+        for line in [report.to_dict()] if lines is None else lines:
+            emit_json(line)
     else:
         click.echo(report.to_markdown())

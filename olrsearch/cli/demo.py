@@ -21,6 +21,9 @@ _QUERIES = (
 )
 
 
+_WORDS = ("sunglasses", "beard")
+
+
 @click.command("demo")
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("demo"))
 @click.option(
@@ -50,19 +53,34 @@ def demo_command(ctx: click.Context, folder: Path, count: int, seed: int, profil
     with Store.open(home, track=tracker(ctx)) if made else Store.create(home, track=tracker(ctx)) as store:
         report = store.import_celeba(avatars, name="avatars")
         _step(f"imported: {report.added:,} added, {report.unchanged:,} unchanged", started)
-        if not store.info()["spaces"]:
+        if _space(store, "labels") is None:
+            begun = store.has_unfinished_run()  # which keeps its own settings
             trained = store.train_olr(
                 profile,
-                settings={"seed": str(seed)},
-                resume=store.has_unfinished_run(),
+                settings=None if begun else {"seed": str(seed)},
+                resume=begun,
                 progress=not ctx.obj["quiet"],
             )
             for line in trained.lines():
                 _step(line, started)
-        encoded = store.encode()
+        encoded = store.encode(_space(store, "labels"))
         _step(f"encoded: {encoded.encoded:,} images", started)
         for line in store.build_index():
             _step(line, started)
+        if _space(store, "posterior") is None:
+            # On the trunk that has just been trained: a minute instead of several.
+            begun = store.has_unfinished_run("informed-prior")
+            trunk = {"start_from": str(_space(store, "labels")), "freeze_trunk": "true"}
+            trained = store.train_informed_prior(
+                profile,
+                settings=None if begun else {"seed": str(seed), **trunk},
+                resume=begun,
+                progress=not ctx.obj["quiet"],
+            )
+            for line in trained.lines():
+                _step(line, started)
+        encoded = store.encode(_space(store, "posterior"))
+        _step(f"posteriors of {encoded.encoded:,} images", started)
         pictures = _ask(store, folder)
         _step("asked", started)
         scores = _score(store)
@@ -77,7 +95,14 @@ def demo_command(ctx: click.Context, folder: Path, count: int, seed: int, profil
     click.echo(
         f"  olrsearch --store {home} search 'smiling & eyeglasses & !beard' --sheet {folder}/mine.html"
     )
+    click.echo(f"  olrsearch --store {home} words grin spectacles '!beard'")
     click.echo(f"Done in {time.perf_counter() - started:.0f} s.")
+
+
+def _space(store: Store, layout: str) -> str | None:
+    """The newest space of a layout, by name; None where there is none."""
+    names = [space["name"] for space in store.info()["spaces"] if space["layout"] == layout]
+    return names[-1] if names else None
 
 
 def _step(text: str, started: float) -> None:
@@ -99,6 +124,9 @@ def _ask(store: Store, folder: Path) -> list[Path]:
     mixed = store.similar(with_={"Smiling": smile, "Long_Hair": hair}, k=13)
     _show(f"similar --with Smiling={smile} --with Long_Hair={hair}", mixed)
     pictures.append(store.sheet(mixed, folder / "smile-and-hair.png", asked=[smile, hair]))
+    words = store.words(_WORDS, k=15, where="partition != 'train'")
+    _show(f"words {' '.join(_WORDS)}", words)
+    pictures += [store.sheet(words, folder / f"words{suffix}") for suffix in (".html", ".png")]
     return pictures
 
 

@@ -58,11 +58,13 @@ def _announce(store: Store, encoder: str | None) -> None:
 
 
 @click.command("calibrate")
-@click.option("--space", help="Name or fingerprint; the newest by default.")
+@click.option(
+    "--space", help="Name or fingerprint; the newest of label embeddings by default, else of posteriors."
+)
 @click.option("--where", help="Fit on the labelled images this selects; the selection images by default.")
 @click.pass_context
 def calibrate_command(ctx: click.Context, space: str | None, where: str | None) -> None:
-    """Fit probabilities and the label indexes' metric to stored labels."""
+    """Fit probabilities to stored labels, and the metric of label indexes."""
     with open_store(ctx) as store:
         report = store.calibrate(space, where=where)
     for line in report.lines():

@@ -44,13 +44,15 @@ def list_encoders(ctx: click.Context, as_json: bool) -> None:
 
 def _table(entries: tuple[EncoderEntry, ...]) -> list[str]:
     width = max(4, *(len(entry.name) for entry in entries))
-    lines = [f"  {'name':<{width}}  source   kind  labels    k  pixels        MB  fingerprint"]
+    kind = max(4, *(len(entry.kind) for entry in entries))
+    head = f"  {'name':<{width}}  source   {'kind':<{kind}}"
+    lines = [f"{head}  layout     labels    k  pixels        MB  fingerprint"]
     for entry in entries:
         pixels = f"{entry.input_size[0]} × {entry.input_size[1]}"
         lines.append(
-            f"{'*' if entry.default else ' '} {entry.name:<{width}}  {entry.source:<7}  {entry.kind:<4}  "
-            f"{len(entry.labels):>6}  {entry.k:>3}  {pixels:<9} {entry.bytes / 1e6:>6.1f}  "
-            f"{entry.fingerprint[:12]}"
+            f"{'*' if entry.default else ' '} {entry.name:<{width}}  {entry.source:<7}  "
+            f"{entry.kind:<{kind}}  {entry.layout:<9}  {len(entry.labels):>6}  {entry.k:>3}  {pixels:<9} "
+            f"{entry.bytes / 1e6:>6.1f}  {entry.fingerprint[:12]}"
         )
     return [*lines, "* is what olrsearch encode uses when none is named"]
 
@@ -90,13 +92,11 @@ def _lines(found: dict[str, Any]) -> list[str]:
     height, width = found["input_size"]
     lines = [
         f"{found['name']} ({found['source']}): {found['kind']}, {found['fingerprint']}",
-        f"takes: {height} × {width} pixels, crop {found['crop']}; gives: {found['k']} numbers a label",
+        f"takes: {height} × {width} pixels, crop {found['crop']}; gives: {_given(found)}",
         f"labels: {', '.join(found['labels'])}",
         f"files: {found['bytes'] / 1e6:.1f} MB in {found['path']}",
-        f"brings: probabilities calibrated on {found['calibration']}, distances by {found['metric']}"
-        if found["calibration"]
-        else "brings: neither calibration nor metric; they are fitted to the labels of a store",
     ]
+    lines.append(_brought(found))
     card = found["card"]
     if card is None:
         training = found["settings"].get("training", {})
@@ -107,6 +107,21 @@ def _lines(found: dict[str, Any]) -> list[str]:
     lines.extend(_figure_lines(card))
     lines += [f"training data: {card['terms']['data']}", f"licence: {card['terms']['licence']}"]
     return [*lines, "more, and what it must not be used for: --card"]
+
+
+def _brought(found: dict[str, Any]) -> str:
+    if not found["calibration"]:
+        if found["layout"] == "labels":
+            return "brings: neither calibration nor metric; they are fitted to the labels of a store"
+        return "brings: no calibration; it is fitted to the labels of a store"
+    metric = "" if found["metric"] is None else f", distances by {found['metric']}"
+    return f"brings: probabilities calibrated on {found['calibration']}{metric}"
+
+
+def _given(found: dict[str, Any]) -> str:
+    if found["layout"] == "labels":
+        return f"{found['k']} numbers a label"
+    return f"a posterior of {found['k']} dimensions"
 
 
 def _training_lines(card: dict[str, Any]) -> list[str]:
@@ -166,6 +181,12 @@ def _figure(value: float | None) -> str:
 @click.option(
     "--hardware", help="What it was trained on, e.g. 'one GPU, 80 GB'; this machine's CPU cores by default."
 )
+@click.option(
+    "--share",
+    metavar="NAME|FOLDER",
+    help="Another encoder in OUT_DIR: tensors that it has too, bit for bit, are left to it, and the two "
+    "folders are used side by side.",
+)
 @click.option("--replace", is_flag=True, help="Write over a folder of this name.")
 @click.pass_context
 def publish(
@@ -176,20 +197,31 @@ def publish(
     half: bool,
     reports: tuple[Path, ...],
     hardware: str | None,
+    share: str | None,
     replace: bool,
 ) -> None:
     """Write the encoder of SPACE as a folder that others can use.
 
-    The folder holds the model, the calibration and metric of the space, and a model card
-    with figures on the val and test partitions. No image or label row is in it.
+    The folder holds the model, the calibration and metric of the space (posteriors have no
+    metric), and a model card with figures on the val and test partitions. No image or label
+    row is in it.
     """
     # As for the protocols: what the teacher says is kept for the next one where that is possible.
     with open_store(ctx, read_only=not os.access(store_path(ctx), os.W_OK)) as store:
         folder = store.publish_encoder(
-            space, out_dir, name=name, half=half, reports=reports, hardware=hardware, replace=replace
+            space,
+            out_dir,
+            name=name,
+            half=half,
+            reports=reports,
+            hardware=hardware,
+            replace=replace,
+            share=share,
         )
         entry = store.encoder(folder)
     say(f"published {folder}: {entry.bytes / 1e6:.1f} MB, {entry.fingerprint}")
+    if share is not None:
+        say(f"it needs {Path(share).name} beside it: copy both folders")
     say(f"use it: olrsearch encode --encoder {folder}")
 
 

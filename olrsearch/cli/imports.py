@@ -114,13 +114,38 @@ def idx(
     no_thumbnails: bool,
     as_json: bool,
 ) -> None:
-    """MNIST-style idx files, gzipped or not, or a folder that holds the usual four."""
+    """MNIST-style idx files, gzipped or not, or a folder that holds the usual four.
+
+    Label files hold one class an image, or rows of several.
+    """
     from olrsearch.datasets import open_idx
 
     classes = None if names is None else [part.strip() for part in names.split(",")]
     dataset = open_idx(images, labels, names=classes)
     chosen = images.resolve().name if name is None else name
     _import(ctx, dataset, chosen, on_error, limit, no_thumbnails, as_json)
+
+
+@import_command.command("cifar100")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--coarse", is_flag=True, help="Take the 20 coarse classes for labels, not the 100 fine ones.")
+@_shared_options
+@click.pass_context
+def cifar100(
+    ctx: click.Context,
+    path: Path,
+    coarse: bool,
+    name: str | None,
+    on_error: OnError,
+    limit: int | None,
+    no_thumbnails: bool,
+    as_json: bool,
+) -> None:
+    """CIFAR-100's binary version, from its folder or from the tar as distributed (read in place)."""
+    from olrsearch.datasets import open_cifar100
+
+    dataset = open_cifar100(path, coarse=coarse)
+    _import(ctx, dataset, "cifar100" if name is None else name, on_error, limit, no_thumbnails, as_json)
 
 
 def _import(

@@ -6,6 +6,8 @@ import click
 
 from olrsearch.cli.common import emit_json, open_store, say
 
+SPACE = "Name or fingerprint; the newest of label embeddings by default, else of posteriors."
+
 
 @click.group("index")
 def index_command() -> None:
@@ -13,11 +15,20 @@ def index_command() -> None:
 
 
 @index_command.command("build")
-@click.option("--recipe", default="exact", show_default=True, help="exact, hnsw, sq8 or a recipe file.")
-@click.option("--space", help="Name or fingerprint; the newest by default.")
+@click.option(
+    "--recipe",
+    default="exact",
+    show_default=True,
+    help="exact, hnsw, sq8, of posteriors kl-projected and other kl-…, or a recipe file.",
+)
+@click.option("--space", help=SPACE)
 @click.pass_context
 def build(ctx: click.Context, recipe: str, space: str | None) -> None:
-    """Build the label scores, and what a recipe adds to the exact scan."""
+    """Build the label scores, and what a recipe adds to the exact scan.
+
+    Of a space of posteriors: the KL features of both directions, and the word scores; by a recipe kl-… an
+    index that proposes images, of the newest space of posteriors by default.
+    """
     with open_store(ctx) as store:
         need = store.estimate_index(recipe, space=space)
         say(
@@ -30,7 +41,7 @@ def build(ctx: click.Context, recipe: str, space: str | None) -> None:
 
 
 @index_command.command("info")
-@click.option("--space", help="Name or fingerprint; the newest by default.")
+@click.option("--space", help=SPACE)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context
 def info(ctx: click.Context, space: str | None, as_json: bool) -> None:
@@ -44,5 +55,7 @@ def info(ctx: click.Context, space: str | None, as_json: bool) -> None:
     for name, index in found["indexes"].items():
         files = index["files"]
         size = sum(file["bytes"] for file in files) / 1e6
-        recall = min((file["recall"]["at_10"] for file in files), default=1.0)
-        click.echo(f"{name}: {len(files)} files, {size:.1f} MB, recall@10 ≥ {recall:.3f}")
+        measured = index["recall"].values() if "recall" in index else (file["recall"] for file in files)
+        recall = min((found["at_10"] for found in measured), default=1.0)
+        what = f" ({index['direction']})" if "direction" in index else ""
+        click.echo(f"{name}{what}: {len(files)} files, {size:.1f} MB, recall@10 ≥ {recall:.3f}")

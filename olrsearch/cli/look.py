@@ -1,4 +1,4 @@
-"""`olrsearch look …`: look into the embedding, as the OLR paper does."""
+"""`olrsearch look …`: look into the embedding, as the papers do."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from olrsearch.cli.common import emit_json, open_store, open_to_measure, say
 from olrsearch.cli.search import check_sheets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from olrsearch.api import Store
     from olrsearch.bench.components import Components
     from olrsearch.bench.correlations import LabelPair, NormCorrelation, NormCorrelations
     from olrsearch.bench.disagreements import DisagreementCount, Disagreements
+    from olrsearch.looking_posteriors import GaussianLook
 
 _STORED = {-1: "absent", 0: "unknown", 1: "present"}
 _SHARES = 5
 _LABELS = 10
 
-_space_option = click.option("--space", help="Name or fingerprint; the newest by default.")
+_space_option = click.option("--space", help="Name or fingerprint; the newest of label embeddings.")
 _where_option = click.option("--where", help="Only images this selects, e.g. \"partition = 'test'\".")
 _json_option = click.option("--json", "as_json", is_flag=True, help="Everything, as one JSON object.")
 
@@ -44,7 +45,7 @@ def _plot_option(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
 
 @click.group("look")
 def look_command() -> None:
-    """Look into the embedding: norms, principal components, disagreements with the teacher."""
+    """Look into the embedding: norms, components, disagreements with the teacher; posteriors, words."""
 
 
 @look_command.command("norms")
@@ -139,6 +140,77 @@ def disagreements(
         _say_notes(found.notes)
         _print_disagreements(found, as_json=as_json)
         _write_sheets(store, found, sheets)
+
+
+_samples_option = click.option(
+    "--samples", type=click.IntRange(min=0), default=8, show_default=True, help="Decoded, if it can."
+)
+_seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Of the samples.")
+_drawing_option = click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="What to draw: a .png or .html file."
+)
+_posterior_space_option = click.option("--space", help="Name or fingerprint; the newest of posteriors.")
+
+
+@look_command.command("posterior")
+@click.argument("images", nargs=-1, required=True)
+@_drawing_option
+@_samples_option
+@_seed_option
+@_posterior_space_option
+@click.pass_context
+def posterior(
+    ctx: click.Context, images: tuple[str, ...], out: Path, samples: int, seed: int, space: str | None
+) -> None:
+    """The posteriors of IMAGES: covariance, what it says of words, decoded mean and samples.
+
+    IMAGES are keys, id:N, or image files that need not be in the store.
+    """
+    check_sheets((out,))
+    with open_store(ctx, read_only=True) as store:
+        found = store.look_posteriors(images, samples=samples, seed=seed, space=space)
+        _print_gaussians(found)
+        say(f"drawn: {store.draw_gaussians(found, out)}")
+
+
+@look_command.command("words")
+@click.argument("words", nargs=-1, required=True)
+@_drawing_option
+@click.option("--shrinkage", type=float, help="λ of the prior; the encoder's by default.")
+@_samples_option
+@_seed_option
+@click.option("--vectors", metavar="PATH", help="The encoder's table of word vectors, where it is not found.")
+@_posterior_space_option
+@click.pass_context
+def words_look(
+    ctx: click.Context,
+    words: tuple[str, ...],
+    out: Path,
+    shrinkage: float | None,
+    samples: int,
+    seed: int,
+    vectors: str | None,
+    space: str | None,
+) -> None:
+    """The prior of a set of WORDS, as a posterior is shown."""
+    check_sheets((out,))
+    with open_store(ctx, read_only=True) as store:
+        found = store.look_words(
+            words, shrinkage=shrinkage, samples=samples, seed=seed, vectors=vectors, space=space
+        )
+        _print_gaussians([found])
+        say(f"drawn: {store.draw_gaussians(found, out)}")
+
+
+def _print_gaussians(looks: Sequence[GaussianLook]) -> None:
+    _say_notes(dict.fromkeys(note for look in looks for note in look.notes))
+    width = max(len(look.name) for look in looks)
+    for look in looks:
+        low, high = look.deviations
+        length = float(math.hypot(*look.gaussian.mean[0]))
+        click.echo(
+            f"{look.name:<{width}}  mean of length {length:.3f}, standard deviations {low:.3f} to {high:.3f}"
+        )
 
 
 def _print_norms(found: NormCorrelations, *, as_json: bool) -> None:

@@ -40,7 +40,8 @@ _INFO: Final = {
     "labels": "How many labels there are.",
     "label_revision": "Counts the changes of stored labels.",
     "datasets": "One object each: `name`, `kind`, `root`, `images` (living) and `deleted`.",
-    "spaces": "One object each: `name`, `kind`, `fingerprint`, `labels` (how many), `k` (numbers a label), "
+    "spaces": "One object each: `name`, `kind`, `layout` (`labels`: label embeddings; `posterior`), "
+    "`fingerprint`, `labels` (how many), `k` (numbers a label; dimensions of posteriors), "
     "`embeddings`, `segments`, `calibrated`, `calibration_stale`, `metric`, `indexes`.",
 }
 _LABEL: Final = {
@@ -53,6 +54,7 @@ _ENCODER: Final = {
     "name": "The shipped encoder's, the space's or the folder's.",
     "source": "`shipped`, `store` or `folder`.",
     "kind": "The registered kind.",
+    "layout": "What it makes of an image: `labels` (label embeddings) or `posterior`.",
     "labels": "Label names, in the order of the embeddings.",
     "k": "Numbers a label.",
     "input_size": "Height and width of the pixels it takes.",
@@ -65,10 +67,24 @@ _ENCODER: Final = {
 }
 _INDEX: Final = {
     "space": "Name of the space.",
-    "scan": "What answers where no recipe is built.",
+    "scan": "What answers where no recipe is built; of posteriors, how much of it is kept.",
     "indexes": "One key a recipe that was built, by its name: the `recipe`, the `count` of images, on how "
     "many `queries` recall was measured, and `files` with `label` (a position, null for the whole "
     "embedding), `bytes` and `recall`.",
+}
+
+
+_FIGURE: Final = {
+    "metric": "What was measured, in words.",
+    "value": "Its value; null where it could not be measured here.",
+    "target": "What it is to reach; null where nothing is promised.",
+    "passed": "Whether it does; null without a target.",
+    "unit": "Of the value.",
+    "seed": "Of everything random.",
+    "paper": "The paper's figure; null where it has none.",
+    "space": "Name of the space.",
+    "labels": "What the labels are: `classes`, `pairs` or `many`.",
+    "shrinkage": "λ of the priors.",
 }
 
 
@@ -77,7 +93,7 @@ def json_keys() -> dict[str, tuple[str, dict[str, str]]]:
     from olrsearch.bench.report import Report
     from olrsearch.ingest import ImportReport
     from olrsearch.pixels import Failure
-    from olrsearch.results import Contribution, Description, Hit, LabelEstimate
+    from olrsearch.results import Contribution, Description, Hit, LabelEstimate, WordEstimate
     from olrsearch.store.verify import Problem, VerifyReport
     from olrsearch.training import TrainedSpace
 
@@ -87,7 +103,8 @@ def json_keys() -> dict[str, tuple[str, dict[str, str]]]:
     describe = {
         "image": "Its key, or the file's path.",
         "image_id": "The image's stable id; null for a file.",
-        "estimates": "One object a label, most probable first:" + _inner(LabelEstimate),
+        "estimates": f"One object a label, most probable first:{_inner(LabelEstimate)} With --words one "
+        f"object a word:{_inner(WordEstimate)}",
     }
     if set(describe) != set(Description.__slots__):
         raise TypeError(f"the reference describes {sorted(describe)} of {Description.__slots__}")
@@ -99,12 +116,15 @@ def json_keys() -> dict[str, tuple[str, dict[str, str]]]:
         "import celeba": ("One object", report),
         "import folder": ("One object", report),
         "import idx": ("One object", report),
+        "import cifar100": ("One object", report),
         "label list": ("One object a label", _LABEL),
         "train olr": ("One object", _described(TrainedSpace)),
+        "train informed-prior": ("One object", _described(TrainedSpace)),
         "encoders list": ("One object an encoder", _ENCODER),
         "encoders info": ("One object", {**_ENCODER, **_details()}),
         "index info": ("One object", _INDEX),
         "search": ("One object a hit", hit),
+        "words": ("One object a hit", hit),
         "similar": ("One object a hit", hit),
         "describe": ("One object an image", describe),
         **_looks(),
@@ -112,6 +132,7 @@ def json_keys() -> dict[str, tuple[str, dict[str, str]]]:
             f"bench {name}": ("One object", bench)
             for name in ("attributes", "queries", "similar", "richness", "papers olr", "speed")
         },
+        "bench papers informed-prior": ("One object a figure", _FIGURE),
     }
 
 

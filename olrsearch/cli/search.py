@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from olrsearch.cli.common import emit_json, open_store, say
-from olrsearch.results import top_contributions
+from olrsearch.results import is_probability, top_contributions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ def ranking_options(command: Callable[..., Any]) -> Callable[..., Any]:
             multiple=True,
             help="Also write a contact sheet, .html or .png (repeatable).",
         ),
-        click.option("--space", help="Name or fingerprint; the newest by default."),
+        click.option("--space", help="Name or fingerprint; the newest of its layout by default."),
         click.option("--where", help="Only images this selects, e.g. \"partition = 'test'\"."),
         click.option("--offset", type=page, default=0, show_default=True, help="Skip this many hits."),
         click.option("-k", "--count", type=count, default=20, show_default=True, help="Page length."),
@@ -95,8 +95,7 @@ def render(ranking: Ranking, *, as_json: bool) -> None:
     width = max((len(hit.key) for hit in ranking), default=3)
     for hit in ranking:
         # What is shown beside it adds up to it: log-probabilities to a score, distances to a distance.
-        attributes = any(part.probability is not None for part in hit.contributions)
-        value = hit.score if attributes else hit.distance
+        value = hit.score if is_probability(hit) else hit.distance
         click.echo(f"{hit.rank:>4}  {hit.key:<{width}}  {value:>z9.4f}  {_explanation(hit)}")
     if not ranking.hits:
         say("no image answers this query")

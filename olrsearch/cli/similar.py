@@ -8,9 +8,15 @@ import click
 
 from olrsearch.cli.common import open_store, parse_pairs, split_name
 from olrsearch.cli.search import check_sheets, ranking_options, render, write_sheets
+from olrsearch.cli.words import DIRECTIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from olrsearch.index.kl import Divergence
+
+BY_POSTERIOR = "posterior"
+"""Of `--by`: a label of this name is written in double quotes."""
 
 
 @click.command("similar")
@@ -18,7 +24,8 @@ if TYPE_CHECKING:
 @click.option(
     "--by",
     multiple=True,
-    help="Compare in this label only (repeatable); LABEL^W weighs it, e.g. --by Smiling^2 --by Young.",
+    help="Compare in this label only (repeatable); LABEL^W weighs it, e.g. --by Smiling^2 --by Young. "
+    "Alone, --by posterior compares posteriors.",
 )
 @click.option(
     "--with",
@@ -36,7 +43,15 @@ if TYPE_CHECKING:
 )
 @click.option("--max-distance", type=float, help="Leave out hits farther than this.")
 @click.option("--include-self", is_flag=True, help="Keep the images asked about in the answer.")
-@click.option("--recipe", help="Use the indexes built by this recipe instead of the exact scan.")
+@click.option(
+    "--recipe", help="Use what this recipe built instead of the exact scan; of posteriors a recipe kl-…."
+)
+@click.option(
+    "--direction",
+    type=click.Choice(DIRECTIONS),
+    help="Of the divergence between posteriors, IMAGE being the query; jeffreys.",
+)
+@click.option("--farthest", is_flag=True, help="The farthest posteriors instead.")
 @ranking_options
 @click.pass_context
 def similar_command(
@@ -51,6 +66,8 @@ def similar_command(
     where: str | None,
     include_self: bool,
     recipe: str | None,
+    direction: Divergence | None,
+    farthest: bool,
     space: str | None,
     sheets: tuple[Path, ...],
     as_json: bool,
@@ -64,11 +81,13 @@ def similar_command(
         raise click.UsageError("name an IMAGE, or give --with LABEL=IMAGE or --prototype LABEL")
     if by and image is None:
         raise click.UsageError("--by says in which labels to compare with IMAGE: name one")
+    if len(by) > 1 and BY_POSTERIOR in by:
+        raise click.UsageError("--by posterior compares posteriors as a whole: it stands alone")
     check_sheets(sheets)
     with open_store(ctx, read_only=True) as store:
         ranking = store.similar(
             image,
-            by=_weights(by) or None,
+            by=BY_POSTERIOR if by == (BY_POSTERIOR,) else _weights(by) or None,
             with_=compose,
             prototypes=[
                 split_name(label, "=")[0] if label.startswith('"') else label for label in prototypes
@@ -79,6 +98,8 @@ def similar_command(
             where=where,
             include_self=include_self,
             recipe=recipe,
+            direction=direction,
+            farthest=farthest,
             space=space,
         )
         render(ranking, as_json=as_json)

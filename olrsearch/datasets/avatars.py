@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -20,6 +18,7 @@ import numpy as np
 from olrsearch.datasets import avatar_drawing
 from olrsearch.datasets.avatar_traits import sample_person, sample_traits, visible_labels
 from olrsearch.datasets.celeba_files import ATTRIBUTES, IDENTITY, PARTITION, format_attributes, format_numbers
+from olrsearch.datasets.new_folder import check_free, new_folder
 from olrsearch.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -101,13 +100,10 @@ def generate_avatars(
             f"found count {count}, label noise {label_noise}, seed {seed}, size {size}; "
             "expected count ≥ 1, noise in 0…1, seed ≥ 0, sides of 8 pixels or more"
         )
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DatasetError(f"{out} exists and is not empty; name another folder, or remove it")
+    check_free(out)
     avatar_drawing.check_installed()
-    out.parent.mkdir(parents=True, exist_ok=True)
     persons, partitions = _plan(count, seed)
-    building = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
+    with new_folder(out) as building:
         (building / _FOLDER).mkdir()
         names, truth = _draw_all(building / _FOLDER, persons, seed, size, workers, progress)
         labels, flipped = _with_noise(truth, label_noise, seed)
@@ -117,26 +113,12 @@ def generate_avatars(
             (building / TRUTH).write_bytes(format_attributes(names, keys, truth))
         (building / PARTITION).write_bytes(format_numbers(keys, partitions))
         (building / IDENTITY).write_bytes(format_numbers(keys, [person + 1 for person in persons]))
-        building.chmod(0o777 & ~_umask())
-        if out.exists():
-            out.rmdir()  # empty, as was checked
-        building.rename(out)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
     log.info("%s: %d avatars of %d persons, %d label entries flipped", out, count, persons[-1] + 1, flipped)
     return AvatarSet(path=out, count=count, label_names=names, flipped=flipped)
 
 
 def _key(index: int) -> str:
     return f"{index + 1:06d}.jpg"
-
-
-def _umask() -> int:
-    """The umask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _plan(count: int, seed: int) -> tuple[list[int], list[int]]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from olrsearch.arrays import I8, Bool
+    from olrsearch.arrays import I8, I64, Bool
 
 PARTITIONS = ("train", "val", "test")
 EXAMPLES = 5
@@ -62,10 +62,10 @@ class DatasetIssue:
 
 @runtime_checkable
 class Dataset(Protocol):
-    """A readable data set: what `open_celeba`, `open_folder` and `open_idx` return.
+    """A readable data set: what `open_celeba`, `open_folder`, `open_idx` and `open_cifar100` return.
 
     Attributes:
-        kind: The reader: `celeba`, `folder` or `idx`.
+        kind: The reader: `celeba`, `folder`, `idx` or `cifar100`.
         root: The folder all uris are relative to.
         label_names: Names of the L labels, unique.
         issues: What was odd, one entry a kind of oddity.
@@ -144,6 +144,23 @@ class ArrayDataset:
 def no_labels(count: int) -> I8:
     """Labels of `count` images in a data set without any: int8 [count, 0]."""
     return np.zeros((count, 0), dtype=np.int8)
+
+
+def class_labels(classes: I64, count: int) -> I8:
+    """Binary labels of images whose classes are known: present for those, absent for all others.
+
+    Args:
+        classes: int64 [N, C], the numbers of each image's classes, in any order; a number may stand
+            twice, and −1 stands for none.
+        count: L, more than the largest number.
+
+    Returns:
+        int8 [N, L], −1/+1.
+    """
+    labels = np.full((len(classes), count), -1, dtype=np.int8)
+    rows, columns = np.nonzero(classes >= 0)
+    labels[rows, classes[rows, columns]] = 1
+    return labels
 
 
 def issue(code: str, message: str, entries: Sequence[str]) -> DatasetIssue:

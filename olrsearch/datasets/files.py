@@ -6,35 +6,30 @@ A uri is relative to a data set's root, with `/` between folders on every system
 img_align_celeba/000001.jpg                             a file
 img_align_celeba.zip!img_align_celeba/000001.jpg        a member of a zip, read in place
 train-images-idx3-ubyte.gz#17                           an item of an idx file, as PNG bytes
+cifar-100-binary/train.bin#17                           a record of CIFAR-100, as PNG bytes
+cifar-100-binary.tar.gz!cifar-100-binary/train.bin#17   the same in a tar, read in place
 ```
 
-All functions may be called from several threads at once; open zip files and
-decompressed idx files are kept in small caches of this process.
+All functions may be called from several threads at once; `olrsearch.datasets.containers`
+keeps open what holds many images.
 """
 
 from __future__ import annotations
 
 import io
 import logging
-import os
 import re
-import threading
 import zipfile
-import zlib
-from collections import OrderedDict
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
-from olrsearch.datasets.idx_format import read_idx
+from olrsearch.datasets import containers
 from olrsearch.errors import DatasetNotFoundError, ImageDecodeError, ImageMissingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from olrsearch.arrays import U8
 
 log = logging.getLogger(__name__)
@@ -50,14 +45,14 @@ FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 Crop: TypeAlias = Literal["none", "center"]
 
 _ZIP_MARK = re.compile(r"\.zip!", re.IGNORECASE)
-_IDX_MARK = re.compile(r"#([0-9]{1,10})\Z")
+_TAR_NAME = re.compile(r"\.(?:tar(?:\.(?:gz|bz2|xz))?|tgz)\Z", re.IGNORECASE)
+_TAR_MARK = re.compile(_TAR_NAME.pattern.replace(r"\Z", "!"), re.IGNORECASE)
+_ITEM_MARK = re.compile(r"#([0-9]{1,10})\Z")
 _REDUCING_GAP = 2.0
-_OPEN_ZIPS = 8
-_OPEN_IDX = 2
 
 
 def read_bytes(root: Path | str, uri: str) -> bytes:
-    """The bytes of an image file, a zip member or an idx item (as PNG).
+    """The bytes of an image file, a zip member, or an item of an idx or record file (as PNG).
 
     Args:
         root: The data set's root.
@@ -65,14 +60,14 @@ def read_bytes(root: Path | str, uri: str) -> bytes:
 
     Raises:
         ImageMissingError: The uri names nothing, cannot be read, or leads out of the root.
-        ImageDecodeError: The zip member or the idx file is damaged.
+        ImageDecodeError: The zip member, or the file of items, is damaged.
     """
-    idx = _IDX_MARK.search(uri)
-    if idx is not None:
-        return _idx_item(_below(root, uri[: idx.start()]), int(idx.group(1)), uri)
+    item = _ITEM_MARK.search(uri)
+    if item is not None:
+        return _item(root, uri[: item.start()], int(item.group(1)), uri)
     mark = _ZIP_MARK.search(uri)
     if mark is not None:
-        return _zip_member(_below(root, uri[: mark.end() - 1]), uri[mark.end() :])
+        return containers.zip_member(_below(root, uri[: mark.end() - 1]), uri[mark.end() :])
     path = _below(root, uri)
     try:
         return path.read_bytes()
@@ -213,12 +208,32 @@ def zip_names(path: Path) -> list[str]:
         DatasetNotFoundError: The file is not there, or is no zip.
     """
     try:
-        with _zips.open(path) as archive:
+        with containers.open_zip(path) as archive:
             return [info.filename for info in archive.infolist() if not info.is_dir()]
     except FileNotFoundError as cause:
         raise DatasetNotFoundError(f"no zip file at {path}") from cause
     except (OSError, zipfile.BadZipFile) as cause:
         raise DatasetNotFoundError(f"{path} cannot be read as a zip ({cause}); fetch it again") from cause
+
+
+def is_tar_name(name: str) -> bool:
+    """Whether a file name is a tar's whose members uris can name."""
+    return _TAR_NAME.search(name) is not None
+
+
+def _item(root: Path | str, file: str, number: int, uri: str) -> bytes:
+    """One image of a file of items, or of such a file in a tar, as PNG."""
+    mark = _TAR_MARK.search(file)
+    if mark is None:
+        pixels = containers.item(_below(root, file), None, number, uri=uri)
+    else:
+        tar, member = _below(root, file[: mark.end() - 1]), file[mark.end() :]
+        pixels = containers.item(tar, member, number, uri=uri)
+    if pixels.ndim == 3:  # Pillow wants the three colours of a pixel side by side
+        pixels = np.ascontiguousarray(pixels.transpose(1, 2, 0))
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _below(root: Path | str, relative: str) -> Path:
@@ -233,121 +248,6 @@ def _below(root: Path | str, relative: str) -> Path:
     ):
         raise ImageMissingError(f"{relative!r} is no path below the data set's root {root}")
     return Path(root, relative)
-
-
-# --- zips and idx files, kept open -------------------------------------------------
-
-
-class _OpenZip:
-    """An open zip and the lock that lets one thread at a time read it."""
-
-    def __init__(self, path: Path) -> None:
-        self.lock = threading.Lock()
-        self.archive = zipfile.ZipFile(path)
-        self.closed = False
-
-    def close(self) -> None:
-        with self.lock:
-            self.closed = True
-            self.archive.close()
-
-
-class _ZipCache:
-    """The most recently used zips, open. A zip that was replaced on disk is opened anew."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open: OrderedDict[tuple[str, int, int], _OpenZip] = OrderedDict()
-
-    @contextmanager
-    def open(self, path: Path) -> Iterator[zipfile.ZipFile]:
-        """The open zip, for this thread alone."""
-        while True:
-            entry = self._entry(path)
-            with entry.lock:
-                if entry.closed:  # pushed out between the two locks
-                    continue
-                yield entry.archive
-                return
-
-    def _entry(self, path: Path) -> _OpenZip:
-        status = path.stat()
-        key = (str(path), status.st_mtime_ns, status.st_size)
-        dropped: list[_OpenZip] = []
-        with self._lock:
-            entry = self._open.get(key)
-            if entry is None:
-                entry = self._open[key] = _OpenZip(path)
-            self._open.move_to_end(key)
-            while len(self._open) > _OPEN_ZIPS:
-                dropped.append(self._open.popitem(last=False)[1])
-        for old in dropped:
-            old.close()
-        return entry
-
-
-class _IdxCache:
-    """The most recently used idx image files, decompressed."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._arrays: OrderedDict[tuple[str, int, int], U8] = OrderedDict()
-
-    def get(self, path: Path) -> U8:
-        """The images [N, H, W] of a file."""
-        status = path.stat()
-        key = (str(path), status.st_mtime_ns, status.st_size)
-        with self._lock:
-            array = self._arrays.get(key)
-            if array is None:
-                array = self._arrays[key] = read_idx(path, dimensions=3, error=ImageDecodeError)
-            self._arrays.move_to_end(key)
-            while len(self._arrays) > _OPEN_IDX:
-                self._arrays.popitem(last=False)
-            return array
-
-
-_zips = _ZipCache()
-_idx = _IdxCache()
-
-
-def _after_fork() -> None:
-    """Begin anew in a forked process: file positions and held locks must not be shared."""
-    global _zips, _idx  # the two caches are a process's only state
-    _zips, _idx = _ZipCache(), _IdxCache()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-def _zip_member(path: Path, member: str) -> bytes:
-    try:
-        with _zips.open(path) as archive:
-            return archive.read(member)
-    except KeyError as cause:
-        raise ImageMissingError(f"{path} has no member {member!r}; was the zip replaced?") from cause
-    except OSError as cause:
-        raise ImageMissingError(
-            f"cannot read {path} ({cause.strerror}); restore it, or relocate the data set"
-        ) from cause
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as cause:
-        # RuntimeError: encrypted, or (NotImplementedError) compressed in an unknown way
-        raise ImageDecodeError(f"{member!r} in {path} cannot be unpacked: {cause}") from cause
-
-
-def _idx_item(path: Path, item: int, uri: str) -> bytes:
-    try:
-        images = _idx.get(path)
-    except OSError as cause:
-        raise ImageMissingError(
-            f"cannot read {path} ({cause.strerror}); restore it, or relocate the data set"
-        ) from cause
-    if item >= len(images):
-        raise ImageMissingError(f"{uri} names item {item} of {len(images)}")
-    buffer = io.BytesIO()
-    Image.fromarray(images[item]).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 # --- decoding -----------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""MNIST and its relatives: idx files of images, and of one class number for each."""
+"""MNIST and its relatives: idx files of images, and of one class number or several for each.
+
+Notation: N images, C class numbers an image, L labels.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from olrsearch.datasets.base import ArrayDataset, Dataset, no_labels
+from olrsearch.datasets.base import ArrayDataset, Dataset, class_labels
 from olrsearch.datasets.idx_format import read_idx
 from olrsearch.errors import DatasetError, DatasetNotFoundError, ImageDecodeError, LabelFileError
 
@@ -36,6 +39,9 @@ FASHION_NAMES: Final = (
 _PARTITIONS: Final = {"train": "train", "t10k": "test", "test": "test", "val": "val"}
 _MARKS: Final = ("-idx3-ubyte", ".idx3-ubyte", ".idx")
 
+NO_CLASS: Final = 255
+"""Fills the rows of label files of two dimensions where an image has fewer classes than others."""
+
 
 def open_idx(
     images: Path | str,
@@ -45,14 +51,18 @@ def open_idx(
 ) -> Dataset:
     """Open idx files, compressed with gzip or not.
 
-    A class number becomes binary labels: present for its own class, absent for all others.
+    Class numbers become binary labels: present for an image's own classes, absent for all others.
     Keys are `train-00017`: the file's name up to `-images`, and the item.
+
+    A label file of one dimension [N] holds the class of each image. One of two [N, C] holds, in
+    each row, the classes of an image in any order: a class that stands twice counts once, and 255
+    is no class but fills the row of an image that has fewer than C.
 
     Args:
         images: An idx file of images, or a folder with `train-images-idx3-ubyte`,
             `t10k-images-idx3-ubyte` (either may be missing) and their labels.
         labels: The idx file of class numbers; by default the file beside the images that
-            is called `labels` and `idx1` for `images` and `idx3`, if there is one.
+            is called `labels` and `idx1` (or else `idx2`) for `images` and `idx3`, if there is one.
         names: Label names of class 0, 1, …; `Digit_0` and so on by default (`Class_0`
             where there are more than ten). `FASHION_NAMES` is one to pass.
 
@@ -86,22 +96,19 @@ def open_idx(
     uris: list[str] = []
     partitions: list[str | None] = []
     classes: list[I64] = []
+    labelled: list[bool] = []
     for image_file, label_file in pairs:
-        count = len(read_idx(image_file, dimensions=3, error=ImageDecodeError))
+        count = len(read_idx(image_file, dimensions=(3,), error=ImageDecodeError))
         stem = _stem(image_file.name)
         keys += [f"{stem}-{item:05d}" for item in range(count)]
         uris += [f"{image_file.name}#{item}" for item in range(count)]
         partitions += [_PARTITIONS.get(stem)] * count
         classes.append(_classes(label_file, image_file, count))
-    numbers = np.concatenate(classes)
+        labelled += [label_file is not None] * count
+    numbers = _stacked(classes)
     label_names = _names(int(numbers.max(initial=-1)) + 1, names)
-    labelled = numbers >= 0
-    one_hot = (
-        np.where(numbers[:, None] == np.arange(len(label_names)), np.int8(1), np.int8(-1))
-        if label_names
-        else no_labels(len(keys))
-    )
-    one_hot[~labelled] = 0
+    labels_of = class_labels(numbers, len(label_names))
+    labels_of[~np.array(labelled, dtype=np.bool_)] = 0
     log.info("%s: %d images, %d classes", images, len(keys), len(label_names))
     unknown: list[None] = [None] * len(keys)
     return ArrayDataset(
@@ -110,8 +117,8 @@ def open_idx(
         label_names=label_names,
         keys=keys,
         uris=uris,
-        labels=one_hot,
-        labelled=labelled,
+        labels=labels_of,
+        labelled=np.array(labelled, dtype=np.bool_),
         partitions=partitions,
         identities=unknown,
     )
@@ -132,12 +139,14 @@ def _standard_files(folder: Path) -> Iterator[Path]:
 
 def _beside(images: Path) -> Path | None:
     """The label file that belongs to an image file, by name, compressed or not."""
-    name = images.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
-    if name == images.name.removesuffix(".gz"):
-        return None
-    for file in (images.with_name(name), images.with_name(f"{name}.gz")):
-        if file.is_file():
-            return file
+    name = images.name.removesuffix(".gz").replace("images", "labels")
+    for mark in ("idx1", "idx2"):
+        other = name.replace("idx3", mark)
+        if other == images.name.removesuffix(".gz"):
+            return None
+        for file in (images.with_name(other), images.with_name(f"{other}.gz")):
+            if file.is_file():
+                return file
     return None
 
 
@@ -149,15 +158,25 @@ def _stem(name: str) -> str:
 
 
 def _classes(label_file: Path | None, image_file: Path, count: int) -> I64:
-    """Class number of each image: int64 [count], −1 without a label file."""
+    """Class numbers of each image: int64 [count, C], −1 for none; C = 0 without a label file."""
     if label_file is None:
-        return np.full(count, -1, dtype=np.int64)
-    numbers = read_idx(label_file, dimensions=1, error=LabelFileError)
+        return np.zeros((count, 0), dtype=np.int64)
+    numbers = read_idx(label_file, dimensions=(1, 2), error=LabelFileError)
     if len(numbers) != count:
         raise LabelFileError(
             f"{label_file.name} holds {len(numbers)} labels, expected {count} as {image_file.name} has images"
         )
-    return numbers.astype(np.int64)
+    if numbers.ndim == 1:
+        return numbers[:, None].astype(np.int64)
+    return np.where(numbers == NO_CLASS, np.int64(-1), numbers)
+
+
+def _stacked(classes: list[I64]) -> I64:
+    """Class numbers of several files, one below the other: int64 [N, C], C the largest of them."""
+    width = max(part.shape[1] for part in classes)
+    return np.concatenate(
+        [np.pad(part, ((0, 0), (0, width - part.shape[1])), constant_values=-1) for part in classes]
+    )
 
 
 def _names(classes: int, names: Sequence[str] | None) -> tuple[str, ...]:

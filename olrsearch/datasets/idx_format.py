@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 
 UNSIGNED_BYTE = 0x08
 _GZIP_MAGIC = b"\x1f\x8b"
+_LEVEL = 6  # level 9 takes twice as long for some hundredths
 
 
-def read_idx(path: Path, *, dimensions: int, error: type[DatasetError] = DatasetError) -> U8:
+def read_idx(path: Path, *, dimensions: tuple[int, ...], error: type[DatasetError] = DatasetError) -> U8:
     """Read an idx file of unsigned bytes, compressed with gzip or not.
 
     Args:
         path: The file; compression is told from its content, not from its name.
-        dimensions: 3 for images [N, H, W], 1 for labels [N].
+        dimensions: How many there may be: 3 for images [N, H, W], 1 for labels [N], 2 for
+            several labels an image [N, C].
         error: What to raise when the file is not as it should be.
 
     Returns:
@@ -43,25 +45,59 @@ def read_idx(path: Path, *, dimensions: int, error: type[DatasetError] = Dataset
         data = path.read_bytes()
     except FileNotFoundError as cause:
         raise DatasetNotFoundError(f"no idx file at {path}") from cause
+    return parse_idx(data, where=str(path), dimensions=dimensions, error=error)
+
+
+def parse_idx(
+    data: bytes, *, where: str, dimensions: tuple[int, ...], error: type[DatasetError] = DatasetError
+) -> U8:
+    """The array in the bytes of an idx file, as `read_idx`; `where` names the file in an error message.
+
+    Raises:
+        DatasetError: `error`: another magic number, or more or fewer bytes than announced.
+    """
     if data[:2] == _GZIP_MAGIC:
         try:
             data = gzip.decompress(data)
         except (OSError, EOFError, zlib.error) as cause:
-            raise error(f"{path} is a damaged gzip file ({cause}); fetch it again") from cause
-    expected = bytes((0, 0, UNSIGNED_BYTE, dimensions))
-    if data[:4] != expected:
+            raise error(f"{where} is a damaged gzip file ({cause}); fetch it again") from cause
+    expected = [_magic(number) for number in dimensions]
+    if data[:4] not in expected:
         raise error(
-            f"{path} begins with 0x{data[:4].hex()}, expected 0x{expected.hex()} "
-            f"(idx, unsigned bytes, {dimensions} dimension{'s'[: dimensions > 1]})"
+            f"{where} begins with 0x{data[:4].hex()}, expected "
+            f"{' or '.join(f'0x{magic.hex()}' for magic in expected)} (idx, unsigned bytes, "
+            f"{' or '.join(map(str, dimensions))} dimension{'s'[: dimensions[-1] > 1]})"
         )
-    header = 4 + 4 * dimensions
+    count = data[3]
+    header = 4 + 4 * count
     if len(data) < header:
-        raise error(f"{path} ends within its header: {len(data)} bytes, expected at least {header}")
-    shape = struct.unpack(f">{dimensions}I", data[4:header])
+        raise error(f"{where} ends within its header: {len(data)} bytes, expected at least {header}")
+    shape = struct.unpack(f">{count}I", data[4:header])
     announced = header + int(np.prod(shape, dtype=object))
     if len(data) != announced:
         raise error(
-            f"{path} holds {len(data)} bytes, expected {announced} for "
+            f"{where} holds {len(data)} bytes, expected {announced} for "
             f"{' × '.join(map(str, shape))} items; fetch it again"
         )
     return np.frombuffer(data, dtype=np.uint8, offset=header).reshape(shape)
+
+
+def is_idx(data: bytes) -> bool:
+    """Whether bytes begin as an idx file of images does, or are compressed with gzip."""
+    return data[:4] == _magic(3) or data[:2] == _GZIP_MAGIC
+
+
+def format_idx(array: U8) -> bytes:
+    """The bytes of an idx file, compressed with gzip.
+
+    The same array gives the same bytes (with the same zlib): no time of writing is kept.
+
+    Args:
+        array: uint8, of 1 to 255 dimensions.
+    """
+    header = _magic(array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
+    return gzip.compress(header + array.tobytes(), compresslevel=_LEVEL, mtime=0)
+
+
+def _magic(dimensions: int) -> bytes:
+    return bytes((0, 0, UNSIGNED_BYTE, dimensions))

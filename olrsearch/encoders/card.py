@@ -5,7 +5,7 @@ programs and is bound to the model like every companion of a model folder.
 
 Source: Mitchell et al., "Model Cards for Model Reporting", 2019, for what a card says.
 
-Notation: L labels.
+Notation: L labels, or words of an encoder of posteriors.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class GroupFigures:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What protocol P1 found: the calibrated readout of each label's own embedding.
+    """What protocol P1 found: the calibrated readout of each label's own embedding, or of each word.
 
     Attributes:
         data: Whose images, in words.
@@ -171,6 +171,23 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
+class WordSource:
+    """Where the words of an encoder of posteriors lie, and why there.
+
+    Attributes:
+        source: The table of word vectors, `glove` or a file's name; null for one-hot words.
+        digest: Its sha256; null where there is none.
+        transform: How its vectors became points of the latent space.
+        shrinkage: λ of the priors.
+    """
+
+    source: str | None
+    digest: str | None
+    transform: str
+    shrinkage: float
+
+
+@dataclass(frozen=True, slots=True)
 class Rounding:
     """What storing matrices as float16 changed.
 
@@ -197,9 +214,11 @@ class ModelCard:
         training: How it was trained; null where that is not known.
         rounding: What half precision changed; null in full precision, or where it was rounded before.
         calibration: What probabilities were calibrated on, in words.
-        metric: How labels' vectors are compared.
+        metric: How labels' vectors are compared; null for posteriors.
         measured: Figures on images it had not seen.
         queries: Figures of attribute queries; empty where they were not measured.
+        words: Of an encoder of posteriors; null for others.
+        shared: The encoder beside this one that some of its tensors lie in; null where it is whole.
     """
 
     name: str
@@ -209,9 +228,11 @@ class ModelCard:
     training: Training | None
     rounding: Rounding | None
     calibration: str
-    metric: str
+    metric: str | None
     measured: Measured
     queries: tuple[QueryFigures, ...] = ()
+    words: WordSource | None = None
+    shared: str | None = None
 
 
 def write_card(folder: Path, card: ModelCard) -> None:

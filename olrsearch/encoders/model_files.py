@@ -3,77 +3,96 @@
 ```
 <fingerprint>/
   config.json           canonical JSON: kind, labels, k, input_size, crop, …, tensors, fingerprint
-  weights.safetensors   the network, readout.weight [L, k], readout.bias [L]
+  weights.safetensors   the network; readout.weight [L, k] and readout.bias [L], or of an encoder of
+                        posteriors words.vectors [W, d], and words.mean, words.matrix
   defaults.json, …      may stand beside them: facts about this model that name its fingerprint
+  shared.json           of a model that lacks tensors: which other folder beside this one has them
 ```
 
 The fingerprint is the sha256 of the canonical configuration (sorted keys, no
 spaces) without the key `fingerprint`. The configuration lists every tensor by name,
 type, shape and sha256 of its bytes, so the fingerprint covers the weights, and one
 tensor can be checked without reading the others. It is of what is stored: a model whose
-matrices are rounded to float16 is an encoder of its own. Nothing here needs torch.
+matrices are rounded to float16 is an encoder of its own. Where a tensor is stored does not
+matter to it: those that lie in another model's folder are held against the same checksums
+(`sharing` takes them out and puts them back). Nothing here needs torch.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from olrsearch.errors import ModelFileError
+from olrsearch.encoders.model_config import (
+    COMPANION_VERSION,
+    CONFIG_NAME,
+    FORMAT_VERSION,
+    canonical_json,
+    check_config,
+    fingerprint,
+    layout_of,
+    read_companion,
+    read_config,
+    tensor_entry,
+    write_companion,
+)
+from olrsearch.errors import IncompatibleEncoderError, ModelFileError
 from olrsearch.readout import Readout
+from olrsearch.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
-CONFIG_NAME = "config.json"
+__all__ = [
+    "COMPANION_VERSION",
+    "CONFIG_NAME",
+    "FORMAT_VERSION",
+    "ROUNDED_FROM",
+    "SHARED_NAME",
+    "WEIGHTS_NAME",
+    "Shared",
+    "canonical_json",
+    "fingerprint",
+    "halved",
+    "layout_of",
+    "read_companion",
+    "read_config",
+    "read_readout",
+    "read_shared",
+    "read_stored",
+    "read_tensors",
+    "read_vocabulary",
+    "save_model",
+    "tensor_entry",
+    "tensor_names",
+    "write_companion",
+]
+
 WEIGHTS_NAME = "weights.safetensors"
-FORMAT_VERSION = 1
+SHARED_NAME = "shared.json"
 ROUNDED_FROM = "rounded_from"
 """The key of a rounded model's configuration that names the model it was made of."""
 
-COMPANION_VERSION = 1
-"""Of the files beside a model; see `write_companion`."""
-
-_READOUT = "readout."
-_REQUIRED = ("format_version", "kind", "labels", "k", "input_size", "crop", "tensors", "fingerprint")
-
-
-def canonical_json(value: object) -> str:
-    """One spelling for one value: sorted keys, no spaces, no NaN, UTF-8 kept."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def tensor_entry(array: NDArray[Any]) -> dict[str, Any]:
-    """A tensor's line in the configuration: type, shape and sha256 of its little-endian bytes."""
-    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    return {
-        "dtype": array.dtype.name,
-        "shape": list(array.shape),
-        "sha256": hashlib.sha256(little.tobytes()).hexdigest(),
-    }
-
-
-def fingerprint(config: Mapping[str, Any]) -> str:
-    """sha256 of a configuration that lists its tensors, 64 hexadecimal digits."""
-    return _digest({key: value for key, value in config.items() if key != "fingerprint"})
+_EXACT = ("readout.", "words.")
+"""Tensors that are never rounded: a rounded readout would move every score, a rounded word every prior."""
 
 
 def halved(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """The same tensors with matrices and convolution kernels rounded to float16.
 
-    One-dimensional tensors (biases, batch-norm weights and statistics) and the readout keep
-    their type: they are small, and a rounded readout would move every score.
+    One-dimensional tensors (biases, batch-norm weights and statistics), the readout and the words'
+    vectors keep their type: they are small, and rounding the latter would move every score.
 
     Args:
         tensors: By name; not changed.
@@ -83,7 +102,7 @@ def halved(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """
     out: dict[str, NDArray[Any]] = {}
     for name, array in tensors.items():
-        if array.dtype != np.float32 or array.ndim < 2 or name.startswith(_READOUT):
+        if array.dtype != np.float32 or array.ndim < 2 or name.startswith(_EXACT):
             out[name] = array
             continue
         if array.size and not float(np.abs(array).max()) <= float(np.finfo(np.float16).max):
@@ -104,15 +123,16 @@ def save_model(
         root: The folder that holds models; created when absent.
         config: JSON-ready values with `kind`, `labels`, `k`, `input_size` and `crop`;
             `format_version`, `tensors` and `fingerprint` are filled in.
-        tensors: The weights by name, `readout.weight` and `readout.bias` among them.
+        tensors: The weights by name, `readout.weight` and `readout.bias` among them, or
+            `words.vectors` where the configuration says `"layout": "posterior"`.
         half: Store matrices and convolution kernels as float16, see `halved`.
 
     Returns:
         The folder. A model that is there already, intact, is left as it is.
 
     Raises:
-        ModelFileError: a key or the readout is missing, its shape does not fit L and k, or a number
-            does not fit float16.
+        ModelFileError: a key, the readout or the words are missing, their shape does not fit L and k,
+            or a number does not fit float16.
     """
     kept = halved(tensors) if half else tensors
     arrays = {name: np.ascontiguousarray(kept[name]) for name in sorted(kept)}
@@ -126,7 +146,7 @@ def save_model(
         )
     )
     body["fingerprint"] = fingerprint(body)
-    _check_config(body, root)
+    check_config(body, root)
     target: Path = root / str(body["fingerprint"])
     if target.exists():
         try:
@@ -152,39 +172,6 @@ def save_model(
     return target
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """A model's configuration, checked against its fingerprint.
-
-    Args:
-        path: The model folder.
-
-    Raises:
-        ModelFileError: no such folder, no readable configuration, one written by a newer
-            version, or one that does not match its fingerprint.
-    """
-    path = Path(path)
-    try:
-        config = json.loads((path / CONFIG_NAME).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelFileError(
-            f"{path} holds no {CONFIG_NAME}: not a model folder; train or copy one"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ModelFileError(f"{path / CONFIG_NAME} cannot be read ({error}); copy the model again") from None
-    if not isinstance(config, dict):
-        raise ModelFileError(f"{path / CONFIG_NAME} holds no JSON object; copy the model again")
-    version = config.get("format_version")
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise ModelFileError(
-            f"{path} has model format {version}, this program reads up to {FORMAT_VERSION}: "
-            "install a newer olrsearch"
-        )
-    _check_config(config, path)
-    if fingerprint(config) != config["fingerprint"]:
-        raise ModelFileError(f"{path / CONFIG_NAME} does not match its fingerprint; copy the model again")
-    return config
-
-
 def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
     """A model's tensors, each checked against the configuration; float16 is widened to float32.
 
@@ -195,29 +182,122 @@ def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, ND
     Raises:
         ModelFileError: the configuration or the weights are missing, truncated or altered.
     """
+    return {
+        name: array.astype(np.float32) if array.dtype == np.float16 else array
+        for name, array in read_stored(path, names).items()
+    }
+
+
+def read_stored(path: Path, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
+    """A model's tensors in the types they are stored in, each checked against the configuration.
+
+    Args:
+        path: The model folder.
+        names: The tensors wanted; all when None. Only these are read.
+
+    Raises:
+        ModelFileError: the configuration or the weights are missing, truncated or altered, or tensors
+            that lie in another model's folder are not there.
+    """
     path = Path(path)
     entries: dict[str, Any] = read_config(path)["tensors"]
     weights = path / WEIGHTS_NAME
-    try:
-        with safe_open(weights, framework="np") as file:
-            if sorted(file.keys()) != sorted(entries):
-                raise ModelFileError(
-                    f"{weights} holds other tensors than {CONFIG_NAME} lists; copy the model again"
-                )
-            tensors = {name: file.get_tensor(name) for name in (sorted(entries) if names is None else names)}
-    except FileNotFoundError:
-        raise ModelFileError(f"{weights} is missing; copy the model again") from None
-    except (OSError, SafetensorError) as error:
-        raise ModelFileError(f"{weights} cannot be read ({error}); copy the model again") from None
+    held = tensor_names(weights)
+    elsewhere = read_shared(path) if set(entries) - held else None
+    if held - set(entries) or set(entries) - held - set(elsewhere.names if elsewhere else ()):
+        raise ModelFileError(f"{weights} holds other tensors than {CONFIG_NAME} lists; copy the model again")
+    wanted = sorted(entries) if names is None else list(names)
+    tensors = _read_file(weights, {name: name for name in wanted if name in held or name not in entries})
     for name, array in tensors.items():
         if tensor_entry(array) != entries[name]:
             raise ModelFileError(
                 f"tensor {name} in {weights} does not match its checksum; copy the model again"
             )
-    return {
-        name: array.astype(np.float32) if array.dtype == np.float16 else array
-        for name, array in tensors.items()
-    }
+    if elsewhere is not None and (lacking := [name for name in wanted if name not in tensors]):
+        tensors |= _read_elsewhere(path, elsewhere, {name: entries[name] for name in lacking})
+    return {name: tensors[name] for name in wanted}
+
+
+class Shared(NamedTuple):
+    """What `shared.json` says: where the tensors lie that a model's own weights lack.
+
+    Attributes:
+        folder: The name of a model folder beside this one.
+        fingerprint: Of the model in it, when they were taken out here.
+        names: What a tensor of this model is called there.
+    """
+
+    folder: str
+    fingerprint: str
+    names: dict[str, str]
+
+
+def read_shared(path: Path) -> Shared | None:
+    """Where the tensors of a model lie that its own weights lack; None for a model that is whole.
+
+    Raises:
+        ModelFileError: `shared.json` is damaged, about another model, or names no folder beside this one.
+    """
+    content = read_companion(path, SHARED_NAME)
+    if content is None:
+        return None
+    folder, fingerprint, names = (content.get(key) for key in ("from", "of", "tensors"))
+    # A model that somebody gave away must not make a program read what lies elsewhere on a disk.
+    if not (
+        isinstance(folder, str)
+        and folder not in {"", ".", ".."}
+        and Path(folder).name == folder
+        and isinstance(fingerprint, str)
+        and isinstance(names, dict)
+        and all(isinstance(name, str) for name in names.values())
+    ):
+        raise ModelFileError(
+            f"{Path(path) / SHARED_NAME} does not name a folder beside the model and the tensors in it; "
+            "copy the model again"
+        )
+    return Shared(folder, fingerprint, names)
+
+
+def tensor_names(weights: Path) -> set[str]:
+    """The names of the tensors in a file of weights.
+
+    Raises:
+        ModelFileError: it is missing or damaged.
+    """
+    with _opened(weights) as file:
+        return set(file.keys())
+
+
+def _read_file(weights: Path, names: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+    """Tensors of a file as they are stored, by the names wanted for them."""
+    with _opened(weights) as file:
+        return {name: file.get_tensor(there) for name, there in names.items()}
+
+
+@contextmanager
+def _opened(weights: Path) -> Iterator[Any]:
+    try:
+        with safe_open(weights, framework="np") as file:
+            yield file
+    except FileNotFoundError:
+        raise ModelFileError(f"{weights} is missing; copy the model again") from None
+    except (OSError, SafetensorError) as error:
+        raise ModelFileError(f"{weights} cannot be read ({error}); copy the model again") from None
+
+
+def _read_elsewhere(path: Path, shared: Shared, entries: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """The tensors of some entries of a configuration, out of the folder beside it that has them."""
+    neighbour = path.resolve().parent / shared.folder
+    lacks = f"{path} takes {len(entries)} tensors from {neighbour}, the model {shared.fingerprint[:12]}, and "
+    mend = f"copy the folder {shared.folder} of that model beside it, or a whole copy of this model"
+    try:
+        found = _read_file(neighbour / WEIGHTS_NAME, {name: shared.names[name] for name in entries})
+    except ModelFileError as error:
+        raise ModelFileError(f"{lacks}these cannot be read ({str(error).split(';')[0]}): {mend}") from None
+    for name, array in found.items():
+        if tensor_entry(array) != entries[name]:
+            raise ModelFileError(f"{lacks}{shared.names[name]} is another there: {mend}")
+    return found
 
 
 def read_readout(path: Path) -> Readout:
@@ -230,88 +310,23 @@ def read_readout(path: Path) -> Readout:
     return Readout(weight=tensors["readout.weight"], bias=tensors["readout.bias"])
 
 
-def write_companion(folder: Path, name: str, content: Mapping[str, Any]) -> Path:
-    """Write a JSON file beside a model that says something about this model and no other.
-
-    It is no part of the fingerprint, but names it, and holds a checksum of itself.
-
-    Args:
-        folder: The model folder.
-        name: Of the file.
-        content: JSON-ready; the keys `fingerprint`, `format_version` and `sha256` are filled in.
+def read_vocabulary(path: Path) -> Vocabulary:
+    """The words of an encoder of posteriors, without loading its network.
 
     Raises:
-        ModelFileError: the folder holds no model.
+        ModelFileError: as `read_tensors`, or words that do not fit the model.
+        IncompatibleEncoderError: an encoder of another layout, which has no words.
     """
-    body = {
-        **content,
-        "format_version": COMPANION_VERSION,
-        "fingerprint": read_config(folder)["fingerprint"],
-    }
-    path = Path(folder) / name
-    path.write_text(canonical_json({**body, "sha256": _digest(body)}) + "\n", encoding="utf-8")
-    return path
-
-
-def read_companion(folder: Path, name: str) -> dict[str, Any] | None:
-    """What a file beside a model says about it; None where there is no such file.
-
-    Args:
-        folder: The model folder.
-        name: Of the file.
-
-    Raises:
-        ModelFileError: the file is damaged, of a newer version, or about another model.
-    """
-    path = Path(folder) / name
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise ModelFileError(f"{path} cannot be read ({error}); copy the model again") from None
-    if not isinstance(body, dict):
-        raise ModelFileError(f"{path} holds no JSON object; copy the model again")
-    version = body.pop("format_version", None)
-    if isinstance(version, int) and version > COMPANION_VERSION:
-        raise ModelFileError(
-            f"{path} has format {version}, this program reads up to {COMPANION_VERSION}: "
-            "install a newer olrsearch"
+    config = read_config(path)
+    if layout_of(config) != "posterior":
+        raise IncompatibleEncoderError(
+            f"the encoder in {path} ({config['kind']}) has labels but no words: expected one of posteriors"
         )
-    stated = body.pop("sha256", None)
-    if stated != _digest({**body, "format_version": version}):
-        raise ModelFileError(f"{path} does not match its checksum; copy the model again")
-    wanted = read_config(folder)["fingerprint"]
-    if body.pop("fingerprint", None) != wanted:
-        raise ModelFileError(
-            f"{path} is about another model than the one beside it, {wanted[:12]}; copy the model again"
-        )
-    return body
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _digest(body: Mapping[str, Any]) -> str:
-    return hashlib.sha256(canonical_json(body).encode()).hexdigest()
-
-
-def _check_config(config: Mapping[str, Any], path: Path) -> None:
-    """Refuse a configuration that lacks a key or whose readout does not fit L and k."""
-    missing = [key for key in _REQUIRED if key not in config]
-    if missing:
-        raise ModelFileError(
-            f"the model configuration in {path} lacks {', '.join(missing)}; copy the model again"
-        )
-    count, k = len(config["labels"]), config["k"]
-    for name, shape in (("readout.weight", [count, k]), ("readout.bias", [count])):
-        entry = config["tensors"].get(name)
-        if entry is None or entry["shape"] != shape or entry["dtype"] != "float32":
-            raise ModelFileError(
-                f"the model in {path} has {name} {entry and (entry['dtype'], entry['shape'])}, "
-                f"expected float32 {shape} for {count} labels × {k} numbers; copy the model again"
-            )
+    words = config.get("words")
+    if not isinstance(words, dict):
+        raise ModelFileError(f"the model configuration in {path} lacks words; copy the model again")
+    tensors = read_tensors(path, [name for name in config["tensors"] if name.startswith("words.")])
+    return Vocabulary.from_model(words, config["labels"], tensors)
 
 
 def _fsync(path: Path) -> None:

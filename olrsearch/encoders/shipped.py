@@ -15,12 +15,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from olrsearch import _resources
 from olrsearch.encoders.card import read_card
-from olrsearch.encoders.model_files import CONFIG_NAME, read_config
+from olrsearch.encoders.model_files import CONFIG_NAME, layout_of, read_config
 from olrsearch.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from olrsearch.arrays import Layout
 
 DEFAULT: Final = "faces"
 """The shipped encoder that is used where a store has none and none is named."""
@@ -39,8 +42,9 @@ class EncoderEntry:
         source: `shipped` with the package, in a `store`, or a `folder`.
         path: The model folder.
         kind: The registered kind (`olr`).
-        labels: Label names, in the order of the embeddings.
-        k: Numbers a label.
+        layout: What it makes of an image: `labels` or `posterior`.
+        labels: Label names, in the order of the embeddings; the words of an encoder of posteriors.
+        k: Numbers a label; dimensions of posteriors.
         input_size: (H, W) of the pixels it takes.
         crop: `none` or `center`.
         bytes: Size of the folder.
@@ -53,6 +57,7 @@ class EncoderEntry:
     source: Source
     path: Path
     kind: str
+    layout: Layout
     labels: tuple[str, ...]
     k: int
     input_size: tuple[int, int]
@@ -68,6 +73,7 @@ class EncoderEntry:
             "name": self.name,
             "source": self.source,
             "kind": self.kind,
+            "layout": self.layout,
             "labels": list(self.labels),
             "k": self.k,
             "input_size": list(self.input_size),
@@ -101,6 +107,7 @@ def read_entry(path: Path, *, name: str, source: Source, default: bool = False) 
         source=source,
         path=path,
         kind=str(config["kind"]),
+        layout=layout_of(config),
         labels=tuple(config["labels"]),
         k=int(config["k"]),
         input_size=(int(height), int(width)),

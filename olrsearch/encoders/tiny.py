@@ -199,7 +199,7 @@ def _feature_count() -> int:
     return 3 * (rows * columns + (rows - 1) * columns + rows * (columns - 1))
 
 
-def _features(pixels: U8) -> F64:
+def grid_features(pixels: U8) -> F64:
     """Mean colours of the grid's cells and their differences, float64 [B, features] about −1 … 1."""
     _, height, width, _ = pixels.shape
     rows, columns = _GRID
@@ -214,6 +214,6 @@ def _features(pixels: U8) -> F64:
 
 def _embed(pixels: U8, directions: F32) -> F32:
     """uint8 [B, H, W, 3] → float32 [L, B, k]; float64 inside, so batches do not matter."""
-    projected = np.matmul(_features(pixels), directions.astype(np.float64).transpose(0, 2, 1))
+    projected = np.matmul(grid_features(pixels), directions.astype(np.float64).transpose(0, 2, 1))
     rectified: F32 = np.maximum(projected, 0).astype(np.float32)
     return rectified

@@ -28,6 +28,9 @@ DISTRIBUTIONS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12")
 
 Device = Literal["cpu", "gpu"]
 
+FaissMetric = Literal["l2", "ip"]
+"""Squared L2, smallest first, or the inner product, largest first."""
+
 
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
@@ -82,9 +85,10 @@ def load_faiss() -> Any:  # noqa: ANN401 - faiss has no types
 
 
 class FaissIndex:
-    """An L2 index of faiss over vectors with ids.
+    """An index of faiss over vectors with ids.
 
-    Only L2 is built: other metrics are turned into it before (see `olrsearch.index.recipe`).
+    Label indexes are built for L2 alone: other metrics are turned into it before (see
+    `olrsearch.index.recipe`). Flat indexes over KL features take the inner product as it is.
     """
 
     def __init__(self, index: Any) -> None:  # noqa: ANN401 - faiss has no types
@@ -132,6 +136,64 @@ class FaissIndex:
                 f"{_short(error)}"
             ) from error
 
+    @classmethod
+    def of_blocks(
+        cls,
+        training: F32,
+        blocks: Iterable[tuple[I64, F32]],
+        factory: str,
+        *,
+        metric: FaissMetric = "l2",
+        ef_construction: int | None = None,
+    ) -> FaissIndex:
+        """Train on some vectors and add all of them block by block, so that no second copy of them is needed.
+
+        Args:
+            training: float32 [m, d], some of the vectors; kinds that need no training take only d from it.
+            blocks: Pairs of ids int64 [b] and vectors float32 [b, d]. Each id occurs once: within a block
+                that is checked, across blocks it is the caller's to see to.
+            factory: faiss' description.
+            metric: What the nearest are nearest by.
+            ef_construction: Breadth while an HNSW graph is built.
+
+        Raises:
+            VectorError: NaN, another shape or dtype, or duplicate ids.
+            IndexBuildError: faiss does not know the description or cannot build it.
+            FaissInstallError: no usable faiss.
+        """
+        _check(np.arange(len(training)), training)
+        faiss = load_faiss()
+        kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
+        try:
+            inner = faiss.index_factory(training.shape[1], factory, kind)
+            if ef_construction is not None and hasattr(inner, "hnsw"):
+                inner.hnsw.efConstruction = ef_construction
+            if not inner.is_trained:
+                inner.train(np.ascontiguousarray(training))
+            made = cls(faiss.IndexIDMap(inner))
+        except (RuntimeError, AssertionError) as error:
+            raise IndexBuildError(
+                f"faiss cannot build {factory!r} for vectors of {training.shape[1]} numbers: {_short(error)}"
+            ) from error
+        for ids, vectors in blocks:
+            made.add(ids, vectors)
+        return made
+
+    def add(self, ids: I64, vectors: F32) -> None:
+        """Add vectors to the index.
+
+        Args:
+            ids: int64 [b], each once and none of them in the index.
+            vectors: float32 [b, d], finite.
+
+        Raises:
+            VectorError: NaN, another shape or dtype, or duplicate ids among these.
+        """
+        _check(ids, vectors)
+        if vectors.shape[1] != self.size:
+            raise VectorError(f"vectors of {vectors.shape[1]} numbers do not fit an index of {self.size}")
+        self._index.add_with_ids(np.ascontiguousarray(vectors), np.ascontiguousarray(ids))
+
     @property
     def count(self) -> int:
         """How many vectors it holds, n."""
@@ -153,15 +215,29 @@ class FaissIndex:
         Raises:
             VectorError: the query has another length, or holds NaN or infinities.
         """
+        return self.nearest(query, count, options)[0]
+
+    def nearest(self, query: F32, count: int, options: SearchOptions | None = None) -> tuple[I64, F32]:
+        """As `search`, with what faiss found between query and vectors.
+
+        Returns:
+            Ids int64 [≤ count], nearest first, and float32 squared distances, or inner products, of the
+            vectors as the index stores them.
+
+        Raises:
+            VectorError: the query has another length, or holds NaN or infinities.
+        """
         asked = np.ascontiguousarray(query, np.float32)
         if asked.shape != (self.size,) or not np.isfinite(asked).all():
             raise VectorError(f"a query vector must be {self.size} finite numbers, found shape {asked.shape}")
-        wanted = min(count, self.count)
+        wanted = min(int(count), self.count)  # faiss takes no integers of numpy
         if wanted <= 0:
-            return np.empty(0, np.int64)
-        _, ids = self._index.search(asked[None], wanted, params=self._parameters(options or SearchOptions()))
-        found: I64 = ids[0]
-        return found[found >= 0]  # −1 fills the places for which nothing was found
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        values, ids = self._index.search(
+            asked[None], wanted, params=self._parameters(options or SearchOptions())
+        )
+        found = ids[0] >= 0  # −1 fills the places for which nothing was found
+        return ids[0][found], values[0][found]
 
     def save(self, path: Path) -> None:
         """Write the index to a file, replacing it.
@@ -209,6 +285,33 @@ class FaissIndex:
         if isinstance(inner, faiss.IndexIVF) and options.nprobe is not None:
             return faiss.SearchParametersIVF(nprobe=options.nprobe)
         return None
+
+
+def largest_products(queries: F32, vectors: F32, count: int) -> tuple[I64, F32]:
+    """The vectors with the largest inner product with each query, by a scan over all of them.
+
+    Args:
+        queries: float32 [m, d], finite.
+        vectors: float32 [n, d], finite, which is not checked.
+        count: How many for each query; all when there are fewer.
+
+    Returns:
+        Rows int64 [m, ≤ count] and inner products float32, largest first.
+
+    Raises:
+        VectorError: queries of another length or dtype, or not finite.
+        FaissInstallError: no usable faiss.
+    """
+    if queries.ndim != 2 or queries.shape[1] != vectors.shape[1] or queries.dtype != np.float32:
+        raise VectorError(
+            f"{queries.dtype} queries {queries.shape} do not fit vectors of {vectors.shape[1]} numbers"
+        )
+    if not np.isfinite(queries).all():
+        raise VectorError("queries hold NaN or infinity: expected finite numbers")
+    faiss = load_faiss()
+    wanted = min(count, len(vectors))
+    values, rows = faiss.knn(queries, vectors, wanted, metric=faiss.METRIC_INNER_PRODUCT)
+    return rows, values
 
 
 def _is_installed(name: str) -> bool:

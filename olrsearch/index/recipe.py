@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+KL_PREFIX = "kl-"
+"""Files of recipes for searches by KL begin with it; see `olrsearch.index.kl_recipes`."""
+
+
 @dataclass(frozen=True, slots=True)
 class PartRecipe:
     """What is built for one label, or for the whole embedding.
@@ -55,8 +59,9 @@ class Recipe:
 
 
 def recipe_names() -> tuple[str, ...]:
-    """Names of the recipes that come with the program, sorted."""
-    return tuple(sorted(path.stem for path in recipes_dir().glob("*.toml")))
+    """Names of the recipes that come with the program, sorted; those for KL are `kl_recipe_names`'."""
+    names = (path.stem for path in recipes_dir().glob("*.toml"))
+    return tuple(sorted(name for name in names if not name.startswith(KL_PREFIX)))
 
 
 def load_recipe(name: str | Path) -> Recipe:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -14,14 +14,49 @@ from olrsearch.results import Contribution
 from olrsearch.search.page import Page, length_notes
 
 if TYPE_CHECKING:
-    from olrsearch.arrays import Bool
-    from olrsearch.index.scores import LabelScores
+    from collections.abc import Callable
+
+    from olrsearch.arrays import F64, I64, Bool
     from olrsearch.query import Node
+
+
+class Images(Protocol):
+    """The images of a view."""
+
+    @property
+    def ids(self) -> I64:
+        """int64 [N], the id of every row."""
+
+
+class LiteralScores(Protocol):
+    """Log-probabilities of literals: of labels (`LabelScores`), or of words (`WordProbabilities`)."""
+
+    @property
+    def view(self) -> Images:
+        """The N images."""
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names that a query may use."""
+
+    def literal_values(self) -> Callable[[str, bool], F64]:
+        """See `evaluate`: log-probabilities [N] of a name, or of its absence."""
+        ...
+
+
+def query_values(node: Node, scores: LiteralScores) -> F64:
+    """The log-probability of a query for all images, float64 [N] in the view's rows.
+
+    Raises:
+        UnknownLabelError: the query names a label that the scores do not have.
+        QueryError: a name fits several labels.
+    """
+    return evaluate(resolve_names(node, scores.label_names), scores.literal_values())[0]
 
 
 def search_attributes(
     node: Node,
-    scores: LabelScores,
+    scores: LiteralScores,
     *,
     count: int = 20,
     offset: int = 0,

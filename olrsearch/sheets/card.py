@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from olrsearch.results import top_contributions
+from olrsearch.results import is_probability, top_contributions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,12 +38,14 @@ class Card:
         score: The score as the reader sees it.
         picture: JPEG or PNG bytes; None where the file is gone and no thumbnail was kept.
         bars: One a contribution.
+        wide: Whether the picture takes the whole width of an HTML page.
     """
 
     title: str
     score: str
     picture: bytes | None
     bars: tuple[Bar, ...] = ()
+    wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,8 @@ def ranking_sheet(
 
 def _card(hit: Hit, picture: bytes | None, ranges: dict[str, tuple[float, float]]) -> Card:
     # An attribute score is a log-probability: shown as the probability it stands for.
-    attribute = any(part.probability is not None for part in hit.contributions)
-    score = f"p = {math.exp(min(hit.score, 0.0)):#.3g}" if attribute else f"distance {hit.distance:.4g}"
+    chance = f"p = {math.exp(min(hit.score, 0.0)):#.3g}"
+    score = chance if is_probability(hit) else f"distance {hit.distance:.4g}"
     return Card(
         title=f"{hit.rank}. {hit.key}",
         score=score,

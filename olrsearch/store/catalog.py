@@ -17,11 +17,18 @@ import numpy as np
 from sqlalchemy import Column, ColumnElement, Integer, func, or_, select
 from sqlalchemy.sql.sqltypes import DateTime
 
-from olrsearch.errors import EmptyStoreError, QueryError, UnknownImageError, UnknownSpaceError
+from olrsearch.errors import (
+    EmptyStoreError,
+    IncompatibleEncoderError,
+    QueryError,
+    UnknownImageError,
+    UnknownSpaceError,
+)
 from olrsearch.query.names import LabelNames, nearest_names
 from olrsearch.store import schema
 from olrsearch.store.commit import current
 from olrsearch.store.database import translated
+from olrsearch.store.layout import HELD, LABELS
 from olrsearch.store.packed import as_ids, one_of, read_labels
 from olrsearch.store.reading import read_spaces
 from olrsearch.store.segments import open_segment
@@ -33,7 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sqlalchemy import Engine, Row, Select
 
-    from olrsearch.arrays import I8, I64, Bool
+    from olrsearch.arrays import I8, I64, Bool, Layout
 
     AnySelect: TypeAlias = Select[*tuple[Any, ...]]
     AnyRow: TypeAlias = Row[*tuple[Any, ...]]
@@ -108,15 +115,17 @@ class Snapshot:
         """All spaces, oldest first."""
         return list(self._spaces)
 
-    def space(self, ref: str | None = None) -> SpaceInfo:
+    def space(self, ref: str | None = None, layout: Layout | None = None) -> SpaceInfo:
         """One space.
 
         Args:
             ref: A name, or the beginning of a fingerprint; None for the newest space.
+            layout: What the space must hold: `labels` or `posterior`; either when None.
 
         Raises:
-            EmptyStoreError: no image has been encoded in this store yet.
+            EmptyStoreError: no image has been encoded in this store yet, or none in this layout.
             UnknownSpaceError: no space has this name or fingerprint, or several have.
+            IncompatibleEncoderError: the space that is named has the other layout.
         """
         if not self._spaces:
             raise EmptyStoreError(
@@ -124,20 +133,35 @@ class Snapshot:
                 "an encoder of your own)"
             )
         if ref is None:
-            return self._spaces[-1]
+            return self._newest(layout)
         named = [space for space in self._spaces if space.name == ref]
         if named:
-            return named[-1]
+            fitting = [space for space in named if layout in {None, space.layout}]
+            return _of_layout((fitting or named)[-1], layout)
         begun = [space for space in self._spaces if ref and space.fingerprint.startswith(ref.lower())]
         if len(begun) == 1:
-            return begun[0]
+            return _of_layout(begun[0], layout)
         known = ", ".join(f"{space.name} ({space.fingerprint[:12]})" for space in self._spaces)
         found = "several spaces have" if begun else "no space has"
         raise UnknownSpaceError(f"{found} the name or fingerprint {ref!r}; the store has {known}")
 
+    def _newest(self, layout: Layout | None) -> SpaceInfo:
+        if layout is None:
+            return self._spaces[-1]
+        fitting = [space for space in self._spaces if space.layout == layout]
+        if not fitting:
+            advice = (
+                "name an encoder that makes them (`olrsearch encode --encoder NAME`), or ask the posteriors "
+                "that are here (`olrsearch words`)"
+                if layout == LABELS
+                else "train an encoder that makes them (`olrsearch train --help`) and run `olrsearch encode`"
+            )
+            raise EmptyStoreError(f"{self.folder} has no {HELD[layout]} yet: {advice}")
+        return fitting[-1]
+
     @staticmethod
     def open_segment(info: SegmentInfo) -> Segment:
-        """Maps a segment into memory: ids int64 [n] and embeddings float32 [L, n, k].
+        """Maps a segment into memory: ids int64 [n], and the arrays of its layout.
 
         Raises:
             StoreCorruptError: its files are not what was registered.
@@ -173,7 +197,7 @@ class Snapshot:
         return self._ids(statement.order_by(c.id))
 
     def missing_embeddings(self, space_id: int) -> I64:
-        """Ids of living images that have no embedding in a space, ascending; int64."""
+        """Ids of living images that have neither embedding nor posterior in a space, ascending; int64."""
         space = next((space for space in self._spaces if space.id == space_id), None)
         living = self.image_ids()
         if space is None or not space.segments:
@@ -372,6 +396,16 @@ class Snapshot:
     def _ids(self, statement: AnySelect) -> I64:
         with translated(self.folder), self._engine.begin() as connection:
             return np.array(connection.scalars(statement).all(), np.int64)
+
+
+def _of_layout(space: SpaceInfo, layout: Layout | None) -> SpaceInfo:
+    if layout is None or space.layout == layout:
+        return space
+    asked_by = "search" if space.layout == LABELS else "words"
+    raise IncompatibleEncoderError(
+        f"the space {space.name} holds {HELD[space.layout]}, and this needs {HELD[layout]}: ask it with "
+        f"`olrsearch {asked_by}`, or name another space"
+    )
 
 
 def _with_source(statement: AnySelect) -> AnySelect:

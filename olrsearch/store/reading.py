@@ -11,6 +11,7 @@ from sqlalchemy import Column, ColumnElement, Connection, and_, or_, select
 
 from olrsearch.store import schema
 from olrsearch.store.files import INDEXES, MODELS, SEGMENTS
+from olrsearch.store.layout import as_layout
 from olrsearch.store.values import SegmentInfo, SpaceInfo
 
 if TYPE_CHECKING:
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def read_spaces(connection: Connection, folder: Path, generation: int) -> Iterator[SpaceInfo]:
-    """Yields the spaces one generation sees, oldest first, with their segments and artefacts."""
+    """Yields the spaces one generation sees, oldest first, with their segments and artefacts.
+
+    Raises:
+        StoreVersionError: a space has a layout that this program does not know.
+    """
 
     def seen(added: Column[int], removed: Column[int | None]) -> ColumnElement[bool]:
         return and_(added <= generation, or_(removed.is_(None), removed > generation))
@@ -38,22 +43,26 @@ def read_spaces(connection: Connection, folder: Path, generation: int) -> Iterat
     ):
         payloads.setdefault(space_id, {}).setdefault(kind, {})[name] = payload
     for row in connection.execute(
-        select(s.id, s.fingerprint, s.name, s.kind, s.labels, s.k, s.config)
+        select(s.id, s.fingerprint, s.name, s.kind, s.layout, s.labels, s.k, s.config)
         .where(s.added_in <= generation)
         .order_by(s.id)
     ):
-        number, fingerprint, name, kind, labels, k, config = row
+        number, fingerprint, name, kind, stored, labels, k, config = row
+        layout = as_layout(stored, where=f"the space {name} in {folder}")
         mine = payloads.get(number, {})
         yield SpaceInfo(
             id=number,
             fingerprint=fingerprint,
             name=name,
             kind=kind,
+            layout=layout,
             labels=tuple(labels),
             k=k,
             config=config,
             segments=tuple(
-                SegmentInfo(item, count, folder / SEGMENTS / item, fingerprint, len(labels), k, manifest)
+                SegmentInfo(
+                    item, count, folder / SEGMENTS / item, fingerprint, layout, len(labels), k, manifest
+                )
                 for item, count, manifest in segments.get(number, ())
             ),
             model_path=folder / MODELS / fingerprint,

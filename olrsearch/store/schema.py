@@ -168,6 +168,7 @@ class SpaceColumns(TypedColumns):
     fingerprint: Named[str] = Column(String(64), unique=True)
     name: Named[str] = Column(Text)
     kind: Named[str] = Column(Text)
+    layout: Named[str] = Column(Text, server_default="labels")
     labels: Named[list[str]] = Column(JSON)
     k: Named[int] = Column(Integer)
     config: Named[dict[str, Any]] = Column(JSON)

@@ -1,9 +1,11 @@
-"""Segments: immutable folders of label embeddings.
+"""Segments: immutable folders of what an encoder made of some images.
 
 ```
 segments/<uuid>/ids.npy           int64 [n], ascending image ids
-segments/<uuid>/embeddings.npy    float32 [L, n, k], label-major
-segments/<uuid>/manifest.json     format_version, fingerprint, shapes, sha256 by block of 1 MiB
+segments/<uuid>/embeddings.npy    float32 [L, n, k], label-major       } layout `labels`
+segments/<uuid>/mean.npy          float32 [n, d]                       } layout `posterior`
+segments/<uuid>/factor.npy        float32 [n, T], packed row by row    }
+segments/<uuid>/manifest.json     format_version, layout, fingerprint, shapes, sha256 by block of 1 MiB
 ```
 
 A segment is written under a temporary name, fsynced and renamed; it belongs to the store
@@ -11,7 +13,7 @@ only once SQL says so, with the hash of its manifest. Opening checks everything 
 payload: manifest, sizes, headers, and the first bytes of each array, which tell files put
 in another's place. `verify_segment` reads the payload.
 
-Notation: L labels, n images, k numbers a label.
+Notation: L labels, n images, k numbers a label; d = k dimensions and T = d(d+1)/2 of posteriors.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from olrsearch._version import __version__
-from olrsearch.errors import StoreCorruptError, StoreVersionError, VectorError
+from olrsearch.errors import GaussianError, StoreCorruptError, StoreVersionError, VectorError
+from olrsearch.gaussian import SIGMA0, Gaussians, triangle
 from olrsearch.store.files import (
     FORMAT_VERSION,
     TEMPORARY,
@@ -35,15 +38,16 @@ from olrsearch.store.files import (
     sync_folder,
     write_durably,
 )
+from olrsearch.store.layout import EMBEDDINGS, FACTOR, HELD, LABELS, MEAN, array_forms
 from olrsearch.store.values import Segment, SegmentInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from olrsearch.arrays import F32, I64
+    from olrsearch.arrays import F32, I64, Layout
 
 BLOCK: Final = 1 << 20
 """Bytes under one checksum."""
@@ -51,62 +55,120 @@ HEAD: Final = 1 << 12
 """Bytes compared at opening: the array's header and its first numbers."""
 
 IDS: Final = "ids.npy"
-EMBEDDINGS: Final = "embeddings.npy"
 MANIFEST: Final = "manifest.json"
 
+_CHECKED_AT_ONCE: Final = 1024
+"""Images whose covariances are in memory together, 20 MB of 50 dimensions."""
 
-def checked(ids: I64, embeddings: F32, labels: int, k: int) -> tuple[I64, F32]:
+
+def checked(
+    ids: I64, arrays: F32 | Mapping[str, F32], layout: Layout, labels: int, k: int
+) -> tuple[I64, dict[str, F32]]:
     """What a segment may hold, in the order it holds it.
 
     Args:
         ids: Integers [n], in any order.
-        embeddings: float32 [L, n, k] in the same order.
+        arrays: float32 arrays of the layout by name, images in the same order; label embeddings [L, n, k]
+            may come without a name.
+        layout: Of the space.
         labels: L of the space.
         k: k of the space.
 
     Returns:
-        int64 ids ascending and the embeddings in that order; copies where the order changes.
+        int64 ids ascending and the arrays in that order; copies where the order changes.
 
     Raises:
-        VectorError: NaN, infinities, duplicate ids, a wrong shape or dtype, nothing at all.
+        VectorError: NaN, infinities, duplicate ids, a wrong shape or dtype, arrays of another layout,
+            singular posteriors, nothing at all.
     """
     ids = np.asarray(ids)
     if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
         raise VectorError(f"ids are {ids.dtype} of shape {ids.shape}; expected integers [n]")
     if not ids.size:
         raise VectorError("a segment needs at least one image; there was none to add")
-    wanted = (labels, ids.size, k)
-    if embeddings.shape != wanted or embeddings.dtype != np.float32:
+    forms = array_forms(layout, labels, ids.size, k)
+    given = {EMBEDDINGS: arrays} if isinstance(arrays, np.ndarray) else arrays
+    if set(given) != {form.name for form in forms}:
         raise VectorError(
-            f"embeddings are {embeddings.dtype} of shape {embeddings.shape}; expected float32 of shape"
-            f" {wanted} (labels, images, numbers a label)"
+            f"arrays {', '.join(sorted(given)) or 'none'}; a space of {HELD[layout]} takes"
+            f" {', '.join(form.name for form in forms)}"
         )
+    for form in forms:
+        array = given[form.name]
+        if array.shape != form.shape or array.dtype != np.float32:
+            raise VectorError(
+                f"{form.name} {'are' if form.name == EMBEDDINGS else 'is'} {array.dtype} of shape"
+                f" {array.shape}; expected float32 of shape {form.shape} ({form.axes})"
+            )
     ids = ids.astype(np.int64, copy=False)
     order = np.argsort(ids, kind="stable")
+    ordered = dict(given)
     if not np.array_equal(order, np.arange(ids.size)):
-        ids, embeddings = ids[order], embeddings[:, order]
+        ids = ids[order]
+        ordered = {form.name: np.take(given[form.name], order, axis=form.axis) for form in forms}
     twice = ids[1:][ids[1:] == ids[:-1]]
     if twice.size:
         raise VectorError(f"image {twice[0]} stands twice among the ids; expected each once")
-    for label in range(labels):  # by label: no temporary as large as the embeddings
-        finite = np.isfinite(embeddings[label]).all(axis=1)
-        if not finite.all():
-            bad = int(ids[np.flatnonzero(~finite)[0]])
+    if layout == LABELS:
+        _check_embeddings(ids, ordered[EMBEDDINGS])
+    else:
+        _check_posteriors(ids, ordered[MEAN], ordered[FACTOR])
+    return ids, ordered
+
+
+def _check_embeddings(ids: I64, embeddings: F32) -> None:
+    for label, block in enumerate(embeddings):  # by label: no temporary as large as the embeddings
+        _check_finite(ids, block, "embedding", f" (label {label})")
+
+
+def _check_posteriors(ids: I64, mean: F32, factor: F32) -> None:
+    """Finite, positive diagonals, no eigenvalue below σ₀²: what every divergence relies on."""
+    _check_finite(ids, mean, "mean")
+    _check_finite(ids, factor, "factor")
+    diagonal = factor[:, [triangle(row) - 1 for row in range(1, mean.shape[1] + 1)]]
+    singular = np.flatnonzero((diagonal <= 0).any(axis=1))
+    if singular.size:
+        raise VectorError(
+            f"the factor of image {ids[singular[0]]} has the diagonal entry {diagonal[singular[0]].min():g};"
+            f" expected all above 0, {singular.size} images have such: look at the encoder"
+        )
+    for start in range(0, ids.size, _CHECKED_AT_ONCE):
+        rows = slice(start, start + _CHECKED_AT_ONCE)
+        block = Gaussians.of_packed(mean[rows], factor[rows])
+        try:
+            block.check_floor()
+        except GaussianError as error:
+            smallest = np.linalg.eigvalsh(block.covariance)[:, 0]
+            bad = int(np.argmin(smallest))
             raise VectorError(
-                f"the embedding of image {bad} holds NaN or infinity (label {label});"
-                f" {np.count_nonzero(~finite)} images have such: look at the encoder"
-            )
-    return ids, embeddings
+                f"the posterior of image {ids[start + bad]} has the eigenvalue {smallest[bad]:.3g}; expected"
+                f" σ₀² = {SIGMA0**2:g} or more: add σ₀² to its covariance's diagonal, as encoders do"
+            ) from error
 
 
-def write_segment(folder: Path, ids: I64, embeddings: F32, fingerprint: str) -> SegmentInfo:
+def _check_finite(ids: I64, rows: F32, what: str, where: str = "") -> None:
+    finite = np.asarray(np.isfinite(rows).all(axis=1))
+    if not finite.all():
+        bad = int(ids[np.flatnonzero(~finite)[0]])
+        raise VectorError(
+            f"the {what} of image {bad} holds NaN or infinity{where};"
+            f" {np.count_nonzero(~finite)} images have such: look at the encoder"
+        )
+
+
+def write_segment(
+    folder: Path, ids: I64, arrays: Mapping[str, F32], fingerprint: str, layout: Layout, labels: int, k: int
+) -> SegmentInfo:
     """Writes a segment below `folder`; nothing points to it yet.
 
     Args:
         folder: The store's `segments` folder.
         ids: int64 [n], ascending.
-        embeddings: float32 [L, n, k].
+        arrays: The arrays of the layout, as `checked` returns them.
         fingerprint: The encoder's.
+        layout: Of the space.
+        labels: L of the space.
+        k: k of the space.
 
     Returns:
         The segment, whole and on disk under its final name.
@@ -115,17 +177,20 @@ def write_segment(folder: Path, ids: I64, embeddings: F32, fingerprint: str) -> 
     temporary, final = folder / f"{TEMPORARY}{name}", folder / name
     temporary.mkdir()
     try:
-        arrays: dict[str, NDArray[Any]] = {IDS: ids, EMBEDDINGS: np.ascontiguousarray(embeddings)}
+        files: dict[str, NDArray[Any]] = {IDS: ids}
+        for form in array_forms(layout, labels, ids.size, k):
+            files[form.file] = np.ascontiguousarray(arrays[form.name])
         manifest = {
             "format_version": FORMAT_VERSION,
             "written_by": __version__,
             "uuid": name,
+            "layout": layout,
             "fingerprint": fingerprint,
-            "labels": embeddings.shape[0],
-            "count": embeddings.shape[1],
-            "k": embeddings.shape[2],
+            "labels": labels,
+            "count": ids.size,
+            "k": k,
             "block_bytes": BLOCK,
-            "files": {file: _write_array(temporary / file, array) for file, array in arrays.items()},
+            "files": {file: _write_array(temporary / file, array) for file, array in files.items()},
         }
         text = (json.dumps(manifest, indent=1) + "\n").encode()
         write_durably(temporary / MANIFEST, text)
@@ -136,8 +201,7 @@ def write_segment(folder: Path, ids: I64, embeddings: F32, fingerprint: str) -> 
         remove_tree(temporary)
         remove_tree(final)
         raise
-    labels, count, k = embeddings.shape
-    return SegmentInfo(name, count, final, fingerprint, labels, k, sha256_hex(text))
+    return SegmentInfo(name, ids.size, final, fingerprint, layout, labels, k, sha256_hex(text))
 
 
 def open_segment(info: SegmentInfo) -> Segment:
@@ -149,9 +213,11 @@ def open_segment(info: SegmentInfo) -> Segment:
     """
     manifest = _read_manifest(info)
     ids = _open_array(info, manifest, IDS, np.dtype(np.int64), (info.count,))
-    shape = (info.labels, info.count, info.k)
-    embeddings = _open_array(info, manifest, EMBEDDINGS, np.dtype(np.float32), shape)
-    return Segment(info, ids, embeddings)
+    arrays = {
+        form.name: _open_array(info, manifest, form.file, np.dtype(np.float32), form.shape)
+        for form in array_forms(info.layout, info.labels, info.count, info.k)
+    }
+    return Segment(info, ids, arrays)
 
 
 def verify_segment(info: SegmentInfo) -> Iterator[str]:
@@ -215,10 +281,12 @@ def _read_manifest(info: SegmentInfo) -> dict[str, Any]:
             f"{path} is not the manifest this segment was registered with: files were swapped or edited;"
             " restore it from a backup or encode again"
         )
-    expected = {"fingerprint": info.fingerprint, "labels": info.labels, "count": info.count, "k": info.k}
-    for key, value in expected.items():
-        if manifest.get(key) != value:
-            raise StoreCorruptError(f"{path} says {key} {manifest.get(key)!r}; its space says {value!r}")
+    manifest.setdefault("layout", LABELS)  # the only one there was before manifests named it
+    for key in ("layout", "fingerprint", "labels", "count", "k"):
+        if manifest.get(key) != getattr(info, key):
+            raise StoreCorruptError(
+                f"{path} says {key} {manifest.get(key)!r}; its space says {getattr(info, key)!r}"
+            )
     return manifest
 
 
@@ -226,7 +294,9 @@ def _open_array(
     info: SegmentInfo, manifest: dict[str, Any], name: str, dtype: np.dtype[Any], shape: tuple[int, ...]
 ) -> NDArray[Any]:
     path = info.path / name
-    entry = manifest["files"][name]
+    entry = manifest["files"].get(name)
+    if entry is None:
+        raise StoreCorruptError(f"{info.path / MANIFEST} names no {name}; restore it from a backup")
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

@@ -21,15 +21,16 @@ from olrsearch.store import schema
 from olrsearch.store.database import translated
 from olrsearch.store.files import MODELS, SEGMENTS, TEMPORARY, remove_tree, sync_folder, sync_tree
 from olrsearch.store.importing import next_id
+from olrsearch.store.layout import LABELS, as_layout
 from olrsearch.store.packed import as_ids
 from olrsearch.store.segments import IDS, checked, write_segment
 from olrsearch.store.writing import WriterBase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from olrsearch.arrays import F32, I64
+    from olrsearch.arrays import F32, I64, Layout
     from olrsearch.store.commit import Change
     from olrsearch.store.values import SegmentInfo
 
@@ -59,7 +60,15 @@ class SpaceWriter(WriterBase):
         return final
 
     def add_space(
-        self, *, fingerprint: str, name: str, kind: str, labels: Sequence[str], k: int, config: dict[str, Any]
+        self,
+        *,
+        fingerprint: str,
+        name: str,
+        kind: str,
+        labels: Sequence[str],
+        k: int,
+        config: dict[str, Any],
+        layout: Layout = LABELS,
     ) -> int:
         """A space's id; it is added if the store has none of this encoder.
 
@@ -67,25 +76,27 @@ class SpaceWriter(WriterBase):
             fingerprint: The encoder's, 64 hexadecimal digits.
             name: What people call it.
             kind: The encoder's kind.
-            labels: The encoder's labels, in the order of its embeddings.
-            k: Numbers a label.
+            labels: The encoder's labels, in the order of its embeddings; its words, if it makes
+                posteriors.
+            k: Numbers a label; dimensions of posteriors.
             config: The encoder's configuration, JSON-ready.
+            layout: What it makes of an image: `labels` or `posterior`.
 
         Raises:
-            IncompatibleEncoderError: the fingerprint is known with other labels or another k.
+            IncompatibleEncoderError: the fingerprint is known with other labels, another k or layout.
             StoreError: the configuration is not JSON.
         """
         s = schema.space.c
         with self._change(f"space {name}") as change:
             row = change.connection.execute(
-                select(s.id, s.labels, s.k).where(s.fingerprint == fingerprint)
+                select(s.id, s.labels, s.k, s.layout).where(s.fingerprint == fingerprint)
             ).one_or_none()
             if row is not None:
-                if (list(row[1]), row[2]) != (list(labels), k):
+                if (list(row[1]), row[2], row[3]) != (list(labels), k, layout):
                     raise IncompatibleEncoderError(
                         f"the encoder {fingerprint[:12]} is known with {len(row[1])} labels × {row[2]}"
-                        f" numbers; this one has {len(labels)} × {k}, or its labels differ: it is not the"
-                        " same model"
+                        f" numbers in the layout {row[3]}; this one has {len(labels)} × {k} in the layout"
+                        f" {layout}, or its labels differ: it is not the same model"
                     )
                 return int(row[0])
             number = next_id(change.connection, s.id)
@@ -95,6 +106,7 @@ class SpaceWriter(WriterBase):
                     fingerprint=fingerprint,
                     name=name,
                     kind=kind,
+                    layout=layout,
                     labels=list(labels),
                     k=k,
                     config=_json(config, "an encoder's configuration"),
@@ -105,25 +117,29 @@ class SpaceWriter(WriterBase):
             change.touched = True
             return number
 
-    def add_segment(self, space_id: int, ids: Iterable[int] | I64, embeddings: F32) -> SegmentInfo:
-        """Adds embeddings of images to a space: files first, then the commit.
+    def add_segment(
+        self, space_id: int, ids: Iterable[int] | I64, arrays: F32 | Mapping[str, F32]
+    ) -> SegmentInfo:
+        """Adds embeddings or posteriors of images to a space: files first, then the commit.
 
         Every segment is a folder and a scan of its own: a few thousand images in one are
         better than a few dozen.
 
         Args:
             space_id: From `add_space`.
-            ids: Living images without embedding in this space, in any order; [n].
-            embeddings: float32 [L, n, k] in the same order; not changed.
+            ids: Living images that this space has nothing of, in any order; [n].
+            arrays: In the same order, not changed: label embeddings float32 [L, n, k]; posteriors by
+                name, `mean` float32 [n, d] and `factor` float32 [n, T], packed Cholesky factors.
 
         Raises:
-            VectorError: NaN, infinities, wrong shapes, duplicate ids, images that are not
-                living or that have an embedding already.
+            VectorError: NaN, infinities, wrong shapes, arrays of another layout, duplicate ids, images
+                that are not living or that the space has already, posteriors with an eigenvalue
+                below σ₀².
             UnknownSpaceError: no such space.
         """
-        fingerprint, labels, k = self._space(space_id)
-        numbers, vectors = checked(as_ids(ids), embeddings, labels, k)
-        info = write_segment(self._folder / SEGMENTS, numbers, vectors, fingerprint)
+        fingerprint, layout, labels, k = self._space(space_id)
+        numbers, ordered = checked(as_ids(ids), arrays, layout, labels, k)
+        info = write_segment(self._folder / SEGMENTS, numbers, ordered, fingerprint, layout, labels, k)
         try:
             with self._change(f"segment of {numbers.size} images") as change:
                 try:
@@ -177,15 +193,16 @@ class SpaceWriter(WriterBase):
         with self._change(f"index {name} removed") as change:
             return self._end_artefact(change, space_id, "index", name)
 
-    def _space(self, space_id: int) -> tuple[str, int, int]:
+    def _space(self, space_id: int) -> tuple[str, Layout, int, int]:
         s = schema.space.c
         with translated(self._folder), self._connection.begin():
             row = self._connection.execute(
-                select(s.fingerprint, s.labels, s.k).where(s.id == space_id)
+                select(s.fingerprint, s.layout, s.labels, s.k).where(s.id == space_id)
             ).one_or_none()
         if row is None:
             raise UnknownSpaceError(f"{self._folder} has no space number {space_id}")
-        return row[0], len(row[1]), row[2]
+        layout = as_layout(row[1], where=f"space number {space_id} in {self._folder}")
+        return row[0], layout, len(row[2]), row[3]
 
     def _require_new(self, space_id: int, ids: I64) -> None:
         g = schema.segment.c

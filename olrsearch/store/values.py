@@ -1,6 +1,7 @@
 """What goes into a store and what comes out: plain frozen values.
 
-Notation: L labels, k numbers a label, n images of a segment.
+Notation: L labels, k numbers a label, n images of a segment; of posteriors, k is their dimension d,
+and T = d(d+1)/2.
 """
 
 from __future__ import annotations
@@ -8,10 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from olrsearch.errors import IncompatibleEncoderError
+from olrsearch.store.layout import EMBEDDINGS, FACTOR, HELD, MEAN
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from olrsearch.arrays import F32, I64
+    from olrsearch.arrays import F32, I64, Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +132,15 @@ class DatasetInfo:
 class SegmentInfo:
     """One registered segment: `count` images in the folder `path`.
 
-    `fingerprint`, `labels` (how many) and `k` are those of its space, and what its manifest
-    must say; `manifest_sha256` is the hash of the manifest it was registered with.
+    `fingerprint`, `layout`, `labels` (how many) and `k` are those of its space, and what its
+    manifest must say; `manifest_sha256` is the hash of the manifest it was registered with.
     """
 
     uuid: str
     count: int
     path: Path
     fingerprint: str
+    layout: Layout
     labels: int
     k: int
     manifest_sha256: str
@@ -149,8 +155,10 @@ class SpaceInfo:
         fingerprint: The encoder's.
         name: What people call it; of several spaces of one name the newest is meant.
         kind: The encoder's kind (`olr`).
-        labels: The encoder's labels, in the order of its embeddings (not the store's order).
-        k: Numbers a label.
+        layout: What the space holds of an image: `labels` or `posterior`.
+        labels: The encoder's labels, in the order of its embeddings (not the store's order); of
+            posteriors, its words.
+        k: Numbers a label; of posteriors, dimensions.
         config: The encoder's configuration.
         segments: In the order they were added.
         model_path: `models/<fingerprint>`.
@@ -165,6 +173,7 @@ class SpaceInfo:
     fingerprint: str
     name: str
     kind: str
+    layout: Layout
     labels: tuple[str, ...]
     k: int
     config: dict[str, Any]
@@ -177,7 +186,7 @@ class SpaceInfo:
 
     @property
     def count(self) -> int:
-        """How many images have an embedding, tombstones included."""
+        """How many images have an embedding or a posterior, tombstones included."""
         return sum(segment.count for segment in self.segments)
 
 
@@ -188,12 +197,47 @@ class Segment:
     Attributes:
         info: Its registration.
         ids: int64 [n], ascending image ids.
-        embeddings: float32 [L, n, k], label-major.
+        arrays: float32, by name: those of its layout, see `layout.array_forms`.
     """
 
     info: SegmentInfo
     ids: I64
-    embeddings: F32
+    arrays: Mapping[str, F32]
+
+    @property
+    def embeddings(self) -> F32:
+        """Label embeddings, float32 [L, n, k], label-major.
+
+        Raises:
+            IncompatibleEncoderError: the segment holds posteriors.
+        """
+        return self._array(EMBEDDINGS)
+
+    @property
+    def mean(self) -> F32:
+        """Means of posteriors, float32 [n, d].
+
+        Raises:
+            IncompatibleEncoderError: the segment holds label embeddings.
+        """
+        return self._array(MEAN)
+
+    @property
+    def factor(self) -> F32:
+        """Packed Cholesky factors of posteriors, float32 [n, T].
+
+        Raises:
+            IncompatibleEncoderError: the segment holds label embeddings.
+        """
+        return self._array(FACTOR)
+
+    def _array(self, name: str) -> F32:
+        if name not in self.arrays:
+            raise IncompatibleEncoderError(
+                f"the segment {self.info.uuid} holds {HELD[self.info.layout]} ({', '.join(self.arrays)}), no"
+                f" {name}: name a space of another encoder"
+            )
+        return self.arrays[name]
 
 
 class Relocation(NamedTuple):

@@ -5,7 +5,7 @@ import json
 import pytest
 from command import good, refused
 
-from olrsearch.encoders.olr import engines
+from olrsearch.encoders.engines import engine as engines
 
 RUN = ("-q", "bench", "speed", "encoding")
 

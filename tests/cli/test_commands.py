@@ -122,7 +122,7 @@ def test_what_the_system_refuses_is_one_line(gallery, tmp_path):
 
 
 def test_no_store_is_made_for_a_data_set_that_is_not_there(tmp_path):
-    for kind in ("celeba", "folder", "idx"):
+    for kind in ("celeba", "folder", "idx", "cifar100"):
         refused(tmp_path / "store", "import", kind, tmp_path / "nothing")
     assert not (tmp_path / "store").exists()
 

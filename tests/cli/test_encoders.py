@@ -67,7 +67,7 @@ def test_listing_needs_no_store(tmp_path):
     )
     head, line, said = good(tmp_path / "nowhere", "encoders", "list").out.splitlines()
     assert head.split()[:2] == ["name", "source"]
-    assert line.split()[:5] == ["*", "faces", "shipped", "tiny", "4"]
+    assert line.split()[:6] == ["*", "faces", "shipped", "tiny", "labels", "4"]
     assert line.endswith(row["fingerprint"][:12])
     assert "when none is named" in said
     assert not (tmp_path / "nowhere").exists()

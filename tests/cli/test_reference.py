@@ -3,9 +3,11 @@ from pathlib import Path
 import click
 import pytest
 from command import good
+from pictures import LABELS
 
 from olrsearch.cli import _COMMANDS, cli
 from olrsearch.cli.reference import json_keys, reference
+from olrsearch.encoders.tiny_posterior import TinyPosteriorEncoder
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "commands.md"
 
@@ -66,6 +68,16 @@ def test_json_keys_of_an_import(gallery):
     store = gallery.store.parent / "again"
     row = good(store, "import", "folder", gallery.data, "--limit", 2, "--json").row
     assert list(row) == list(json_keys()["import folder"][1])
+
+
+def test_json_keys_of_words(gallery, tmp_path):
+    encoder = TinyPosteriorEncoder.create(tmp_path, LABELS, input_size=(24, 24))
+    store = gallery.copy(tmp_path / "store")
+    good(store, "encode", "--encoder", tmp_path / encoder.fingerprint)
+    for arguments in (("words", "bright"), ("describe", "0001.png", "--words")):
+        row = good(store, *arguments, "--json").rows[0]
+        assert list(row) == list(json_keys()[arguments[0]][1])
+    assert list(row["estimates"][0]) == ["word", "probability", "ratio", "stored", "own"]
 
 
 def test_json_keys_of_index_info(gallery):

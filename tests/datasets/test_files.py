@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from olrsearch.datasets import files
+from olrsearch.datasets import containers, files
 from olrsearch.errors import DatasetNotFoundError, ImageDecodeError, ImageMissingError
 
 
@@ -115,14 +115,14 @@ def test_many_threads_read_more_zips_than_stay_open(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda uri: files.read_bytes(tmp_path, uri), uris))
     assert found == [expected[uri] for uri in uris]
-    assert len(files._zips._open) <= 8
+    assert len(containers._zips._open) <= 8
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_process_opens_files_of_its_own(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("x.png", b"content")
-    with files._zips.open(tmp_path / "a.zip"):  # the lock is held while the child is made
+    with containers.open_zip(tmp_path / "a.zip"):  # the lock is held while the child is made
         child = multiprocessing.get_context("fork").Process(
             target=files.read_bytes, args=(tmp_path, "a.zip!x.png")
         )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from olrsearch.datasets import open_idx
 from olrsearch.datasets.files import load_image
 from olrsearch.datasets.idx import FASHION_NAMES
-from olrsearch.datasets.idx_format import read_idx
+from olrsearch.datasets.idx_format import format_idx, read_idx
 from olrsearch.errors import DatasetError, DatasetNotFoundError, ImageDecodeError, LabelFileError
 
 MNIST = Path(__file__).parents[2] / ".." / "shared" / "mnist"
@@ -76,6 +76,44 @@ def test_half_labelled_folders(tmp_path):
     assert {record.labels is None for record in dataset if record.partition == "test"} == {True}
 
 
+def test_label_files_of_two_dimensions_list_the_classes_of_an_image(tmp_path):
+    images = tmp_path / "val-images-idx3-ubyte"
+    images.write_bytes(idx(pictures(4)))
+    rows = np.array([[3, 1, 255], [2, 2, 2], [255, 255, 255], [255, 0, 255]], np.uint8)
+    labels = tmp_path / "val-labels-idx2-ubyte.gz"
+    labels.write_bytes(format_idx(rows))
+    dataset = open_idx(images, names=("a", "b", "c", "d"))
+    present = [
+        {name for name, value in zip(dataset.label_names, record.labels, strict=True) if value == 1}
+        for record in dataset
+    ]
+    assert present == [{"b", "d"}, {"c"}, set(), {"a"}]
+    assert set(np.asarray(dataset.labels).ravel()) == {
+        -1,
+        1,
+    }  # nothing is unknown, nor of an image of no class
+    assert dataset.labelled.all()
+    assert open_idx(images, labels).label_names == tuple(f"Digit_{number}" for number in range(10))
+    # One class an image goes before several, where both files are there.
+    (tmp_path / "val-labels-idx1-ubyte").write_bytes(idx(np.arange(4, dtype=np.uint8)))
+    assert [record.labels.index(1) for record in open_idx(images)] == [0, 1, 2, 3]
+
+
+def test_files_with_other_numbers_of_classes_an_image(tmp_path):
+    write_standard(tmp_path)
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    (tmp_path / "t10k-labels-idx2-ubyte").write_bytes(idx(np.array([[0, 11], [4, 255], [5, 6]], np.uint8)))
+    dataset = open_idx(tmp_path)
+    assert dataset.label_names == tuple(f"Class_{number}" for number in range(12))
+    assert [np.flatnonzero(row == 1).tolist() for row in dataset.labels[:4]] == [[0, 11], [4], [5, 6], [0]]
+
+
+def test_255_is_a_class_in_label_files_of_one_dimension(tmp_path):
+    (tmp_path / "x.idx").write_bytes(idx(pictures(1)))
+    (tmp_path / "which").write_bytes(idx(np.array([255], np.uint8)))
+    assert open_idx(tmp_path / "x.idx", tmp_path / "which").labels[0, 255] == 1
+
+
 def test_faults_are_named(tmp_path):
     images = tmp_path / "x-images-idx3-ubyte"
     labels = tmp_path / "x-labels-idx1-ubyte"
@@ -97,7 +135,10 @@ def test_faults_are_named(tmp_path):
     with pytest.raises(LabelFileError, match="holds 3 labels, expected 2"):
         open_idx(images)
     labels.write_bytes(idx(pictures(2)))
-    with pytest.raises(LabelFileError, match="expected 0x00000801"):
+    with pytest.raises(LabelFileError, match=r"expected 0x00000801 or 0x00000802 .*1 or 2 dimensions"):
+        open_idx(images)
+    labels.write_bytes(idx(np.zeros((3, 2), np.uint8)))
+    with pytest.raises(LabelFileError, match="holds 3 labels, expected 2"):
         open_idx(images)
     labels.write_bytes(idx(np.array([0, 4], np.uint8)))
     with pytest.raises(LabelFileError, match="classes 0 to 4, but names for 2"):
@@ -115,8 +156,8 @@ def test_faults_are_named(tmp_path):
 def test_arrays_survive(tmp_path_factory, shape, compress):
     path = tmp_path_factory.mktemp("idx") / "x"
     array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
-    path.write_bytes(gzip.compress(idx(array)) if compress else idx(array))
-    assert np.array_equal(read_idx(path, dimensions=3), array)
+    path.write_bytes(format_idx(array) if compress else idx(array))
+    assert np.array_equal(read_idx(path, dimensions=(3,)), array)
 
 
 @pytest.mark.skipif(

@@ -23,9 +23,9 @@ def data(count: int = 192, size: int = 16, seed: int = 0):
 
 
 def config(**changes: str):
-    from olrsearch.encoders.olr.config import profile, with_overrides
+    from olrsearch.encoders.olr.config import profile
 
-    return with_overrides(profile("tiny", LABELS), {"teacher_epochs": "3", "siamese_epochs": "3", **changes})
+    return profile("tiny", LABELS).with_overrides({"teacher_epochs": "3", "siamese_epochs": "3", **changes})
 
 
 def train(run: Path, *, resume: bool = False, **changes: str):
@@ -53,18 +53,18 @@ def _arm(spot: str) -> None:
     """Make this process kill itself at a named place."""
     from lightning.pytorch import Trainer
 
-    from olrsearch.encoders.olr import runner, stages
+    from olrsearch.encoders.trainer import runner, stage
 
     where, _, number = spot.partition(":")
     if where == "step":  # in the middle of the second epoch of a stage
-        inner = stages.Stage.training_step
+        inner = stage.Stage.training_step
 
         def training_step(self, batch, batch_idx):
             if (self.number, self.current_epoch, batch_idx) == (int(number), 1, 4):
                 _die()
             return inner(self, batch, batch_idx)
 
-        stages.Stage.training_step = training_step
+        stage.Stage.training_step = training_step
     elif where == "checkpoint":  # with the next checkpoint half written
         save = Trainer.save_checkpoint
 

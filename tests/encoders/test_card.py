@@ -13,6 +13,7 @@ from olrsearch.encoders.card import (
     QueryFigures,
     Rounding,
     Training,
+    WordSource,
     read_card,
     read_card_page,
     render_card,
@@ -21,6 +22,7 @@ from olrsearch.encoders.card import (
 )
 from olrsearch.encoders.model_files import read_config
 from olrsearch.encoders.tiny import TinyEncoder
+from olrsearch.encoders.tiny_posterior import TinyPosteriorEncoder
 from olrsearch.errors import ModelFileError
 
 LABELS = ("Male", "Smiling", "a|b")
@@ -149,3 +151,59 @@ def test_settings_are_spelled_as_set_reads_them():
         "0.003",
         "mean",
     ]
+
+
+def test_an_encoder_of_words_says_what_words_do(tmp_path):
+    encoder = TinyPosteriorEncoder.create(tmp_path, LABELS, input_size=(144, 120))
+    folder = tmp_path / encoder.fingerprint
+    training = dataclasses.replace(
+        CARD.training, settings={"pretrained": False, "start_from": "faces", "freeze_trunk": True}
+    )
+    card = dataclasses.replace(
+        CARD,
+        name="faces-words",
+        metric=None,
+        training=training,
+        words=WordSource("glove", "ab" * 32, "whiten", 0.1),
+        shared="faces",
+        queries=(),
+    )
+    write_card(folder, card)
+    assert read_card(folder) == json.loads(json.dumps(dataclasses.asdict(card)))
+    page = read_card_page(folder)
+    for said in (
+        "Posteriors of faces in a space of words",
+        "a Gaussian of d = 3 dimensions",
+        "their vectors from GloVe 6B 50d (sha256 `abababababab…`), transform `whiten`",
+        "λ = 0.1",
+        "The trunk is that of the encoder `faces`, which training left as it was",
+        "Public Domain Dedication and License (PDDL)",
+        "ab" * 32,
+        "in common with `faces` lie in that folder beside it",
+        "`woman` lies near `man`, and so near the label `Male`",
+        "- **A negated word** (`!male`)",
+        "The rarer a word in GloVe 6B 50d",
+        "To ask for words that no picture can show",
+        "To identify anybody",
+        "non-commercial research only",
+        "average precision of describing",
+        "Male: mAP 0.750, accuracy 0.875",
+    ):
+        assert said in page, said
+    for unsaid in (
+        "label distances",
+        "Label embeddings of faces",
+        "numbers for each of",
+        "the choice of distances",
+    ):
+        assert unsaid not in page, unsaid
+    assert "\n\n\n" not in page
+    assert not [line for line in page.splitlines() if line != line.rstrip()]
+    one_hot = dataclasses.replace(
+        card, words=WordSource(None, None, "one-hot", 0.1), terms=OWN_TERMS, shared=None
+    )
+    page = render_card(one_hot, read_config(folder))
+    assert "3 of its own, one-hot" in page
+    for unsaid in ("GloVe", "Opposites", "`None`", "beside it"):
+        assert unsaid not in page, unsaid
+    assert "\n\n\n" not in page

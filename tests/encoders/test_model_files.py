@@ -5,9 +5,11 @@ import sys
 import numpy as np
 import pytest
 
-from olrsearch.encoders import LabelEncoder, model_files, registry
+from olrsearch.encoders import LabelEncoder, PosteriorEncoder, Posteriors, model_files, registry
 from olrsearch.encoders.tiny import TinyEncoder
-from olrsearch.errors import IncompatibleEncoderError, ModelFileError, TrainingError
+from olrsearch.encoders.tiny_posterior import TinyPosteriorEncoder
+from olrsearch.errors import EncoderError, IncompatibleEncoderError, ModelFileError, TrainingError
+from olrsearch.gaussian import Gaussians
 
 LABELS = ("Dark", "Red", "Left_Bright")
 
@@ -156,7 +158,7 @@ def test_register_refuses_a_second_loader():
         registry.register("tiny", "elsewhere:load")
     with pytest.raises(ModelFileError, match="expected"):
         registry.register("other", "elsewhere.load")
-    assert registry.kinds() == ("olr", "tiny")
+    assert {"olr", "tiny", "tiny-posterior"} <= set(registry.kinds())
 
 
 def test_torch_stays_away(tmp_path, encoder):
@@ -170,6 +172,85 @@ def test_torch_stays_away(tmp_path, encoder):
         "sys.exit('torch' in sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(_folder(tmp_path, encoder))], check=True)
+
+
+# -- posteriors --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def posterior_encoder(tmp_path):
+    return TinyPosteriorEncoder.create(tmp_path, LABELS, input_size=(20, 12), shrinkage=0.3)
+
+
+def test_tiny_posteriors_depend_on_pixels_alone_and_keep_the_floor(posterior_encoder):
+    pixels = _images(9)
+    kept = pixels.copy()
+    made = posterior_encoder.encode(pixels)
+    assert isinstance(made, Posteriors)
+    assert (made.mean.shape, made.factor.shape) == ((9, 3), (9, 6))
+    assert {made.mean.dtype, made.factor.dtype} == {np.dtype(np.float32)}
+    np.testing.assert_array_equal(pixels, kept)
+    Gaussians.of_packed(made.mean, made.factor).check_floor()
+    few = posterior_encoder.encode(pixels[4:6])
+    np.testing.assert_allclose(few.mean, made.mean[4:6], rtol=1e-6)
+    np.testing.assert_allclose(few.factor, made.factor[4:6], rtol=1e-6)
+    assert np.ptp(made.mean, axis=0).min() > 0.01
+    assert posterior_encoder.encode(pixels[:0]).factor.shape == (0, 6)
+    assert isinstance(posterior_encoder, PosteriorEncoder)
+    assert not isinstance(posterior_encoder, LabelEncoder)
+    with pytest.raises(IncompatibleEncoderError, match="takes uint8"):
+        posterior_encoder.encode(pixels[:, 1:])
+    with pytest.raises(EncoderError, match="no decoder"):
+        posterior_encoder.decode(made.mean)
+
+
+def test_a_black_image_has_a_posterior(posterior_encoder):
+    made = posterior_encoder.encode(np.zeros((1, 20, 12, 3), np.uint8))
+    Gaussians.of_packed(made.mean, made.factor).check_floor()
+
+
+def test_the_registry_loads_either_and_tells_them_apart(tmp_path, encoder, posterior_encoder):
+    labels, posterior = _folder(tmp_path, encoder), _folder(tmp_path, posterior_encoder)
+    assert isinstance(registry.load(posterior), TinyPosteriorEncoder)
+    again = registry.load_posteriors(posterior)
+    assert (again.fingerprint, again.labels, again.k) == (posterior_encoder.fingerprint, LABELS, 3)
+    assert (again.vocabulary.names, again.has_decoder, again.shrinkage) == (LABELS, False, 0.3)
+    np.testing.assert_array_equal(again.encode(_images(3)).mean, posterior_encoder.encode(_images(3)).mean)
+    assert registry.load_labels(labels).fingerprint == encoder.fingerprint
+    with pytest.raises(IncompatibleEncoderError, match=r"holds a posterior encoder .*needs a label encoder"):
+        registry.load_labels(posterior)
+    with pytest.raises(IncompatibleEncoderError, match=r"holds a label encoder .*needs a posterior encoder"):
+        registry.load_posteriors(labels)
+
+
+def _posterior_tensors(words=2):
+    return {
+        "words.vectors": np.eye(words, 5, dtype=np.float32),
+        "network.kernel": np.ones((2, 3), np.float32),
+    }
+
+
+def test_a_posterior_model_needs_words_and_no_readout(tmp_path):
+    config = CONFIG | {"layout": "posterior"}
+    folder = model_files.save_model(tmp_path, config, _posterior_tensors())
+    assert model_files.layout_of(model_files.read_config(folder)) == "posterior"
+    with pytest.raises(ModelFileError, match=r"words\.vectors None, expected float32 \[2, 5\]"):
+        model_files.save_model(tmp_path, config, _tensors())
+    with pytest.raises(ModelFileError, match=r"words\.vectors \('float32', \[3, 5\]\)"):
+        model_files.save_model(tmp_path, config, _posterior_tensors(3))
+    with pytest.raises(ModelFileError, match=r"readout\.weight None"):
+        model_files.save_model(tmp_path, CONFIG, _posterior_tensors())
+    with pytest.raises(ModelFileError, match=r"layout 'mixture', this program knows labels, posterior"):
+        model_files.save_model(tmp_path, CONFIG | {"layout": "mixture"}, _tensors())
+    assert model_files.layout_of(CONFIG) == "labels"
+
+
+def test_words_are_never_rounded(tmp_path):
+    folder = model_files.save_model(
+        tmp_path, CONFIG | {"layout": "posterior"}, _posterior_tensors(), half=True
+    )
+    types = {name: entry["dtype"] for name, entry in model_files.read_config(folder)["tensors"].items()}
+    assert types == {"words.vectors": "float32", "network.kernel": "float16"}
 
 
 # -- half precision ----------------------------------------------------------------------

@@ -8,17 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from olrsearch.encoders.olr.data import (
+from olrsearch.encoders.olr.readout_fit import fit_readout
+from olrsearch.encoders.trainer.data import (
     EpochBatches,
-    OlrData,
     PixelBatches,
+    StageData,
     augment,
     derived_seed,
     pixel_statistics,
     step_generator,
 )
-from olrsearch.encoders.olr.metrics import average_precision, selection_metrics
-from olrsearch.encoders.olr.readout_fit import fit_readout
+from olrsearch.encoders.trainer.metrics import average_precision, selection_metrics
 
 
 def _flat(sampler) -> list[int]:
@@ -88,7 +88,7 @@ def test_batches_are_gathered_whole():
     images, targets = batches[np.array([3, 0])]
     np.testing.assert_array_equal(images.numpy(), pixels[[7, 4]])
     np.testing.assert_array_equal(targets.numpy(), labels[[7, 4]])
-    data = OlrData(batches, batches, olr_case.config(), 0)
+    data = StageData(batches, batches, olr_case.config(), 0)
     assert [len(part) for part, _ in data.train_dataloader()] == [4]
     assert torch.cat([part for part, _ in data.val_dataloader()]).shape == (4, 16, 16, 3)
 

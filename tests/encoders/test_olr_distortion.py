@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from olrsearch.encoders.olr.distortion import jitter_colour, turn_and_zoom
+from olrsearch.encoders.trainer.distortion import jitter_colour, turn_and_zoom
 
 
 def _generator(seed: int = 0) -> torch.Generator:

@@ -14,15 +14,17 @@ import torch
 from torch import nn
 
 from olrsearch._resources import models_dir
+from olrsearch.encoders.engines import engine as engines
+from olrsearch.encoders.engines import onnx_graph
+from olrsearch.encoders.engines.engine import ENGINES, OnnxEngine, Task, TorchEngine, make_engine
+from olrsearch.encoders.engines.folding import folded
 from olrsearch.encoders.model_files import read_tensors
 from olrsearch.encoders.olr import encoder as olr_encoder
-from olrsearch.encoders.olr import engines, onnx_graph
 from olrsearch.encoders.olr.config import BACKBONE_NAMES, HEADS, profile
-from olrsearch.encoders.olr.efficientnet import EfficientNetLite0
 from olrsearch.encoders.olr.encoder import OlrEncoder
-from olrsearch.encoders.olr.engines import ENGINES, OnnxEngine, Task, TorchEngine, make_engine
-from olrsearch.encoders.olr.folding import folded
-from olrsearch.encoders.olr.network import OlrNetwork, channels_last
+from olrsearch.encoders.olr.network import OlrNetwork
+from olrsearch.encoders.trunks.efficientnet import EfficientNetLite0
+from olrsearch.encoders.trunks.trunk import channels_last
 from olrsearch.errors import EngineError, IncompatibleEncoderError
 
 SIZE = (45, 39)  # odd, so that padding and the windows of pooling reach over the edges
@@ -116,7 +118,7 @@ def test_a_compiled_network_gives_what_the_network_gives(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "where", ["torch.nn.Module.compile", "olrsearch.encoders.olr.engines.CompiledEngine.run"]
+    "where", ["torch.nn.Module.compile", "olrsearch.encoders.engines.engine.CompiledEngine.run"]
 )
 @deprecated_within
 def test_what_cannot_be_compiled_is_said(monkeypatch, where):
@@ -176,7 +178,7 @@ def test_eight_bits_are_near(backbone, head):
 
 
 def test_the_first_five_convolutions_and_the_last_keep_their_bits():
-    from olrsearch.encoders.olr.quantise import quantised
+    from olrsearch.encoders.engines.quantise import quantised
 
     model = onnx_graph.to_onnx(folded(network_of("small")), SIZE)
     before = model.SerializeToString()
@@ -237,7 +239,7 @@ def test_onnx_computes_on_the_processor_alone():
 @pytest.mark.parametrize("package", ["onnxruntime", "onnx"])
 def test_without_onnx_runtime_torch_computes(package, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.delitem(sys.modules, "olrsearch.encoders.olr.onnx_graph", raising=False)
+    monkeypatch.delitem(sys.modules, "olrsearch.encoders.engines.onnx_graph", raising=False)
     network, pixels = network_of(), pixels_of(3)
     with pytest.raises(EngineError, match="pip install onnx onnxruntime"):
         make_engine(task_of(network), "onnx")

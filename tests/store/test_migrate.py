@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from made_stores import encode, fill
-from sqlalchemy import text
+from made_stores import add_posterior_space, add_space, encode, fill, posteriors, vectors
+from sqlalchemy import text, update
 
 from olrsearch import _resources
-from olrsearch.errors import OlrsearchError
+from olrsearch.errors import OlrsearchError, StoreVersionError
 from olrsearch.store import Backend, migrate, schema
+from olrsearch.store.files import sha256_hex
+from olrsearch.store.segments import verify_segment
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,7 +58,7 @@ NEXT = '''
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+revision, down_revision, branch_labels, depends_on = "0003", "0002", None, None
 
 
 def upgrade() -> None:
@@ -69,12 +73,12 @@ def newer_program(tmp_path, monkeypatch):
     """This program as its next version might be, with one more revision."""
     scripts = tmp_path / "migrations"
     shutil.copytree(_resources.migrations_dir(), scripts)
-    (scripts / "versions" / "0002_next.py").write_text(NEXT)
+    (scripts / "versions" / "0003_next.py").write_text(NEXT)
 
     def begin():
         monkeypatch.setattr("olrsearch.store.migrate.migrations_dir", lambda: scripts)
-        monkeypatch.setattr("olrsearch.store.migrate.HEAD", "0002")
-        monkeypatch.setattr("olrsearch.store.backend.HEAD", "0002")
+        monkeypatch.setattr("olrsearch.store.migrate.HEAD", "0003")
+        monkeypatch.setattr("olrsearch.store.backend.HEAD", "0003")
         monkeypatch.setattr("olrsearch.store.backend.__version__", "9.8")
 
     return begin
@@ -87,7 +91,7 @@ def test_an_older_store_is_migrated_with_its_rows(stores, newer_program):
     before = store.snapshot().labels(ids)
     store.close()
     newer_program()
-    assert Backend.migrate(store.path, database_url=stores.url) == ("0001", "0002")
+    assert Backend.migrate(store.path, database_url=stores.url) == ("0002", "0003")
     again = stores.open(store.path)
     snapshot = again.snapshot()
     assert snapshot.image_ids().tolist() == ids
@@ -96,23 +100,69 @@ def test_an_older_store_is_migrated_with_its_rows(stores, newer_program):
         assert connection.execute(text("SELECT DISTINCT note FROM image")).scalars().all() == ["old"]
         assert connection.execute(text("SELECT migrated_by FROM store")).scalar() == "9.8"
     if again.kind == "sqlite":
-        shutil.copy(store.path / "metadata.db.before-0001", store.path / "metadata.db")
-        assert Backend.migrate(store.path) == ("0001", "0002")
+        shutil.copy(store.path / "metadata.db.before-0002", store.path / "metadata.db")
+        assert Backend.migrate(store.path) == ("0002", "0003")
 
 
 def test_a_migration_that_fails_changes_nothing(stores, newer_program, tmp_path):
     store = stores.create()
     ids = fill(store)
     store.close()
-    with (tmp_path / "migrations" / "versions" / "0002_next.py").open("a") as file:
+    before = migrate.HEAD
+    with (tmp_path / "migrations" / "versions" / "0003_next.py").open("a") as file:
         file.write("    raise KeyboardInterrupt\n")
     newer_program()
     with pytest.raises(KeyboardInterrupt):
         Backend.migrate(store.path, database_url=stores.url)
     with store.engine.begin() as connection:
-        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "0001"
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == before
         assert len(connection.execute(text("SELECT * FROM image")).keys()) == len(schema.image.c)
     assert store.snapshot().image_ids().tolist() == ids
+
+
+def as_before_layouts(store) -> None:
+    """Makes a store what revision 0001 left: no column `layout`, and manifests without one."""
+    with store.engine.begin() as connection:
+        for info in store.snapshot().space().segments:
+            path = info.path / "manifest.json"
+            manifest = json.loads(path.read_text())
+            assert manifest.pop("layout") == "labels"
+            path.write_text(json.dumps(manifest))
+            connection.execute(
+                update(schema.segment)
+                .where(schema.segment.c.uuid == info.uuid)
+                .values(manifest_sha256=sha256_hex(path.read_bytes()))
+            )
+        connection.execute(text("ALTER TABLE space DROP COLUMN layout"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    store.close()
+
+
+def test_what_the_first_revision_left_is_still_read(stores):
+    store = stores.create()
+    ids = fill(store)
+    space, _ = encode(store, ids[:6])
+    with store.writer() as writer:
+        writer.set_metric(space, {"kind": "ip"})
+    held = np.array(store.snapshot().open_segment(store.snapshot().space().segments[0]).embeddings)
+    as_before_layouts(store)
+    for read_only in (True, False):
+        with pytest.raises(
+            StoreVersionError, match=r"revision 0001, .* needs 0002: run `olrsearch store migr"
+        ):
+            stores.open(store.path, read_only=read_only)
+    assert Backend.migrate(store.path, database_url=stores.url) == ("0001", "0002")
+    again = stores.open(store.path)
+    snapshot = again.snapshot()
+    info = snapshot.space()
+    assert (info.layout, info.count, info.metric) == ("labels", 6, {"kind": "ip"})
+    assert np.array_equal(snapshot.open_segment(info.segments[0]).embeddings, held)
+    assert list(verify_segment(info.segments[0])) == []
+    with again.writer() as writer:  # and it goes on
+        assert add_space(writer) == space
+        writer.add_segment(space, ids[6:], vectors(4, seed=1))
+        writer.add_segment(add_posterior_space(writer), ids, posteriors(10))
+    assert [item.layout for item in again.snapshot().spaces()] == ["labels", "posterior"]
 
 
 def test_shipped_files_are_found(tmp_path, monkeypatch):

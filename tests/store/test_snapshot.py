@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_stores import LABELS, add_space, encode, fill, new, sha, vectors
+from made_stores import LABELS, add_posterior_space, add_space, encode, fill, new, sha, vectors
 from sqlalchemy import and_, not_
 
 from olrsearch.errors import (
     EmptyStoreError,
+    IncompatibleEncoderError,
     QueryError,
     UnknownImageError,
     UnknownLabelError,
@@ -168,3 +169,38 @@ def test_naming_a_space(stores):
     for unknown in ("x", ""):
         with pytest.raises(UnknownSpaceError, match="no space has"):
             snapshot.space(unknown)
+
+
+def test_naming_a_space_of_one_layout(stores):
+    store = stores.create()
+    with store.writer() as writer:
+        add_space(writer, "aa" * 32, "olr")
+    with pytest.raises(EmptyStoreError, match=r"has no posteriors yet: .*olrsearch train"):
+        store.snapshot().space(layout="posterior")
+    with store.writer() as writer:
+        add_posterior_space(writer, "ee" * 32, "olr")
+        add_posterior_space(writer, "ef" * 32, "words")
+    snapshot = store.snapshot()
+    assert snapshot.space().name == "words"
+    assert snapshot.space(layout="labels").fingerprint == "aa" * 32
+    assert snapshot.space(layout="posterior").fingerprint == "ef" * 32
+    assert snapshot.space("olr").fingerprint == "ee" * 32, "the newest of that name"
+    assert snapshot.space("olr", "labels").fingerprint == "aa" * 32, "the newest of that name and layout"
+    for ref in ("words", "ef"):
+        assert snapshot.space(ref, "posterior").name == "words"
+        with pytest.raises(
+            IncompatibleEncoderError, match="words holds posteriors, and this needs label emb"
+        ):
+            snapshot.space(ref, "labels")
+    with pytest.raises(IncompatibleEncoderError, match="holds label embeddings, and this needs posteriors"):
+        snapshot.space("aa", "posterior")
+    with pytest.raises(UnknownSpaceError, match="several spaces have"):
+        snapshot.space("e", "labels")
+
+
+def test_a_store_of_posteriors_alone(stores):
+    store = stores.create()
+    with store.writer() as writer:
+        add_posterior_space(writer)
+    with pytest.raises(EmptyStoreError, match=r"has no label embeddings yet: .*olrsearch words"):
+        store.snapshot().space(layout="labels")

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
+from olrsearch.encoders.engines.engine import Task, make_engine
 from olrsearch.encoders.model_files import read_config, read_tensors, save_model
 from olrsearch.encoders.olr.config import OlrConfig
-from olrsearch.encoders.olr.engines import Task, make_engine
-from olrsearch.encoders.olr.network import OlrNetwork, channels_last
+from olrsearch.encoders.olr.network import OlrNetwork
 from olrsearch.encoders.protocol import check_pixels
+from olrsearch.encoders.trunks.trunk import channels_last
 from olrsearch.errors import ModelFileError, TrainingError
 from olrsearch.readout import Readout
 

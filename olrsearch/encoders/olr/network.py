@@ -7,18 +7,16 @@ everywhere else they are label-major.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from olrsearch.encoders.olr.backbones import Normalise, make_trunk, map_size
 from olrsearch.encoders.olr.heads import make_head
+from olrsearch.encoders.trunks.trunk import Normalise, make_trunk, map_size
 
 if TYPE_CHECKING:
     from olrsearch.encoders.olr.config import OlrConfig
-
-Network = TypeVar("Network", bound=nn.Module)
 
 _INITIAL_READOUT = 0.5
 
@@ -35,7 +33,7 @@ class TeacherNetwork(nn.Module):
     def __init__(self, config: OlrConfig, mean: Tensor, std: Tensor) -> None:
         super().__init__()
         self.normalise = Normalise(mean, std)
-        self.trunk = make_trunk(config)
+        self.trunk = make_trunk(config.backbone, config.width)
         self.dropout = nn.Dropout(config.dropout)
         self.linear = nn.Linear(self.trunk.channels, len(config.labels))
 
@@ -81,7 +79,7 @@ class OlrNetwork(nn.Module):
     def __init__(self, config: OlrConfig, mean: Tensor, std: Tensor) -> None:
         super().__init__()
         self.normalise = Normalise(mean, std)
-        self.trunk = make_trunk(config)
+        self.trunk = make_trunk(config.backbone, config.width)
         self.head = make_head(config, self.trunk.channels, map_size(self.trunk, config.image_size))
         self.readout = LinearReadout(len(config.labels), config.k)
 
@@ -89,9 +87,3 @@ class OlrNetwork(nn.Module):
         """Pixels [B, 3, H, W], 0–255 → label embeddings float32 [B, L, k]."""
         embeddings: Tensor = self.head(self.trunk(self.normalise(pixels)))
         return embeddings
-
-
-def channels_last(network: Network) -> Network:
-    """The same network with its weights in the memory layout that convolutions run fastest in."""
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
-    return network

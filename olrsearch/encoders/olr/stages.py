@@ -1,20 +1,16 @@
-"""The two stages of training as Lightning modules.
+"""The two stages of OLR's training as Lightning modules.
 
 Notation: B images in a batch, L labels, k numbers a label.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-import numpy as np
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from olrsearch.encoders.olr.data import augment, step_generator, to_planes
-from olrsearch.encoders.olr.distortion import jitter_colour, turn_and_zoom
+from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.encoders.olr.losses import (
     all_pairs_loss,
     draw_partners,
@@ -25,99 +21,32 @@ from olrsearch.encoders.olr.losses import (
     random_pairs_loss,
     readout_loss,
 )
-from olrsearch.encoders.olr.metrics import selection_metrics
 from olrsearch.encoders.olr.network import OlrNetwork, TeacherNetwork
 from olrsearch.encoders.olr.occlusion import draw_rectangles, occlude
-from olrsearch.errors import TrainingError
+from olrsearch.encoders.trainer.stage import Stage
 
 if TYPE_CHECKING:
-    from lightning.pytorch.utilities.types import OptimizerLRScheduler
-
     from olrsearch.arrays import F64
-    from olrsearch.encoders.olr.config import OlrConfig
-    from olrsearch.encoders.olr.data import Batch
-
-SELECTION_MAP = "selection_map"
-"""The figure that chooses weights and stops early; larger is better."""
-
-_CHECK_EVERY = 20
-_READOUT_RATE = 10.0
-"""Readout weights must grow to tens where embeddings are below 1: they learn this much faster."""
-
-_WARM_UP = 0.2
-_LEAST_STEPS = 10
-"""Below that the schedule's first part would have no length, which divides by zero."""
 
 N = TypeVar("N", bound=nn.Module)
 
 
-class Stage(LightningModule, ABC, Generic[N]):
-    """What both stages share: schedule, augmentation, validation, the guard against NaN.
+class _OlrStage(Stage[OlrConfig, N]):
+    """A stage that may occlude images.
 
     Args:
         config: Of the run.
         network: What is trained; its weights are changed.
-        number: 0 teacher, 1 Siamese network; part of every random seed.
+        number: 0 teacher, 1 Siamese network.
         learning_rate: Peak of the one-cycle schedule.
         pixel_mean: float32 [3], the data mean, 0–255: what occlusions are filled with.
-
-    Attributes:
-        figures: Selection figures of the last validation, `selection_map` among them.
     """
 
     def __init__(
         self, config: OlrConfig, network: N, number: int, learning_rate: float, pixel_mean: Tensor
     ) -> None:
-        super().__init__()
-        self.config, self.network, self.number = config, network, number
+        super().__init__(config, network, number, learning_rate)
         self.pixel_mean = pixel_mean
-        self.learning_rate = learning_rate
-        self.figures: dict[str, float] = {}
-        self._sums: dict[str, Tensor] = {}
-        self._steps = 0
-        self._scores: list[tuple[Tensor, Tensor]] = []
-
-    @abstractmethod
-    def losses(self, planes: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """The stage's losses of one batch; `loss` is what is minimised.
-
-        Args:
-            planes: float32 [B, 3, H, W], augmented pixels, 0–255.
-            labels: int8 [B, L].
-            generator: Of this step's randomness.
-        """
-
-    @abstractmethod
-    def scores(self, planes: Tensor) -> Tensor:
-        """Logits float [B, L] of whole images, for validation."""
-
-    def on_train_epoch_start(self) -> None:
-        """Forget the last epoch's losses."""
-        self._sums, self._steps = {}, 0
-
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step's loss."""
-        pixels, labels = batch
-        generator = step_generator(
-            self.config.seed, self.number, self.current_epoch, batch_idx, self.global_rank
-        )
-        losses = self.losses(self._augmented(pixels, generator), labels, generator)
-        for name, value in losses.items():
-            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value.detach()
-        self._steps += 1
-        if self._steps % _CHECK_EVERY == 0:
-            self.mean_losses()
-        return losses["loss"]
-
-    def _augmented(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """uint8 [B, H, W, 3] → float32 [B, 3, H, W], changed at random as configured."""
-        config = self.config
-        planes = to_planes(augment(pixels, flip=config.flip, shift=config.shift, generator=generator))
-        if config.zoom > 0 or config.rotation > 0:
-            planes = turn_and_zoom(planes, zoom=config.zoom, rotation=config.rotation, generator=generator)
-        if config.colour > 0:
-            planes = jitter_colour(planes, strength=config.colour, generator=generator)
-        return planes
 
     def _occluded(self, planes: Tensor, share: float, generator: torch.Generator) -> Tensor:
         """Images of which a share has a rectangle filled, float32 [B, 3, H, W]."""
@@ -126,62 +55,8 @@ class Stage(LightningModule, ABC, Generic[N]):
         fill = self.pixel_mean if config.occlusion_fill == "mean" else torch.zeros_like(self.pixel_mean)
         return occlude(planes, rectangles, fill)
 
-    def mean_losses(self) -> dict[str, float]:
-        """Mean losses of the epoch so far.
 
-        Raises:
-            TrainingError: one of them is not finite.
-        """
-        means = {name: float(value) / max(1, self._steps) for name, value in self._sums.items()}
-        if not all(np.isfinite(value) for value in means.values()):
-            raise TrainingError(
-                f"the loss became {means['loss']} in epoch {self.current_epoch + 1}: training diverged; "
-                f"lower the learning rate (now {self.learning_rate:g}), or set precision=32-true, "
-                "and start again"
-            )
-        return means
-
-    def validation_step(self, batch: Batch, _batch_idx: int) -> None:
-        """Collect logits of whole images."""
-        pixels, labels = batch
-        self._scores.append((self.scores(to_planes(pixels)).float().cpu(), labels.cpu()))
-
-    def on_validation_epoch_end(self) -> None:
-        """Figures on the selection images; each process has all of these, so nothing is gathered."""
-        logits = torch.cat([part for part, _ in self._scores]).numpy()
-        labels = torch.cat([part for _, part in self._scores]).numpy()
-        self._scores.clear()
-        figures = selection_metrics(logits, labels)
-        self.figures = {f"selection_{name}": value for name, value in figures.items()}
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW without decay of biases and norms, on a one-cycle schedule."""
-        weights: list[nn.Parameter] = []
-        plain: list[nn.Parameter] = []
-        readout: list[nn.Parameter] = []
-        for name, parameter in self.network.named_parameters():
-            if parameter.requires_grad:
-                group = readout if name == "readout.weight" else weights if parameter.ndim > 1 else plain
-                group.append(parameter)
-        decay, rate = self.config.weight_decay, self.learning_rate
-        # The faster readout decays as fast as the rest: decay is multiplied by the learning rate.
-        drawn = [
-            ({"params": weights, "weight_decay": decay}, rate),
-            ({"params": plain, "weight_decay": 0.0}, rate),
-            ({"params": readout, "weight_decay": decay / _READOUT_RATE}, rate * _READOUT_RATE),
-        ]
-        groups = [(group, peak) for group, peak in drawn if group["params"]]
-        optimizer = torch.optim.AdamW([group for group, _ in groups], lr=rate, fused=True)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=[peak for _, peak in groups],
-            total_steps=max(_LEAST_STEPS, int(self.trainer.estimated_stepping_batches)),
-            pct_start=_WARM_UP,
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-class TeacherStage(Stage[TeacherNetwork]):
+class TeacherStage(_OlrStage[TeacherNetwork]):
     """The classifier: independent labels, binary cross-entropy, unknown labels left out."""
 
     def __init__(self, config: OlrConfig, network: TeacherNetwork, pixel_mean: Tensor) -> None:
@@ -206,13 +81,16 @@ class TeacherStage(Stage[TeacherNetwork]):
         return logits
 
 
-class SiameseStage(Stage[OlrNetwork]):
+class SiameseStage(_OlrStage[OlrNetwork]):
     """The label embeddings: inner products of occluded images against the teacher's joint probabilities.
 
     The teacher sees the very same occluded images, in evaluation mode and without gradient.
 
     Source: Karatsiolis and Kamilaris, section 3 and figure 2.
     """
+
+    # Readout weights must grow to tens where embeddings are below 1.
+    faster: ClassVar[dict[str, float]] = {"readout.weight": 10.0}
 
     def __init__(
         self, config: OlrConfig, network: OlrNetwork, teacher: TeacherNetwork, pixel_mean: Tensor

@@ -14,13 +14,11 @@ Notation: N images, L labels, k numbers a label, H × W pixels.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -28,28 +26,35 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from olrsearch.encoders.olr import encoder as olr_encoder
-from olrsearch.encoders.olr.backbones import start_trunk
 from olrsearch.encoders.olr.config import OlrConfig
-from olrsearch.encoders.olr.data import OlrData, PixelBatches, derived_seed, pixel_statistics, to_planes
-from olrsearch.encoders.olr.efficientnet import PIXEL_MEAN, PIXEL_STD
-from olrsearch.encoders.olr.network import OlrNetwork, TeacherNetwork, channels_last
+from olrsearch.encoders.olr.network import OlrNetwork, TeacherNetwork
 from olrsearch.encoders.olr.readout_fit import fit_readout
-from olrsearch.encoders.olr.runner import finished_files, run_stage
 from olrsearch.encoders.olr.stages import SiameseStage, TeacherStage, start_readout
+from olrsearch.encoders.trainer.data import PixelBatches, StageData, derived_seed, pixel_statistics, to_planes
+from olrsearch.encoders.trainer.run import (
+    best_device,
+    check_arrays,
+    data_digest,
+    label_frequencies,
+    open_run,
+    read_run,
+)
+from olrsearch.encoders.trainer.runner import finished_files, run_stage
+from olrsearch.encoders.trunks.efficientnet import PIXEL_MEAN, PIXEL_STD
+from olrsearch.encoders.trunks.trunk import channels_last, start_trunk
 from olrsearch.errors import TrainingError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from olrsearch.arrays import F32, F64, I8, I64, U8
-    from olrsearch.encoders.olr.runner import StageResult
+    from olrsearch.arrays import F32, I8, I64, U8
+    from olrsearch.encoders.trainer.runner import StageResult
 
 _log = logging.getLogger(__name__)
 
 RUN_NAME = "olr.json"
 TEACHER_NAME = "teacher.safetensors"
 _CHUNK = 256
-_DIGEST_IMAGES = 64
 _READOUT_IMAGES = 50_000
 
 
@@ -119,13 +124,13 @@ def train_olr(
     """
     run_dir, model_root = Path(run_dir), Path(model_root)
     train_index, selection_index = np.asarray(train_index, np.int64), np.asarray(selection_index, np.int64)
-    _check_arrays(pixels, labels, train_index, selection_index, config)
-    frequency = _frequencies(labels[train_index], config)
-    digest = _digest(pixels, labels, train_index, selection_index)
+    check_arrays(pixels, labels, train_index, selection_index, config)
+    frequency = label_frequencies(labels[train_index], config)
+    digest = data_digest(pixels, labels, train_index, selection_index)
     if teacher_run is not None and not has_run(run_dir):
         # Before the run begins: one that was interrupted in between goes on with this teacher.
         _take_teacher(Path(teacher_run), run_dir, config, digest)
-    _open_run(run_dir, config, digest, resume=resume)
+    open_run(run_dir / RUN_NAME, config, digest, resume=resume)
     # Callers keep their own random state.
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         teacher, first = _teach(
@@ -140,7 +145,7 @@ def train_olr(
         start_readout(network, frequency)
         second = run_stage(
             SiameseStage(config, network, teacher, pixel_mean),
-            OlrData(training, selection, config, 1),
+            StageData(training, selection, config, 1),
             run_dir / "siamese",
             "label embeddings",
             config.siamese_epochs,
@@ -177,8 +182,10 @@ def train_teacher(
     """
     run_dir = Path(run_dir)
     train_index, selection_index = np.asarray(train_index, np.int64), np.asarray(selection_index, np.int64)
-    _check_arrays(pixels, labels, train_index, selection_index, config)
-    _open_run(run_dir, config, _digest(pixels, labels, train_index, selection_index), resume=False)
+    check_arrays(pixels, labels, train_index, selection_index, config)
+    open_run(
+        run_dir / RUN_NAME, config, data_digest(pixels, labels, train_index, selection_index), resume=False
+    )
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         return _teach(pixels, labels, train_index, selection_index, config, run_dir, progress=progress)[1]
 
@@ -200,10 +207,10 @@ def _teach(
         mean, std = torch.full((3,), PIXEL_MEAN), torch.full((3,), PIXEL_STD)
     torch.manual_seed(derived_seed(config.seed, 0))
     teacher = channels_last(TeacherNetwork(config, mean, std))
-    start_trunk(teacher.trunk, config)
+    start_trunk(teacher.trunk, pretrained=config.pretrained)
     result = run_stage(
         TeacherStage(config, teacher, pixel_mean),
-        OlrData(training, selection, config, 0),
+        StageData(training, selection, config, 0),
         run_dir / "teacher",
         "teacher",
         config.teacher_epochs,
@@ -230,7 +237,7 @@ def _take_teacher(teacher_run: Path, run_dir: Path, config: OlrConfig, digest: s
 
     Refuses a teacher of another shape or of other images before anything is written.
     """
-    before, data = _read_run(teacher_run)
+    before, data = read_run(teacher_run / RUN_NAME, OlrConfig)
     config.check_teacher(before)
     if data != digest:
         raise TrainingError(
@@ -260,7 +267,7 @@ def teacher_probabilities(run_dir: Path, pixels: U8) -> F32:
         TrainingError: the run holds no teacher, or a damaged one.
     """
     run_dir = Path(run_dir)
-    config = _read_run(run_dir)[0]
+    config = read_run(run_dir / RUN_NAME, OlrConfig)[0]
     try:
         state = load_file(run_dir / TEACHER_NAME)
         teacher = channels_last(TeacherNetwork(config, torch.zeros(3), torch.ones(3)))
@@ -270,7 +277,7 @@ def teacher_probabilities(run_dir: Path, pixels: U8) -> F32:
         raise TrainingError(
             f"{run_dir / TEACHER_NAME} cannot be read ({reason}): train the teacher again"
         ) from None
-    device = _device()
+    device = best_device()
     teacher.to(device).eval()
     out = np.empty((len(config.labels), len(pixels)), np.float32)
     with torch.inference_mode():
@@ -279,104 +286,6 @@ def teacher_probabilities(run_dir: Path, pixels: U8) -> F32:
             planes = to_planes(torch.from_numpy(chunk).to(device))
             out[:, start : start + len(chunk)] = torch.sigmoid(teacher(planes)).T.cpu().numpy()
     return out
-
-
-def _check_arrays(pixels: U8, labels: I8, train_index: I64, selection_index: I64, config: OlrConfig) -> None:
-    """Refuse arrays that do not fit each other or the configuration."""
-    height, width = config.image_size
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (height, width, 3):
-        raise TrainingError(
-            f"pixels of type {pixels.dtype} and shape {tuple(pixels.shape)}: expected uint8 "
-            f"[images, {height}, {width}, 3]; scale the images or set image_size"
-        )
-    if labels.shape != (len(pixels), len(config.labels)):
-        raise TrainingError(
-            f"labels of shape {labels.shape} for {len(pixels)} images and {len(config.labels)} labels: "
-            "expected one row an image, one column a label"
-        )
-    if not np.isin(labels, (-1, 0, 1)).all():
-        raise TrainingError(
-            "labels hold other values than −1 (absent), 0 (unknown) and 1 (present): map them"
-        )
-    for name, index, least in (("training", train_index, 2), ("selection", selection_index, 1)):
-        if index.ndim != 1 or len(index) < least:
-            raise TrainingError(f"{index.size} {name} images: expected {least} or more; import more images")
-        if index.min() < 0 or index.max() >= len(pixels) or len(np.unique(index)) != len(index):
-            raise TrainingError(
-                f"{name} images must be different rows from 0 to {len(pixels) - 1}: check the index"
-            )
-    shared = np.intersect1d(train_index, selection_index)
-    if len(shared):
-        raise TrainingError(
-            f"{len(shared)} images are both training and selection images: keep the two apart"
-        )
-
-
-def _frequencies(labels: I8, config: OlrConfig) -> F64:
-    """Each label's share of present among known, float64 [L]; says what cannot be learnt."""
-    known = (labels != 0).sum(axis=0)
-    present = (labels > 0).sum(axis=0)
-    unknown = [name for name, count in zip(config.labels, known, strict=True) if count == 0]
-    if unknown:
-        raise TrainingError(
-            f"no training image has a known value of {', '.join(unknown)}: leave such labels out"
-        )
-    single = [
-        name for name, count, total in zip(config.labels, present, known, strict=True) if count in {0, total}
-    ]
-    if single:
-        _log.warning(
-            "all known values of %s are the same in the training images: nothing can be learnt about them",
-            ", ".join(single),
-        )
-    frequency: F64 = present / known
-    return frequency
-
-
-def _digest(pixels: U8, labels: I8, train_index: I64, selection_index: I64) -> str:
-    """sha256 of what a run learns from: all labels and rows, some evenly chosen images."""
-    digest = hashlib.sha256(repr(pixels.shape).encode())
-    for index in (train_index, selection_index):
-        digest.update(index.tobytes())
-        digest.update(np.ascontiguousarray(labels[index]).tobytes())
-    chosen = train_index[:: max(1, len(train_index) // _DIGEST_IMAGES)]
-    digest.update(np.ascontiguousarray(pixels[chosen]).tobytes())
-    return digest.hexdigest()
-
-
-def _open_run(run_dir: Path, config: OlrConfig, digest: str, *, resume: bool) -> None:
-    """Begin a run in an unused folder, or make sure that the one there is the one meant."""
-    if not resume:
-        if has_run(run_dir):
-            raise TrainingError(f"{run_dir} holds a run already: resume it, or name another folder")
-        run_dir.mkdir(parents=True, exist_ok=True)
-        record = {"config": config.to_dict(), "data": digest}
-        partial = run_dir / (RUN_NAME + ".partial")
-        partial.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
-        partial.replace(run_dir / RUN_NAME)
-        return
-    before, data = _read_run(run_dir)
-    different = config.differences(before)
-    if different:
-        changes = ", ".join(
-            f"{key} (was {getattr(before, key)!r}, now {getattr(config, key)!r})" for key in different
-        )
-        raise TrainingError(f"the run in {run_dir} has another configuration: {changes}; start a new run")
-    if data != digest:
-        raise TrainingError(
-            f"the run in {run_dir} began with other images, labels or splits; start a new run"
-        )
-
-
-def _read_run(run_dir: Path) -> tuple[OlrConfig, str]:
-    """A run's configuration and data digest."""
-    try:
-        record: dict[str, Any] = json.loads((run_dir / RUN_NAME).read_text(encoding="utf-8"))
-        return OlrConfig.from_dict(record["config"]), str(record["data"])
-    except FileNotFoundError:
-        raise TrainingError(f"{run_dir} holds no run: start one without resuming") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(f"{run_dir / RUN_NAME} cannot be read ({error}): start a new run") from None
 
 
 def _save_teacher(run_dir: Path, teacher: TeacherNetwork) -> None:
@@ -388,7 +297,7 @@ def _save_teacher(run_dir: Path, teacher: TeacherNetwork) -> None:
 def _fit_readout(network: OlrNetwork, pixels: U8, labels: I8, rows: I64) -> None:
     """Fit the readout on frozen embeddings of (at most some ten thousand) training images."""
     rows = np.sort(rows)[:: max(1, -(-len(rows) // _READOUT_IMAGES))]
-    device = _device()
+    device = best_device()
     network.to(device).eval()
     parts = []
     with torch.inference_mode():
@@ -400,10 +309,6 @@ def _fit_readout(network: OlrNetwork, pixels: U8, labels: I8, rows: I64) -> None
     with torch.no_grad():
         network.readout.weight.copy_(torch.from_numpy(fitted.weight))
         network.readout.bias.copy_(torch.from_numpy(fitted.bias))
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _metrics(teacher: StageResult, siamese: StageResult) -> dict[str, float]:

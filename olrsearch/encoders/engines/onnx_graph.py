@@ -4,7 +4,7 @@ torch's own exporters were not chosen: the new one needs onnxscript and seconds,
 deprecated. They write any network; this one writes what trunks and heads are made of, and
 refuses the rest.
 
-Notation: B images in a batch, H × W pixels, L labels, k numbers a label.
+Notation: B images in a batch, H × W pixels.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def to_onnx(network: fx.GraphModule, size: tuple[int, int]) -> ModelProto:
     """Write a folded network as ONNX.
 
     Args:
-        network: From pixels [B, 3, H, W] to label embeddings float32 [B, L, k]; not changed.
+        network: From pixels [B, 3, H, W] to embeddings float32 [B, …]; not changed.
         size: (H, W).
 
     Returns:
-        A model from `pixels`, uint8 [B, H, W, 3], to `embeddings`, float32 [B, L, k].
+        A model from `pixels`, uint8 [B, H, W, 3], to `embeddings`, float32 [B, …].
 
     Raises:
         EngineError: a layer or an operation that has no counterpart here.
@@ -80,11 +80,12 @@ class _Writer(fx.Interpreter):
         pixels = helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["B", *size, 3])
         result: _Value = self.run(self.write("Transpose", _Value(INPUT, 4), perm=(0, 3, 1, 2)))
         self._nodes.append(helper.make_node("Identity", [result.name], [OUTPUT]))
+        sides = ["B", *(f"side_{number}" for number in range(1, result.rank))]
         graph = helper.make_graph(
             self._nodes,
             "olrsearch",
             [pixels],
-            [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["B", "L", "k"])],
+            [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, sides)],
             [
                 numpy_helper.from_array(array, f"constant_{number}")
                 for number, array in enumerate(self._constants)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from olrsearch.arrays import I8, I64, U8
-    from olrsearch.encoders.olr.config import OlrConfig
+    from olrsearch.encoders.trainer.config import TrainerConfig
 
 Batch = tuple["Tensor", "Tensor"]
 """uint8 [B, H, W, 3] pixels, int8 [B, L] labels."""
@@ -92,7 +92,7 @@ class EpochBatches(Sampler["I64"]):
         count: Images.
         batch_size: B, cut down to what one device has where there are fewer images.
         seed: Of the run.
-        stage: 0 teacher, 1 Siamese network: they see different orders.
+        stage: Which stage of its run; stages see different orders.
         rank: This process of `world`; it gets every `world`-th batch.
         world: Processes.
     """
@@ -132,7 +132,7 @@ class _InOrder(Sampler["I64"]):
             yield np.arange(start, min(start + _EVALUATION_BATCH, self.count))
 
 
-class OlrData(LightningDataModule):
+class StageData(LightningDataModule):
     """Training and selection batches of one stage.
 
     Every process validates on all selection images: their figures need no gathering.
@@ -141,11 +141,11 @@ class OlrData(LightningDataModule):
         training: The training images.
         selection: The selection images.
         config: Batch size, seed and workers.
-        stage: 0 teacher, 1 Siamese network.
+        stage: Which stage of its run; stages see different orders.
     """
 
     def __init__(
-        self, training: PixelBatches, selection: PixelBatches, config: OlrConfig, stage: int
+        self, training: PixelBatches, selection: PixelBatches, config: TrainerConfig, stage: int
     ) -> None:
         super().__init__()
         self.training, self.selection = training, selection

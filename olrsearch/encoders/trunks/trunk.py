@@ -10,16 +10,15 @@ Notation: B images in a batch, C channels, H × W pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
-from olrsearch.encoders.olr.efficientnet import EfficientNetLite0, load_pretrained
+from olrsearch.encoders.trunks.efficientnet import EfficientNetLite0, load_pretrained
 
-if TYPE_CHECKING:
-    from olrsearch.encoders.olr.config import OlrConfig
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +101,16 @@ class ResidualTrunk(nn.Module):
 Trunk = ResidualTrunk | EfficientNetLite0
 
 
-def make_trunk(config: OlrConfig) -> Trunk:
-    """The trunk that a configuration names, with random weights."""
-    if config.backbone == "efficientnet-lite0":
+def make_trunk(backbone: str, width: int) -> Trunk:
+    """A trunk with random weights.
+
+    Args:
+        backbone: A name of `BACKBONES`, or 'efficientnet-lite0'.
+        width: Channels of the first stage; EfficientNet-Lite0 has its own.
+    """
+    if backbone == "efficientnet-lite0":
         return EfficientNetLite0()
-    return ResidualTrunk(config.backbone, config.width)
+    return ResidualTrunk(backbone, width)
 
 
 def map_size(trunk: Trunk, size: tuple[int, int]) -> tuple[int, int]:
@@ -115,13 +119,13 @@ def map_size(trunk: Trunk, size: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def start_trunk(trunk: Trunk, config: OlrConfig) -> None:
-    """Put weights trained on ImageNet into a trunk whose configuration asks for them.
+def start_trunk(trunk: Trunk, *, pretrained: bool) -> None:
+    """Put weights trained on ImageNet into a trunk, where that is asked for.
 
     Raises:
         TrainingError: the package that holds them is not installed.
     """
-    if config.pretrained and isinstance(trunk, EfficientNetLite0):
+    if pretrained and isinstance(trunk, EfficientNetLite0):
         load_pretrained(trunk)
 
 
@@ -145,3 +149,9 @@ class Normalise(nn.Module):
         """[B, 3, H, W], 0–255 → float32 [B, 3, H, W], channels last in memory."""
         scaled = (pixels.to(torch.float32) - self.mean) / self.std
         return scaled.contiguous(memory_format=torch.channels_last)
+
+
+def channels_last(network: Network) -> Network:
+    """The same network with its weights in the memory layout that convolutions run fastest in."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+    return network

@@ -16,7 +16,7 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
-from olrsearch.encoders.olr.onnx_graph import INPUT
+from olrsearch.encoders.engines.onnx_graph import INPUT
 
 if TYPE_CHECKING:
     from onnx import ModelProto

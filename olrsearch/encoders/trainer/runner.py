@@ -19,7 +19,7 @@ from lightning.pytorch.trainer.states import TrainerStatus
 from safetensors.torch import load_file, save_file
 from torch.multiprocessing.spawn import ProcessRaisedException
 
-from olrsearch.encoders.olr.callbacks import (
+from olrsearch.encoders.trainer.callbacks import (
     CHECKPOINT_NAME,
     METRICS_NAME,
     Averaging,
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from lightning.pytorch import LightningModule
     from torch import Tensor
 
-    from olrsearch.encoders.olr.config import OlrConfig
-    from olrsearch.encoders.olr.data import OlrData
-    from olrsearch.encoders.olr.stages import Stage
+    from olrsearch.encoders.trainer.config import TrainerConfig
+    from olrsearch.encoders.trainer.data import StageData
+    from olrsearch.encoders.trainer.stage import Stage
 
 _log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class StageResult:
 
 
 def run_stage(
-    stage: Stage[Any], data: OlrData, folder: Path, title: str, epochs: int, *, progress: bool
+    stage: Stage[Any, Any], data: StageData, folder: Path, title: str, epochs: int, *, progress: bool
 ) -> StageResult:
     """Train a stage, go on with one that was interrupted, or read the result of a finished one.
 
@@ -148,7 +148,7 @@ def finished_files(folder: Path) -> tuple[Path, ...]:
     return files if files[-1].exists() else ()
 
 
-def _hardware(config: OlrConfig) -> dict[str, Any]:
+def _hardware(config: TrainerConfig) -> dict[str, Any]:
     """Accelerator, devices, strategy and precision of a trainer."""
     gpu = torch.cuda.is_available()
     available = torch.cuda.device_count() if gpu else 1

@@ -3,7 +3,7 @@
 All give the same embeddings but for rounding, except those that compute with fewer bits, whose
 names say so. Which is fastest depends on the machine: `olrsearch bench speed encoding`.
 
-Notation: n images of one forward pass, H × W pixels, L labels, k numbers a label.
+Notation: n images of one forward pass, H × W pixels.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 import torch
 
-from olrsearch.encoders.olr.folding import folded
-from olrsearch.encoders.olr.network import channels_last
+from olrsearch.encoders.engines.folding import folded
 from olrsearch.encoders.protocol import check_pixels
+from olrsearch.encoders.trunks.trunk import channels_last
 from olrsearch.errors import EngineError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Engine(Protocol):
     workers: int
 
     def run(self, pixels: U8) -> F32:
-        """One forward pass: uint8 [n, H, W, 3] in C order, n ≤ chunk → float32 [n, L, k]."""
+        """One forward pass: uint8 [n, H, W, 3] in C order, n ≤ chunk → float32 [n, …], the network's."""
         ...
 
 
@@ -210,7 +210,7 @@ def _int8(task: Task) -> Engine:
         raise EngineError("the engine onnx-int8 needs typical images: give `calibration`, a hundred or so")
     check_pixels(task.calibration, task.size)
     graph = _graph(task, "onnx-int8")
-    from olrsearch.encoders.olr.quantise import quantised
+    from olrsearch.encoders.engines.quantise import quantised
 
     return OnnxEngine("onnx-int8", quantised(graph, task.calibration))
 
@@ -237,7 +237,7 @@ def _graph(task: Task, name: str) -> ModelProto:
     try:
         import onnxruntime  # noqa: F401 - before the graph is written for nobody
 
-        from olrsearch.encoders.olr.onnx_graph import to_onnx
+        from olrsearch.encoders.engines.onnx_graph import to_onnx
     except ImportError as error:
         raise EngineError(
             f"the engine {name} cannot be loaded ({_line(error)}): pip install onnx onnxruntime"

@@ -19,7 +19,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, WeightAveraging
 from tqdm import tqdm
 
-from olrsearch.encoders.olr.stages import SELECTION_MAP, Stage
+from olrsearch.encoders.trainer.stage import SELECTION_SCORE, Stage
 from olrsearch.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -133,8 +133,8 @@ class Record(Callback):
             **pl_module.figures,
         }
         self.history.append(entry)
-        if entry[SELECTION_MAP] > self.best_score:
-            self.best_score, self.best_epoch = entry[SELECTION_MAP], epoch
+        if entry[SELECTION_SCORE] > self.best_score:
+            self.best_score, self.best_epoch = entry[SELECTION_SCORE], epoch
             self.best_state = self.averaging.averaged_network()
         if trainer.is_global_zero:
             lines = "".join(json.dumps(line) + "\n" for line in self.history)

@@ -1,0 +1,1 @@
+"""Engines: what computes a network's forward pass when images are encoded."""

@@ -1,0 +1,226 @@
+"""Training an informed-prior encoder: network, model folder.
+
+A run's folder:
+
+```
+informed-prior.json       configuration and a digest of the data: what a resumed run must match
+posterior/                last.ckpt while it runs; metrics.jsonl; weights.safetensors and, when
+                          it is finished, result.json
+```
+
+Notation: N images, L labels, d dimensions, H × W pixels.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+
+from olrsearch.encoders.informed_prior import encoder as informed_prior_encoder
+from olrsearch.encoders.informed_prior.config import ONE_HOT
+from olrsearch.encoders.informed_prior.network import InformedPriorNetwork
+from olrsearch.encoders.informed_prior.stage import InformedPriorStage
+from olrsearch.encoders.model_files import read_config, read_tensors
+from olrsearch.encoders.trainer.data import PixelBatches, StageData, derived_seed, pixel_statistics
+from olrsearch.encoders.trainer.run import check_arrays, data_digest, label_frequencies, open_run
+from olrsearch.encoders.trainer.runner import run_stage
+from olrsearch.encoders.trunks.efficientnet import PIXEL_MEAN, PIXEL_STD
+from olrsearch.encoders.trunks.trunk import channels_last, start_trunk
+from olrsearch.errors import TrainingError
+from olrsearch.vocabulary import Vocabulary, read_label_words
+from olrsearch.words import WordVectors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from olrsearch.arrays import I8, I64, U8
+    from olrsearch.encoders.informed_prior.config import InformedPriorConfig
+    from olrsearch.lift import Transform
+
+_log = logging.getLogger(__name__)
+
+RUN_NAME = "informed-prior.json"
+_TRUNK, _NORMALISE = "network.trunk.", "network.normalise."
+"""Of an OLR model's tensors."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedPosteriors:
+    """What a run made.
+
+    Attributes:
+        fingerprint: Of the encoder.
+        path: Its model folder.
+        metrics: Selection figures of the weights kept: `map` of describing, `set_match`.
+        seconds: Wall time, resumed parts added: `posterior`.
+        history: One entry an epoch.
+    """
+
+    fingerprint: str
+    path: Path
+    metrics: dict[str, float]
+    seconds: dict[str, float]
+    history: list[dict[str, float]]
+
+
+def has_run(run_dir: Path) -> bool:
+    """Whether a folder holds a run that `train_informed_prior(…, resume=True)` can go on with."""
+    return (run_dir / RUN_NAME).exists()
+
+
+def make_vocabulary(config: InformedPriorConfig) -> Vocabulary:
+    """The vectors of a configuration's labels.
+
+    Raises:
+        WordVectorsError: the table of word vectors cannot be read, or knows no word of a label.
+        TrainingError: another dimension is asked for than words can have.
+    """
+    if config.words == ONE_HOT:
+        if config.size not in {0, len(config.labels)}:
+            raise TrainingError(
+                f"size = {config.size}: one-hot words have a dimension each, here {len(config.labels)}; "
+                "leave size at 0"
+            )
+        return Vocabulary.one_hot(config.labels)
+    table = WordVectors.open(config.words)
+    return Vocabulary.of_table(
+        config.labels,
+        table,
+        table=read_label_words(config.label_words) if config.label_words else None,
+        kind=cast("Transform", config.transform),
+        size=config.size or None,
+    )
+
+
+def train_informed_prior(
+    pixels: U8,
+    labels: I8,
+    train_index: I64,
+    selection_index: I64,
+    config: InformedPriorConfig,
+    run_dir: Path,
+    model_root: Path,
+    *,
+    trunk_from: Path | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> TrainedPosteriors:
+    """Train and write the model folder.
+
+    A resumed run goes on from the last whole epoch.
+
+    Args:
+        pixels: uint8 [N, H, W, 3] of the configured image size, perhaps memory-mapped. Not changed.
+        labels: int8 [N, L], −1 absent, 0 unknown, +1 present: an image's words are its present ones.
+        train_index: int [n], rows to train on.
+        selection_index: int [m], rows that choose the weights; none of them in `train_index`.
+        config: What to train.
+        run_dir: The run's folder; created when absent.
+        model_root: The model is written to `model_root/<fingerprint>/`.
+        trunk_from: A model folder whose trunk and normalisation are taken, where the configuration
+            starts from another encoder.
+        resume: Go on with the run in `run_dir`.
+        progress: Show a progress bar on standard error.
+
+    Raises:
+        TrainingError: arrays that do not fit; no run to resume, or one of another configuration or
+            data; a run that is there already; a trunk that does not fit; training that diverges.
+        WordVectorsError: see `make_vocabulary`.
+        KeyboardInterrupt: interrupted; the message says how far the run is.
+    """
+    run_dir, model_root = Path(run_dir), Path(model_root)
+    train_index, selection_index = np.asarray(train_index, np.int64), np.asarray(selection_index, np.int64)
+    check_arrays(pixels, labels, train_index, selection_index, config)
+    label_frequencies(labels[train_index], config)
+    vocabulary = make_vocabulary(config)
+    started = None if trunk_from is None else _read_trunk(Path(trunk_from), config)
+    if (trunk_from is None) != (not config.start_from):
+        raise TrainingError("start_from and the model folder of the trunk belong together: give both or none")
+    digest = data_digest(pixels, labels, train_index, selection_index)
+    open_run(run_dir / RUN_NAME, config, digest, resume=resume)
+    # Callers keep their own random state.
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(derived_seed(config.seed, 0))
+        mean, std = pixel_statistics(pixels, train_index)
+        if config.pretrained:  # the weights expect what they were trained with
+            mean, std = torch.full((3,), PIXEL_MEAN), torch.full((3,), PIXEL_STD)
+        network = channels_last(InformedPriorNetwork(config, vocabulary.size, mean, std))
+        start_trunk(network.encoder.trunk, pretrained=config.pretrained)
+        if started is not None:
+            _start(network, *started)
+        result = run_stage(
+            InformedPriorStage(config, network, vocabulary.vectors),
+            StageData(
+                PixelBatches(pixels, labels, train_index),
+                PixelBatches(pixels, labels, selection_index),
+                config,
+                0,
+            ),
+            run_dir / "posterior",
+            "posteriors",
+            config.epochs,
+            progress=progress,
+        )
+    network.load_state_dict(result.state)
+    if started is not None and config.freeze_trunk:
+        # The moving average keeps its values, but not the sign of zeros: tensors are shared bit by bit.
+        _start(network, *started)
+    path = informed_prior_encoder.save(model_root, config, network, vocabulary)
+    _log.info("model %s: selection map %.4f", path.name[:12], result.best["selection_map"])
+    return TrainedPosteriors(
+        fingerprint=path.name,
+        path=path,
+        metrics={name: result.best[f"selection_{name}"] for name in ("map", "set_match")},
+        seconds={"posterior": result.seconds},
+        history=result.history,
+    )
+
+
+def _read_trunk(folder: Path, config: InformedPriorConfig) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The trunk and the normalisation of an OLR model, after a look at whether they fit.
+
+    Raises:
+        TrainingError: it sees other pixels, or has another trunk.
+        ModelFileError: its files are damaged.
+    """
+    model = read_config(folder)
+    wanted: dict[str, object] = {
+        "kind": "olr",
+        "input_size": list(config.image_size),
+        "crop": config.crop,
+        "backbone": config.backbone,
+    }
+    if config.backbone != "efficientnet-lite0":
+        wanted["width"] = config.width
+    different = [
+        f"{key} (its {model.get(key)!r}, here {value!r})"
+        for key, value in wanted.items()
+        if model.get(key) != value
+    ]
+    if different:
+        raise TrainingError(
+            f"the trunk of {folder} does not fit: {', '.join(different)}; set them as it has them"
+        )
+    tensors = read_tensors(folder)
+    return tuple(  # type: ignore[return-value]  # two of them
+        {
+            name.removeprefix(prefix): torch.tensor(array)
+            for name, array in tensors.items()
+            if name.startswith(prefix)
+        }
+        for prefix in (_TRUNK, _NORMALISE)
+    )
+
+
+def _start(network: InformedPriorNetwork, trunk: dict[str, Tensor], normalise: dict[str, Tensor]) -> None:
+    try:
+        network.encoder.trunk.load_state_dict(trunk)
+        network.encoder.normalise.load_state_dict(normalise)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise TrainingError(f"the trunk to start from is of another shape: {reason}") from None

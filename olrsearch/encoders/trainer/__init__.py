@@ -1,0 +1,1 @@
+"""What trains every encoder: configuration, batches, stages, checkpoints, progress."""

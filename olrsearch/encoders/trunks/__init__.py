@@ -1,0 +1,1 @@
+"""Convolutional trunks: pixels to feature maps."""
