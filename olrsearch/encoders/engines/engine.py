@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -148,6 +149,30 @@ class Task:
     device: torch.device
     size: tuple[int, int]
     calibration: U8 | None = None
+
+
+def run_all(engine: Engine, pixels: U8, keep: Callable[[slice, F32], None]) -> None:
+    """Forward passes over a whole set of images, as many at once as the engine has workers.
+
+    Args:
+        engine: What computes.
+        pixels: uint8 [B, H, W, 3]; not changed.
+        keep: Takes the rows of each pass and what it found, float32 [n, …]; from several threads.
+    """
+
+    def run(start: int) -> None:
+        rows = slice(start, min(start + engine.chunk, len(pixels)))
+        keep(rows, engine.run(np.ascontiguousarray(pixels[rows])))
+
+    starts = range(0, len(pixels), engine.chunk)
+    workers = min(engine.workers, len(starts))
+    if workers <= 1:
+        for start in starts:
+            run(start)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(run, starts):
+            pass  # raises what a thread has raised
 
 
 def make_engine(task: Task, name: str | None = None) -> Engine:

@@ -5,14 +5,13 @@ Notation: B images in a batch, d dimensions, T = d(d+1)/2, m points.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 
-from olrsearch.encoders.engines.engine import Task, make_engine
+from olrsearch.encoders.engines.engine import Task, make_engine, run_all
 from olrsearch.encoders.informed_prior.config import InformedPriorConfig
 from olrsearch.encoders.informed_prior.network import InformedPriorNetwork, to_gaussian
 from olrsearch.encoders.model_files import read_config, read_tensors, save_model
@@ -120,19 +119,10 @@ class InformedPriorEncoder:
         check_pixels(pixels, self.input_size)
         numbers = np.empty((len(pixels), self.k + self.k * (self.k + 1) // 2), np.float32)
 
-        def run(start: int) -> None:
-            chunk = np.ascontiguousarray(pixels[start : start + self._engine.chunk])
-            numbers[start : start + len(chunk)] = self._engine.run(chunk)
+        def keep(rows: slice, found: F32) -> None:
+            numbers[rows] = found
 
-        starts = range(0, len(pixels), self._engine.chunk)
-        workers = min(self._engine.workers, len(starts))
-        if workers <= 1:
-            for start in starts:
-                run(start)
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                for _ in pool.map(run, starts):
-                    pass  # raises what a thread has raised
+        run_all(self._engine, pixels, keep)
         mean, factor = to_gaussian(torch.from_numpy(numbers), self.k)
         return Posteriors(mean.numpy(), pack(factor.numpy()))
 

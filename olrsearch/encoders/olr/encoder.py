@@ -5,14 +5,13 @@ Notation: L labels, B images in a batch, k numbers a label.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 
-from olrsearch.encoders.engines.engine import Task, make_engine
+from olrsearch.encoders.engines.engine import Task, make_engine, run_all
 from olrsearch.encoders.model_files import read_config, read_tensors, save_model
 from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.encoders.olr.network import OlrNetwork
@@ -115,19 +114,10 @@ class OlrEncoder:
         check_pixels(pixels, self.input_size)
         out = np.empty((len(self.labels), len(pixels), self.k), np.float32)
 
-        def run(start: int) -> None:
-            chunk = np.ascontiguousarray(pixels[start : start + self._engine.chunk])
-            out[:, start : start + len(chunk)] = self._engine.run(chunk).transpose(1, 0, 2)
+        def keep(rows: slice, found: F32) -> None:
+            out[:, rows] = found.transpose(1, 0, 2)
 
-        starts = range(0, len(pixels), self._engine.chunk)
-        workers = min(self._engine.workers, len(starts))
-        if workers <= 1:
-            for start in starts:
-                run(start)
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                for _ in pool.map(run, starts):
-                    pass  # raises what a thread has raised
+        run_all(self._engine, pixels, keep)
         return out
 
 
