@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
-    from olrsearch.arrays import F32, I64, Bool
+    from olrsearch.arrays import F32, I64, Bool, Layout
     from olrsearch.bench.attributes import AttributesReport
     from olrsearch.bench.data import BenchData
     from olrsearch.bench.describing import DescribingReport
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from olrsearch.store.catalog import Snapshot
     from olrsearch.store.values import ImageRow, SpaceInfo
     from olrsearch.store.verify import VerifyReport
+
+Opened = TypeVar("Opened")
 
 ImageRef: TypeAlias = "int | np.integer[Any] | str | Path"
 """An image: its id, its key (`000001.jpg`, `celeba/000001.jpg`, `id:17`), or a file."""
@@ -417,17 +419,26 @@ class Reader:
         return encoding_report(snapshot, info, self._label_encoder(info), seed=seed)
 
     def _space(self, ref: str | None) -> OpenSpace:
+        return self._opened(ref, LABELS, self._spaces, OpenSpace)
+
+    def _opened(
+        self,
+        ref: str | None,
+        layout: Layout,
+        kept: dict[tuple[int, str], Opened],
+        opener: Callable[[Snapshot, SpaceInfo], Opened],
+    ) -> Opened:
+        """A space of a layout in the newest generation, from those kept open where it is among them."""
         snapshot = self._backend.snapshot()
         if not snapshot.image_count:
             raise EmptyStoreError("the store holds no images: run olrsearch import first")
-        info = snapshot.space(ref, LABELS)
-        found = self._spaces.get((snapshot.generation, info.fingerprint))
+        info = snapshot.space(ref, layout)
+        found = kept.get((snapshot.generation, info.fingerprint))
         if found is None:
             # Only the newest generation is kept open.
-            self._spaces = {
-                key: value for key, value in self._spaces.items() if key[0] == snapshot.generation
-            }
-            found = self._spaces[snapshot.generation, info.fingerprint] = OpenSpace(snapshot, info)
+            for key in [key for key in kept if key[0] != snapshot.generation]:
+                kept.pop(key, None)
+            found = kept[snapshot.generation, info.fingerprint] = opener(snapshot, info)
         return found
 
     def _encoder(self, info: SpaceInfo) -> Encoder:

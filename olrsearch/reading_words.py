@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
-from olrsearch.errors import EmptyStoreError, QueryError
+from olrsearch.errors import QueryError
 from olrsearch.reading import ImageRef, Reader, check_page
 from olrsearch.results import WordDescription, WordEstimate
 from olrsearch.spaces import stored_labels
@@ -340,18 +340,7 @@ class WordReader(Reader):
     def _posterior_space(self, ref: str | None) -> OpenPosteriors:
         from olrsearch.posteriors import OpenPosteriors
 
-        snapshot = self._backend.snapshot()
-        if not snapshot.image_count:
-            raise EmptyStoreError("the store holds no images: run olrsearch import first")
-        info = snapshot.space(ref, POSTERIOR)
-        found = self._posteriors.get((snapshot.generation, info.fingerprint))
-        if found is None:
-            # Only the newest generation is kept open.
-            self._posteriors = {
-                key: value for key, value in self._posteriors.items() if key[0] == snapshot.generation
-            }
-            found = self._posteriors[snapshot.generation, info.fingerprint] = OpenPosteriors(snapshot, info)
-        return found
+        return self._opened(ref, POSTERIOR, self._posteriors, OpenPosteriors)
 
     def _posterior_encoder(self, info: SpaceInfo) -> PosteriorEncoder:
         """The encoder of a space that holds posteriors."""
