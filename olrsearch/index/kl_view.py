@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from olrsearch.errors import EmptyStoreError, UnknownImageError, VectorError
+from olrsearch.errors import EmptyStoreError, VectorError
 from olrsearch.gaussian import Gaussians, triangle, unpack
+from olrsearch.index.protocol import all_found
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -133,14 +134,7 @@ class KlView:
             UnknownImageError: an image is not in this view.
         """
         wanted = np.asarray(ids, np.int64)
-        found = self.find(wanted)
-        if (found < 0).any():
-            missing = wanted[found < 0]
-            raise UnknownImageError(
-                f"image {missing[0]} has no posterior here ({len(missing)} of {len(wanted)} have none): "
-                "it was deleted, or encode has not seen it yet"
-            )
-        return found
+        return all_found(wanted, self.find(wanted), "posterior")
 
     def means(self, rows: I64) -> F32:
         """Means of some rows, float32 [len(rows), d], copied."""

@@ -122,14 +122,7 @@ class EmbeddingView:
             UnknownImageError: an image is not in this view.
         """
         wanted = np.asarray(ids, np.int64)
-        found = self.find(wanted)
-        if (found < 0).any():
-            missing = wanted[found < 0]
-            raise UnknownImageError(
-                f"image {missing[0]} has no embedding here ({len(missing)} of {len(wanted)} have none): "
-                "it was deleted, or encode has not seen it yet"
-            )
-        return found
+        return all_found(wanted, self.find(wanted), "embedding")
 
     def find(self, ids: I64) -> I64:
         """Rows of some images, int64; −1 for those that are not in this view."""
@@ -202,3 +195,23 @@ class PlainPart:
     def __init__(self, ids: I64, embeddings: F32) -> None:
         self.ids = ids
         self.embeddings = embeddings
+
+
+def all_found(wanted: I64, found: I64, what: str) -> I64:
+    """The rows found, unless an image has none.
+
+    Args:
+        wanted: int64 [n], ids.
+        found: int64 [n], their rows; −1 for those that are not there.
+        what: Of an image, that is not there.
+
+    Raises:
+        UnknownImageError: an image is not there.
+    """
+    if (found < 0).any():
+        missing = wanted[found < 0]
+        raise UnknownImageError(
+            f"image {missing[0]} has no {what} here ({len(missing)} of {len(wanted)} have none): "
+            "it was deleted, or encode has not seen it yet"
+        )
+    return found
