@@ -39,6 +39,7 @@ OlrsearchError
 ├── GaussianError                singular or non-finite covariances, mixed dimensions, λ outside (0, 1]
 ├── WordVectorsError             a file of word vectors that is missing, damaged or of another encoder
 ├── CalibrationError             too few labels to fit one
+├── AuditError                   labels that cannot be audited, a run or decision file that does not fit
 ├── BenchmarkError               a protocol that cannot be run on this data
 └── OptionalDependencyError      an extra is not installed; the message names it
 ```
@@ -232,6 +233,10 @@ class WordVectorsError(OlrsearchError):
 
 class CalibrationError(OlrsearchError):
     """There are too few labels to fit a calibration."""
+
+
+class AuditError(OlrsearchError):
+    """Labels cannot be audited as asked, or an audit's run or decisions do not fit the store."""
 
 
 class BenchmarkError(OlrsearchError):

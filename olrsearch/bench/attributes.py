@@ -16,7 +16,7 @@ from scipy.special import expit
 
 from olrsearch.bench.bootstrap import RESAMPLES, Interval, cluster_weights, interval
 from olrsearch.bench.data import find_label, image_major
-from olrsearch.bench.linear import LinearProblem
+from olrsearch.linear import LinearProblem
 from olrsearch.bench.metrics import label_average_precision, weighted_average_precision
 from olrsearch.bench.report import Report, Table
 from olrsearch.errors import BenchmarkError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from olrsearch.arrays import F32, F64, I8, I64, Bool, Floats
     from olrsearch.bench.data import BenchData
-    from olrsearch.bench.linear import LinearModel
+    from olrsearch.linear import LinearModel
 
 _log = logging.getLogger(__name__)
 

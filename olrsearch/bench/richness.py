@@ -23,7 +23,7 @@ from olrsearch.bench.bootstrap import RESAMPLES, Interval, cluster_weights, inte
 from olrsearch.bench.components import effective_rank, spectrum
 from olrsearch.bench.correlations import gallery_correlations
 from olrsearch.bench.data import image_major
-from olrsearch.bench.linear import LinearProblem
+from olrsearch.linear import LinearProblem
 from olrsearch.bench.metrics import (
     average_precision,
     average_precision_influence,

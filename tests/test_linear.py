@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from olrsearch.bench.linear import LinearProblem
+from olrsearch.linear import LinearProblem
 from olrsearch.errors import BenchmarkError
 
 
