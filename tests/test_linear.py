@@ -5,8 +5,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from olrsearch.linear import LinearProblem
 from olrsearch.errors import BenchmarkError
+from olrsearch.linear import LinearProblem
 
 
 def draw(rows=400, features=12, targets=3, seed=0):

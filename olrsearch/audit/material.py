@@ -63,8 +63,8 @@ class Material:
         count, labels = self.given.shape
         if labels != len(self.names) or self.fold.shape != (count,) or self.identity.shape != (count,):
             raise AuditError(
-                f"labels {self.given.shape} of {len(self.names)} names, folds {self.fold.shape} and identities "
-                f"{self.identity.shape} do not fit: expected [N, L], L names and twice [N]"
+                f"labels {self.given.shape} of {len(self.names)} names, folds {self.fold.shape} and "
+                f"identities {self.identity.shape} do not fit: expected [N, L], L names and twice [N]"
             )
 
     @property

@@ -16,10 +16,10 @@ from scipy.special import expit
 
 from olrsearch.bench.bootstrap import RESAMPLES, Interval, cluster_weights, interval
 from olrsearch.bench.data import find_label, image_major
-from olrsearch.linear import LinearProblem
 from olrsearch.bench.metrics import label_average_precision, weighted_average_precision
 from olrsearch.bench.report import Report, Table
 from olrsearch.errors import BenchmarkError
+from olrsearch.linear import LinearProblem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

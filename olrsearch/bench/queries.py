@@ -22,11 +22,11 @@ import numpy as np
 
 from olrsearch.bench.bootstrap import RESAMPLES, Interval, paired_difference
 from olrsearch.bench.data import image_major
-from olrsearch.linear import LinearProblem
 from olrsearch.bench.metrics import average_precision, ndcg_at, precision_at, r_precision, ranked
 from olrsearch.bench.query_set import CLASSES, generate_queries
 from olrsearch.bench.report import Report, Table
 from olrsearch.errors import BenchmarkError
+from olrsearch.linear import LinearProblem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,7 +23,6 @@ from olrsearch.bench.bootstrap import RESAMPLES, Interval, cluster_weights, inte
 from olrsearch.bench.components import effective_rank, spectrum
 from olrsearch.bench.correlations import gallery_correlations
 from olrsearch.bench.data import image_major
-from olrsearch.linear import LinearProblem
 from olrsearch.bench.metrics import (
     average_precision,
     average_precision_influence,
@@ -36,6 +35,7 @@ from olrsearch.bench.query_set import generate_queries
 from olrsearch.bench.report import Report, Table
 from olrsearch.bench.similar import run_similar
 from olrsearch.errors import BenchmarkError
+from olrsearch.linear import LinearProblem
 
 if TYPE_CHECKING:
     from olrsearch.arrays import F32, F64, I64
