@@ -12,6 +12,8 @@
         store.train_informed_prior()
         store.encode()
         store.words(["beard", "!smiling"])
+        store.audit.run()
+        store.audit.list("smiling", 20)
 
 Nothing here imports torch unless it trains, encodes, or is asked about an image file that
 is not in the store. Notation: N images, L labels, k numbers a label.
@@ -19,6 +21,7 @@ is not in the store. Notation: N images, L labels, k numbers a label.
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -33,12 +36,18 @@ from olrsearch.store.layout import LABELS, POSTERIOR
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from olrsearch.audit.decision_files import DecisionRequest
+    from olrsearch.auditing.audits import Audits
     from olrsearch.datasets.base import Dataset
+    from olrsearch.datasets.label_writing import LabelForm
     from olrsearch.encoders.shipped import EncoderEntry
+    from olrsearch.exporting import LabelExport
     from olrsearch.fitting import CalibrationReport
     from olrsearch.ingest import EncodeReport, ImportReport
     from olrsearch.pixels import OnError
     from olrsearch.reading import ImageRef
+    from olrsearch.reviewing import Decided
+    from olrsearch.store.decisions import Decision
     from olrsearch.store.values import Relocation
     from olrsearch.training import TrainedSpace
 
@@ -243,6 +252,64 @@ class Store(PosteriorLooker):
             writer.set_override(ids, name, number, who=who, why=why)
         return len(ids)
 
+    @cached_property
+    def audit(self) -> Audits:
+        """Audits of the stored labels: run them, ask them."""
+        from olrsearch.auditing.audits import Audits
+
+        return Audits(self._backend, self._pictures, self._track)
+
+    def decide(self, decisions: Iterable[DecisionRequest], *, who: str, run: str | None = None) -> Decided:
+        """Accept, flip or leave labels, all or none; see `olrsearch.reviewing.decide`."""
+        from olrsearch.reviewing import decide
+
+        return decide(self._backend, decisions, who=who, run=run)
+
+    def decide_file(self, path: Path | str, *, who: str, run: str | None = None) -> Decided:
+        """Decide what a CSV, or a history that was exported, says; see `olrsearch.reviewing.decide_file`."""
+        from olrsearch.reviewing import decide_file
+
+        return decide_file(self._backend, Path(path), who=who, run=run)
+
+    def undo_decision(self, image: int | str, label: str, *, who: str, why: str = "") -> Decided:
+        """Take the latest decision on a label of an image back; see `olrsearch.reviewing.undo`."""
+        from olrsearch.reviewing import undo
+
+        return undo(self._backend, image, label, who=who, why=why)
+
+    def decisions(self, image: int | str | None = None, label: str | None = None) -> list[Decision]:
+        """The history of decisions, oldest first: of one image or all, of one label or all.
+
+        Raises:
+            UnknownImageError: no such image.
+            UnknownLabelError: no such label; carries the nearest names.
+        """
+        snapshot = self._backend.snapshot()
+        ids = None if image is None else [self._resolve(snapshot, image)]
+        return snapshot.decisions(ids, None if label is None else [label])
+
+    def export_decisions(self, path: Path | str, *, replace: bool = False) -> int:
+        """Write the history of decisions as JSON lines; see `olrsearch.reviewing.export_decisions`."""
+        from olrsearch.reviewing import export_decisions
+
+        return export_decisions(self._backend.snapshot(), Path(path), replace=replace)
+
+    def export_labels(
+        self,
+        path: Path | str,
+        *,
+        form: LabelForm | None = None,
+        dataset: str | None = None,
+        where: str | None = None,
+        replace: bool = False,
+    ) -> LabelExport:
+        """Write stored labels, decisions applied, as a file to import; see `olrsearch.exporting`."""
+        from olrsearch.exporting import export_labels
+
+        return export_labels(
+            self._backend.snapshot(), Path(path), form=form, dataset=dataset, where=where, replace=replace
+        )
+
     def relocate(self, dataset: str, root: Path | str) -> Relocation:
         """Tell the store that a data set's images now lie below `root`.
 
@@ -438,6 +505,12 @@ class Store(PosteriorLooker):
         from olrsearch.fitting import estimate_index
 
         return estimate_index(self._backend, recipe, space)
+
+    def estimate_index_device(self, recipe: str = "exact", *, space: str | None = None) -> int:
+        """Bytes that what `build_index` builds takes on a GPU, roughly; 0 for what lies on none."""
+        from olrsearch.fitting import estimate_index_device
+
+        return estimate_index_device(self._backend, recipe, space)
 
     def build_index(self, recipe: str = "exact", *, space: str | None = None) -> list[str]:
         """Build label scores and what a recipe adds; returns what was built, a line each.

@@ -35,7 +35,8 @@ OlrsearchError
 ├── IndexBuildError              an index that cannot be built or used
 │   ├── VectorError                  NaN, wrong dimension, wrong dtype, duplicate ids
 │   ├── RecallError                  a recipe below its promised recall
-│   └── FaissInstallError            no faiss, or both faiss-cpu and faiss-gpu
+│   ├── FaissInstallError            no faiss, or both faiss-cpu and faiss-gpu
+│   └── DeviceError                  a device that is not there, or has too little memory
 ├── GaussianError                singular or non-finite covariances, mixed dimensions, λ outside (0, 1]
 ├── WordVectorsError             a file of word vectors that is missing, damaged or of another encoder
 ├── CalibrationError             too few labels to fit one
@@ -221,6 +222,10 @@ class RecallError(IndexBuildError):
 
 class FaissInstallError(IndexBuildError):
     """No faiss is installed, or faiss-cpu and faiss-gpu at once."""
+
+
+class DeviceError(IndexBuildError):
+    """The device of an index is not there, or has too little memory."""
 
 
 class GaussianError(OlrsearchError):

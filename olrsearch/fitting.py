@@ -26,6 +26,7 @@ from olrsearch.fitting_words import (
     build_word_index,
     check_kl_indexes,
     check_word_scores,
+    estimate_device,
     estimate_word_index,
 )
 from olrsearch.index.metric import Metric, choose_metric, metric_name
@@ -418,6 +419,12 @@ def estimate_index(backend: Backend, recipe_name: str, ref: str | None) -> int:
     if info.layout != LABELS:
         return estimate_word_index(info, recipe_name)
     return estimate_memory(_recipe(recipe_name), info.count, len(info.labels), info.k)
+
+
+def estimate_index_device(backend: Backend, recipe_name: str, ref: str | None) -> int:
+    """Bytes that a recipe's indexes take on a device for a space, roughly; 0 without one."""
+    info = _recipe_space(backend.snapshot(), recipe_name, ref)
+    return 0 if info.layout == LABELS else estimate_device(info, recipe_name)
 
 
 def _recipe_space(snapshot: Snapshot, recipe: str, ref: str | None) -> SpaceInfo:

@@ -56,6 +56,7 @@ def build_word_index(writer: Writer, opened: OpenPosteriors, recipe: str = EXACT
         RecallError: the recipe does not reach the recall it promises on this space.
         VectorError: a posterior holds NaN or infinity, or is singular.
         FaissInstallError: no usable faiss.
+        DeviceError: the recipe's device is not there, or has too little memory.
     """
     name, folder = opened.info.name, opened.info.index_path
     found = _kl_recipe(recipe, opened.info)
@@ -105,7 +106,8 @@ def keep_new(backend: Backend, ref: str) -> None:
 def estimate_word_index(info: SpaceInfo, recipe: str = EXACT) -> int:
     """Bytes that `build_word_index` takes on disk and, once scanned, as mapped memory.
 
-    A recipe's index lies in memory once it is searched; the features it needs are counted as well.
+    A recipe's index lies in memory once it is searched; the features it needs are counted as well, and what
+    lies on a device is not.
 
     Raises:
         IndexBuildError: no such recipe.
@@ -113,11 +115,21 @@ def estimate_word_index(info: SpaceInfo, recipe: str = EXACT) -> int:
     found = _kl_recipe(recipe, info)
     if found is not None:
         from olrsearch.index.kl_build import DIRECTION
-        from olrsearch.index.kl_recipes import estimate_kl_memory
 
         features = estimate_memory(info.count, info.k, (DIRECTION,))
-        return features + estimate_kl_memory(found, info.count, feature_size(info.k)) + 8 * info.count
+        inside, _ = _recipe_memory(found, info)
+        return features + inside + 8 * info.count
     return estimate_memory(info.count, info.k) + info.count * (4 * len(info.labels) + 8)
+
+
+def estimate_device(info: SpaceInfo, recipe: str) -> int:
+    """Bytes on a device that building takes, and every process that asks what was built; 0 without one.
+
+    Raises:
+        IndexBuildError: no such recipe.
+    """
+    found = _kl_recipe(recipe, info)
+    return 0 if found is None else _recipe_memory(found, info)[1]
 
 
 def word_index_said(info: SpaceInfo) -> str:
@@ -211,6 +223,16 @@ def _kl_recipe(recipe: str, info: SpaceInfo) -> KlRecipe | None:
             f"{', '.join(kl_recipe_names())}, or a file"
         )
     return load_kl_recipe(recipe)
+
+
+def _recipe_memory(recipe: KlRecipe, info: SpaceInfo) -> tuple[int, int]:
+    """Bytes that a recipe's index takes in memory and on disk, and on a device."""
+    from olrsearch.index.kl_recipes import estimate_kl_memory
+
+    taken = estimate_kl_memory(recipe, info.count, feature_size(info.k))
+    if recipe.kind == "torch":
+        return 0, taken
+    return taken, taken if recipe.parameters.device == "cuda" else 0
 
 
 def _bytes(*folders: Path) -> int:

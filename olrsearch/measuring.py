@@ -79,7 +79,7 @@ def bench_data(backend: Backend, opened: OpenSpace, *, name: str | None = None) 
         embeddings=embeddings,
         log_p=opened.calibration.log_probability(raw, everything),
         log_not_p=opened.calibration.log_probability(raw, everything, negate=True),
-        teacher_p=_teacher(backend, opened, ids),
+        teacher_p=teacher_probabilities(backend, opened, ids),
         train=train,
         selection=selection,
         gallery=gallery,
@@ -138,8 +138,14 @@ def teacher_run(backend: Backend, opened: OpenSpace) -> Path | None:
     return run if run is not None and (run / "teacher.safetensors").exists() else None
 
 
-def _teacher(backend: Backend, opened: OpenSpace, ids: I64) -> F32 | None:
-    """The teacher's probabilities, float32 [L, N]; None where the run or its teacher is gone."""
+def teacher_probabilities(backend: Backend, opened: OpenSpace, ids: I64) -> F32 | None:
+    """The teacher's probabilities, float32 [L, N]; None where the run or its teacher is gone.
+
+    Args:
+        backend: The store; where it can be written the answers are kept beside the teacher.
+        opened: The space.
+        ids: int64 [N], all images of the space by id: the answers about others would replace those kept.
+    """
     run = teacher_run(backend, opened)
     if run is None:
         return None
@@ -150,7 +156,7 @@ def _teacher(backend: Backend, opened: OpenSpace, ids: I64) -> F32 | None:
                 found: F32 = before["probabilities"]
                 return found
     from olrsearch.encoders.olr.config import OlrConfig
-    from olrsearch.encoders.olr.training import teacher_probabilities
+    from olrsearch.encoders.olr.training import teacher_probabilities as ask
 
     config = OlrConfig.from_dict(opened.info.config)
     rows = opened.snapshot.images(ids.tolist())
@@ -161,7 +167,7 @@ def _teacher(backend: Backend, opened: OpenSpace, ids: I64) -> F32 | None:
         read, _ = cache_pixels(rows, config.image_size, config.crop, pixels)
         if not np.array_equal(read, ids):
             return None
-        probabilities = teacher_probabilities(run, np.load(pixels, mmap_mode="r"))
+        probabilities = ask(run, np.load(pixels, mmap_mode="r"))
         if not backend.read_only:
             answers = Path(scratch) / kept.name
             np.savez(answers, ids=ids, probabilities=probabilities)

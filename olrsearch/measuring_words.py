@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from olrsearch.bench.data import rows_of
-from olrsearch.bench.kl_recipes import PosteriorArrays, run_kl_recipes
+from olrsearch.bench.kl_device import device_scans
+from olrsearch.bench.kl_recipes import SCANS, PosteriorArrays, run_kl_recipes
 from olrsearch.bench.posterior_data import PosteriorData
 from olrsearch.bench.speed_kl import run_kl_speed
 from olrsearch.bench.speed_words import KlSpeedReport, project_posteriors
@@ -96,6 +97,7 @@ def kl_speed_report(
     """P7 by divergence: exact search, and the recipes for large galleries, on a space's own posteriors.
 
     Both are measured at the dimension of the space and, where that is larger, at those of `MEASURED_SIZES`.
+    Recipes for a GPU are measured where torch sees one; where it sees none, a note says that they were not.
 
     Args:
         opened: The space.
@@ -115,6 +117,10 @@ def kl_speed_report(
             f"{opened.info.name} has {len(vocabulary)} words, and recipes are measured with sets of words "
             f"that they were not fitted to, out of {_WORDS} or more: leave them out (--no-recipes)"
         )
+    given, missing = dict(recipes or {}), None
+    if recipe_images is not None and "scans" not in given:
+        more, missing = device_scans()
+        given["scans"] = (*SCANS, *more)
     rows: I64 = np.arange(len(view))
     mean, factor = view.means(rows), view.factors(rows)
     sizes = sorted({view.size, *(size for size in MEASURED_SIZES if size < view.size)})
@@ -136,7 +142,7 @@ def kl_speed_report(
                 count=recipe_images,
                 turns=turns,
                 seed=seed,
-                **(recipes or {}),
+                **given,
             )
             lines += [{**line, "dimensions": size} for line in measured.to_dicts()]
     return KlSpeedReport(
@@ -151,7 +157,7 @@ def kl_speed_report(
             "labels": len(vocabulary),
             "dimensions": view.size,
         },
-        notes=_size_notes(view.size, sizes),
+        notes=(*_size_notes(view.size, sizes), *(() if missing is None else (missing,))),
         space=opened.info.name,
         rows=tuple(lines),
     )

@@ -167,6 +167,7 @@ class OpenPosteriors:
             EmptyStoreError: every image is deleted.
             IndexBuildError: there is none, or it is damaged or does not fit.
             FaissInstallError: no usable faiss.
+            DeviceError: its device is not there, or has too little memory.
         """
         from olrsearch.index.kl_built import BuiltKl
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from olrsearch.arrays import F32, I64, Bool, Layout
     from olrsearch.bench.attributes import AttributesReport
+    from olrsearch.bench.audit_report import AuditReport
     from olrsearch.bench.data import BenchData
     from olrsearch.bench.describing import DescribingReport
     from olrsearch.bench.encoding import EncodingReport
@@ -369,11 +370,11 @@ class Reader:
         pictures = self._pictures([hit.image_id for hit in ranking])
         return write_sheet(ranking_sheet(ranking, pictures, asked=question), path, columns=columns)
 
-    def _pictures(self, ids: Iterable[int]) -> Callable[[int], bytes | None]:
+    def _pictures(self, ids: Iterable[int], edge: int = _PICTURE_EDGE) -> Callable[[int], bytes | None]:
         """One generation and one query for all pictures of a sheet; images deleted since are still shown."""
         snapshot = self._backend.snapshot()
         rows = {row.id: row for row in snapshot.images(ids)}
-        return lambda image_id: _row_picture(snapshot, rows[image_id], _PICTURE_EDGE)
+        return lambda image_id: _row_picture(snapshot, rows[image_id], edge)
 
     def bench_data(self, *, space: str | None = None, name: str | None = None) -> BenchData:
         """The arrays the protocols of `olrsearch.bench` measure."""
@@ -402,6 +403,48 @@ class Reader:
         if snapshot.image_count and (info := space_of(snapshot, space)).layout != LABELS:
             return describing_report(self._backend, OpenPosteriors(snapshot, info), seed=seed)
         return run_attributes(self.bench_data(space=space), seed=seed)
+
+    def audit_report(
+        self,
+        *,
+        space: str | None = None,
+        views: Literal["pictures", "space"] = "pictures",
+        hard: str | None = None,
+        scorers: Sequence[str] | None = None,
+        noises: Sequence[str],
+        seeds: Sequence[int],
+        cache: Path | None = None,
+    ) -> AuditReport:
+        """P4: how well audits find errors that are put into the stored labels.
+
+        Args:
+            space: Name or fingerprint; the newest of label embeddings when None.
+            views: How images look to what is measured: `pictures`, a frozen trunk that met no label and heads
+                for every fold; `space`, the embeddings of the space, whose encoder may know the labels.
+            hard: The space of another encoder, for N3 in the embeddings of a space, which is left out without.
+            scorers: Names; all that can be asked when None.
+            noises: Keys of `olrsearch.bench.audit_cases.NOISES`.
+            seeds: Of the noise.
+            cache: A folder that keeps evidence, so that an interrupted run goes on.
+
+        Raises:
+            AuditError: no label is stored for these images, too few people for folds, or an unknown scorer.
+            BenchmarkError: a noise, seed or other space that cannot be used.
+            EmptyStoreError: nothing is encoded.
+        """
+        from olrsearch.auditing.benchmark import audit_report
+
+        return audit_report(
+            self._backend,
+            self._space(space),
+            views=views,
+            hard=None if hard is None else self._space(hard),
+            scorers=scorers,
+            noises=noises,
+            seeds=seeds,
+            cache=cache,
+            track=self._track,
+        )
 
     def speed_cases(self, *, space: str | None = None, seed: int = 0) -> list[SpeedCase]:
         """What P7 times of a space; needs its encoder."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from olrsearch.bench.kl_device import memory_shares
 from olrsearch.bench.speed import SpeedCase, time_in_turns
 from olrsearch.errors import BenchmarkError, RecallError
 from olrsearch.gaussian import (
@@ -44,9 +45,11 @@ from olrsearch.index.kl_recall import (
     sample_word_queries,
 )
 from olrsearch.index.kl_recipes import build_proposer, load_kl_recipe
+from olrsearch.index.torch_flat import TorchFlatKl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from olrsearch.arrays import F32, F64, I64
     from olrsearch.index.built import Recall
@@ -77,7 +80,7 @@ class KlRow:
     """One measured number.
 
     Attributes:
-        metric: `recipe/images/kind of query/what`.
+        metric: `recipe/images/kind of query/what`; without a kind where all of them count.
         value: Measured.
         target: What it must reach, if anything.
         passed: Whether it does; None without a target.
@@ -184,8 +187,8 @@ def run_kl_recipes(
     count: int = 1_000_000,
     graph_count: int = 50_000,
     direction: Direction = "query-to-image",
-    scans: Sequence[str] = SCANS,
-    graphs: Sequence[str] = GRAPHS,
+    scans: Sequence[str | Path] = SCANS,
+    graphs: Sequence[str | Path] = GRAPHS,
     queries: int = 20,
     turns: int = 15,
     seed: int = 0,
@@ -200,7 +203,7 @@ def run_kl_recipes(
         count: N, for `scans`.
         graph_count: N for `graphs`.
         direction: Which divergence.
-        scans: Recipes measured on N images.
+        scans: Recipes measured on N images, by name or file.
         graphs: Recipes measured on fewer.
         queries: Held-out queries a kind.
         turns: Pairs of timed answers a recipe and kind.
@@ -208,10 +211,12 @@ def run_kl_recipes(
 
     Returns:
         For every recipe and kind recall@10, recall@100, speed over the exact scan; its bytes an image, the
-        share of proven answers; and for words and images whether a recipe reaches both of `TARGETS`.
+        share of proven answers; on a device the share of its memory's speed; and for words and images
+        whether a recipe reaches both of `TARGETS`.
 
     Raises:
         BenchmarkError: fewer images than queries need.
+        DeviceError: a recipe's device is not there, or has too little memory.
     """
     asked = min(len(posteriors) // 5, 2000) // 2
     if asked < queries:
@@ -300,6 +305,7 @@ class _Gallery:
             fresh = [
                 *self._rows(recipe, proposer, recall, speed, seed),
                 *self._proofs(recipe, proposer, truths, seed),
+                *self._device(recipe, proposer, truths, turns, seed),
             ]
             for row in fresh:
                 _log.info("%s: %.4f", row.metric, row.value)
@@ -374,6 +380,23 @@ class _Gallery:
             rows.append(KlRow(f"{head}/{kind}/proven", proven, None, None, "share", seed))
             rows.append(KlRow(f"{head}/{kind}/scored", scored, None, None, "images", seed))
         return rows
+
+    def _device(
+        self,
+        recipe: KlRecipe,
+        proposer: KlProposer,
+        truths: Mapping[str, HeldOut],
+        turns: int,
+        seed: int,
+    ) -> list[KlRow]:
+        if not isinstance(proposer, TorchFlatKl):
+            return []
+        queries = np.concatenate([queries.features for queries in truths.values()])
+        head = f"{recipe.name}/{len(self.ids)}"
+        return [
+            KlRow(f"{head}/{what}", value, None, None, "share", seed)
+            for what, value in memory_shares(proposer, queries, turns=turns).items()
+        ]
 
 
 def _kept(recipe: KlRecipe, recall: Mapping[str, Recall]) -> bool:

@@ -36,6 +36,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "similar": ("similar", "Find images like an image, overall or in some respects."),
     "describe": ("describe", "Predict the labels or words of images."),
     "look": ("look", "Look into the embedding: norms, components, posteriors."),
+    "audit": ("audit", "Find stored labels that are wrong, and decide on them."),
     "bench": ("bench", "Measure quality and speed by the published protocols."),
 }
 

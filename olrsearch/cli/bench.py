@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from olrsearch.cli.common import emit_json, open_to_measure, say, store_path
+from olrsearch.cli.bench_audit import audit
+from olrsearch.cli.common import open_to_measure, say, store_path
+from olrsearch.cli.reports import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +56,7 @@ def attributes(ctx: click.Context, space: str | None, seed: int, out: Path | Non
     """
     with open_to_measure(ctx) as store:
         report = store.attributes(space=space, seed=seed)
-    _render(report, out, as_json=as_json)
+    render(report, out, as_json=as_json)
 
 
 @bench_command.command("queries")
@@ -82,7 +83,7 @@ def queries(
     asked = generate_queries(data, seed=seed) if query_file is None else read_queries(query_file)
     if write_queries is not None:
         write(write_queries, asked)
-    _render(run_queries(data, queries=asked, seed=seed), out, as_json=as_json)
+    render(run_queries(data, queries=asked, seed=seed), out, as_json=as_json)
 
 
 @bench_command.command("similar")
@@ -138,7 +139,7 @@ def _compare(
     with open_to_measure(ctx) as store:
         data, metric = store.bench_data(space=space), store.metric(space=space)
     report = run(data, metric=metric, queries=asked, seed=seed)
-    _render(report, out, as_json=as_json)
+    render(report, out, as_json=as_json)
 
 
 @bench_command.group("papers")
@@ -158,7 +159,7 @@ def olr(ctx: click.Context, space: str | None, seed: int, out: Path | None, as_j
 
     with open_to_measure(ctx) as store:
         report = run_olr_paper(store.bench_data(space=space), seed=seed)
-        _render(report, out, as_json=as_json)
+        render(report, out, as_json=as_json)
         if out is not None:
             for name, look in (("norms", report.correlations), ("components", report.components)):
                 say(f"plot: {store.plot(look, out.with_name(f'{out.name}-{name}.png'))}")
@@ -197,7 +198,7 @@ def informed_prior(
         # First, since it refuses labels that are no pairs, and a report is not printed half.
         drawn = [] if figures is None else store.draw_pairs(figures, seed=seed, space=space)
         report = run_informed_prior_paper(data, queries=asked, labels=labels, seed=seed)
-    _render(report, out, as_json=as_json, lines=report.lines())
+    render(report, out, as_json=as_json, lines=report.lines())
     for path in drawn:
         say(f"plot: {path}")
 
@@ -248,11 +249,11 @@ def speed(
             report = store.kl_speed(
                 images=rows, recipe_images=recipe_rows if recipes else None, seed=seed, space=space
             )
-            _render(report, out, as_json=as_json, lines=report.lines())
+            render(report, out, as_json=as_json, lines=report.lines())
         elif part == "encoding":
-            _render(store.encoding_speed(space=space, seed=seed), out, as_json=as_json)
+            render(store.encoding_speed(space=space, seed=seed), out, as_json=as_json)
         else:
-            _render(_queries_speed(ctx, store, space, seed), out, as_json=as_json)
+            render(_queries_speed(ctx, store, space, seed), out, as_json=as_json)
 
 
 def _queries_speed(ctx: click.Context, store: Store, space: str | None, seed: int) -> Report:
@@ -271,21 +272,4 @@ def _queries_speed(ctx: click.Context, store: Store, space: str | None, seed: in
     )
 
 
-def _render(
-    report: Report, out: Path | None, *, as_json: bool, lines: list[dict[str, Any]] | None = None
-) -> None:
-    """Write a report, and print it: as text, or as JSON, an object a line where there are lines."""
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        for suffix, text in (
-            (".json", json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n"),
-            (".md", report.to_markdown()),
-        ):
-            path = out.with_name(out.name + suffix)
-            path.write_text(text)
-            say(f"report: {path}")
-    if as_json:
-        for line in [report.to_dict()] if lines is None else lines:
-            emit_json(line)
-    else:
-        click.echo(report.to_markdown())
+bench_command.add_command(audit)

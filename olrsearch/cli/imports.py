@@ -50,7 +50,9 @@ def import_command() -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--images", type=click.Path(path_type=Path), help="Image folder or zip, if elsewhere.")
 @click.option(
-    "--annotations", type=click.Path(path_type=Path), help="Annotation folder or zip, if elsewhere."
+    "--annotations",
+    type=click.Path(path_type=Path),
+    help="Annotation folder or zip, if elsewhere; or one table of labels (an export).",
 )
 @_shared_options
 @click.pass_context
@@ -74,7 +76,11 @@ def celeba(
 
 @import_command.command("folder")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--labels", type=click.Path(path_type=Path), help="CSV or Parquet: one row an image.")
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    help="CSV, Parquet, JSON lines or CelebA's .txt: one row an image.",
+)
 @click.option("--key-column", help="The column that names the image file.")
 @_shared_options
 @click.pass_context

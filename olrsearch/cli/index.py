@@ -31,10 +31,14 @@ def build(ctx: click.Context, recipe: str, space: str | None) -> None:
     """
     with open_store(ctx) as store:
         need = store.estimate_index(recipe, space=space)
+        inside = store.estimate_index_device(recipe, space=space)
         say(
-            f"{recipe}: about {need / 1e6:,.0f} MB beside the segments"
-            if need
-            else f"{recipe}: no second copy"
+            (
+                f"{recipe}: about {need / 1e6:,.0f} MB beside the segments"
+                if need
+                else f"{recipe}: no second copy"
+            )
+            + (f", {inside / 1e6:,.0f} MB on the device" if inside else "")
         )
         for line in store.build_index(recipe, space=space):
             say(line)

@@ -74,6 +74,7 @@ _INDEX: Final = {
 }
 
 
+_EXPORTED: Final = "With --decisions how many decisions, all else but `path` and `form` being null."
 _FIGURE: Final = {
     "metric": "What was measured, in words.",
     "value": "Its value; null where it could not be measured here.",
@@ -91,9 +92,12 @@ _FIGURE: Final = {
 def json_keys() -> dict[str, tuple[str, dict[str, str]]]:
     """What each command prints with `--json`: what one object is, and its keys with their meaning."""
     from olrsearch.bench.report import Report
+    from olrsearch.exporting import LabelExport
     from olrsearch.ingest import ImportReport
     from olrsearch.pixels import Failure
     from olrsearch.results import Contribution, Description, Hit, LabelEstimate, WordEstimate
+    from olrsearch.reviewing import Decided
+    from olrsearch.store.decisions import Decision
     from olrsearch.store.verify import Problem, VerifyReport
     from olrsearch.training import TrainedSpace
 
@@ -128,11 +132,16 @@ def json_keys() -> dict[str, tuple[str, dict[str, str]]]:
         "similar": ("One object a hit", hit),
         "describe": ("One object an image", describe),
         **_looks(),
+        **_audits(),
+        "audit decide": ("One object", _described(Decided)),
+        "audit history": ("One object a decision", _described(Decision)),
+        "audit export": ("One object", {**_described(LabelExport), "decisions": _EXPORTED}),
         **{
             f"bench {name}": ("One object", bench)
             for name in ("attributes", "queries", "similar", "richness", "papers olr", "speed")
         },
         "bench papers informed-prior": ("One object a figure", _FIGURE),
+        "bench audit": ("One object a figure", dict(list(_FIGURE.items())[:7])),
     }
 
 
@@ -150,6 +159,38 @@ def _looks() -> dict[str, tuple[str, dict[str, str]]]:
         "look norms": ("One object", norms),
         "look components": ("One object", components),
         "look disagreements": ("One object", counts),
+    }
+
+
+def _audits() -> dict[str, tuple[str, dict[str, str]]]:
+    """What `audit …` prints but for decisions."""
+    from olrsearch.auditing.results import (
+        AuditedEntry,
+        AuditReport,
+        AuditRun,
+        DecisionMade,
+        ErrorCount,
+        Evidence,
+        EvidenceImage,
+        LabelIssue,
+        LabelSummary,
+        RuleCount,
+    )
+
+    report = _described(AuditReport)
+    entry = _described(AuditedEntry, evidence=Evidence, decisions=DecisionMade)
+    entry["evidence"] += f" Of the images each has{_inner(EvidenceImage)}"
+    summary = _described(LabelSummary, total=ErrorCount)
+    for name in ("false_present", "false_absent"):
+        summary[name] += " Keys as in `total`."
+    return {
+        "audit run": ("One object", report),
+        "audit refit": ("One object", report),
+        "audit list": ("One object an entry", _described(LabelIssue)),
+        "audit show": ("One object", entry),
+        "audit summary": ("One object a label", summary),
+        "audit rules": ("One object a rule", _described(RuleCount)),
+        "audit runs": ("One object an audit", _described(AuditRun)),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import zipfile
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -18,12 +18,17 @@ from olrsearch.datasets.celeba_files import (
     parse_numbers,
 )
 from olrsearch.datasets.files import is_image_name, zip_names
-from olrsearch.errors import DatasetNotFoundError, DuplicateKeyError
+from olrsearch.datasets.label_table import LabelTable, read_label_table
+from olrsearch.errors import DatasetNotFoundError, DuplicateKeyError, LabelFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from olrsearch.datasets.celeba_files import AttributeTable
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _FOLDER = "img_align_celeba"
 _IMAGES = tuple(Path(place, name) for place in ("", "Img") for name in (_FOLDER, f"{_FOLDER}.zip"))
@@ -44,7 +49,9 @@ def open_celeba(
             them, in `Anno/` and `Eval/`, or in `anno.zip`. Or the zip of the images, or
             the extracted folder, itself: the text files are then looked for beside it.
         images: The folder or zip of the images, where it is elsewhere.
-        annotations: The folder or zip of the text files, where it is elsewhere.
+        annotations: The folder or zip of the text files, where it is elsewhere; or one table of labels in
+            their stead, in any form that `read_label_table` knows, such as an export of corrected labels.
+            What such a table does not say of partitions and identities is looked for beside the images.
 
     Returns:
         The images sorted by key (their file name). Rows without images are left out and
@@ -62,25 +69,36 @@ def open_celeba(
         raise DatasetNotFoundError(f"nothing at {path}; give the folder or the zip that holds CelebA")
     root, place = _find_images(path, None if images is None else Path(images))
     uris = _images(root, place)
-    texts = _Texts(_text_places(path, root, None if annotations is None else Path(annotations)))
-    attributes = texts.read(ATTRIBUTES)
-    if attributes is None:
-        raise DatasetNotFoundError(
-            f"no {ATTRIBUTES} beside {root / place}, nor in Anno/, Eval/ or anno.zip there; "
-            "name its folder or zip as annotations"
-        )
-    table = parse_attributes(attributes, where=ATTRIBUTES)
-    partition = texts.read(PARTITION)
-    parts = parse_numbers(partition, where=PARTITION, allowed=range(3)) if partition is not None else {}
-    identity = texts.read(IDENTITY)
-    persons = parse_numbers(identity, where=IDENTITY) if identity is not None else {}
+    given = None if annotations is None else Path(annotations)
+    own = given if given is not None and _is_table(given) else None
+    texts = _Texts(_text_places(path, root, None if own is not None else given))
+    table: AttributeTable | LabelTable
+    if own is not None:
+        table = read_label_table(own)
+    else:
+        attributes = texts.read(ATTRIBUTES)
+        if attributes is None:
+            raise DatasetNotFoundError(
+                f"no {ATTRIBUTES} beside {root / place}, nor in Anno/, Eval/ or anno.zip there; "
+                "name its folder or zip as annotations"
+            )
+        table = parse_attributes(attributes, where=ATTRIBUTES)
+    numbers, persons = texts.numbers(PARTITION, range(3)), texts.numbers(IDENTITY)
+    parts = None if numbers is None else {key: PARTITIONS[number] for key, number in numbers.items()}
+    if isinstance(table, LabelTable):
+        parts = _overlaid(parts, table.keys, table.partitions)
+        persons = _overlaid(persons, table.keys, table.identities)
 
     keys = sorted(uris)
     rows = {key: row for row, key in enumerate(table.keys)}
     found = np.array([rows.get(key, -1) for key in keys], dtype=np.int64)
     labelled = found >= 0
+    if own is not None and not labelled.any():
+        raise LabelFileError(
+            f"none of the {len(rows)} rows of {own.name} names an image: the first row names "
+            f"{table.keys[0]!r}, the first image is {keys[0]!r}; expected file names"
+        )
     labels = np.where(labelled[:, None], table.labels[found], np.int8(0))
-    part_numbers = [parts.get(key) for key in keys]
     dataset = ArrayDataset(
         kind="celeba",
         root=root,
@@ -89,17 +107,9 @@ def open_celeba(
         uris=[uris[key] for key in keys],
         labels=labels,
         labelled=labelled,
-        partitions=[None if number is None else PARTITIONS[number] for number in part_numbers],
-        identities=[persons.get(key) for key in keys],
-        issues=[
-            *table.issues,
-            *_mismatches(
-                keys,
-                table.keys,
-                parts if partition is not None else None,
-                persons if identity is not None else None,
-            ),
-        ],
+        partitions=[(parts or {}).get(key) for key in keys],
+        identities=[(persons or {}).get(key) for key in keys],
+        issues=[*table.issues, *_mismatches(keys, table.keys, parts, persons)],
     )
     log.info("%s: %d images, %d labels", root / place, len(keys), len(table.names))
     return dataset
@@ -152,6 +162,11 @@ def _members(where: Path, place: Path) -> Iterator[str]:
             yield f"{place.as_posix()}!{name}"
 
 
+def _is_table(path: Path) -> bool:
+    """Whether a path names one table of labels rather than a folder or zip of text files."""
+    return path.is_file() and path.suffix.lower() != ".zip" and not zipfile.is_zipfile(path)
+
+
 def _text_places(path: Path, root: Path, given: Path | None) -> list[Path]:
     """The folders and zips to look for text files in, best first."""
     if given is not None:
@@ -186,6 +201,11 @@ class _Texts:
                     return self._unpack(place, member)
         return None
 
+    def numbers(self, name: str, allowed: range | None = None) -> dict[str, int] | None:
+        """The numbers of images in the first file of that name, or None."""
+        text = self.read(name)
+        return None if text is None else parse_numbers(text, where=name, allowed=allowed)
+
     @staticmethod
     def _unpack(place: Path, member: str) -> bytes:
         try:
@@ -195,10 +215,16 @@ class _Texts:
             raise DatasetNotFoundError(f"{member} in {place} cannot be unpacked: {cause}") from cause
 
 
+def _overlaid(below: dict[str, T] | None, keys: list[str], said: list[T | None]) -> dict[str, T] | None:
+    """What a table says of images, over what stands in a text file; None where neither is there."""
+    above = {key: value for key, value in zip(keys, said, strict=True) if value is not None}
+    return {**(below or {}), **above} if above else below
+
+
 def _mismatches(
     keys: list[str],
     labelled: Iterable[str],
-    parts: dict[str, int] | None,
+    parts: dict[str, str] | None,
     persons: dict[str, int] | None,
 ) -> Iterator[DatasetIssue]:
     """What images and text files lack of each other; None is a file that is not there."""
@@ -209,10 +235,11 @@ def _mismatches(
     bare = [key for key in keys if key not in rows]
     if bare:
         yield issue("images-without-row", f"{len(bare)} images have no label row", bare)
-    for code, what, numbers in (
+    held: tuple[tuple[str, str, Mapping[str, object] | None], ...] = (
         ("images-without-partition", "partition", parts),
         ("images-without-identity", "identity", persons),
-    ):
+    )
+    for code, what, numbers in held:
         lacking = [] if numbers is None else [key for key in keys if key not in numbers]
         if lacking:
             yield issue(code, f"{len(lacking)} images have no {what}", lacking)

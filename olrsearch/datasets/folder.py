@@ -31,8 +31,9 @@ def open_folder(
 
     Args:
         path: The folder or zip.
-        labels: A CSV, TSV or Parquet table; `olrsearch.datasets.label_table` says what it
-            may hold. Without one the data set has no labels.
+        labels: A table as CSV, TSV, Parquet or JSON lines, or in CelebA's text format;
+            `olrsearch.datasets.label_table` says what it may hold. Without one the data set has no
+            labels.
         key_column: The table's column that holds the keys; found by itself where it is
             the first, or called `image`, `key`, `file`, `filename` or `path`.
 

@@ -1,7 +1,7 @@
-"""Label tables of one's own: CSV, TSV or Parquet with one row an image.
+"""Label tables of one's own: CSV, TSV, Parquet or JSON lines with one row an image; CelebA's text file.
 
 One column names the image, `partition` and `identity` are optional, every other column
-is a binary label. Cells (upper or lower case):
+is a binary label; JSON lines keep labels apart (`label_json`). Cells (upper or lower case):
 
 ```
 present    1, 1.0, present, true, yes
@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from olrsearch.datasets.base import PARTITIONS, DatasetIssue, first_duplicate, issue
+from olrsearch.datasets.celeba_files import parse_attributes
+from olrsearch.datasets.label_json import COLUMNS, SUFFIXES, read_label_lines
 from olrsearch.errors import DatasetNotFoundError, LabelFileError
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from olrsearch.arrays import I8
+    from olrsearch.errors import OlrsearchError
 
 KEY_COLUMNS: Final = ("image", "key", "file", "filename", "path")
 PARTITION_COLUMN: Final = "partition"
@@ -74,12 +77,29 @@ class LabelTable:
     issues: list[DatasetIssue]
 
 
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """A table before its cells are read: header, rows with their line numbers, and what columns mean."""
+
+    header: list[str]
+    rows: _Rows
+    key: int
+    partition: int | None
+    identity: int | None
+    plain_keys: bool = True
+    """Whether keys are written as people write paths, rather than exactly."""
+
+    @property
+    def labels(self) -> list[int]:
+        return [at for at in range(len(self.header)) if at not in {self.key, self.partition, self.identity}]
+
+
 def read_label_table(path: Path, *, key_column: str | None = None) -> LabelTable:
     """Read a label table; what its cells may hold stands at the top of this module.
 
     Args:
-        path: `.parquet`, `.tsv`, or CSV under any other name (UTF-8; `;` instead of `,`
-            is recognised by the header).
+        path: `.parquet`, `.tsv`, `.json` or `.jsonl` (JSON lines), `.txt` in CelebA's format, or CSV under
+            any other name (UTF-8; `;` instead of `,` is recognised by the header).
         key_column: The column that names the image; by default the first that is called
             one of `KEY_COLUMNS`, or else the first.
 
@@ -87,22 +107,13 @@ def read_label_table(path: Path, *, key_column: str | None = None) -> LabelTable
         DatasetNotFoundError: There is no such file.
         LabelFileError: It is no such table; the message names line and column.
     """
-    if path.suffix.lower() in {".parquet", ".pq"}:
-        header, rows = _read_parquet(path)
-    else:
-        header, rows = _read_csv(path)
-    where = path.name
-    twice = first_duplicate(header)
-    if twice is not None or "" in header:
-        found = "a column without a name" if "" in header else f"the column {twice!r} twice"
-        raise LabelFileError(f"{where}, line 1: found {found}, expected unique column names")
-    key_at = _key_column(header, key_column, where)
-    lowered = [name.lower() for name in header]
-    special = {
-        name: lowered.index(name) if name in lowered else None for name in (PARTITION_COLUMN, IDENTITY_COLUMN)
-    }
-    part_at, person_at = special[PARTITION_COLUMN], special[IDENTITY_COLUMN]
-    label_at = [at for at in range(len(header)) if at not in {key_at, part_at, person_at}]
+    if _is_celeba(path):
+        table = parse_attributes(path.read_bytes(), where=path.name)
+        nothing: list[None] = [None] * len(table.keys)
+        return LabelTable(table.names, table.keys, table.labels, [*nothing], [*nothing], table.issues)
+    cells = _cells(path, key_column)
+    where, header = path.name, cells.header
+    label_at = cells.labels
 
     first: dict[str, int] = {}  # a key's place among the rows that are kept
     keep: list[int] = []
@@ -110,23 +121,25 @@ def read_label_table(path: Path, *, key_column: str | None = None) -> LabelTable
     keys: list[str] = []
     partitions: list[str | None] = []
     identities: list[int | None] = []
-    codes = np.zeros((len(rows), len(label_at)), dtype=np.int8)
-    for row, (line, cells) in enumerate(rows):
-        if len(cells) != len(header):
+    codes = np.zeros((len(cells.rows), len(label_at)), dtype=np.int8)
+    for row, (line, found) in enumerate(cells.rows):
+        if len(found) != len(header):
             raise LabelFileError(
-                f"{where}, line {line}: found {len(cells)} columns, expected {len(header)} as in the header"
+                f"{where}, line {line}: found {len(found)} columns, expected {len(header)} as in the header"
             )
-        key = _key(cells[key_at], where, line)
-        partition = None if part_at is None else _partition(cells[part_at], where, line)
-        identity = None if person_at is None else _identity(cells[person_at], where, line)
-        codes[row] = [_code(cells[at], header[at], where, line) for at in label_at]
+        key = clean_key(found[cells.key]) if cells.plain_keys else found[cells.key]
+        if not key:
+            raise LabelFileError(f"{where}, line {line}: found no image name")
+        partition = None if cells.partition is None else _partition(found[cells.partition], where, line)
+        identity = None if cells.identity is None else _identity(found[cells.identity], where, line)
+        codes[row] = [_code(found[at], header[at], where, line) for at in label_at]
         kept = first.setdefault(key, len(keys))
         if kept < len(keys):
             same = np.array_equal(codes[keep[kept]], codes[row])
             if not same or (partition, identity) != (partitions[kept], identities[kept]):
                 raise LabelFileError(
                     f"{where}, line {line}: found {key} with other values than on line "
-                    f"{rows[keep[kept]][0]}; keep one of the rows"
+                    f"{cells.rows[keep[kept]][0]}; keep one of the rows"
                 )
             repeated.append(key)
             continue
@@ -149,7 +162,56 @@ def read_label_table(path: Path, *, key_column: str | None = None) -> LabelTable
     )
 
 
-def _read_csv(path: Path) -> tuple[list[str], _Rows]:
+def _cells(path: Path, key_column: str | None) -> _Cells:
+    """The table that a file holds.
+
+    Raises:
+        DatasetNotFoundError: There is no such file.
+        LabelFileError: It is no table, or its columns have no unique names.
+    """
+    if path.suffix.lower() in SUFFIXES:
+        if key_column not in {None, COLUMNS[0]}:
+            raise LabelFileError(
+                f"{path.name} has no column {key_column!r}; JSON lines name it {COLUMNS[0]!r}"
+            )
+        names, lines = read_label_lines(path)
+        return _Cells([*COLUMNS, *names], lines, 0, 1, 2, plain_keys=False)
+    header, rows = _read_parquet(path) if path.suffix.lower() in {".parquet", ".pq"} else read_csv(path)
+    twice = first_duplicate(header)
+    if twice is not None or "" in header:
+        found = "a column without a name" if "" in header else f"the column {twice!r} twice"
+        raise LabelFileError(f"{path.name}, line 1: found {found}, expected unique column names")
+    lowered = [name.lower() for name in header]
+    key_at = _key_column(header, key_column, path.name)
+    part_at, person_at = (
+        lowered.index(name) if name in lowered else None for name in (PARTITION_COLUMN, IDENTITY_COLUMN)
+    )
+    return _Cells(header, rows, key_at, part_at, person_at)
+
+
+def _is_celeba(path: Path) -> bool:
+    """Whether a file is in CelebA's format: `.txt` with nothing but a number on its first line."""
+    if path.suffix.lower() != ".txt" or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.readline(64).strip().isdigit()
+
+
+def read_csv(
+    path: Path,
+    *,
+    what: str = "label file",
+    missing: type[OlrsearchError] = DatasetNotFoundError,
+    damaged: type[OlrsearchError] = LabelFileError,
+) -> tuple[list[str], _Rows]:
+    """A CSV or TSV file's header, and its rows with the number of the line each ends on.
+
+    Args:
+        path: UTF-8, with a byte order mark or without; `.tsv`, or any name, and then `,` or `;`.
+        what: What errors call it.
+        missing: The error of a file that cannot be opened.
+        damaged: The error of one that is no such file.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             start = file.readline()
@@ -161,15 +223,15 @@ def _read_csv(path: Path) -> tuple[list[str], _Rows]:
             header = [name.strip() for name in next(reader, [])]
             rows = list(_csv_rows(reader))
     except FileNotFoundError as cause:
-        raise DatasetNotFoundError(f"no label file at {path}") from cause
+        raise missing(f"no {what} at {path}") from cause
     except OSError as cause:
-        raise DatasetNotFoundError(f"cannot read the label file {path} ({cause.strerror})") from cause
+        raise missing(f"cannot read the {what} {path} ({cause.strerror})") from cause
     except UnicodeDecodeError as cause:
-        raise LabelFileError(f"{path.name} is not UTF-8 ({cause.reason} at byte {cause.start})") from cause
+        raise damaged(f"{path.name} is not UTF-8 ({cause.reason} at byte {cause.start})") from cause
     except csv.Error as cause:
-        raise LabelFileError(f"{path.name}, line {reader.line_num}: {cause}") from cause
+        raise damaged(f"{path.name}, line {reader.line_num}: {cause}") from cause
     if not header or not rows:
-        raise LabelFileError(f"{path.name} holds no rows, expected a header and one row an image")
+        raise damaged(f"{path.name} holds no rows, expected a header and rows below it")
     return header, rows
 
 
@@ -207,11 +269,9 @@ def _key_column(header: list[str], wanted: str | None, where: str) -> int:
     return next((lowered.index(name) for name in KEY_COLUMNS if name in lowered), 0)
 
 
-def _key(cell: str, where: str, line: int) -> str:
-    key = cell.strip().replace("\\", "/").removeprefix("./")
-    if not key:
-        raise LabelFileError(f"{where}, line {line}: found no image name")
-    return key
+def clean_key(cell: str) -> str:
+    """A key as data sets have it, from a path as people write it."""
+    return cell.strip().replace("\\", "/").removeprefix("./")
 
 
 def _code(cell: str, column: str, where: str, line: int) -> int:

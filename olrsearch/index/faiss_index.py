@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -30,6 +30,10 @@ Device = Literal["cpu", "gpu"]
 
 FaissMetric = Literal["l2", "ip"]
 """Squared L2, smallest first, or the inner product, largest first."""
+
+
+GPU_COUNT: Final = 2048
+"""The longest answer of faiss' GPU indexes; longer ones come from the CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +93,13 @@ class FaissIndex:
 
     Label indexes are built for L2 alone: other metrics are turned into it before (see
     `olrsearch.index.recipe`). Flat indexes over KL features take the inner product as it is.
+
+    What concerns GPUs follows faiss' documentation and source; it was tested with stand-ins, never on one.
     """
 
-    def __init__(self, index: Any) -> None:  # noqa: ANN401 - faiss has no types
+    def __init__(self, index: Any, gpu: Any = None) -> None:  # noqa: ANN401 - faiss has no types
         self._index = index
+        self._gpu = gpu
 
     @classmethod
     def build(
@@ -179,6 +186,28 @@ class FaissIndex:
             made.add(ids, vectors)
         return made
 
+    def on_gpu(self) -> FaissIndex:
+        """The same index, searched on the first GPU; what is saved stays on the CPU.
+
+        Of scalar quantisers faiss has `SQfp16` there alone, as a flat index. It rounds queries to float16
+        too, so they must fit.
+
+        Raises:
+            FaissInstallError: no usable faiss, or none with a GPU.
+            IndexBuildError: faiss has no such index there, or too little memory.
+        """
+        faiss = load_faiss()
+        _on_gpu(faiss, "gpu")
+        try:
+            return FaissIndex(
+                self._index, faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, self._index)
+            )
+        except (RuntimeError, AssertionError) as error:
+            raise IndexBuildError(
+                f"faiss cannot put an index of {self.count} vectors of {self.size} numbers on the GPU: "
+                f"{_short(error)}"
+            ) from error
+
     def add(self, ids: I64, vectors: F32) -> None:
         """Add vectors to the index.
 
@@ -188,7 +217,10 @@ class FaissIndex:
 
         Raises:
             VectorError: NaN, another shape or dtype, or duplicate ids among these.
+            IndexBuildError: it is searched on a GPU, whose copy would lack them.
         """
+        if self._gpu is not None:
+            raise IndexBuildError("an index that is searched on a GPU takes no more vectors: build it again")
         _check(ids, vectors)
         if vectors.shape[1] != self.size:
             raise VectorError(f"vectors of {vectors.shape[1]} numbers do not fit an index of {self.size}")
@@ -233,9 +265,12 @@ class FaissIndex:
         wanted = min(int(count), self.count)  # faiss takes no integers of numpy
         if wanted <= 0:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        values, ids = self._index.search(
-            asked[None], wanted, params=self._parameters(options or SearchOptions())
-        )
+        if self._gpu is not None and wanted <= GPU_COUNT:
+            values, ids = self._gpu.search(asked[None], wanted)
+        else:
+            values, ids = self._index.search(
+                asked[None], wanted, params=self._parameters(options or SearchOptions())
+            )
         found = ids[0] >= 0  # −1 fills the places for which nothing was found
         return ids[0][found], values[0][found]
 

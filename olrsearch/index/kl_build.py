@@ -26,6 +26,7 @@ from olrsearch.index.built import DESCRIPTION, IDS
 from olrsearch.index.kl_built import FAISS, KlDescription, KlFile, file_digest
 from olrsearch.index.kl_files import frame_digest
 from olrsearch.index.kl_recall import LARGEST_SET, build_kl_recipe, exact_answers, sample_word_queries
+from olrsearch.index.torch_flat import check_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,10 +83,14 @@ def build_kl(
         VectorError: a posterior holds NaN or infinity, or is singular.
         GaussianError: a λ or vectors that are none.
         FaissInstallError: no usable faiss.
+        DeviceError: the recipe's device is not there, or has too little memory.
     """
     view = index.view
     if not len(view):
         raise EmptyStoreError("there are no posteriors to index: encode images first")
+    if recipe.kind == "torch":  # before anything is computed for it
+        given = recipe.parameters
+        check_device(given.device, len(view), feature_size(view.size), given.dtype)
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = folder.with_name(f".tmp-{uuid.uuid4().hex}")
     scratch = fresh / "features.npy"
@@ -100,9 +105,10 @@ def build_kl(
         scratch.unlink(missing_ok=True)
         files = [_write_array(fresh / IDS, view.ids)]
         files += [_write_array(fresh / f"{name}.npy", array) for name, array in proposer.arrays().items()]
-        proposer.index.save(fresh / FAISS)
-        _sync(fresh / FAISS)
-        files.append(KlFile(FAISS, (fresh / FAISS).stat().st_size, file_digest(fresh / FAISS)))
+        if proposer.index is not None:
+            proposer.index.save(fresh / FAISS)
+            _sync(fresh / FAISS)
+            files.append(KlFile(FAISS, (fresh / FAISS).stat().st_size, file_digest(fresh / FAISS)))
         described = KlDescription(
             recipe,
             DIRECTION,

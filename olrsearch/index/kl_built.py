@@ -12,7 +12,8 @@ must not be below what the recipe promises:
 
 A folder holds `index.json`, `ids.npy` (int64 [n], the images indexed, a row of the index each),
 `index.faiss`, and arrays of the kind that propose, float64 or float32, mapped. It is written under a
-temporary name, fsynced and renamed, so it is there whole or not at all.
+temporary name, fsynced and renamed, so it is there whole or not at all. Of the kind `torch` nothing but its
+parameters is kept: opening loads the features of the images that still live to the device.
 
 Notation: N images of the view, n images indexed, d dimensions, F numbers of a KL feature, W numbers stored
 an image.
@@ -33,14 +34,16 @@ from olrsearch.gaussian import feature_size
 from olrsearch.index.built import DESCRIPTION, IDS, Recall
 from olrsearch.index.faiss_index import FaissIndex
 from olrsearch.index.kl import KlAnswer, KlIndex
-from olrsearch.index.kl_files import frame_digest
+from olrsearch.index.kl_files import feature_blocks, frame_digest
 from olrsearch.index.kl_projection import BOUNDS, Bounded, Projection
 from olrsearch.index.kl_proposers import FlatKl, GraphKl, ProjectedKl, padded, search_kl
 from olrsearch.index.kl_query import ask
 from olrsearch.index.kl_recipes import KlParameters, KlRecipe
 from olrsearch.index.kl_rounding import add_up
+from olrsearch.index.kl_scaling import Scaling
 from olrsearch.index.kl_view import KlView
 from olrsearch.index.topk import top_k
+from olrsearch.index.torch_flat import TorchFlatKl
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -182,6 +185,7 @@ class BuiltKl:
         Raises:
             IndexBuildError: missing, damaged, of a newer format, or of another frame or other dimensions.
             FaissInstallError: no usable faiss.
+            DeviceError: its device is not there, or has too little memory.
         """
         described = read_description(folder)
         if (described.frame, described.size) != (frame_digest(index.frame), index.view.size):
@@ -199,13 +203,15 @@ class BuiltKl:
         }
         try:
             ids = arrays[IDS.removesuffix(".npy")]
-            proposer = _restore(described, folder / FAISS, arrays)
+            _check_ids(folder, described, ids)
+            if described.recipe.kind == "torch":
+                ids, proposer = _load(described, ids, arrays, index)
+            else:
+                proposer = _restore(described, folder / FAISS, arrays)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise IndexBuildError(
                 f"{folder} is no index of the kind {described.recipe.kind} ({error!r}): run index build again"
             ) from error
-        if digest(ids) != described.ids or len(ids) != described.count:
-            raise IndexBuildError(f"{folder / IDS} is not of this index: run index build again")
         return cls(described, ids, proposer, index)
 
     @property
@@ -420,13 +426,36 @@ def _array(path: Path, file: KlFile) -> NDArray[Any]:
     return np.asarray(found)
 
 
+def _check_ids(folder: Path, described: KlDescription, ids: I64) -> None:
+    if digest(ids) != described.ids or len(ids) != described.count:
+        raise IndexBuildError(f"{folder / IDS} is not of this index: run index build again")
+
+
+def _load(
+    described: KlDescription, ids: I64, arrays: Mapping[str, NDArray[Any]], index: KlIndex
+) -> tuple[I64, KlProposer]:
+    """The images of a `torch` index that still live, and their features on its device."""
+    given, rows = described.recipe.parameters, index.view.find(ids)
+    alive = rows >= 0
+    scaling = Scaling(arrays["centre"], arrays["scale"], arrays["spread"])
+    if any(
+        len(some) != feature_size(described.size) for some in (scaling.centre, scaling.scale, scaling.spread)
+    ):
+        raise ValueError("a scaling of other numbers")
+    blocks = feature_blocks(index.view, index.features(described.direction), rows[alive])
+    return ids[alive], TorchFlatKl(
+        scaling, blocks, int(alive.sum()), device=given.device, dtype=given.dtype, prove=given.prove
+    )
+
+
 def _restore(described: KlDescription, path: Path, arrays: Mapping[str, NDArray[Any]]) -> KlProposer:
     """The proposer of a kind from its files."""
     recipe, size = described.recipe, feature_size(described.size)
     kind, given = recipe.kind, recipe.parameters
     if kind in {"fp16", "sq8"}:
         index = FaissIndex.load(path, size=padded(size), count=described.count)
-        return FlatKl.restore(index, size, "SQfp16" if kind == "fp16" else "SQ8", arrays["centre"])
+        factory, gpu = ("SQfp16", given.device == "cuda") if kind == "fp16" else ("SQ8", False)
+        return FlatKl.restore(index, size, factory, arrays["centre"], gpu=gpu)
     projection = Projection(*(arrays[name] for name in ("centre", "images", "queries", "weights")))
     if kind == "projected":
         scale = arrays["scale"]

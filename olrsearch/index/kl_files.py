@@ -30,14 +30,15 @@ import numpy as np
 from olrsearch.arrays import digest
 from olrsearch.errors import IndexBuildError
 from olrsearch.gaussian import Direction, Frame, check_direction, feature_size, image_features
+from olrsearch.index.kl_projection import row_blocks
 from olrsearch.index.kl_rounding import bound_count, row_bounds
 from olrsearch.index.kl_view import stored_gaussians
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
-    from olrsearch.arrays import F32
+    from olrsearch.arrays import F32, I64
     from olrsearch.index.kl_view import KlView, PosteriorPart
 
 _log = logging.getLogger(__name__)
@@ -213,6 +214,21 @@ def kept_features(
     except OSError as error:
         _log.warning("KL features cannot be kept in %s (%s): they live in memory", folder, error.strerror)
         return KlFeatures.compute(part, frame, direction)
+
+
+def feature_blocks(view: KlView, kept: Sequence[KlFeatures], rows: I64) -> Iterator[F32]:
+    """Features of some rows of a view, block by block: float32 [≤ BLOCK, F], in their order, copied.
+
+    Args:
+        view: The images.
+        kept: The features of each of its parts.
+        rows: int64.
+    """
+    for some in row_blocks(len(rows)):
+        block = np.empty((some.stop - some.start, kept[0].features.shape[1]), np.float32)
+        for part, mine, places in view.split(rows[some]):
+            block[mine] = kept[part].features[places]
+        yield block
 
 
 def kept_frame(folder: Path | None, view: KlView) -> Frame:

@@ -71,11 +71,11 @@ class KlProposer(Protocol):
         """Whether proposals come with lower bounds, in their order."""
 
     @property
-    def index(self) -> FaissIndex:
-        """What is searched."""
+    def index(self) -> FaissIndex | None:
+        """What faiss keeps of it; None where `arrays` are all that is kept."""
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What `restore` of its kind needs beside the index, by name."""
+        """What `restore` of its kind needs beside the index and the features, by name."""
 
     def propose(self, query: F64, count: int) -> Proposals:
         """Rows worth scoring in full.
@@ -192,6 +192,7 @@ class FlatKl:
         features: float32 [N, F].
         factory: `SQfp16` or `SQ8`.
         seed: Of the drawing of images that ranges are taken of.
+        gpu: Whether faiss searches on a GPU, for `SQfp16` alone.
 
     Attributes:
         index: What is searched.
@@ -203,9 +204,10 @@ class FlatKl:
 
     Raises:
         VectorError: bad features.
+        FaissInstallError: no usable faiss, or none with a GPU that was asked for.
     """
 
-    def __init__(self, features: F32, factory: str, *, seed: int = 0) -> None:
+    def __init__(self, features: F32, factory: str, *, seed: int = 0, gpu: bool = False) -> None:
         self.count: int = len(features)
         self.bounds = False
         self.size = features.shape[1]
@@ -217,10 +219,11 @@ class FlatKl:
             for rows in row_blocks(self.count):
                 yield np.arange(rows.start, rows.stop), self._centred(features[rows])
 
-        self.index = FaissIndex.of_blocks(self._centred(some), blocks(), factory, metric="ip")
+        built = FaissIndex.of_blocks(self._centred(some), blocks(), factory, metric="ip")
+        self.index = built.on_gpu() if gpu else built
 
     @classmethod
-    def restore(cls, index: FaissIndex, size: int, factory: str, centre: F32) -> FlatKl:
+    def restore(cls, index: FaissIndex, size: int, factory: str, centre: F32, *, gpu: bool = False) -> FlatKl:
         """As it was built.
 
         Args:
@@ -228,9 +231,10 @@ class FlatKl:
             size: F.
             factory: As built.
             centre: float32 [F], from `arrays`.
+            gpu: As built.
         """
         found = cls.__new__(cls)
-        found.index, found.count, found.bounds = index, index.count, False
+        found.index, found.count, found.bounds = index.on_gpu() if gpu else index, index.count, False
         found.size, found.code_bytes, found.centre = size, 2 if factory == "SQfp16" else 1, centre
         return found
 
@@ -246,7 +250,9 @@ class FlatKl:
     def propose(self, query: F64, count: int) -> Proposals:
         """See `KlProposer`."""
         asked = np.zeros(self.index.size, np.float32)
-        asked[: self.size] = -check_query(query, self.size)
+        turned = -check_query(query, self.size)
+        # a power of two changes no order, and keeps the query within float16 on a GPU
+        asked[: self.size] = np.ldexp(turned, -np.frexp(np.abs(turned).max())[1])
         return Proposals(self.index.search(asked, count))
 
     def _centred(self, features: F32) -> F32:

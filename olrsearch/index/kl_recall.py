@@ -233,6 +233,7 @@ def build_kl_recipe(
         VectorError: bad features, samples or ids.
         IndexBuildError: faiss cannot build it.
         FaissInstallError: no usable faiss.
+        DeviceError: the recipe's device is not there, or has too little memory.
     """
     check_features(features)
     _log.info(

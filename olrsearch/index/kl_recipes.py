@@ -1,7 +1,7 @@
 """Recipes for searches by KL in large galleries: what proposes images, to be scored in full afterwards.
 
 A recipe is a TOML file `kl-*.toml`: a kind, its parameters, and the recall it promises for which kinds of
-query. Five kinds:
+query. Six kinds:
 
 | kind | proposes by |
 | --- | --- |
@@ -10,6 +10,7 @@ query. Five kinds:
 | `hnsw` | a graph over all F numbers, in the coordinates of `Projection`, as L2 |
 | `projected` | a scan of the first numbers of `Projection`, with a bound that may prove the answer |
 | `projected-hnsw` | a graph over these few numbers |
+| `torch` | a scan of all F numbers on a torch device, with a bound that may prove the answer |
 
 Notation: N images, F = d(d+1)/2 + d + 1 numbers a feature, W numbers stored an image.
 """
@@ -26,6 +27,7 @@ from olrsearch.index.built import MIN_PROPOSALS
 from olrsearch.index.kl_projection import BOUNDS, Projection, check_features
 from olrsearch.index.kl_proposers import FlatKl, GraphKl, ProjectedKl, padded
 from olrsearch.index.recipe import KL_PREFIX
+from olrsearch.index.torch_flat import AUTO, DEVICES, TYPES, TorchFlatKl, TorchType, device_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from olrsearch.arrays import F32, F64
     from olrsearch.index.kl_proposers import KlProposer
 
-KlKind = Literal["fp16", "sq8", "hnsw", "projected", "projected-hnsw"]
+KlKind = Literal["fp16", "sq8", "hnsw", "projected", "projected-hnsw", "torch"]
 
 KINDS: Final = get_args(KlKind)
 
@@ -49,10 +51,13 @@ class KlParameters:
     Attributes:
         proposals: Proposals a hit asked for (at least 64 in all); with `prove`, at most.
         width: W of `projected`, its three bounds among them, and of `projected-hnsw`.
-        prove: Whether `projected` proposes in the order of its bounds and stops when they prove the
-            answer; else it proposes in the order of what it holds the divergences for.
+        prove: Whether `projected` and `torch` propose in the order of their bounds and stop when they prove
+            the answer; else they propose in the order of what they hold the divergences for.
         links, ef_construction, ef_search: Of graphs.
         headroom: M² of graphs, as a multiple of the longest squared length.
+        device: Of `torch`: `cpu`, `cuda`, `cuda:N`, or `auto`, the GPU that torch sees. Of `fp16`: `auto`,
+            which is the CPU, `cpu`, or `cuda`, where faiss-gpu searches. Others know the CPU alone.
+        dtype: Of the features of `torch`: `float16` or `float32`.
     """
 
     proposals: int = 16
@@ -62,6 +67,8 @@ class KlParameters:
     ef_construction: int = 80
     ef_search: int = 256
     headroom: float = 1.2
+    device: str = AUTO
+    dtype: TorchType = "float16"
 
     def asked(self, count: int) -> int:
         """Proposals for an answer of so many images."""
@@ -149,11 +156,25 @@ def _is_sound(recipe: KlRecipe) -> bool:
         and all(isinstance(number, int) and number >= 1 for number in whole)
         and parameters.width > BOUNDS
         and parameters.headroom >= 1
+        and _is_on_a_device(recipe)
+    )
+
+
+def _is_on_a_device(recipe: KlRecipe) -> bool:
+    """Whether a recipe names a device and a type that its kind knows."""
+    device, dtype = recipe.parameters.device, recipe.parameters.dtype
+    if recipe.kind == "torch":
+        return DEVICES.fullmatch(device) is not None and dtype in TYPES
+    return (
+        device in ({AUTO, "cpu", "cuda"} if recipe.kind == "fp16" else {AUTO, "cpu"}) and dtype == "float16"
     )
 
 
 def estimate_kl_memory(recipe: KlRecipe, count: int, size: int) -> int:
-    """Bytes that a recipe's index takes for `count` images of `size` numbers (F), roughly."""
+    """Bytes that a recipe's index takes for `count` images of `size` numbers (F), roughly.
+
+    Those of `torch` are taken on its device.
+    """
     width, links = recipe.parameters.width, 8 * recipe.parameters.links + 16
     an_image: dict[KlKind, int] = {
         "fp16": 2 * padded(size) + 8,
@@ -161,6 +182,7 @@ def estimate_kl_memory(recipe: KlRecipe, count: int, size: int) -> int:
         "hnsw": 4 * (size + 1) + links + 8,
         "projected": 2 * width + 8,
         "projected-hnsw": 4 * (width + 1) + links + 8,
+        "torch": device_bytes(1, size, recipe.parameters.dtype),
     }
     return count * an_image[recipe.kind]
 
@@ -180,15 +202,20 @@ def build_proposer(
         VectorError: bad features, or no samples of a kind the recipe promises for.
         IndexBuildError: faiss cannot build it.
         FaissInstallError: no usable faiss.
+        DeviceError: the recipe's device is not there, or has too little memory.
     """
     check_features(features)
     missing = [kind for kind in recipe.queries if kind not in samples]
     if missing:
         raise VectorError(f"{recipe.name} promises for {', '.join(missing)}: give samples of such queries")
-    if recipe.kind in {"fp16", "sq8"}:
-        return FlatKl(features, "SQfp16" if recipe.kind == "fp16" else "SQ8", seed=seed)
-    projection = Projection.of(features, {kind: samples[kind] for kind in recipe.queries}, seed=seed)
     given, size = recipe.parameters, features.shape[1]
+    if recipe.kind == "torch":
+        return TorchFlatKl.of(features, device=given.device, dtype=given.dtype, prove=given.prove, seed=seed)
+    if recipe.kind == "sq8":
+        return FlatKl(features, "SQ8", seed=seed)
+    if recipe.kind == "fp16":
+        return FlatKl(features, "SQfp16", seed=seed, gpu=given.device == "cuda")
+    projection = Projection.of(features, {kind: samples[kind] for kind in recipe.queries}, seed=seed)
     if recipe.kind == "projected":
         width = min(given.width, size + BOUNDS)
         return ProjectedKl(features, projection, width, prove=given.prove, seed=seed)

@@ -1,6 +1,16 @@
 """Contact sheets: the pictures of a ranking, as an HTML page or a PNG."""
 
-from olrsearch.sheets.card import Bar, Card, Sheet, ranking_sheet
+from olrsearch.sheets.card import Bar, Card, Companion, Section, Sheet, ranking_sheet
 from olrsearch.sheets.write import plot_form, sheet_form, write_sheet
 
-__all__ = ["Bar", "Card", "Sheet", "plot_form", "ranking_sheet", "sheet_form", "write_sheet"]
+__all__ = [
+    "Bar",
+    "Card",
+    "Companion",
+    "Section",
+    "Sheet",
+    "plot_form",
+    "ranking_sheet",
+    "sheet_form",
+    "write_sheet",
+]

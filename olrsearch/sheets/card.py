@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from olrsearch.results import is_probability, top_contributions
 
@@ -30,6 +30,23 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
+class Companion:
+    """A small picture beside a card's own.
+
+    Attributes:
+        caption: What it is; on an HTML page what the pointer shows over it.
+        picture: JPEG or PNG bytes; None where the file is gone and no thumbnail was kept.
+    """
+
+    caption: str
+    picture: bytes | None
+
+
+COMPANIONS: Final = 4
+"""So many fit beside a picture; more are not shown."""
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """One picture of a sheet.
 
@@ -39,6 +56,7 @@ class Card:
         picture: JPEG or PNG bytes; None where the file is gone and no thumbnail was kept.
         bars: One a contribution.
         wide: Whether the picture takes the whole width of an HTML page.
+        companions: Small pictures beside it, at most `COMPANIONS`.
     """
 
     title: str
@@ -46,6 +64,22 @@ class Card:
     picture: bytes | None
     bars: tuple[Bar, ...] = ()
     wide: bool = False
+    companions: tuple[Companion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Cards under a heading of their own.
+
+    Attributes:
+        heading: What they have in common.
+        summary: A line about them.
+        cards: Best first.
+    """
+
+    heading: str
+    summary: str
+    cards: tuple[Card, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +92,7 @@ class Sheet:
         cards: The answers, best first.
         notes: What the reader must know.
         asked: Pictures that are part of the question (the image to be similar to).
+        sections: More answers, each under its own heading.
     """
 
     heading: str
@@ -65,6 +100,7 @@ class Sheet:
     cards: tuple[Card, ...]
     notes: tuple[str, ...] = ()
     asked: tuple[Card, ...] = field(default=())
+    sections: tuple[Section, ...] = ()
 
 
 def ranking_sheet(

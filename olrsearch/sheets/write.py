@@ -14,13 +14,17 @@ import jinja2
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from olrsearch.errors import OlrsearchError
+from olrsearch.sheets.card import COMPANIONS, Section
 
 if TYPE_CHECKING:
     from olrsearch.sheets.card import Card, Sheet
 
 _CELL = (160, 196)  # pixels, the shape of an aligned face
+_GAP = 4
+_COMPANION = (38, (_CELL[1] - 3 * _GAP) // COMPANIONS)  # as high together as the picture they stand beside
 _LINE = 15
 _MARGIN = 12
+_SECTION = 20 + _LINE + 10
 _INK = (28, 30, 34)
 _SOFT = (110, 115, 122)
 _BAR = (62, 120, 178)
@@ -111,27 +115,47 @@ def render_html(sheet: Sheet) -> str:
 
 def render_png(sheet: Sheet, *, columns: int = 5) -> Image.Image:
     """The sheet as one picture, RGB."""
-    cards = (*sheet.asked, *sheet.cards)
-    columns = max(1, min(columns, len(cards) or 1))
-    rows = -(-len(cards) // columns)
+    blocks = [
+        Section("", "", (*sheet.asked, *sheet.cards)),
+        *sheet.sections,
+    ]
+    cards = [card for block in blocks for card in block.cards]
+    columns = max(1, min(columns, max(len(block.cards) for block in blocks)))
     lines = max((len(card.bars) for card in cards), default=0)
-    cell_width = _CELL[0] + _MARGIN
+    paired = any(card.companions for card in cards)
+    cell_width = _CELL[0] + _MARGIN + (_COMPANION[0] + _GAP if paired else 0)
     cell_height = _CELL[1] + _MARGIN + _LINE * (2 + lines) + 6
     header = _MARGIN + 26 + _LINE * (1 + len(sheet.notes)) + _MARGIN
     width = max(_MARGIN + columns * cell_width, 480)
-    picture = Image.new("RGB", (width, header + rows * cell_height), _GROUND)
+    heights = [
+        (_SECTION if block.heading else 0) + -(-len(block.cards) // columns) * cell_height for block in blocks
+    ]
+    picture = Image.new("RGB", (width, header + sum(heights)), _GROUND)
     draw = ImageDraw.Draw(picture)
     texts = (sheet.heading, *sheet.notes, *(card.title for card in cards))
+    texts += tuple(block.heading for block in blocks)
     texts += tuple(bar.label for card in cards for bar in card.bars)
-    title, small = (_font(size, "".join(texts)) for size in (18, 11))
+    title, middle, small = (_font(size, "".join(texts)) for size in (18, 14, 11))
     draw.text((_MARGIN, _MARGIN), _fit(draw, sheet.heading, title, width - 2 * _MARGIN), _INK, title)
     for row, text in enumerate((sheet.summary, *sheet.notes)):
         spot = (_MARGIN, _MARGIN + 26 + row * _LINE)
         draw.text(spot, _fit(draw, text, small, width - 2 * _MARGIN), _SOFT, small)
-    for position, card in enumerate(cards):
-        left = _MARGIN + (position % columns) * cell_width
-        top = header + (position // columns) * cell_height
-        _draw_card(picture, draw, card, (left, top), small, asked=position < len(sheet.asked))
+    top = header
+    for block, height in zip(blocks, heights, strict=True):
+        first = top
+        if block.heading:
+            draw.text((_MARGIN, top), _fit(draw, block.heading, middle, width - 2 * _MARGIN), _INK, middle)
+            spot = (_MARGIN, top + 20)
+            draw.text(spot, _fit(draw, block.summary, small, width - 2 * _MARGIN), _SOFT, small)
+            first += _SECTION
+        for position, card in enumerate(block.cards):
+            corner = (
+                _MARGIN + (position % columns) * cell_width,
+                first + (position // columns) * cell_height,
+            )
+            asked = block is blocks[0] and position < len(sheet.asked)
+            _draw_card(picture, draw, card, corner, small, asked=asked)
+        top += height
     return picture
 
 
@@ -156,13 +180,12 @@ def _draw_card(
     asked: bool,
 ) -> None:
     left, top = corner
+    _paste(picture, draw, card.picture, corner, _CELL)
     if card.picture is None:
-        draw.rectangle((left, top, left + _CELL[0], top + _CELL[1]), _EMPTY)
         draw.text((left + 8, top + _CELL[1] // 2), "picture not available", _SOFT, font)
-    else:
-        with Image.open(io.BytesIO(card.picture)) as image:
-            face = ImageOps.contain(image.convert("RGB"), _CELL)
-        picture.paste(face, (left + (_CELL[0] - face.width) // 2, top + (_CELL[1] - face.height) // 2))
+    for number, companion in enumerate(card.companions[:COMPANIONS]):
+        spot = (left + _CELL[0] + _GAP, top + number * (_COMPANION[1] + _GAP))
+        _paste(picture, draw, companion.picture, spot, _COMPANION)
     if asked:
         draw.rectangle((left - 2, top - 2, left + _CELL[0] + 1, top + _CELL[1] + 1), outline=_BAR, width=2)
     line = top + _CELL[1] + 4
@@ -177,6 +200,23 @@ def _draw_card(
         value = draw.textlength(bar.text, font)
         draw.text((left + 3, y), _fit(draw, bar.label, font, _CELL[0] - value - 12), _INK, font)
         draw.text((left + _CELL[0] - value - 3, y), bar.text, _INK, font)
+
+
+def _paste(
+    picture: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    data: bytes | None,
+    corner: tuple[int, int],
+    size: tuple[int, int],
+) -> None:
+    """A picture in the middle of its place; a grey place where there is none."""
+    left, top = corner
+    if data is None:
+        draw.rectangle((left, top, left + size[0], top + size[1]), _EMPTY)
+        return
+    with Image.open(io.BytesIO(data)) as image:
+        face = ImageOps.contain(image.convert("RGB"), size)
+    picture.paste(face, (left + (size[0] - face.width) // 2, top + (size[1] - face.height) // 2))
 
 
 def _fit(

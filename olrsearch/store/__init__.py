@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from olrsearch.store.backend import Backend
 from olrsearch.store.catalog import FILTER_COLUMNS, Snapshot, SqlFilter
+from olrsearch.store.decisions import Decision, NewDecision
 from olrsearch.store.values import (
     DatasetInfo,
     ImageRow,
@@ -20,9 +21,11 @@ __all__ = [
     "FILTER_COLUMNS",
     "Backend",
     "DatasetInfo",
+    "Decision",
     "ImageRow",
     "ImportCounts",
     "KnownImage",
+    "NewDecision",
     "NewImage",
     "Relocation",
     "Segment",

@@ -28,8 +28,9 @@ from olrsearch.query.names import LabelNames, nearest_names
 from olrsearch.store import schema
 from olrsearch.store.commit import current
 from olrsearch.store.database import translated
+from olrsearch.store.history import DecisionReader
 from olrsearch.store.layout import HELD, LABELS
-from olrsearch.store.packed import as_ids, one_of, read_labels
+from olrsearch.store.packed import MANY, as_ids, one_of, read_labels
 from olrsearch.store.reading import read_spaces
 from olrsearch.store.segments import open_segment
 from olrsearch.store.values import DatasetInfo, ImageRow, Segment, SegmentInfo, SpaceInfo
@@ -66,7 +67,7 @@ NEIGHBOURS: Final = 200
 """Keys on either side of an unknown one among which the most similar are looked for."""
 
 
-class Snapshot:
+class Snapshot(DecisionReader):
     """One generation of a store.
 
     Attributes:
@@ -303,6 +304,18 @@ class Snapshot:
         """The JPEG bytes kept for an image, if there are any."""
         t = schema.thumbnail.c
         return next((row[0] for row in self._rows(select(t.jpeg).where(t.image_id == int(image_id)))), None)
+
+    def thumbnails(self, ids: Iterable[int] | I64) -> Iterator[tuple[int, bytes]]:
+        """Ids and the JPEG bytes kept for them, in the order asked for; images without any are left out.
+
+        They are read as they are consumed, a thousand at a time.
+        """
+        t, wanted = schema.thumbnail.c, as_ids(ids)
+        for start in range(0, wanted.size, MANY):
+            some = wanted[start : start + MANY].tolist()
+            rows = self._rows(select(t.image_id, t.jpeg).where(t.image_id.in_(some)))
+            found = {row[0]: row[1] for row in rows}
+            yield from ((number, found[number]) for number in some if number in found)
 
     # ---- labels
 

@@ -1,4 +1,4 @@
-"""Changes to the gallery: data sets, images, labels, decisions, tombstones."""
+"""Changes to the gallery: data sets, images, labels, tombstones."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from sqlalchemy import insert, select, update
 from olrsearch.errors import (
     DatasetError,
     ImageMissingError,
-    StoreError,
     UnknownDatasetError,
     UnknownImageError,
 )
-from olrsearch.query.names import LabelNames
 from olrsearch.store import schema
 from olrsearch.store.database import translated
 from olrsearch.store.importing import Importer, chunks, ensure_annotator, ensure_labels, next_id
@@ -120,55 +118,6 @@ class GalleryWriter(WriterBase):
                 row[0]: KnownImage(row[1], row[2], row[3].hex(), *row[4:])
                 for row in self._connection.execute(statement)
             }
-
-    def set_override(
-        self, image_ids: Iterable[int] | I64, label: str, value: int | None, *, who: str, why: str
-    ) -> int:
-        """Decides a label of images; the annotation underneath stays.
-
-        Args:
-            image_ids: Living images.
-            label: A label of the vocabulary, in any spelling.
-            value: −1, 0 or +1; None takes earlier decisions back.
-            who: Who decided.
-            why: For what reason.
-
-        Returns:
-            The new label revision.
-
-        Raises:
-            UnknownImageError: an id is no living image.
-            UnknownLabelError: no such label; carries the nearest names.
-            StoreError: another value.
-        """
-        if value not in {-1, 0, 1, None}:
-            raise StoreError(f"a label cannot be set to {value!r}: expected −1, 0, 1 or None")
-        ids = np.unique(as_ids(image_ids))
-        with self._change(f"decision on {label}") as change:
-            self._require_living(ids)
-            names = change.connection.scalars(select(schema.label.c.name).order_by(schema.label.c.position))
-            position = LabelNames(tuple(names)).position(label)
-            if not ids.size:
-                return change.label_revision
-            change.label_revision += 1
-            first = next_id(change.connection, schema.override.c.id)
-            row = {
-                "position": position,
-                "value": value,
-                "who": who,
-                "why": why,
-                "created_at": schema.utc_now(),
-                "revision": change.label_revision,
-            }
-            change.connection.execute(
-                insert(schema.override),
-                [
-                    row | {"id": first + place, "image_id": number}
-                    for place, number in enumerate(ids.tolist())
-                ],
-            )
-            change.touched = True
-            return change.label_revision
 
     def delete(self, image_ids: Iterable[int] | I64) -> int:
         """Sets tombstones; every snapshot taken from now on leaves these images out.

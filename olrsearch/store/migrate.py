@@ -15,7 +15,7 @@ from olrsearch.errors import StoreVersionError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0002"
+HEAD = "0004"
 """The newest revision in `migrations/versions`, the only one this program works with."""
 
 

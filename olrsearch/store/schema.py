@@ -19,6 +19,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     DateTime,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -148,7 +149,9 @@ class AnnotationColumns(TypedColumns):
 class OverrideColumns(TypedColumns):
     """A decision on one label of one image, laid over the annotation; the latest counts.
 
-    `value` is −1, 0 or +1; NULL takes earlier overrides back.
+    `value` is −1, 0 or +1; NULL leaves the annotation in force. `verdict` is one of
+    `decisions.VERDICTS`, `given` the effective value that was decided on (NULL in rows of before
+    revision 0003), `run` the audit that led to it. Rows are never changed: an undo is a row of its own.
     """
 
     id: Named[int] = Column(BIG, primary_key=True, autoincrement=False)
@@ -159,6 +162,9 @@ class OverrideColumns(TypedColumns):
     why: Named[str] = Column(Text)
     created_at: Named[dt.datetime] = Column(DateTime)
     revision: Named[int] = Column(BIG)
+    verdict: Named[str] = Column(Text, server_default="set")
+    given: Named[int | None] = Column(SmallInteger)
+    run: Named[str | None] = Column(Text)
 
 
 class SpaceColumns(TypedColumns):
@@ -200,6 +206,34 @@ class ArtefactColumns(TypedColumns):
     removed_in: Named[int | None] = Column(BIG)
 
 
+class AuditRunColumns(TypedColumns):
+    """A finished audit; what it computed lies in `runs/<name>`.
+
+    Not versioned by generations: a run says which label revision it looked at, and is replaced as a whole.
+    """
+
+    id: Named[int] = Column(Integer, primary_key=True, autoincrement=False)
+    name: Named[str] = Column(Text, unique=True)
+    space_id: Named[int] = Column(Integer, ForeignKey("space.id"))
+    label_revision: Named[int] = Column(BIG)
+    created_at: Named[dt.datetime] = Column(DateTime)
+    finished_at: Named[dt.datetime] = Column(DateTime)
+    config: Named[dict[str, Any]] = Column(JSON)
+    summary: Named[dict[str, Any]] = Column(JSON)
+
+
+class AuditSuspectColumns(TypedColumns):
+    """An entry that an audit suspects: rank 1 has the smallest score, the probability of what is given."""
+
+    run_id: Named[int] = Column(Integer, ForeignKey("audit_run.id"), primary_key=True, autoincrement=False)
+    rank: Named[int] = Column(Integer, primary_key=True, autoincrement=False)
+    position: Named[int] = Column(Integer, ForeignKey("label.position"))
+    image_id: Named[int] = Column(BIG, ForeignKey("image.id"))
+    given: Named[int] = Column(SmallInteger)
+    score: Named[float] = Column(Float)
+    present: Named[float] = Column(Float)
+
+
 store = Table("store", metadata, StoreColumns)
 generation = Table("generation", metadata, GenerationColumns)
 dataset = Table("dataset", metadata, DatasetColumns)
@@ -213,7 +247,12 @@ override = Table("label_override", metadata, OverrideColumns)
 space = Table("space", metadata, SpaceColumns)
 segment = Table("segment", metadata, SegmentColumns)
 artefact = Table("artefact", metadata, ArtefactColumns)
+audit_run = Table("audit_run", metadata, AuditRunColumns)
+audit_suspect = Table("audit_suspect", metadata, AuditSuspectColumns)
 
 Index("uq_source_file", source.c.dataset_id, source.c.uri, source.c.sha256, unique=True)
+Index(
+    "ix_audit_suspect_label", audit_suspect.c.run_id, audit_suspect.c.position, audit_suspect.c.rank
+)
 # Two partial indexes are in the migrations alone (`uq_image_living_key`, `ix_image_tombstone`), as is
 # `WITHOUT ROWID`: options of a dialect make SQLAlchemy import it, PostgreSQL's even for SQLite.

@@ -25,8 +25,10 @@ from olrsearch.store.files import (
     MODELS,
     SEGMENTS,
     STORE_JSON,
+    TEMPORARY,
     sha256_hex,
 )
+from olrsearch.store.runs import RUNS, RunFolder, audit_folders
 from olrsearch.store.segments import open_segment, verify_segment
 
 if TYPE_CHECKING:
@@ -42,7 +44,6 @@ ReadSource: TypeAlias = "Callable[[Path, str], bytes]"
 """Bytes of a source by root and uri; raises `DatasetError` where there are none."""
 
 EXAMPLES: Final = 5
-_RUNS: Final = "runs"
 _KNOWN: Final = frozenset(
     {
         STORE_JSON,
@@ -52,7 +53,7 @@ _KNOWN: Final = frozenset(
         SEGMENTS,
         MODELS,
         INDEXES,
-        _RUNS,
+        RUNS,
         LOCK,
         HOLDER,
     }
@@ -73,7 +74,7 @@ class Problem:
 
     Attributes:
         code: Stable name for programs: `segment`, `metadata`, `model`, `index`, `embeddings`,
-            `labels`, `source-changed`.
+            `labels`, `audit`, `source-changed`.
         message: One line for people.
     """
 
@@ -178,6 +179,7 @@ def verify(
         ids = np.array(connection.scalars(select(schema.image.c.id)).all(), np.int64)
         registered = set(connection.scalars(select(schema.segment.c.uuid)))
         fingerprints = set(connection.scalars(select(schema.space.c.fingerprint)))
+        audits = set(connection.scalars(select(schema.audit_run.c.name)))
     segments = 0
     to_rebuild: list[str] = []
     for space in snapshot.spaces():
@@ -194,6 +196,7 @@ def verify(
                 code = "index" if isinstance(error, IndexBuildError) else "metadata"
                 problems.append(Problem(code, f"{space.name}: {error}"))
         segments += len(space.segments)
+    problems += _check_audits(store.path / RUNS, audits, to_rebuild)
     sources = _Sources()
     if read_source is not None:
         problems += _check_sources(snapshot, read_source, sources)
@@ -214,7 +217,7 @@ def _entries(folder: Path) -> Iterator[tuple[str, str]]:
     """What lies in a store: `(parent, name)`, the parent empty at the top."""
     for entry in folder.iterdir():
         yield "", entry.name
-    for parent in (SEGMENTS, MODELS, INDEXES):
+    for parent in (SEGMENTS, MODELS, INDEXES, RUNS):
         if (folder / parent).is_dir():
             for entry in (folder / parent).iterdir():
                 yield parent, entry.name
@@ -222,7 +225,10 @@ def _entries(folder: Path) -> Iterator[tuple[str, str]]:
 
 def _strays(found: Iterable[tuple[str, str]], registered: set[str], fingerprints: set[str]) -> Iterator[str]:
     for parent, name in found:
-        if parent:
+        if parent == RUNS:  # of many kinds; only what an interrupted write left is known to be stray
+            if name.startswith(TEMPORARY):
+                yield f"{parent}/{name}"
+        elif parent:
             if name not in (registered if parent == SEGMENTS else fingerprints):
                 yield f"{parent}/{name}"
         elif name not in _KNOWN and not name.startswith(_BACKUP):
@@ -295,6 +301,30 @@ def _check_model(space: SpaceInfo, check_model: Callable[[Path], str] | None) ->
         if fingerprint != space.fingerprint:
             yield Problem(
                 "model", f"{space.model_path} has the fingerprint {fingerprint}: files were swapped"
+            )
+
+
+def _check_audits(runs: Path, registered: set[str], to_rebuild: list[str]) -> Iterator[Problem]:
+    """Damage to finished audits; what an unfinished one has lost it computes again."""
+    damaged = partial(Problem, "audit")
+    folders = {path.name: path for path in audit_folders(runs)}
+    for name in sorted(registered - set(folders)):
+        yield damaged(f"{runs / name} is missing: `olrsearch audit delete {name}` and audit again")
+    for name, path in folders.items():
+        try:
+            lost = list(RunFolder.open(path).damaged())
+        except OlrsearchError as error:
+            yield damaged(str(error))
+            continue
+        if name in registered:
+            for file in lost:
+                yield damaged(
+                    f"{file} is damaged: restore it from a backup, or `olrsearch audit delete {name}` and "
+                    "audit again"
+                )
+        else:
+            to_rebuild.extend(
+                f"{file} is damaged: `olrsearch audit run --resume` computes it again" for file in lost
             )
 
 

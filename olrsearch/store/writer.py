@@ -6,9 +6,11 @@ interrupted, or the machine stops.
 
 from __future__ import annotations
 
+from olrsearch.store.audits import AuditWriter
+from olrsearch.store.deciding import DecisionWriter
 from olrsearch.store.gallery import GalleryWriter
 from olrsearch.store.spaces import SpaceWriter
 
 
-class Writer(GalleryWriter, SpaceWriter):
+class Writer(GalleryWriter, DecisionWriter, SpaceWriter, AuditWriter):
     """Changes a store; comes from `Backend.writer()`, which holds the lock."""

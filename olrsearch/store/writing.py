@@ -1,4 +1,4 @@
-"""What the two halves of the writer share."""
+"""What the parts of the writer share."""
 
 from __future__ import annotations
 

@@ -200,6 +200,37 @@ def test_recipes_are_measured_too(tmp_path):
     assert "kl-proven/2000/images/recall@10" in found.to_markdown()
 
 
+def test_a_gpu_that_is_not_there_is_a_note(mixed, monkeypatch):
+    pytest.importorskip("torch")
+    from olrsearch import measuring_words
+    from olrsearch.bench.kl_recipes import SCANS, KlRecipesResult
+
+    scans = []
+
+    def run(*_, **given):
+        scans.append(given["scans"])
+        return KlRecipesResult(())
+
+    monkeypatch.setattr(measuring_words, "run_kl_recipes", run)
+    monkeypatch.setattr(measuring_words, "_WORDS", 1)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with Store.open(mixed, read_only=True) as store:
+        space = store._posterior_space(None)
+
+        def notes(recipe_images):
+            found = measuring_words.kl_speed_report(space, images=50, recipe_images=recipe_images, turns=1)
+            return found.notes
+
+        note = "Not measured: kl-torch, for torch sees no GPU here."
+        assert note in notes(50)
+        assert note not in notes(None)
+        monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+        monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+        monkeypatch.setattr("torch.cuda.current_device", lambda: 0)
+        assert note not in notes(50)
+    assert scans == [SCANS, (*SCANS, "kl-torch")]
+
+
 def test_fewer_dimensions_are_marginals():
     rng = np.random.default_rng(0)
     loose = rng.normal(size=(40, 6, 6)) * 0.3

@@ -1,5 +1,6 @@
 """KL recipes by the command line: built, described, asked, refused, on an encoder that needs no torch."""
 
+import re
 import shutil
 
 import numpy as np
@@ -8,7 +9,9 @@ from command import call, good, refused
 from pictures import LABELS, name, write_pictures
 
 from olrsearch import Store
+from olrsearch._resources import recipes_dir
 from olrsearch.encoders.tiny_posterior import TinyPosteriorEncoder
+from olrsearch.gaussian import feature_size
 
 RECIPE = "kl-projected"
 PROVEN = "kl-proven"
@@ -149,6 +152,36 @@ def test_images_added_and_deleted_since(home, tmp_path):
     line = refused(copy, "words", "bright", *MATCH, "--recipe", PROVEN)
     assert "scale.npy is missing" in line
     assert "run index build again" in line
+
+
+def test_a_recipe_for_a_gpu(home, tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    space, folder = posterior_space(home)
+    called = call(home, "index", "build", "--recipe", "kl-torch")
+    assert called.code == 1
+    said = called.err.splitlines()
+    assert re.fullmatch(r"kl-torch: about 0 MB beside the segments, 0 MB on the device", said[0])
+    assert "torch sees no GPU here, and the index is for the device auto: leave --recipe out" in said[-1]
+    assert not (folder / "kl-torch").exists()
+    own = tmp_path / "kl-own.toml"
+    text = (recipes_dir() / "kl-torch.toml").read_text("utf-8")
+    own.write_text(text.replace('device = "auto"', 'device = "cpu"'), "utf-8")
+    copy = shutil.copytree(home, tmp_path / "store")
+    good(copy, "index", "build", "--space", space, "--recipe", own)
+    for words in (("bright",), ("bright", "framed")):
+        wanted = good(copy, "words", *words, *MATCH, "-k", 5, "--json")
+        called = good(copy, "words", *words, *MATCH, "-k", 5, "--recipe", "kl-own", "--json")
+        assert ids_of(called) == ids_of(wanted)
+        assert "not proven" not in called.err
+    assert good(copy, "store", "verify").code == 0
+    assert "kl-own (query-to-image): 4 files" in good(copy, "index", "info", "--space", space).out
+    with Store.open(copy, read_only=True) as store:
+        size = feature_size(store._posterior_space(None).view.size)
+        each = 2 * 16 * -(-size // 16) + 4
+        assert store.estimate_index_device(str(own)) == 120 * each
+        assert store.estimate_index_device("kl-fp16") == store.estimate_index_device("exact") == 0
+        assert store.estimate_index(str(own)) < store.estimate_index("kl-fp16")
 
 
 def test_refusals(home, tmp_path):

@@ -55,6 +55,8 @@ def exact(part, frames):
 def recipe_of(name):
     """Of the program; graphs promise less here: a small gallery of few dimensions is no ground for them."""
     recipe = load_kl_recipe(name)
+    if recipe.kind == "torch":  # there may be no GPU
+        recipe = replace(recipe, parameters=replace(recipe.parameters, device="cpu"))
     return replace(recipe, recall_at_10=0.85) if name.endswith("hnsw") else recipe
 
 
@@ -126,7 +128,7 @@ def test_descriptions_survive_json(built_folders):
     assert KlDescription.from_dict(json.loads(json.dumps(described.to_dict()))) == described
 
 
-@pytest.mark.parametrize("name", ["kl-projected", "kl-proven", "kl-projected-hnsw"])
+@pytest.mark.parametrize("name", ["kl-projected", "kl-proven", "kl-projected-hnsw", "kl-torch"])
 def test_a_tail_is_searched_exactly_and_deleted_images_are_dropped(
     name, built_folders, part, frames, vectors
 ):
@@ -157,7 +159,7 @@ def test_filters_fetch_more_proposals_and_narrow_ones_are_left_to_the_exact_sear
     built_folders, exact, vectors
 ):
     queries = word_queries(vectors)
-    for name in ("kl-projected", "kl-proven"):
+    for name in ("kl-projected", "kl-proven", "kl-torch"):
         built = BuiltKl.open(built_folders / name, exact)
         for seed in range(3):
             mask = np.random.default_rng(seed).random(N) < 0.3
@@ -178,8 +180,9 @@ def test_filters_fetch_more_proposals_and_narrow_ones_are_left_to_the_exact_sear
 @pytest.mark.parametrize("count", [1, 2, 3, 40])
 def test_small_galleries_have_indexes_too(count, part, vectors, tmp_path):
     small = indexed([some(part, slice(0, count))])
-    for name in ("kl-projected", "kl-proven", "kl-sq8", "kl-hnsw"):
-        built_description = build_kl(small, vectors[:3], 0.1, load_kl_recipe(name), tmp_path / name)
+    for name in ("kl-projected", "kl-proven", "kl-sq8", "kl-hnsw", "kl-torch"):
+        recipe = replace(recipe_of(name), recall_at_10=load_kl_recipe(name).recall_at_10)
+        built_description = build_kl(small, vectors[:3], 0.1, recipe, tmp_path / name)
         assert set(built_description.recall) == {"words-1", "words-2", "words-3", "images"}
         built = BuiltKl.open(tmp_path / name, small)
         for query in word_queries(vectors)[:3]:
@@ -286,8 +289,9 @@ def test_what_is_not_proven_is_said_with_its_recall(built_folders, exact, vector
     assert proven.notes(answer, "words-2") == ()
 
 
+@pytest.mark.parametrize("name", ["kl-proven", "kl-torch"])
 @pytest.mark.parametrize("kind", ["floor", "far", "near"])
-def test_proofs_hold_where_float64_itself_is_strained(kind, vectors, tmp_path):
+def test_proofs_hold_where_float64_itself_is_strained(kind, name, vectors, tmp_path):
     rng = np.random.default_rng(4)
     mean, matrices = rng.normal(size=(400, D)), rng.normal(size=(400, D, D))
     if kind == "floor":  # most eigenvalues at the floor, some far above
@@ -299,7 +303,7 @@ def test_proofs_hold_where_float64_itself_is_strained(kind, vectors, tmp_path):
     covariance = matrices @ matrices.swapaxes(1, 2) + SIGMA0**2 * np.eye(D)
     factor = pack(cholesky(covariance)).astype(np.float32)
     index = indexed([PlainPosteriors(np.arange(400, dtype=np.int64), mean.astype(np.float32), factor)])
-    recipe = replace(load_kl_recipe("kl-proven"), recall_at_10=0.0, recall_at_100=0.0)
+    recipe = replace(recipe_of(name), recall_at_10=0.0, recall_at_100=0.0)
     recipe = replace(recipe, parameters=replace(recipe.parameters, width=12, proposals=20))
     build_kl(index, vectors, 0.1, recipe, tmp_path / kind)
     built = BuiltKl.open(tmp_path / kind, index)

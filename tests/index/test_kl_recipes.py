@@ -29,7 +29,7 @@ from olrsearch.index.recipe import recipe_names
 
 N, D = 2500, 6
 DIRECTIONS = ("query-to-image", "image-to-query")
-NAMES = ("kl-fp16", "kl-hnsw", "kl-projected", "kl-projected-hnsw", "kl-proven", "kl-sq8")
+NAMES = ("kl-fp16", "kl-hnsw", "kl-projected", "kl-projected-hnsw", "kl-proven", "kl-sq8", "kl-torch")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -99,6 +99,8 @@ def test_answers_by_scan_are_the_divergences(case):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_keeps_its_promise_on_held_out_queries(case, name):
     recipe = load_kl_recipe(name)
+    if recipe.kind == "torch":  # there may be no GPU
+        recipe = replace(recipe, parameters=replace(recipe.parameters, device="cpu"))
     proposer, recall = build_kl_recipe(
         recipe, case.features, case.ids, case.samples, case.held_out, case.rescore
     )
@@ -340,6 +342,11 @@ def test_recipes_are_read_strictly(tmp_path):
         (good.replace('["words"]', "[]"), "queries"),
         (good.replace("proposals = 50", "proposals = 0"), "out of range"),
         (good.replace("proposals", "proposal"), "proposal"),
+        (good.replace("proposals = 50", 'device = "cuda"'), "out of range"),
+        (good.replace("proposals = 50", 'dtype = "float32"'), "out of range"),
+        (good.replace("sq8", "torch").replace("proposals = 50", 'device = "tpu"'), "out of range"),
+        (good.replace("sq8", "torch").replace("proposals = 50", 'dtype = "int8"'), "out of range"),
+        (good.replace("sq8", "torch").replace("proposals = 50", "device = 1"), "no KL recipe"),
         ('kind = "sq8"\n', "no KL recipe"),
         ("[[[", "no TOML"),
     ]:

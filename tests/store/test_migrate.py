@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from sqlalchemy import text, update
 
 from olrsearch import _resources
 from olrsearch.errors import OlrsearchError, StoreVersionError
-from olrsearch.store import Backend, migrate, schema
+from olrsearch.store import Backend, NewDecision, migrate, schema
 from olrsearch.store.files import sha256_hex
 from olrsearch.store.segments import verify_segment
 
@@ -53,12 +54,14 @@ def test_a_store_of_today_needs_no_migration(stores):
     assert sorted({path.name for path in store.path.iterdir()} - {"LOCK"}) == before
 
 
-NEXT = '''
+AFTER = f"{int(migrate.HEAD) + 1:04}"
+
+NEXT = f'''
 """Images get a note."""
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "0003", "0002", None, None
+revision, down_revision, branch_labels, depends_on = "{AFTER}", "{migrate.HEAD}", None, None
 
 
 def upgrade() -> None:
@@ -73,12 +76,12 @@ def newer_program(tmp_path, monkeypatch):
     """This program as its next version might be, with one more revision."""
     scripts = tmp_path / "migrations"
     shutil.copytree(_resources.migrations_dir(), scripts)
-    (scripts / "versions" / "0003_next.py").write_text(NEXT)
+    (scripts / "versions" / f"{AFTER}_next.py").write_text(NEXT)
 
     def begin():
         monkeypatch.setattr("olrsearch.store.migrate.migrations_dir", lambda: scripts)
-        monkeypatch.setattr("olrsearch.store.migrate.HEAD", "0003")
-        monkeypatch.setattr("olrsearch.store.backend.HEAD", "0003")
+        monkeypatch.setattr("olrsearch.store.migrate.HEAD", AFTER)
+        monkeypatch.setattr("olrsearch.store.backend.HEAD", AFTER)
         monkeypatch.setattr("olrsearch.store.backend.__version__", "9.8")
 
     return begin
@@ -88,10 +91,10 @@ def test_an_older_store_is_migrated_with_its_rows(stores, newer_program):
     store = stores.create()
     ids = fill(store)
     encode(store, ids[:5])
-    before = store.snapshot().labels(ids)
+    before, head = store.snapshot().labels(ids), migrate.HEAD
     store.close()
     newer_program()
-    assert Backend.migrate(store.path, database_url=stores.url) == ("0002", "0003")
+    assert Backend.migrate(store.path, database_url=stores.url) == (head, AFTER)
     again = stores.open(store.path)
     snapshot = again.snapshot()
     assert snapshot.image_ids().tolist() == ids
@@ -100,8 +103,8 @@ def test_an_older_store_is_migrated_with_its_rows(stores, newer_program):
         assert connection.execute(text("SELECT DISTINCT note FROM image")).scalars().all() == ["old"]
         assert connection.execute(text("SELECT migrated_by FROM store")).scalar() == "9.8"
     if again.kind == "sqlite":
-        shutil.copy(store.path / "metadata.db.before-0002", store.path / "metadata.db")
-        assert Backend.migrate(store.path) == ("0002", "0003")
+        shutil.copy(store.path / f"metadata.db.before-{head}", store.path / "metadata.db")
+        assert Backend.migrate(store.path) == (head, AFTER)
 
 
 def test_a_migration_that_fails_changes_nothing(stores, newer_program, tmp_path):
@@ -109,7 +112,7 @@ def test_a_migration_that_fails_changes_nothing(stores, newer_program, tmp_path)
     ids = fill(store)
     store.close()
     before = migrate.HEAD
-    with (tmp_path / "migrations" / "versions" / "0003_next.py").open("a") as file:
+    with (tmp_path / "migrations" / "versions" / f"{AFTER}_next.py").open("a") as file:
         file.write("    raise KeyboardInterrupt\n")
     newer_program()
     with pytest.raises(KeyboardInterrupt):
@@ -118,6 +121,53 @@ def test_a_migration_that_fails_changes_nothing(stores, newer_program, tmp_path)
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == before
         assert len(connection.execute(text("SELECT * FROM image")).keys()) == len(schema.image.c)
     assert store.snapshot().image_ids().tolist() == ids
+
+
+BEFORE = {  # what takes a revision's changes back, the newest first
+    "0004": ["DROP TABLE audit_suspect", "DROP TABLE audit_run"],
+    "0003": [f"ALTER TABLE label_override DROP COLUMN {name}" for name in ("verdict", "given", "run")],
+    "0002": ["ALTER TABLE space DROP COLUMN layout"],
+}
+
+
+def back_to(connection, revision) -> None:
+    """Makes the tables what an older revision left."""
+    for newer, statements in BEFORE.items():
+        if newer > revision:
+            for statement in statements:
+                connection.execute(text(statement))
+    connection.execute(text(f"UPDATE alembic_version SET version_num = '{revision}'"))
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+def test_older_tables_are_brought_up_to_date_with_their_rows(stores, revision):
+    assert set(BEFORE) == {f"{number:04}" for number in range(2, int(migrate.HEAD) + 1)}
+    store = stores.create()
+    ids = fill(store)
+    with store.writer() as writer:
+        writer.set_override(ids[:2], "Smiling", -1, who="ann", why="seen")
+        writer.set_override(ids[1:2], "Smiling", None, who="bob", why="no")
+    before, held = store.snapshot(), store.snapshot().decisions()
+    with store.engine.begin() as connection:
+        back_to(connection, revision)
+    store.close()
+    assert Backend.migrate(store.path, database_url=stores.url) == (revision, migrate.HEAD)
+    again = stores.open(store.path)
+    after = again.snapshot()
+    with again.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert {what for what, _ in compare_metadata(context, schema.metadata)} == {"remove_index"}
+    assert after.labels(ids).tolist() == before.labels(ids).tolist()
+    given = [1, 1, -1] if revision >= "0003" else [None] * 3
+    assert [item.given for item in after.decisions()] == given, "older tables did not keep what was given"
+    assert [replace(item, given=None) for item in after.decisions()] == [
+        replace(item, given=None) for item in held
+    ]
+    assert after.reviewed(ids, ["Smiling"])[:3, 0].tolist() == [True, False, False]
+    # What was set then can be taken back now.
+    with again.writer() as writer:
+        writer.decide([NewDecision(number, "Smiling", "undo", "eve") for number in ids[:2]])
+    assert again.snapshot().labels(ids[:2], ["Smiling"]).tolist() == [[1], [-1]]
 
 
 def as_before_layouts(store) -> None:
@@ -133,8 +183,7 @@ def as_before_layouts(store) -> None:
                 .where(schema.segment.c.uuid == info.uuid)
                 .values(manifest_sha256=sha256_hex(path.read_bytes()))
             )
-        connection.execute(text("ALTER TABLE space DROP COLUMN layout"))
-        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+        back_to(connection, "0001")
     store.close()
 
 
@@ -148,10 +197,10 @@ def test_what_the_first_revision_left_is_still_read(stores):
     as_before_layouts(store)
     for read_only in (True, False):
         with pytest.raises(
-            StoreVersionError, match=r"revision 0001, .* needs 0002: run `olrsearch store migr"
+            StoreVersionError, match=rf"revision 0001, .* needs {migrate.HEAD}: run `olrsearch store migr"
         ):
             stores.open(store.path, read_only=read_only)
-    assert Backend.migrate(store.path, database_url=stores.url) == ("0001", "0002")
+    assert Backend.migrate(store.path, database_url=stores.url) == ("0001", migrate.HEAD)
     again = stores.open(store.path)
     snapshot = again.snapshot()
     info = snapshot.space()

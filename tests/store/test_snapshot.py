@@ -64,6 +64,24 @@ def test_rows_come_in_the_order_asked_for(stores):
         snapshot.images([ids[0], 98, 99])
 
 
+def test_thumbnails_of_many_images(stores, monkeypatch):
+    store = stores.create()
+    ids = fill(store)
+    with store.writer() as writer:
+        writer.add_images(1, [new("bare.jpg")], LABELS)
+    snapshot = store.snapshot()
+    bare = snapshot.resolve("bare.jpg")
+    monkeypatch.setattr("olrsearch.store.catalog.MANY", 3)
+    wanted = np.array([ids[7], bare, *ids[:6], 999, ids[7]])
+    assert list(snapshot.thumbnails(wanted)) == [
+        (number, snapshot.thumbnail(number)) for number in wanted.tolist() if number not in {bare, 999}
+    ]
+    assert list(snapshot.thumbnails([])) == []
+    with store.writer() as writer:
+        writer.delete(ids[:1])
+    assert list(store.snapshot().thumbnails(ids[:1])) == [(ids[0], b"jpeg0")], "as the single one does"
+
+
 def test_labels_in_any_order_and_any_selection(stores):
     store = stores.create()
     with store.writer() as writer:

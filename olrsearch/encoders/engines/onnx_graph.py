@@ -285,6 +285,10 @@ def _mean(writer: _Writer, x: _Value, dim: tuple[int, ...]) -> _Value:
     return writer.write("ReduceMean", x, axes, rank=x.rank - len(dim), keepdims=0)
 
 
+def _cat(writer: _Writer, parts: Sequence[_Value], dim: int = 0) -> _Value:
+    return writer.write("Concat", *parts, axis=dim)
+
+
 def _to(writer: _Writer, x: _Value, dtype: torch.dtype = torch.float32) -> _Value:
     if dtype != torch.float32:
         raise _unknown(f"a conversion to {dtype}")
@@ -306,6 +310,7 @@ _FUNCTIONS: dict[Any, Callable[..., _Value]] = {
     torch.relu: _relu,
     nnf.relu: _relu,
     torch.softmax: _softmax,
+    torch.cat: _cat,
     getattr: _shape,
     operator.getitem: _item,
 }

@@ -108,7 +108,7 @@ def run_stage(
     callbacks = [averaging, record, EarlyStop(record, stage.config.patience), _QuietChild()]
     if progress:
         callbacks.append(Progress(title))
-    with _quiet_lightning():
+    with quiet_lightning():
         trainer = Trainer(
             **_hardware(stage.config),
             max_epochs=epochs,
@@ -217,7 +217,7 @@ def _interrupt_handler_restored() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet_lightning() -> Iterator[None]:
+def quiet_lightning() -> Iterator[None]:
     """Without Lightning's announcements of hardware and its advice that does not apply."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]

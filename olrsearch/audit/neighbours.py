@@ -1,0 +1,156 @@
+"""Neighbour votes: what the images that look most alike, in one label, are given.
+
+Notation: N images, L labels, k numbers a label, q queries and c candidates of a block.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from olrsearch.audit.scorer import Explanation
+from olrsearch.audit.vectors import known_outside, label_vectors
+from olrsearch.index.cells import Cells, all_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from olrsearch.arrays import F32, I64
+    from olrsearch.audit.material import Material
+    from olrsearch.progress import Track
+
+NAME: Final = "neighbours"
+
+EXACT: Final = 30_000
+"""Up to so many images every voter is compared with every image; beyond, those of the cells around it."""
+
+MOST: Final = 200
+"""Votes, at most: with 5 % of labels wrong, few votes are ruled by the wrong ones among them."""
+
+LEAST: Final = 10
+"""Votes, where there are as many, however rare the label."""
+
+SHARE: Final = 5
+"""No more than one voter in so many votes, or neighbours would not be near."""
+
+PRIOR: Final = 2.0
+"""Votes that the label's prevalence has beside the neighbours."""
+
+CANDIDATES: Final = 2500
+"""Images a vote is taken among, beyond `EXACT`."""
+
+SHOWN: Final = 8
+"""Contrary neighbours an explanation names."""
+
+
+class NeighbourVote:
+    """The share of the nearest images of other folds that have the label, shrunk toward its prevalence.
+
+    Nearest by squared L2 between label embeddings as they are, every vote counts alike, and only images
+    whose label is known vote. Up to `EXACT` images the neighbours are exact; beyond, a vote is taken among
+    `CANDIDATES` images of the cells around the image's own (`olrsearch.index.cells`). Images as near as
+    the last that votes, vote as well.
+
+    How many vote: `MOST`, or fewer where the label has few examples of either value, so that these can be
+    in the majority somewhere.
+    """
+
+    name = NAME
+    summary = "share of the images nearest in the label, of other folds, that have it"
+
+    def evidence(self, material: Material, *, track: Track) -> F32:
+        """See `Scorer.evidence`.
+
+        Raises:
+            AuditError: embeddings of another shape or dtype, or that hold NaN.
+        """
+        out = np.full((material.labels, material.images), np.nan, np.float32)
+        for label in track(range(material.labels), total=material.labels, what=self.name, unit="labels"):
+            quantised = _Quantised(material.seed)
+            for fold in range(material.folds):
+                voters = _voters(material, fold, label)
+                if voters is None:
+                    continue
+                vectors = label_vectors(material, fold, label)
+                inside = material.inside(fold)
+                if material.images > EXACT:
+                    blocks = quantised.of(vectors).blocks(inside, voters.rows, CANDIDATES)
+                else:
+                    blocks = all_blocks(vectors, inside, voters.rows)
+                _vote(blocks, voters, material.given[:, label] > 0, out[label])
+        return out
+
+    def explain(self, material: Material, row: int, label: int, present: float | None) -> Explanation:
+        """The vote counted again, exactly, with the nearest images that contradict what is given.
+
+        Where nothing is given, those of the majority are shown.
+        """
+        name = material.names[label]
+        fold = int(material.fold[row])
+        voters = _voters(material, fold, label)
+        if voters is None or present is None:
+            return Explanation(self.name, None, f"no vote: other folds do not know {name} both ways")
+        vectors = label_vectors(material, fold, label)
+        gap = vectors[voters.rows] - vectors[row]
+        distances = np.einsum("nk,nk->n", gap, gap)
+        last = np.partition(distances, voters.count - 1)[voters.count - 1]
+        near = np.flatnonzero(distances <= last)
+        nearest = voters.rows[near[np.argsort(distances[near], kind="stable")]]
+        votes = material.given[nearest, label]
+        given = int(material.given[row, label])
+        side = -given if given else (1 if 2 * int((votes > 0).sum()) >= len(votes) else -1)
+        against = nearest[votes == side]
+        does = "have" if side > 0 else "lack"
+        text = f"{len(against)} of the {len(nearest)} nearest in {name} {does} it"
+        return Explanation(self.name, present, text, tuple(against[:SHOWN].tolist()))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Voters:
+    """Who may vote on a label for the images of a fold.
+
+    Attributes:
+        rows: int64, ascending.
+        count: How many of them vote on an image.
+        prevalence: Share of them that have the label.
+    """
+
+    rows: I64
+    count: int
+    prevalence: float
+
+
+class _Quantised:
+    """Cells of the last vectors asked for; a fixed encoder's are the same in every fold."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._vectors: F32 | None = None
+        self._cells: Cells | None = None
+
+    def of(self, vectors: F32) -> Cells:
+        if self._cells is None or self._vectors is None or not np.array_equal(self._vectors, vectors):
+            self._vectors, self._cells = vectors, Cells(vectors, seed=self._seed)
+        return self._cells
+
+
+def _voters(material: Material, fold: int, label: int) -> _Voters | None:
+    """None where other folds do not know the label both as present and as absent."""
+    present, absent = known_outside(material, fold, label)
+    rarer, total = min(len(present), len(absent)), len(present) + len(absent)
+    if not rarer:
+        return None
+    count = min(MOST, max(LEAST, min(rarer, total // SHARE)), total)
+    return _Voters(np.sort(np.concatenate([present, absent])), count, len(present) / total)
+
+
+def _vote(blocks: Iterator[tuple[I64, I64, F32]], voters: _Voters, present: np.ndarray, out: F32) -> None:
+    """Fill in the evidence of one label, float32 [N], for the queries of all blocks."""
+    ballots = np.stack([present, np.ones(len(present))], axis=1).astype(np.float32)
+    for queries, candidates, distances in blocks:
+        last = min(voters.count, len(candidates)) - 1
+        near = distances <= np.partition(distances, last, axis=1)[:, last : last + 1]
+        yes, all_votes = (near @ ballots[candidates]).T
+        out[queries] = (yes + PRIOR * voters.prevalence) / (all_votes + PRIOR)

@@ -1,0 +1,149 @@
+"""Nearest vectors of many queries at once: a scan over all, or over the cells of a coarse quantiser.
+
+Neighbour votes ask for the neighbours of every image. One query at a time reads all vectors from
+memory for each; here queries that lie together share their candidates, and a block of distances is
+one matrix product. A cell holds the vectors that are nearest to one of C drawn vectors; the
+candidates of its queries are the vectors of the cells around it, nearest cell first.
+
+Notation: N vectors of d numbers in C cells; q queries and c candidates of a block.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from olrsearch.errors import VectorError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from olrsearch.arrays import F32, I64
+
+CELL = 250
+"""Vectors a cell, on average."""
+
+_BLOCK = 2**17
+"""Distances computed at once: half a megabyte stays in the processor's cache while it is ranked, and
+far larger arrays are given back to the system and cleared again for every block (three times slower)."""
+
+_QUERIES = 16
+"""Queries of a block, at least: for fewer a matrix product reads the references too often."""
+
+
+class Cells:
+    """Vectors, each in the cell of the nearest centre. Centres are drawn from the vectors themselves.
+
+    Where vectors lie dense, so do the centres, and cells hold about as many vectors each. (Moving the
+    centres to the means of their cells costs passes over all vectors and changed no vote that counts.)
+
+    Args:
+        vectors: float32 [N, d], N ≥ 1, finite; copied.
+        size: Vectors a cell, on average.
+        seed: Of the draw.
+
+    Attributes:
+        count: C.
+        cell: int64 [N], the cell of every vector.
+
+    Raises:
+        VectorError: no vectors, another shape or dtype, NaN or infinities.
+    """
+
+    def __init__(self, vectors: F32, *, size: int = CELL, seed: int = 0) -> None:
+        self._asking, self._asked = _factors(vectors)
+        number = len(vectors)
+        self.count = max(1, number // size)
+        drawn = np.random.default_rng([seed, 0xCE11]).choice(number, self.count, replace=False)
+        drawn.sort()
+        self.cell: I64 = np.empty(number, np.int64)
+        for rows, distances in _scan(self._asking, np.arange(number), self._asked[drawn]):
+            self.cell[rows] = distances.argmin(axis=1)
+        self._around: I64 = np.empty((self.count, self.count), np.int64)
+        for rows, distances in _scan(self._asking[drawn], np.arange(self.count), self._asked[drawn]):
+            self._around[rows] = np.argsort(distances, axis=1, kind="stable")
+
+    def blocks(self, queries: I64, references: I64, least: int) -> Iterator[tuple[I64, I64, F32]]:
+        """Distances between queries and the references around them.
+
+        Args:
+            queries: int64, rows of the vectors that ask.
+            references: int64, rows of the vectors that may be found.
+            least: Candidates a query gets: whole cells, from its own outwards, until there are as many;
+                at most twice as many, evenly chosen, where one cell alone holds more (equal vectors do
+                that). All references where there are fewer.
+
+        Yields:
+            Rows of q queries, rows of c candidates, and float32 [q, c] of what ranks the candidates of
+            a query: squared distances less the query's own squared length. Every query comes once; a
+            block's array is its own.
+        """
+        by_cell, starts = self._sorted(references)
+        asking, firsts = self._sorted(queries)
+        sizes = np.diff(starts)
+        for cell in np.flatnonzero(np.diff(firsts)).tolist():
+            around = self._around[cell]
+            needed = int(np.searchsorted(np.cumsum(sizes[around]), least)) + 1
+            candidates = np.concatenate(
+                [by_cell[starts[other] : starts[other + 1]] for other in around[:needed].tolist()]
+            )
+            if len(candidates) > 2 * least:
+                candidates = candidates[np.linspace(0, len(candidates) - 1, 2 * least).astype(np.int64)]
+            mine = asking[firsts[cell] : firsts[cell + 1]]
+            for rows, distances in _scan(self._asking, mine, self._asked[candidates]):
+                yield rows, candidates, distances
+
+    def _sorted(self, rows: I64) -> tuple[I64, I64]:
+        """Rows by cell, ascending within one, and where each cell begins, int64 [C + 1]."""
+        cells = self.cell[rows]
+        order = np.argsort(cells, kind="stable")
+        return rows[order], np.searchsorted(cells[order], np.arange(self.count + 1))
+
+
+def all_blocks(vectors: F32, queries: I64, references: I64) -> Iterator[tuple[I64, I64, F32]]:
+    """As `Cells.blocks`, with all references as candidates of every query: exact.
+
+    Args:
+        vectors: float32 [N, d], finite.
+        queries: int64, rows of the vectors that ask.
+        references: int64, rows of the vectors that may be found.
+
+    Raises:
+        VectorError: no vectors, another shape or dtype, NaN or infinities.
+    """
+    asking, asked = _factors(vectors)
+    for rows, distances in _scan(asking, queries, asked[references]):
+        yield rows, references, distances
+
+
+def _factors(vectors: F32) -> tuple[F32, F32]:
+    """Two matrices, float32 [N, d + 1], whose product of rows is ‖w‖² − 2⟨v, w⟩: (v, 1) and (−2w, ‖w‖²).
+
+    Vectors are taken less their mean: float32 keeps more digits of differences between short vectors.
+    """
+    if vectors.ndim != 2 or not len(vectors) or vectors.dtype != np.float32:
+        raise VectorError(f"cells need float32 vectors [N, d], found {vectors.dtype} {vectors.shape}")
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        raise VectorError(
+            f"{int((~finite).sum())} of {len(vectors)} vectors hold NaN or infinities: encode again"
+        )
+    centred = vectors - vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+    lengths = np.einsum("nd,nd->n", centred, centred)
+    asking = np.column_stack([centred, np.ones_like(lengths)])
+    return asking, np.column_stack([np.float32(-2) * centred, lengths])
+
+
+def _scan(asking: F32, rows: I64, asked: F32) -> Iterator[tuple[I64, F32]]:
+    """Blocks of rows and of what ranks c targets for each of them, float32 [q, c].
+
+    Args:
+        asking: float32 [N, d + 1], first factors.
+        rows: int64, which of them ask.
+        asked: float32 [c, d + 1], second factors of the targets.
+    """
+    step = max(_QUERIES, _BLOCK // max(1, len(asked)))
+    for start in range(0, len(rows), step):
+        block = rows[start : start + step]
+        yield block, asking[block] @ asked.T
