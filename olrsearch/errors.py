@@ -40,6 +40,7 @@ OlrsearchError
 ├── GaussianError                singular or non-finite covariances, mixed dimensions, λ outside (0, 1]
 ├── WordVectorsError             a file of word vectors that is missing, damaged or of another encoder
 ├── CalibrationError             too few labels to fit one
+├── FitError                     nothing to fit a linear model or components to, or sizes that do not fit
 ├── AuditError                   labels that cannot be audited, a run or decision file that does not fit
 ├── BenchmarkError               a protocol that cannot be run on this data
 └── OptionalDependencyError      an extra is not installed; the message names it
@@ -238,6 +239,10 @@ class WordVectorsError(OlrsearchError):
 
 class CalibrationError(OlrsearchError):
     """There are too few labels to fit a calibration."""
+
+
+class FitError(OlrsearchError):
+    """A linear model or components cannot be fitted: no examples, other sizes, or numbers that are none."""
 
 
 class AuditError(OlrsearchError):

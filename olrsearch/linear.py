@@ -20,7 +20,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from olrsearch.errors import BenchmarkError
+from olrsearch.errors import FitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,12 +62,12 @@ class LinearProblem:
         loss: `logistic`, log(1 + exp(−m)), or `squared_hinge`, max(0, 1 − m)².
 
     Raises:
-        BenchmarkError: no rows, or another number of rows in the two.
+        FitError: no rows, or another number of rows in the two.
     """
 
     def __init__(self, features: F32, targets: I8, *, loss: Loss = "logistic") -> None:
         if not len(features) or len(features) != len(targets):
-            raise BenchmarkError(
+            raise FitError(
                 f"{len(features)} rows of features and {len(targets)} of targets: expected as many of both"
             )
         self._loss = loss

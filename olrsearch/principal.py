@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from olrsearch.errors import FitError
 from olrsearch.progress import silent
 
 if TYPE_CHECKING:
@@ -44,9 +45,17 @@ def principal_components(
     Returns:
         float32 [N, m], components by falling variance.
 
+    Raises:
+        FitError: no images, groups of another total size than D, or numbers that are not finite.
+
     Source: Halko, Martinsson and Tropp, "Finding Structure with Randomness", 2011, algorithms 4.4 and 5.1.
     """
     total, size = features.shape
+    if not total or sum(groups or (size,)) != size:
+        raise FitError(
+            f"{total} images of {size} numbers in groups of {', '.join(map(str, groups)) or size}: expected "
+            "at least one image, and groups that are all its numbers together"
+        )
     rng = np.random.default_rng([seed, 0x9CA])
     rows = np.sort(rng.choice(total, min(total, SAMPLE), replace=False))
     count = min(count, len(rows) - 1, size)
@@ -65,6 +74,7 @@ def principal_components(
     for start in track(blocks, total=len(blocks), what="components", unit="blocks"):
         part = slice(start, start + _ROWS)
         out[part] = ((features[part].astype(np.float32) - mean) * scale) @ axes
+    _require_finite(out)
     return out
 
 
@@ -73,9 +83,16 @@ def _parts(rows: I64) -> Iterator[I64]:
         yield rows[start : start + _ROWS]
 
 
+def _require_finite(found: Floats) -> None:
+    """Means and coordinates are finite if and only if what they are made of is."""
+    if not np.isfinite(found).all():
+        raise FitError("features to find components in hold NaN or infinities: compute them again")
+
+
 def _scaling(sample: F32, groups: Sequence[int]) -> tuple[F32, F32]:
     """Means and factors, float32 [D] both."""
     mean: F64 = sample.mean(axis=0, dtype=np.float64)
+    _require_finite(mean)
     deviation: F64 = sample.std(axis=0, dtype=np.float64)
     scale = np.zeros(len(mean))
     start = 0

@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from olrsearch.errors import BenchmarkError
+from olrsearch.errors import FitError
 from olrsearch.linear import LinearProblem
 
 
@@ -74,5 +74,5 @@ def test_more_features_than_rows():
 
 
 def test_rows_must_match():
-    with pytest.raises(BenchmarkError, match="3 rows of features and 2 of targets"):
+    with pytest.raises(FitError, match="3 rows of features and 2 of targets"):
         LinearProblem(np.ones((3, 2), np.float32), np.ones((2, 1), np.int8))

@@ -119,20 +119,26 @@ class Combination:
         """The combination `to_dict` described.
 
         Raises:
-            AuditError: a field is missing or of another shape.
+            AuditError: a field is missing, of another shape, or not finite.
         """
         try:
             scorers, labels = tuple(data["scorers"]), tuple(data["labels"])
-            weight = np.asarray(data["weight"], np.float64)
+            # No labels, no rows: an empty list has lost how long they would be.
+            none = np.empty((0, len(scorers) + _GIVEN))
+            weight = np.asarray(data["weight"], np.float64) if labels else none
             pooled = np.asarray(data["pooled"], np.float64)
         except (KeyError, TypeError, ValueError) as error:
             raise AuditError(f"weights of evidence are damaged ({error!r}): run the audit again") from error
         size = len(scorers) + _GIVEN
+        if not labels and not weight.size:
+            weight = weight.reshape(0, size)  # an empty list does not say how long its rows would be
         if weight.shape != (len(labels), size) or pooled.shape != (size,):
             raise AuditError(
                 f"weights of evidence have the shapes {weight.shape} and {pooled.shape}, expected "
                 f"{(len(labels), size)} and {(size,)}: run the audit again"
             )
+        if not (np.isfinite(weight).all() and np.isfinite(pooled).all()):
+            raise AuditError("weights of evidence are not finite: run the audit again")
         return cls(scorers, labels, weight, pooled)
 
 
@@ -157,12 +163,14 @@ def fit_combination(
         weight: float [N, L] ≥ 0, how often an entry counts; once each when None.
 
     Raises:
-        AuditError: shapes do not fit, or nothing is known.
+        AuditError: shapes do not fit, evidence is no probability, or nothing is known.
     """
     scorers = tuple(evidence)
     _check(scorers, evidence, given, len(labels))
     if truth.shape != given.shape:
         raise AuditError(f"labels {given.shape} and truth {truth.shape}: expected one shape")
+    if weight is not None and weight.shape != given.shape:
+        raise AuditError(f"labels {given.shape} and weights {weight.shape}: expected one shape")
     parts = [_entries(scorers, evidence, given, truth, weight, row) for row in range(len(labels))]
     if not any(len(target) for _, target, _ in parts):
         raise AuditError("no entry has a known label, so there is nothing to weigh evidence by")
@@ -185,8 +193,8 @@ def adapt_combination(
 ) -> Combination:
     """Let entries that people reviewed speak: each label's weights move from `base` as far as they ask for.
 
-    Few reviews say little of what scorers are worth and much of the direction in which a label is wrong, so its
-    constants for given present and given absent move easily, and the weights of scorers hardly.
+    Few reviews say little of what scorers are worth and much of the direction in which a label is wrong, so
+    its constants for given present and given absent move easily, and the weights of scorers hardly.
 
     Args:
         base: What was known before.
@@ -200,6 +208,11 @@ def adapt_combination(
         AuditError: shapes do not fit, or a scorer is missing.
     """
     _check(base.scorers, evidence, given, len(labels))
+    if truth.shape != given.shape or frequency.shape != (len(labels),):
+        raise AuditError(
+            f"labels {given.shape}, truth {truth.shape} and frequencies {frequency.shape} do not fit: "
+            "expected twice [R, L], and [L]"
+        )
     known = {name: row for row, name in enumerate(base.labels)}
     hold = np.full(len(base.pooled), HELD)
     hold[-3:-1] = MOVING
@@ -219,6 +232,10 @@ def _check(scorers: Sequence[str], evidence: Mapping[str, F32], given: I8, label
             raise AuditError(
                 f"evidence of {name} is {evidence[name].shape} for labels {given.shape}: expected [L, N] "
                 "and [N, L]"
+            )
+        if bool(((evidence[name] < 0) | (evidence[name] > 1)).any()):
+            raise AuditError(
+                f"evidence of {name} holds values outside 0 to 1: expected probabilities, or NaN"
             )
 
 

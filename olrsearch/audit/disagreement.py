@@ -1,8 +1,8 @@
 """Where a model that learnt a label agrees with it and one that did not learn it refuses.
 
-Paper 001 (section 4.1) finds that its embeddings do not take over labels that are false: the teacher, trained on
-the label, repeats it, and a probe on the embeddings decides otherwise. That is memorising made visible, and so is
-the reverse.
+Paper 001 (section 4.1) finds that its embeddings do not take over labels that are false: the teacher,
+trained on the label, repeats it, and a probe on the embeddings decides otherwise. That is memorising made
+visible, and so is the reverse.
 
 Notation: N images, L labels.
 """
@@ -27,8 +27,8 @@ NAME: Final = "disagreement"
 class Disagreement:
     """½ + (probe − teacher) / 2: 0 where the teacher is sure of presence and the probe of absence.
 
-    The one scorer whose evidence is bound to the entry's own value, through the teacher's training: that is what
-    it measures. NaN where there is no teacher.
+    The one scorer whose evidence is bound to the entry's own value, through the teacher's training: that is
+    what it measures. NaN where there is no teacher.
 
     Args:
         probe: Whose out-of-fold probabilities stand against the teacher's.

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from olrsearch.audit.material import told_apart
 from olrsearch.audit.scorer import Explanation
 
 if TYPE_CHECKING:
-    from olrsearch.arrays import F32, F64, I64
+    from olrsearch.arrays import F32, I64
     from olrsearch.audit.material import Material
     from olrsearch.progress import Track
 
@@ -34,8 +35,8 @@ class Identity:
     intraclass correlation ρ is estimated from pairs of images, so that the others' labels give
     (κπ + present) / (κ + known), κ = (1 − ρ) / ρ.
 
-    The entry's own value counts neither in the sum nor, but for one image in thousands, in π and ρ: a
-    person's own pairs are left out of them.
+    The entry's own value counts neither in the sum nor in π and ρ, from which a person's own images are
+    left out. Where the others have one value alone, or fewer than `MIN_PAIRS` pairs, there is no evidence.
     """
 
     name = NAME
@@ -46,17 +47,21 @@ class Identity:
         out = np.full((material.labels, material.images), np.nan, np.float32)
         if not (material.identity >= 0).any():
             return out
-        person = _persons(material.identity)
+        person = np.unique(told_apart(material.identity), return_inverse=True)[1]
         for label in track(range(material.labels), total=material.labels, what=self.name, unit="labels"):
             out[label] = _evidence(person, material, label)
         return out
 
     def explain(self, material: Material, row: int, label: int, present: float | None) -> Explanation:
         """How many of the person's other images have it."""
-        if present is None:
-            return Explanation(self.name, None, "no other image of this person is labelled")
-        others = np.flatnonzero(material.identity == material.identity[row])
+        person = told_apart(material.identity)
+        others = np.flatnonzero(person == person[row])
         others = others[(others != row) & (material.given[others, label] != 0)]
+        if not len(others):
+            return Explanation(self.name, None, "no other image of this person is labelled")
+        if present is None:
+            name = material.names[label]
+            return Explanation(self.name, None, f"too few labels to say whether {name} belongs to a person")
         having = int((material.given[others, label] > 0).sum())
         contrary = others[material.given[others, label] == -material.given[row, label]]
         return Explanation(
@@ -67,32 +72,25 @@ class Identity:
         )
 
 
-def _persons(identity: I64) -> I64:
-    """Numbers 0 … of persons; an unknown one is a person of its own."""
-    unknown = identity < 0
-    own = np.where(unknown, identity.max(initial=0) + 1 + np.cumsum(unknown), identity)
-    return np.unique(own, return_inverse=True)[1].astype(np.int64)
-
-
 def _evidence(person: I64, material: Material, label: int) -> F32:
-    """float32 [N], NaN where a person has no other labelled image."""
+    """float32 [N], NaN where a person has no other labelled image; persons are numbers from 0."""
     value = material.given[:, label]
-    known: F64 = np.bincount(person, weights=value != 0)
-    having: F64 = np.bincount(person, weights=value > 0)
-    total, positives = known.sum(), having.sum()
+    people = int(person.max()) + 1
+    known = np.bincount(person[value != 0], minlength=people)
+    having = np.bincount(person[value > 0], minlength=people)
     pairs, both = known * (known - 1), having * (having - 1)
-    out = np.full(len(person), np.nan, np.float32)
-    if positives in {0, total} or pairs.sum() < MIN_PAIRS:
-        return out
-    # Everything but the person's own images, so that no value speaks for itself.
-    frequency = np.clip((positives - having) / np.maximum(total - known, 1), _LEAST, _MOST)
-    agreeing = (both.sum() - both) / np.maximum(pairs.sum() - pairs, 1)
+    # Of every person everything but the own images, so that no value speaks for itself.
+    total, positives, paired = known.sum() - known, having.sum() - having, pairs.sum() - pairs
+    usable = (positives > 0) & (positives < total) & (paired >= MIN_PAIRS)
+    frequency = np.clip(positives / np.maximum(total, 1), _LEAST, _MOST)
+    agreeing = (both.sum() - both) / np.maximum(paired, 1)
     correlation = (agreeing - frequency**2) / (frequency * (1 - frequency))
     correlation = np.clip(correlation, _LEAST, _MOST)
     weight = (1 - correlation) / correlation
     others = known[person] - (value != 0)
     there = having[person] - (value > 0)
-    rows = np.flatnonzero(others > 0)
+    rows = np.flatnonzero((others > 0) & usable[person])
+    out = np.full(len(person), np.nan, np.float32)
     mine = person[rows]
     out[rows] = (weight[mine] * frequency[mine] + there[rows]) / (weight[mine] + others[rows])
     return out

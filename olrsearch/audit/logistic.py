@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from olrsearch.arrays import F64
 
 _ITERATIONS: Final = 50
-_TOLERANCE: Final = 1e-6
+_TOLERANCE: Final = 1e-9
+"""Of the objective: a step that promises to lower it by less is not worth taking."""
+_SHORTEST: Final = 1e-6
 _ENOUGH: Final = 1e-4  # of the decrease a step promises, as Armijo has it
 
 
@@ -41,7 +43,9 @@ def fit_logistic(parts: Sequence[tuple[F64, F64, F64]], start: F64, ridge: F64, 
         value = 0.5 * float(ridge @ np.square(weight - centre))
         for columns, target, often in parts:
             logits = columns @ weight
-            value += float(often @ (np.logaddexp(0.0, logits) - target * logits))
+            # log(1 + exp z); logaddexp is many times slower.
+            losses = np.log1p(np.exp(-np.abs(logits))) + np.maximum(logits, 0.0)
+            value += float(often @ (losses - target * logits))
         return value
 
     weight, value = start, objective(start)
@@ -52,15 +56,12 @@ def fit_logistic(parts: Sequence[tuple[F64, F64, F64]], start: F64, ridge: F64, 
             gradient = gradient + columns.T @ (often * (chance - target))
             hessian = hessian + (columns * (often * chance * (1 - chance))[:, None]).T @ columns
         step = np.linalg.solve(hessian, gradient)
-        if np.abs(step).max() < _TOLERANCE:
-            break
         promised, share = float(gradient @ step), 1.0
-        while share > 1e-8:
-            found = objective(weight - share * step)
-            if found <= value - _ENOUGH * share * promised:
-                break
+        if promised < _TOLERANCE * max(1.0, value):
+            break
+        while (found := objective(weight - share * step)) > value - _ENOUGH * share * promised:
             share /= 2
-        else:
-            break  # rounding alone is left
+            if share < _SHORTEST:
+                return weight  # rounding alone is left
         weight, value = weight - share * step, found
     return weight

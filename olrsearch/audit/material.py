@@ -60,11 +60,28 @@ class Material:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        """Refuse what does not fit together.
+
+        Raises:
+            AuditError: a shape that is not that of the labels, or twins that are not among the images.
+        """
         count, labels = self.given.shape
         if labels != len(self.names) or self.fold.shape != (count,) or self.identity.shape != (count,):
             raise AuditError(
                 f"labels {self.given.shape} of {len(self.names)} names, folds {self.fold.shape} and "
                 f"identities {self.identity.shape} do not fit: expected [N, L], L names and twice [N]"
+            )
+        if self.teacher is not None and self.teacher.shape != (labels, count):
+            raise AuditError(
+                f"the teacher's probabilities {self.teacher.shape} do not fit labels {self.given.shape}: "
+                "expected [L, N]"
+            )
+        pairs = self.twins
+        if pairs is not None and (
+            pairs.ndim != 2 or pairs.shape[1] != 2 or bool(((pairs < 0) | (pairs >= count)).any())
+        ):
+            raise AuditError(
+                f"twins {pairs.shape} are no pairs of rows of {count} images: expected [P, 2] of 0 … N−1"
             )
 
     @property
@@ -95,11 +112,25 @@ class Material:
         return rows
 
 
+def told_apart(identity: I64) -> I64:
+    """Identities of which none is unknown: an image without one gets a number that no other image has.
+
+    Args:
+        identity: int64 [N], −1 unknown.
+
+    Returns:
+        int64 [N].
+    """
+    unknown = identity < 0
+    return np.where(unknown, identity.max(initial=0) + 1 + np.cumsum(unknown), identity)
+
+
 def identity_folds(identity: I64, *, folds: int = FOLDS, seed: int = 0) -> I64:
     """Fold numbers, whole identities together, folds of nearly equal size.
 
     Identities are taken in the order of a hash of (seed, identity) and each is put into the fold that
-    has fewest images, so the folds depend neither on the order of the images nor on the machine.
+    has fewest images, so the folds depend neither on the machine nor, where all identities are known, on
+    the order of the images.
 
     Args:
         identity: int64 [N], −1 unknown: an image of its own.
@@ -112,9 +143,7 @@ def identity_folds(identity: I64, *, folds: int = FOLDS, seed: int = 0) -> I64:
     Raises:
         AuditError: fewer identities than folds, or fewer than two folds.
     """
-    unknown = identity < 0
-    own = np.where(unknown, identity.max(initial=0) + 1 + np.cumsum(unknown), identity)
-    people, member, count = np.unique(own, return_inverse=True, return_counts=True)
+    people, member, count = np.unique(told_apart(identity), return_inverse=True, return_counts=True)
     if folds < 2 or len(people) < folds:
         raise AuditError(
             f"{folds} folds of {len(people)} identities: expected at least 2 folds and as many identities"

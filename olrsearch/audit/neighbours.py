@@ -1,6 +1,7 @@
 """Neighbour votes: what the images that look most alike, in one label, are given.
 
-Notation: N images, L labels, k numbers a label, q queries and c candidates of a block.
+Notation: N images, L labels, k numbers a label, p principal coordinates of them, q queries and c candidates
+of a block.
 """
 
 from __future__ import annotations
@@ -11,19 +12,19 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from olrsearch.audit.scorer import Explanation
-from olrsearch.audit.vectors import known_outside, label_vectors
+from olrsearch.audit.vectors import known_outside, label_vectors, principal_coordinates
 from olrsearch.index.cells import Cells, all_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from olrsearch.arrays import F32, I64
+    from olrsearch.arrays import F32, I64, Bool
     from olrsearch.audit.material import Material
     from olrsearch.progress import Track
 
 NAME: Final = "neighbours"
 
-EXACT: Final = 30_000
+EXACT: Final = 5_000
 """Up to so many images every voter is compared with every image; beyond, those of the cells around it."""
 
 MOST: Final = 200
@@ -48,10 +49,11 @@ SHOWN: Final = 8
 class NeighbourVote:
     """The share of the nearest images of other folds that have the label, shrunk toward its prevalence.
 
-    Nearest by squared L2 between label embeddings as they are, every vote counts alike, and only images
-    whose label is known vote. Up to `EXACT` images the neighbours are exact; beyond, a vote is taken among
-    `CANDIDATES` images of the cells around the image's own (`olrsearch.index.cells`). Images as near as
-    the last that votes, vote as well.
+    Nearest by L2 between the first principal coordinates of the label embeddings, a handful, which hold what
+    varies with the label and find as many errors as all k numbers do. Every vote counts alike, and only
+    images whose label is known vote. Up to `EXACT` images the neighbours are exact; beyond, a vote is taken
+    among `CANDIDATES` images or more, of the cells around the image's own (`olrsearch.index.cells`). Images
+    as near as the last that votes, vote as well.
 
     How many vote: `MOST`, or fewer where the label has few examples of either value, so that these can be
     in the majority somewhere.
@@ -66,21 +68,8 @@ class NeighbourVote:
         Raises:
             AuditError: embeddings of another shape or dtype, or that hold NaN.
         """
-        out = np.full((material.labels, material.images), np.nan, np.float32)
-        for label in track(range(material.labels), total=material.labels, what=self.name, unit="labels"):
-            quantised = _Quantised(material.seed)
-            for fold in range(material.folds):
-                voters = _voters(material, fold, label)
-                if voters is None:
-                    continue
-                vectors = label_vectors(material, fold, label)
-                inside = material.inside(fold)
-                if material.images > EXACT:
-                    blocks = quantised.of(vectors).blocks(inside, voters.rows, CANDIDATES)
-                else:
-                    blocks = all_blocks(vectors, inside, voters.rows)
-                _vote(blocks, voters, material.given[:, label] > 0, out[label])
-        return out
+        every = np.arange(material.images)
+        return _votes(material, every, exact=material.images <= EXACT, track=track)
 
     def explain(self, material: Material, row: int, label: int, present: float | None) -> Explanation:
         """The vote counted again, exactly, with the nearest images that contradict what is given.
@@ -92,8 +81,8 @@ class NeighbourVote:
         voters = _voters(material, fold, label)
         if voters is None or present is None:
             return Explanation(self.name, None, f"no vote: other folds do not know {name} both ways")
-        vectors = label_vectors(material, fold, label)
-        gap = vectors[voters.rows] - vectors[row]
+        points = principal_coordinates(label_vectors(material, fold, label))
+        gap = points[voters.rows] - points[row]
         distances = np.einsum("nk,nk->n", gap, gap)
         last = np.partition(distances, voters.count - 1)[voters.count - 1]
         near = np.flatnonzero(distances <= last)
@@ -105,6 +94,23 @@ class NeighbourVote:
         does = "have" if side > 0 else "lack"
         text = f"{len(against)} of the {len(nearest)} nearest in {name} {does} it"
         return Explanation(self.name, present, text, tuple(against[:SHOWN].tolist()))
+
+
+def exact_votes(material: Material, rows: I64, *, track: Track) -> F32:
+    """The evidence of some images with every voter compared, however many there are.
+
+    Args:
+        material: What `NeighbourVote.evidence` is given.
+        rows: int64 [m], ascending, each once.
+        track: Shows progress, label by label.
+
+    Returns:
+        float32 [L, m].
+
+    Raises:
+        AuditError: embeddings of another shape or dtype, or that hold NaN.
+    """
+    return _votes(material, rows, exact=True, track=track)[:, rows]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,6 +126,65 @@ class _Voters:
     rows: I64
     count: int
     prevalence: float
+
+
+def _votes(material: Material, rows: I64, *, exact: bool, track: Track) -> F32:
+    """Evidence float32 [L, N], NaN but for some rows."""
+    out = np.full((material.labels, material.images), np.nan, np.float32)
+    for label in track(range(material.labels), total=material.labels, what=NAME, unit="labels"):
+        points = _Points(material.seed)
+        for fold in range(material.folds):
+            queries = rows[material.fold[rows] == fold]
+            voters = _voters(material, fold, label)
+            if voters is None or not len(queries):
+                continue
+            points.take(label_vectors(material, fold, label))
+            if exact:
+                blocks = all_blocks(points.coordinates, queries, voters.rows)
+            else:
+                blocks = points.cells().blocks(queries, voters.rows, CANDIDATES)
+            _vote(blocks, voters, material.given[:, label] > 0, out[label])
+    return out
+
+
+class _Points:
+    """Principal coordinates of the last vectors asked for: a fixed encoder's are the same in every fold."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._vectors: F32 | None = None
+        self._cells: Cells | None = None
+        self.coordinates: F32 = np.empty((0, 0), np.float32)
+
+    def take(self, vectors: F32) -> None:
+        """Vectors float32 [N, k] that the rest is asked of."""
+        if self._vectors is None or not np.array_equal(self._vectors, vectors):
+            self._vectors, self._cells = vectors, None
+            self.coordinates = principal_coordinates(vectors)
+
+    def cells(self) -> Cells:
+        if self._cells is None:
+            self._cells = Cells(self.coordinates, seed=self._seed)
+        return self._cells
+
+
+def _votes(material: Material, rows: I64, *, exact: bool, track: Track) -> F32:
+    """Evidence float32 [L, N], NaN but for some rows."""
+    out = np.full((material.labels, material.images), np.nan, np.float32)
+    for label in track(range(material.labels), total=material.labels, what=NAME, unit="labels"):
+        points = _Points(material.seed)
+        for fold in range(material.folds):
+            queries = rows[material.fold[rows] == fold]
+            voters = _voters(material, fold, label)
+            if voters is None or not len(queries):
+                continue
+            points.take(label_vectors(material, fold, label))
+            if exact:
+                blocks = all_blocks(points.coordinates, queries, voters.rows)
+            else:
+                blocks = points.cells().blocks(queries, voters.rows, CANDIDATES)
+            _vote(blocks, voters, material.given[:, label] > 0, out[label])
+    return out
 
 
 class _Quantised:
@@ -146,7 +211,7 @@ def _voters(material: Material, fold: int, label: int) -> _Voters | None:
     return _Voters(np.sort(np.concatenate([present, absent])), count, len(present) / total)
 
 
-def _vote(blocks: Iterator[tuple[I64, I64, F32]], voters: _Voters, present: np.ndarray, out: F32) -> None:
+def _vote(blocks: Iterator[tuple[I64, I64, F32]], voters: _Voters, present: Bool, out: F32) -> None:
     """Fill in the evidence of one label, float32 [N], for the queries of all blocks."""
     ballots = np.stack([present, np.ones(len(present))], axis=1).astype(np.float32)
     for queries, candidates, distances in blocks:

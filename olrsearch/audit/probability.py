@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy.special import expit
 
+from olrsearch.audit.material import identity_folds, told_apart
 from olrsearch.audit.scorer import Explanation
 from olrsearch.linear import LinearProblem
 
@@ -30,15 +31,18 @@ MOST: Final = 20_000
 STRENGTHS: Final = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 """C of the logistic regression, from small to large; one is chosen for all labels by held-out loss."""
 
-_HELD_OUT: Final = 0.2
+_PARTS: Final = 5
+"""Of the images that C is chosen on, one of so many is held out."""
+
 _BLOCK: Final = 8192
 
 
 class Probability:
     """Logistic regression of all labels on an image's features, fitted on other folds.
 
-    C is chosen once, by the loss on a fifth of the first fold's training images, whole identities. Asked for the
-    same material again, it answers with what it found: other scorers build on it.
+    C is chosen once, by the loss on a fifth of the first fold's training images, whole identities: one of
+    six numbers, in which labels of an image's own fold have the only say that they have. Asked for the same
+    material again, it answers with what it found: other scorers build on it.
     """
 
     name = NAME
@@ -89,11 +93,15 @@ def _usable(targets: I8) -> Bool:
 
 
 def _choose(features: F32, targets: I8, identity: I64) -> float:
-    """The C of the smallest loss on held-out identities."""
-    from olrsearch.audit.material import identity_folds
-
-    held = identity_folds(identity, folds=round(1 / _HELD_OUT)) == 0
-    problem = LinearProblem(features[~held], targets[~held])
+    """The C of the smallest loss on held-out identities; on held-out images where these are too few."""
+    known = (targets != 0).any(axis=1)
+    people = told_apart(identity)[known]
+    if len(np.unique(people)) < _PARTS:
+        people = np.arange(len(people))
+    part = np.full(len(targets), -1)
+    part[known] = identity_folds(people, folds=_PARTS)
+    held, fitted = part == 0, part > 0
+    problem = LinearProblem(features[fitted], targets[fitted])
     losses = [_loss(model, features[held], targets[held]) for model in problem.path(STRENGTHS, iterations=60)]
     return STRENGTHS[int(np.argmin(losses))]
 

@@ -107,12 +107,14 @@ class Twins:
         other = other[(other != 0).all(axis=1)]
         pairs, agree = len(other) // 2, (other[:, 0] == other[:, 1]).mean() if len(other) else np.nan
         measured = f"; {agree:.0%} of {pairs:,} other pairs of copies agree on it" if pairs else ""
-        copies = "copy" if len(twins) == 1 else "copies"
-        text = f"{(said > 0).sum()} of {len(twins)} other {copies} of this picture have it{measured}"
+        if len(twins) == 1:
+            found = f"the other copy of this picture {'has' if said[0] > 0 else 'lacks'} it"
+        else:
+            found = f"{(said > 0).sum()} of {len(twins)} other copies of this picture have it"
         # Those that say otherwise than the entry come first.
         contrary = said != material.given[row, label]
         order = np.concatenate([twins[contrary], twins[~contrary]])[:_SHOWN]
-        return Explanation(self.name, present, text, tuple(order.tolist()))
+        return Explanation(self.name, present, found + measured, tuple(order.tolist()))
 
 
 def _pictures(snapshot: Snapshot, ids: I64, track: Track) -> tuple[I64, U8]:

@@ -1,11 +1,11 @@
-"""Label embeddings as scorers take them: checked, and with the images that have something to say.
+"""Label embeddings as scorers take them: checked, in few coordinates, and who has something to say of them.
 
-Notation: N images, L labels, k numbers a label.
+Notation: N images, L labels, k numbers a label, p principal coordinates.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -14,6 +14,14 @@ from olrsearch.errors import AuditError
 if TYPE_CHECKING:
     from olrsearch.arrays import F32, I64
     from olrsearch.audit.material import Material
+
+COORDINATES: Final = 4
+"""Principal coordinates, at least."""
+
+VARIANCE: Final = 0.8
+"""Share of the variance they hold, at least."""
+
+_SAMPLE: Final = 20_000
 
 
 def label_vectors(material: Material, fold: int, label: int) -> F32:
@@ -43,3 +51,25 @@ def known_outside(material: Material, fold: int, label: int) -> tuple[I64, I64]:
     given = material.given[:, label]
     outside = material.fold != fold
     return np.flatnonzero(outside & (given > 0)), np.flatnonzero(outside & (given < 0))
+
+
+def principal_coordinates(vectors: F32) -> F32:
+    """Vectors in their first principal coordinates: distances without the many that hold next to nothing.
+
+    Args:
+        vectors: float32 [N, k], finite, N ≥ 1.
+
+    Returns:
+        float32 [N, p], p the smallest number ≥ `COORDINATES` that holds `VARIANCE` of the variance, at
+        most k; the axes are those of `_SAMPLE` of the vectors where there are more.
+    """
+    rows = np.linspace(0, len(vectors) - 1, min(len(vectors), _SAMPLE)).astype(np.int64)
+    sample = vectors[rows].astype(np.float64)
+    mean = sample.mean(axis=0)
+    sample -= mean
+    variances, axes = np.linalg.eigh(sample.T @ sample)
+    held = np.cumsum(variances[::-1])
+    enough = int(np.searchsorted(held, VARIANCE * held[-1])) + 1
+    first = axes[:, ::-1][:, : max(COORDINATES, enough)].astype(np.float32)
+    out: F32 = (vectors - mean.astype(np.float32)) @ first
+    return out

@@ -77,7 +77,7 @@ class Audits:
             where=where,
             scorers=scorers,
             rules=None if rules is None else Path(rules),
-            weights=None if weights is None else Path(weights),
+            weights=weights,
             folds=folds,
             seed=seed,
             resume=resume,

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import platform
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from olrsearch._version import __version__
@@ -13,6 +14,7 @@ from olrsearch.arrays import digest
 from olrsearch.audit.combine import Combination
 from olrsearch.audit.rule_file import read_rules
 from olrsearch.audit.scorers import make_scorers
+from olrsearch.audit.weights import ANNOTATORS, BY_ANNOTATORS, INJECTED
 from olrsearch.auditing.material import material
 from olrsearch.errors import AuditError, EmptyStoreError
 from olrsearch.measuring import teacher_run
@@ -22,7 +24,6 @@ from olrsearch.store.runs import AUDIT, RUNS, RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -37,13 +38,13 @@ def begin_run(
     where: str | None,
     scorers: Sequence[str] | None,
     rules: Path | None,
-    weights: Path | None,
+    weights: str | Path,
     folds: int,
     seed: int,
 ) -> RunFolder:
     """The folder of a new run, with what it looks at; see `runs.run_audit` for arguments and errors."""
     names = [scorer.name for scorer in make_scorers(scorers)]
-    known, learnt_on = (None, None) if weights is None else read_weights(weights, names)
+    known, learnt_on = _weights(weights, names)
     snapshot = backend.snapshot()
     if not snapshot.image_count:
         raise EmptyStoreError("the store holds no images: run olrsearch import first")
@@ -86,6 +87,15 @@ def begin_run(
         "seconds": {},
     }
     return RunFolder.create(backend.path / RUNS / now.strftime(f"{AUDIT}-%Y%m%d-%H%M%S-%f"), arrays, record)
+
+
+def _weights(weights: str | Path, scorers: Sequence[str]) -> tuple[dict[str, Any] | None, str | None]:
+    """What evidence is worth, None where that is still to be learnt; and the space it was learnt on."""
+    if weights == INJECTED:
+        return None, None
+    if weights == ANNOTATORS:
+        return BY_ANNOTATORS.restricted(scorers).to_dict(), None
+    return read_weights(Path(weights), scorers)
 
 
 def read_weights(path: Path, scorers: Sequence[str]) -> tuple[dict[str, Any], str | None]:

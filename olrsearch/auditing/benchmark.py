@@ -78,8 +78,8 @@ def picture_case(
 ) -> AuditCase:
     """The images of a space with their stored labels; how they look is said by a trunk that met no label.
 
-    Heads are trained for every fold, noise and seed on the labels as they then are. The space itself only says
-    which entries are hard (N3).
+    Heads are trained for every fold, noise and seed on the labels as they then are. The space itself only
+    says which entries are hard (N3), if its encoder knows all the labels.
 
     Args:
         backend: The store.
@@ -95,6 +95,8 @@ def picture_case(
     whole = material(backend, opened)
     twins = find_twins(opened.snapshot, whole.ids, track=track)
     features = picture_features(opened.snapshot, whole.ids, cache=cache, track=track)
+    space = opened.info.name
+    unknown = [name for name in whole.found.names if name not in opened.info.labels]
 
     def make(given: I8, seed: int) -> Material:
         views = HeadViews(features, given, whole.found.fold, seed=seed)
@@ -107,11 +109,15 @@ def picture_case(
         original=whole.found.given,
         identity=whole.found.identity,
         make=make,
-        source=f"EfficientNet-Lite0 of ImageNet, frozen, {features.shape[1]} components, heads for every fold",
-        hardness=_hardness(opened, whole.ids, whole.found.names),
+        source=(
+            f"EfficientNet-Lite0 of ImageNet, frozen, {features.shape[1]} components, heads for every fold"
+        ),
+        hardness=None if unknown else _hardness(opened, whole.ids, whole.found.names),
         twins=twins,
         notes=(
-            f"N3 takes what is hard from {opened.info.name}, whose trunk was trained further and on its own.",
+            f"N3 would take what is hard from {space}, which does not know {', '.join(unknown)}."
+            if unknown
+            else f"N3 takes what is hard from {space}, whose trunk was trained further and on its own.",
             *opened.coverage_notes(),
         ),
     )

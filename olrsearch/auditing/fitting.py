@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from olrsearch.audit.combine import Combination, fit_combination
+from olrsearch.audit.combine import Combination, adapt_combination, fit_combination
+from olrsearch.audit.material import told_apart
 from olrsearch.audit.scorer import scores
 from olrsearch.store.audits import Suspects
 
@@ -50,10 +51,7 @@ def injected_rows(identity: I64, seen: Bool, *, seed: int, most: int = MOST_INJE
         rows = np.arange(len(seen))
     if len(rows) <= most:
         return rows
-    own = identity[rows]
-    unknown = own < 0
-    own = np.where(unknown, own.max(initial=0) + 1 + np.cumsum(unknown), own)
-    _, member, count = np.unique(own, return_inverse=True, return_counts=True)
+    _, member, count = np.unique(told_apart(identity[rows]), return_inverse=True, return_counts=True)
     order = np.random.default_rng([seed, 0x1213]).permutation(len(count))
     taken = order[: max(1, int(np.searchsorted(np.cumsum(count[order]), most, side="right")))]
     return rows[np.isin(member, taken)]
@@ -88,6 +86,36 @@ def fit_weights(
         np.concatenate([truth, reviewed.truth[rows]]),
         names,
         weight=weight,
+    )
+
+
+def adapt_weights(
+    base: Combination,
+    evidence: Mapping[str, F32],
+    given: I8,
+    names: Sequence[str],
+    reviewed: Reviewed,
+) -> Combination:
+    """Weights that were known before, moved by what people have judged.
+
+    Args:
+        base: The weights.
+        evidence: Of all images, float32 [L, N] by scorer.
+        given: int8 [N, L].
+        names: Of the L labels.
+        reviewed: What people have judged; where they have not, the weights stay as they are.
+    """
+    rows = np.flatnonzero((reviewed.truth != 0).any(axis=1))
+    if not len(rows):
+        return base
+    known = np.maximum(1, (given != 0).sum(axis=0))
+    return adapt_combination(
+        base,
+        {name: evidence[name][:, rows] for name in base.scorers},
+        reviewed.before[rows],
+        reviewed.truth[rows],
+        names,
+        frequency=(given > 0).sum(axis=0) / known,
     )
 
 

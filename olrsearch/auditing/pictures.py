@@ -1,23 +1,25 @@
-"""Audits that have met no label: features of a trunk that knows ImageNet, and heads trained for every fold.
+"""Audits that have met no label: features of a trunk that knows ImageNet, and heads for every fold.
 
-What a store's encoder makes of an image may know the label that is to be audited. Here nothing does: the trunk
-never saw these labels, and probabilities as well as label embeddings come from models of the other folds.
+What a store's encoder makes of an image may know the label that is to be audited. Here nothing does: the
+trunk never saw these labels, and probabilities as well as label embeddings come from models of the other
+folds.
 
 Notation: N images, L labels, k numbers a label, F folds, D numbers the trunk gives, m of them kept.
 """
 
 from __future__ import annotations
 
+import io
 import logging
 import tempfile
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from scipy.special import expit
 
-from olrsearch.arrays import digest
 from olrsearch.errors import AuditError
 from olrsearch.linear import LinearProblem
 from olrsearch.pixels import batched, decoded
@@ -26,10 +28,13 @@ from olrsearch.progress import silent
 from olrsearch.store.files import replace_durably
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from olrsearch.arrays import F32, I8, I64
     from olrsearch.encoders.olr.frozen_heads import FrozenHeads
     from olrsearch.progress import Track
     from olrsearch.store.catalog import Snapshot
+    from olrsearch.store.values import ImageRow
 
 COMPONENTS: Final = 1024
 """m."""
@@ -89,7 +94,7 @@ def picture_features(
     Args:
         snapshot: The store.
         ids: int64 [N].
-        cache: Where they are kept, so that they are computed once; None keeps nothing.
+        cache: Where they are kept, so that they are computed once; created when absent. None keeps nothing.
         track: Shows the progress.
 
     Returns:
@@ -99,27 +104,32 @@ def picture_features(
         AuditError: an image cannot be read.
         TrainingError: the package that holds the trunk's weights is not installed.
     """
-    place = None if cache is None else cache / f"pictures-{digest(ids)[:16]}.npy"
+    rows = snapshot.images(ids)
+    place = None if cache is None else cache / f"pictures-{_key(rows)}.npy"
     if place is not None and place.exists():
         found: F32 = np.load(place)
         return found
-    with tempfile.TemporaryDirectory(dir=cache if cache is not None and cache.is_dir() else None) as scratch:
-        found = _computed(snapshot, ids, Path(scratch) / "maps.npy", track)
+    if cache is not None:
+        cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        found = _computed(rows, Path(scratch) / "maps.npy", track)
     if place is not None:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        import io
-
         buffer = io.BytesIO()
         np.save(buffer, found, allow_pickle=False)
         replace_durably(place, buffer.getvalue())
     return found
 
 
-def _computed(snapshot: Snapshot, ids: I64, scratch: Path, track: Track) -> F32:
+def _key(rows: Sequence[ImageRow]) -> str:
+    """What features are kept by, 16 digits: the same in every copy of a store, and in no other."""
+    pictures = [f"{row.sha256} {row.uri}" for row in rows]  # a file may hold several
+    return sha256("\n".join([str(COMPONENTS), *pictures]).encode()).hexdigest()[:16]
+
+
+def _computed(rows: Sequence[ImageRow], scratch: Path, track: Track) -> F32:
     from olrsearch.encoders.trunks.frozen import FrozenTrunk
 
     trunk = FrozenTrunk()
-    rows = snapshot.images(ids)
     maps = np.lib.format.open_memmap(scratch, "w+", np.float16, (len(rows), sum(trunk.blocks)))
     done = 0
     with closing(decoded(batched(rows, _BATCH), trunk.input_size, "none", on_error="skip")) as source:
@@ -127,8 +137,8 @@ def _computed(snapshot: Snapshot, ids: I64, scratch: Path, track: Track) -> F32:
             if batch.failures:
                 failure = batch.failures[0]
                 raise AuditError(
-                    f"{failure.key} cannot be read ({failure.reason}), and every image must be: bring it back "
-                    "(`olrsearch store relocate`), or leave it out"
+                    f"{failure.key} cannot be read ({failure.reason}), and every image must be: bring it "
+                    "back (`olrsearch store relocate`), or leave it out"
                 )
             maps[done : done + len(batch.ids)] = trunk.features(batch.pixels)
             done += len(batch.ids)

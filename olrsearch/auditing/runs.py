@@ -30,8 +30,15 @@ from olrsearch.audit.estimates import estimate_errors
 from olrsearch.audit.material import FOLDS, Material
 from olrsearch.audit.noise import symmetric
 from olrsearch.audit.twins import find_twins
+from olrsearch.audit.weights import ANNOTATORS
 from olrsearch.auditing.beginning import begin_run
-from olrsearch.auditing.fitting import combine, find_suspects, fit_weights, injected_rows
+from olrsearch.auditing.fitting import (
+    adapt_weights,
+    combine,
+    find_suspects,
+    fit_weights,
+    injected_rows,
+)
 from olrsearch.auditing.kept import run_material, run_scorers, run_space
 from olrsearch.auditing.lists import find_audit
 from olrsearch.auditing.material import part_of, teacher_of
@@ -74,7 +81,7 @@ def run_audit(
     where: str | None = None,
     scorers: Sequence[str] | None = None,
     rules: Path | None = None,
-    weights: Path | None = None,
+    weights: str | Path | None = None,
     folds: int | None = None,
     seed: int | None = None,
     resume: bool = False,
@@ -91,8 +98,9 @@ def run_audit(
         where: Only images this selects.
         scorers: Names of what to ask; when None all whose libraries are installed.
         rules: A file of the user's rules between labels, for the scorer `contradictions`.
-        weights: What evidence is worth, from the `run.json` of an earlier audit; when None it is learnt
-            from errors injected into a copy of the labels, which takes as long again.
+        weights: What evidence is worth: `annotators`, the default, by second annotations of the same
+            pictures; `injected`, learnt from errors put into a copy of these labels, which takes as long again; or the `run.json`
+            of an earlier audit. See `olrsearch.audit.weights`.
         folds: No identity is in two; 5 when None.
         seed: Of everything random; 0 when None.
         resume: Go on with the newest run that was not finished, with its own settings.
@@ -122,7 +130,7 @@ def run_audit(
             where=where,
             scorers=scorers,
             rules=rules,
-            weights=weights,
+            weights=weights or ANNOTATORS,
             folds=FOLDS if folds is None else folds,
             seed=seed or 0,
         )
@@ -265,9 +273,8 @@ class _Run:
 
     def _weighed(self, evidence: Mapping[str, F32], reviewed: Reviewed) -> Combination:
         if self._config["weights"] is not None:
-            if len(reviewed):
-                self._notes.append("weights were given, so decisions change estimates and not the ranking")
-            return Combination.from_dict(self._config["weights"])
+            base = Combination.from_dict(self._config["weights"])
+            return adapt_weights(base, evidence, self._found.given, self._found.names, reviewed)
         rows = np.asarray(self._folder.load("injected/rows"))
         return fit_weights(
             self._kept_evidence("injected/"),

@@ -40,7 +40,7 @@ def issues_sheet(found: Sequence[tuple[str | None, LabelIssues]], shown: Shown, 
     sections = tuple(
         Section(
             heading=label or "All labels",
-            summary=f"{len(page)} of {page.total:,}",
+            summary=f"the first {len(page)} of {page.total:,}",
             cards=tuple(
                 _card(
                     issue,
@@ -87,7 +87,7 @@ def entry_sheet(entry: AuditedEntry, pictures: Pictures) -> Sheet:
         cards=tuple(
             Card(
                 title=image.key,
-                score=f"{part.scorer}: {entry.label} {VALUE_NAMES[image.given]}",
+                score=f"{part.scorer}: {VALUE_NAMES[image.given]}",
                 picture=small(image.image_id),
             )
             for part in entry.evidence
@@ -167,4 +167,4 @@ def _arrow(given: int, suggested: int) -> str:
 
 
 def _scored(score: float | None) -> str:
-    return "" if score is None else f" · {score:.3f}"
+    return "" if score is None else f" · {score:.2g}"

@@ -55,8 +55,9 @@ def audit_command() -> None:
 )
 @click.option(
     "--weights",
-    type=click.Path(path_type=Path),
-    help="What evidence is worth, from another audit's run.json; learnt by default, in as long again.",
+    metavar="annotators|injected|FILE",
+    help="What evidence is worth: by second annotations of the same pictures (the default); learnt from errors "
+    "put into a copy of the labels, in as long again; or from another audit's run.json.",
 )
 @click.option("--folds", type=click.IntRange(min=2), help="Folds of identities; 5 by default.")
 @click.option("--seed", type=click.IntRange(min=0), help="Of everything random; 0 by default.")
@@ -70,7 +71,7 @@ def run(
     where: str | None,
     scorers: str | None,
     rules: Path | None,
-    weights: Path | None,
+    weights: str | None,
     folds: int | None,
     seed: int | None,
     resume: bool,
@@ -79,8 +80,7 @@ def run(
 ) -> None:
     """Ask every scorer about every stored label, and weigh what they say.
 
-    Takes minutes to hours; what is done is kept, and --resume goes on after an interruption. The
-    weights are learnt from errors put into a copy of the labels, the second half of the time.
+    Takes minutes; what is done is kept, and --resume goes on after an interruption.
     """
     with open_store(ctx) as store:
         report = store.audit.run(
@@ -318,7 +318,7 @@ def _print_issues(found: LabelIssues, *, as_json: bool) -> None:
     width = max(*(len(issue.label) for issue in found), len("label"))
     click.echo(f"{'rank':>5}  {'image':<{wide}}  {'label':<{width}}  {'given':<7}    {'suggested':<9}  score")
     for issue in found:
-        score = f"{issue.present:.3f} present" if issue.score is None else f"{issue.score:.3f}"
+        score = f"{issue.present:.3f} present" if issue.score is None else f"{issue.score:.2g}"
         click.echo(
             f"{issue.rank:>5,}  {issue.key:<{wide}}  {issue.label:<{width}}  {VALUE_NAMES[issue.given]:<7}  "
             f"→ {VALUE_NAMES[issue.suggested]:<9}  {score}"
@@ -326,7 +326,7 @@ def _print_issues(found: LabelIssues, *, as_json: bool) -> None:
 
 
 def _print_entry(found: AuditedEntry) -> None:
-    score = "" if found.score is None else f", score {found.score:.3f}"
+    score = "" if found.score is None else f", score {found.score:.2g}"
     click.echo(
         f"{found.label} of {found.key}: {VALUE_NAMES[found.given]}, the evidence says "
         f"{VALUE_NAMES[found.suggested]}{score}"

@@ -3,16 +3,18 @@
 Neighbour votes ask for the neighbours of every image. One query at a time reads all vectors from
 memory for each; here queries that lie together share their candidates, and a block of distances is
 one matrix product. A cell holds the vectors that are nearest to one of C drawn vectors; the
-candidates of its queries are the vectors of the cells around it, nearest cell first.
+candidates of its queries are the vectors of the cells around it, nearest cell first. Cells suit few
+dimensions: in many, the nearest of a vector lie in too many of them.
 
 Notation: N vectors of d numbers in C cells; q queries and c candidates of a block.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from olrsearch.errors import VectorError
 
@@ -21,22 +23,25 @@ if TYPE_CHECKING:
 
     from olrsearch.arrays import F32, I64
 
-CELL = 250
-"""Vectors a cell, on average."""
+CELL: Final = 60
+"""Vectors a cell, on average. In smaller ones a query lies nearer to the centre whose surroundings it is
+given, in larger ones more queries share a matrix product."""
 
-_BLOCK = 2**17
+_BLOCK: Final = 2**17
 """Distances computed at once: half a megabyte stays in the processor's cache while it is ranked, and
 far larger arrays are given back to the system and cleared again for every block (three times slower)."""
 
-_QUERIES = 16
+_QUERIES: Final = 16
 """Queries of a block, at least: for fewer a matrix product reads the references too often."""
+
+_AROUND: Final = 1024
+"""Neighbours of all cells that are kept, at most; a cell that needs more sorts all centres."""
 
 
 class Cells:
     """Vectors, each in the cell of the nearest centre. Centres are drawn from the vectors themselves.
 
-    Where vectors lie dense, so do the centres, and cells hold about as many vectors each. (Moving the
-    centres to the means of their cells costs passes over all vectors and changed no vote that counts.)
+    Where vectors lie dense, so do the centres, and cells hold about as many vectors each.
 
     Args:
         vectors: float32 [N, d], N ≥ 1, finite; copied.
@@ -54,15 +59,14 @@ class Cells:
     def __init__(self, vectors: F32, *, size: int = CELL, seed: int = 0) -> None:
         self._asking, self._asked = _factors(vectors)
         number = len(vectors)
-        self.count = max(1, number // size)
-        drawn = np.random.default_rng([seed, 0xCE11]).choice(number, self.count, replace=False)
-        drawn.sort()
-        self.cell: I64 = np.empty(number, np.int64)
-        for rows, distances in _scan(self._asking, np.arange(number), self._asked[drawn]):
-            self.cell[rows] = distances.argmin(axis=1)
-        self._around: I64 = np.empty((self.count, self.count), np.int64)
-        for rows, distances in _scan(self._asking[drawn], np.arange(self.count), self._asked[drawn]):
-            self._around[rows] = np.argsort(distances, axis=1, kind="stable")
+        drawn = np.random.default_rng([seed, 0xCE11]).choice(number, max(1, number // size), replace=False)
+        self._centres = np.unique(
+            vectors[drawn], axis=0
+        )  # of equal centres all but one would have no vectors
+        self.count = len(self._centres)
+        self._tree = cKDTree(self._centres)
+        self.cell: I64 = self._tree.query(vectors)[1].astype(np.int64, copy=False)
+        self._around: I64 = np.empty((self.count, 0), np.int64)
 
     def blocks(self, queries: I64, references: I64, least: int) -> Iterator[tuple[I64, I64, F32]]:
         """Distances between queries and the references around them.
@@ -76,15 +80,19 @@ class Cells:
 
         Yields:
             Rows of q queries, rows of c candidates, and float32 [q, c] of what ranks the candidates of
-            a query: squared distances less the query's own squared length. Every query comes once; a
-            block's array is its own.
+            a query: squared distances less the query's own squared distance from the mean of all
+            vectors. Every query comes once; a block's array is its own.
         """
         by_cell, starts = self._sorted(references)
         asking, firsts = self._sorted(queries)
         sizes = np.diff(starts)
+        self._look_around(2.0 * least * self.count / max(1, len(references)))
         for cell in np.flatnonzero(np.diff(firsts)).tolist():
             around = self._around[cell]
-            needed = int(np.searchsorted(np.cumsum(sizes[around]), least)) + 1
+            needed = int(np.searchsorted(sizes[around].cumsum(), least)) + 1
+            if needed > len(around) < self.count:
+                around = self._all_around(cell)
+                needed = int(np.searchsorted(sizes[around].cumsum(), least)) + 1
             candidates = np.concatenate(
                 [by_cell[starts[other] : starts[other + 1]] for other in around[:needed].tolist()]
             )
@@ -94,8 +102,21 @@ class Cells:
             for rows, distances in _scan(self._asking, mine, self._asked[candidates]):
                 yield rows, candidates, distances
 
+    def _look_around(self, wanted: float) -> None:
+        """Find the nearest cells of all cells, as many as wanted or up to twice as many."""
+        most = min(self.count, _AROUND)
+        width = most if wanted >= most else min(most, 1 << int(np.ceil(np.log2(max(1.0, wanted)))))
+        if self._around.shape[1] < width:
+            found = self._tree.query(self._centres, k=np.arange(1, width + 1))[1]
+            self._around = found.astype(np.int64, copy=False)
+
+    def _all_around(self, cell: int) -> I64:
+        """All cells, nearest to this one first."""
+        gap = self._centres - self._centres[cell]
+        return np.argsort(np.einsum("cd,cd->c", gap, gap), kind="stable")
+
     def _sorted(self, rows: I64) -> tuple[I64, I64]:
-        """Rows by cell, ascending within one, and where each cell begins, int64 [C + 1]."""
+        """Rows by cell, in their order within one, and where each cell begins, int64 [C + 1]."""
         cells = self.cell[rows]
         order = np.argsort(cells, kind="stable")
         return rows[order], np.searchsorted(cells[order], np.arange(self.count + 1))

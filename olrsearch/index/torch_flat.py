@@ -203,8 +203,7 @@ class TorchFlatKl:
         for mine, values in zip(rows, lower, strict=True):
             order = np.lexsort((mine, values))
             order = order[np.isin(mine[order], self.far, invert=True)]
-            # what is too far out comes first, as if it might be anything
-            first = np.full(len(self.far), -np.inf)
+            first = np.full(len(self.far), -np.inf)  # it might be anything
             found.append(
                 Proposals(
                     np.concatenate([self.far, mine[order]]),

@@ -21,7 +21,7 @@ def audited(spoiled, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         Scorers().install(patch)
         with Store.open(home) as store:
-            store.audit.run()
+            store.audit.run(weights="injected")
     return home
 
 

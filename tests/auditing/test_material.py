@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from command import good
+from made_audits import UNLABELLED
 from pictures import LABELS, name, write_pictures
 from trained import add_run
 
@@ -180,7 +181,7 @@ def test_what_cannot_be_audited(opened):
     with pytest.raises(UnknownLabelError, match="did you mean Bright"):
         material(backend, space, labels=["brigt"])
     with pytest.raises(AuditError, match="no image of these has a known value of Striped"):
-        material(backend, space, labels=["striped", "red"], where="key = '0005.png'")
+        material(backend, space, labels=["striped", "red"], where=f"key = '{name(UNLABELLED[0])}'")
     with pytest.raises(AuditError, match="no label is stored for any of 0 images"):
         material(backend, space, where="key = 'x'")
     with pytest.raises(AuditError, match="5 folds of 3 identities"):

@@ -41,7 +41,7 @@ def folder_of(store):
 
 
 def test_planted_errors_are_found_and_kept(fresh, scorers):
-    report = fresh.audit.run()
+    report = fresh.audit.run(weights="injected")
     assert scorers.calls == [*ALL, *ALL]  # the labels as they are, then with injected errors
     assert (report.images, report.labels, report.entries) == (120, 4, 4 * 120 - 3)
     assert report.scorers == ("probability", "other-labels", "neighbours")
@@ -72,8 +72,8 @@ def test_planted_errors_are_found_and_kept(fresh, scorers):
 
 
 def test_the_same_audit_twice_says_the_same(fresh):
-    first = fresh.audit.run(seed=3)
-    again = fresh.audit.run(seed=3)
+    first = fresh.audit.run(seed=3, weights="injected")
+    again = fresh.audit.run(seed=3, weights="injected")
     assert first.run != again.run
     pages = [fresh.audit.list(k=100, run=run).to_dicts() for run in (first.run, again.run)]
     assert pages[0] == pages[1]
@@ -81,7 +81,9 @@ def test_the_same_audit_twice_says_the_same(fresh):
 
 
 def test_some_labels_and_images(fresh, scorers):
-    report = fresh.audit.run(labels=["RED", "bright"], where="partition = 'train'", scorers=["probability"])
+    report = fresh.audit.run(
+        labels=["RED", "bright"], where="partition = 'train'", scorers=["probability"], weights="injected"
+    )
     assert scorers.calls == ["probability 72"] * 2
     assert (report.images, report.labels) == (72, 2)
     assert {issue.label for issue in fresh.audit.list(k=500)} <= {"Red", "Bright"}
@@ -94,7 +96,7 @@ def test_some_labels_and_images(fresh, scorers):
 def test_an_interrupted_audit_goes_on_where_it_was(fresh, scorers):
     scorers.fail[3] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt, match=r"audit-.* is kept: `olrsearch audit run --resume`"):
-        fresh.audit.run()
+        fresh.audit.run(weights="injected")
     (unfinished,) = fresh.audit.runs()
     assert (unfinished.state, unfinished.suspicious) == ("unfinished", None)
     with pytest.raises(AuditError, match=r"is not finished: run `olrsearch audit run --resume`"):
@@ -107,7 +109,7 @@ def test_an_interrupted_audit_goes_on_where_it_was(fresh, scorers):
     assert [item.state for item in fresh.audit.runs()] == ["finished"]
     with pytest.raises(AuditError, match="no unfinished audit"):
         fresh.audit.run(resume=True)
-    whole = fresh.audit.run()
+    whole = fresh.audit.run(weights="injected")
     assert (
         fresh.audit.list(k=50, run=report.run).to_dicts() == fresh.audit.list(k=50, run=whole.run).to_dicts()
     )
@@ -131,7 +133,7 @@ scorers = Scorers()
 scorers.fail = Killer()
 beginning.make_scorers = kept.make_scorers = scorers.make
 with Store.open({str(fresh.path)!r}) as store:
-    store.audit.run()
+    store.audit.run(weights="injected")
 """
     done = subprocess.run([sys.executable, "-c", program], check=False, timeout=200, env=environment())
     assert done.returncode == -signal.SIGKILL
@@ -155,7 +157,7 @@ def test_a_kill_before_the_commit_repeats_only_the_ranking(fresh, scorers, monke
 
         patch.setattr("olrsearch.store.audits._write_suspects", stop)
         with pytest.raises(KeyboardInterrupt):
-            fresh.audit.run()
+            fresh.audit.run(weights="injected")
     assert [item.state for item in fresh.audit.runs()] == ["unfinished"]
     scorers.calls.clear()
     fresh.audit.run(resume=True)
@@ -166,7 +168,7 @@ def test_a_kill_before_the_commit_repeats_only_the_ranking(fresh, scorers, monke
 def test_a_damaged_array_is_computed_again_or_named(fresh, scorers):
     scorers.fail[6] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
-        fresh.audit.run()
+        fresh.audit.run(weights="injected")
     folder = folder_of(fresh)
     spoil_file(folder.path / "evidence-other-labels.npy")
     report = fresh.verify()
@@ -186,7 +188,7 @@ def test_a_damaged_array_is_computed_again_or_named(fresh, scorers):
 def test_without_its_first_arrays_a_run_cannot_go_on(fresh, scorers):
     scorers.fail[1] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
-        fresh.audit.run()
+        fresh.audit.run(weights="injected")
     folder = folder_of(fresh)
     spoil_file(folder.path / "given.npy")
     with pytest.raises(AuditError, match=r"given.npy is damaged, .* `olrsearch audit delete audit-"):
@@ -210,7 +212,7 @@ def test_a_full_disk_says_what_is_kept(fresh, scorers, monkeypatch):
         with pytest.raises(
             OSError, match=r"No space left on device; what is done of audit-.*--resume"
         ) as caught:
-            fresh.audit.run()
+            fresh.audit.run(weights="injected")
     assert caught.value.errno == errno.ENOSPC
     scorers.calls.clear()
     fresh.audit.run(resume=True)
@@ -220,7 +222,7 @@ def test_a_full_disk_says_what_is_kept(fresh, scorers, monkeypatch):
 def test_two_processes_cannot_work_on_one_run(fresh, scorers):
     scorers.fail[2] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
-        fresh.audit.run()
+        fresh.audit.run(weights="injected")
     folder = folder_of(fresh)
     with folder.locked():
         for act in (lambda: fresh.audit.run(resume=True), lambda: fresh.audit.delete(folder.name)):
@@ -232,7 +234,7 @@ def test_the_store_may_change_while_an_audit_runs(fresh, scorers):
     """Labels are those of the beginning; what changed since is left out of its lists, and said."""
     scorers.fail[2] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
-        fresh.audit.run()
+        fresh.audit.run(weights="injected")
     fresh.set_label([name(WRONG[0])], "Red", "unknown", who="ann")
     fresh.set_label([name(WRONG[0])], "Red", "present", who="ann")
     fresh.delete([name(WRONG[1])])
@@ -246,7 +248,7 @@ def test_the_store_may_change_while_an_audit_runs(fresh, scorers):
 
 
 def test_weights_of_another_run_save_half_the_time(fresh, scorers, tmp_path):
-    learnt = fresh.audit.run()
+    learnt = fresh.audit.run(weights="injected")
     record = fresh.path / "runs" / learnt.run / "run.json"
     scorers.calls.clear()
     again = fresh.audit.run(weights=record)
@@ -256,7 +258,7 @@ def test_weights_of_another_run_save_half_the_time(fresh, scorers, tmp_path):
     alone = tmp_path / "weights.json"
     alone.write_text(json.dumps(json.loads(record.read_text())["weights"]))
     fresh.audit.run(weights=alone)
-    fewer = fresh.audit.run(scorers=["probability"])
+    fewer = fresh.audit.run(scorers=["probability"], weights="injected")
     elsewhere = json.loads(record.read_text())
     elsewhere["config"]["fingerprint"] = "0" * 64
     alone.write_text(json.dumps(elsewhere))
@@ -298,16 +300,21 @@ def test_decisions_teach(asked, scorers):
     assert asked.verify().ok
 
 
-def test_given_weights_do_not_learn(fresh):
-    learnt = fresh.audit.run()
-    fresh.audit.run(weights=fresh.path / "runs" / learnt.run / "run.json")
-    before = fresh.audit.list(k=50).to_dicts()
+@pytest.mark.parametrize("weights", ["annotators", "file"])
+def test_reviews_move_the_weights_of_their_label_alone(fresh, weights):
+    if weights == "file":
+        learnt = fresh.audit.run(weights="injected")
+        weights = fresh.path / "runs" / learnt.run / "run.json"
+    fresh.audit.run(weights=weights)
+    before = {(one.key, one.label): one.score for one in fresh.audit.list(k=1000)}
     from olrsearch.reviewing import DecisionRequest
 
-    fresh.decide([DecisionRequest(name(0), "Framed", "accept")], who="ann")
-    report = fresh.audit.refit()
-    assert "weights were given" in report.notes[-1]
-    assert fresh.audit.list(k=50, reviewed=True).to_dicts() == before
+    against = [DecisionRequest(name(row), "Framed", "flip") for row in (0, 1, 2)]
+    fresh.decide(against, who="ann")
+    assert fresh.audit.refit().reviewed == 3
+    after = {(one.key, one.label): one.score for one in fresh.audit.list(k=1000, reviewed=True)}
+    moved = {label for (key, label), score in after.items() if before.get((key, label), score) != score}
+    assert moved == {"Framed"}
 
 
 def test_deleted_audits_leave_nothing(asked):
@@ -354,16 +361,16 @@ def test_what_cannot_be_audited(fresh, gallery, tmp_path):
             with pytest.raises(StoreReadOnlyError, match="opened read-only"):
                 act()
     with Store.create(tmp_path / "empty") as store, pytest.raises(EmptyStoreError, match="no images"):
-        store.audit.run()
+        store.audit.run(weights="injected")
     with Store.create(tmp_path / "blank") as store:
         store.import_folder(gallery.data, limit=20)
         with pytest.raises(EmptyStoreError, match="no embeddings yet"):
-            store.audit.run()
+            store.audit.run(weights="injected")
         (table,) = gallery.data.glob("labels.csv")
         assert table.exists()
         store.encode(gallery.model)
         with pytest.raises(AuditError, match="no label is stored for any of 20 images"):
-            store.audit.run()
+            store.audit.run(weights="injected")
 
 
 def test_one_class_and_five_positives_are_no_error(fresh):
@@ -372,7 +379,7 @@ def test_one_class_and_five_positives_are_no_error(fresh):
     fresh.set_label(everybody, "Framed", "absent", who="ann")
     fresh.set_label(everybody, "Bright", "absent", who="ann")
     fresh.set_label(rare, "Bright", "present", who="ann")
-    report = fresh.audit.run(scorers=["probability", "other-labels"])
+    report = fresh.audit.run(scorers=["probability", "other-labels"], weights="injected")
     assert report.entries == 4 * 120 - 3
     summary = {row.label: row for row in fresh.audit.summary()}
     assert summary["Framed"].entries == 120
@@ -384,7 +391,7 @@ def test_a_users_rules_are_kept_with_the_run(fresh, tmp_path, monkeypatch):
 
     rules = tmp_path / "rules.txt"
     rules.write_text("never: Red & Framed\n")
-    report = fresh.audit.run(rules=rules)
+    report = fresh.audit.run(rules=rules, weights="injected")
     (rule,) = RunFolder.open(fresh.path / "runs" / report.run).record["config"]["rules"]
     assert (rule["names"], rule["values"]) == (["Red", "Framed"], [1, 1])
     rules.unlink()
@@ -394,3 +401,12 @@ def test_a_users_rules_are_kept_with_the_run(fresh, tmp_path, monkeypatch):
     found = fresh.audit.rules()  # mined alone
     assert all(item.source == "mined" for item in found)
     assert [item.statement for item in scorer._own] == ["Red and Framed exclude each other"]
+
+
+def test_by_default_evidence_is_worth_what_annotators_make_of_it(fresh, scorers):
+    report = fresh.audit.run()
+    assert scorers.calls == ALL  # nothing is injected
+    weights = folder_of(fresh).record["weights"]
+    assert weights["labels"] == []
+    assert weights["scorers"] == list(report.scorers)
+    assert {issue.key for issue in fresh.audit.list("red", len(WRONG))} == {name(row) for row in WRONG}

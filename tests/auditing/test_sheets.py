@@ -30,7 +30,7 @@ def test_a_sheet_of_labels(store, tmp_path):
         assert name(row) in text
     first = store.audit.list("red", 1).issues[0]
     assert f"1. {first.key}" in text
-    assert f"{first.score:.3f}" in text
+    assert f"{first.score:.2g}" in text
     assert page.text.count("together") == page.text.count("probability") == 2 * len(WRONG)
     near = [
         len(item.images)

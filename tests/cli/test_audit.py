@@ -100,7 +100,7 @@ def test_list_as_a_table_and_as_json(audited):
             words[row["given"]],
             "→",
             words[row["suggested"]],
-            f"{row['score']:.3f}",
+            f"{row['score']:.2g}",
         ]
     assert {row["key"] for row in rows} == {name(row) for row in WRONG}
     page = good(audited, "audit", "list", "--label", "red", "-k", 2, "--offset", 1, "--json").rows

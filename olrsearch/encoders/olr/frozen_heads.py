@@ -1,8 +1,9 @@
 """Label embeddings on features that lie ready: seconds to train, so that a fold can have its own.
 
-A grouped head of one position: L groups of k numbers, ReLU, a linear readout of each group. It is trained by the
-paper's loss on random pairs beside the readout's cross-entropy; the probabilities whose products the inner
-products are to be come from the readout itself. Dropout on the features takes the place of occluded images.
+A grouped head of one position: L groups of k numbers, ReLU, a linear readout of each group. It is trained by
+the paper's loss on random pairs beside the readout's cross-entropy; the probabilities whose products the
+inner products are to be come from the readout itself. Dropout on the features takes the place of occluded
+images.
 
 Notation: n images to train on, N images, L labels, k numbers a label, D features, B images in a batch.
 
@@ -18,11 +19,12 @@ import lightning
 import numpy as np
 import torch
 import torch.nn.functional as nnf
+from lightning.pytorch.trainer.states import TrainerStatus
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from olrsearch.encoders.olr.losses import draw_partners, label_loss, random_pairs_loss
-from olrsearch.encoders.trainer.runner import quiet_lightning
+from olrsearch.encoders.trainer.runner import interrupt_handler_restored, quiet_lightning
 from olrsearch.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -62,8 +64,8 @@ class FrozenHeads:
 
     def embeddings(self, features: F32, label: int) -> F32:
         """e^l of images, float32 [N, k] ≥ 0, from features float32 [N, D]."""
-        inner = (features * self.scale) @ self.weight[:, label] + self.bias[label]
-        return np.maximum(inner, np.float32(0))
+        out: F32 = (features * self.scale) @ self.weight[:, label] + self.bias[label]
+        return np.maximum(out, np.float32(0), out=out)
 
     def logits(self, features: F32, label: int) -> F32:
         """The readout of one label, float32 [N]."""
@@ -84,16 +86,22 @@ def train_frozen_heads(
         seed: Of weights, order, dropout and pairs.
 
     Raises:
-        TrainingError: fewer than two images.
+        TrainingError: fewer than two images, labels of other ones, or features that are not finite.
+        KeyboardInterrupt: interrupted.
     """
-    if len(features) < 2:
-        raise TrainingError(f"{len(features)} images to train heads on; expected at least 2")
+    if len(features) < 2 or len(features) != len(labels):
+        raise TrainingError(
+            f"features of {len(features)} images and labels of {len(labels)} to train heads on; expected at "
+            "least 2 of both"
+        )
+    if not np.isfinite(features).all():
+        raise TrainingError("features to train heads on hold NaN or infinities: compute them again")
     scale = _soft_whitening(features)
     inputs = torch.from_numpy(features * scale)
     with torch.random.fork_rng(devices=[]), quiet_lightning():
         torch.manual_seed(seed)
         module = _Heads(inputs, labels, size, epochs)
-        data = TensorDataset(inputs, torch.from_numpy(np.ascontiguousarray(labels)))
+        data = TensorDataset(inputs, torch.tensor(labels))
         batches = BatchSampler(RandomSampler(data), min(BATCH, len(data)), drop_last=True)
         trainer = lightning.Trainer(
             accelerator="cpu",
@@ -103,7 +111,14 @@ def train_frozen_heads(
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        trainer.fit(module, DataLoader(data, sampler=batches, batch_size=None))
+        try:
+            with interrupt_handler_restored():
+                trainer.fit(module, DataLoader(data, sampler=batches, batch_size=None))
+        except SystemExit:
+            # Lightning turns Ctrl-C into an exit of the whole program; that is the caller's to decide.
+            if trainer.state.status != TrainerStatus.INTERRUPTED:
+                raise
+            raise KeyboardInterrupt("interrupted while training heads") from None
     with torch.inference_mode():
         found = [value.detach().numpy().copy() for value in module.parameters()]
     weight, bias, readout, offset = found

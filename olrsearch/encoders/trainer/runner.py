@@ -122,7 +122,7 @@ def run_stage(
             default_root_dir=folder,
         )
         try:
-            with _interrupt_handler_restored():
+            with interrupt_handler_restored():
                 trainer.fit(
                     stage,
                     datamodule=data,
@@ -205,7 +205,7 @@ def _interrupted(folder: Path, title: str, epochs: int) -> str:
 
 
 @contextlib.contextmanager
-def _interrupt_handler_restored() -> Iterator[None]:
+def interrupt_handler_restored() -> Iterator[None]:
     """Lightning leaves Ctrl-C switched off after it was pressed once; give it back."""
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGINT)

@@ -1,8 +1,8 @@
 """What a trunk that knows ImageNet sees of an image, and where: features that have met no label of a store.
 
-Deep and shallow feature maps are pooled to about the same grid and laid side by side. In aligned faces the place in
-the grid is the place in the face, so a linear model can look for a smile at the mouth; pooled over the whole image
-(the last block) the same maps say much less.
+Deep and shallow feature maps are pooled to about the same grid and laid side by side. In aligned faces the
+place in the grid is the place in the face, so a linear model can look for a smile at the mouth; pooled over
+the whole image (the last block) the same maps say much less.
 
 Notation: B images, H × W pixels, D numbers an image.
 """
