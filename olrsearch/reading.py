@@ -421,7 +421,7 @@ class Reader:
             space: Name or fingerprint; the newest of label embeddings when None.
             views: How images look to what is measured: `pictures`, a frozen trunk that met no label and heads
                 for every fold; `space`, the embeddings of the space, whose encoder may know the labels.
-            hard: The space of another encoder, for N3 in the embeddings of a space, which is left out without.
+            hard: The space of another encoder, for N3 in the embeddings of a space; left out without.
             scorers: Names; all that can be asked when None.
             noises: Keys of `olrsearch.bench.audit_cases.NOISES`.
             seeds: Of the noise.

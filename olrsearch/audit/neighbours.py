@@ -128,25 +128,6 @@ class _Voters:
     prevalence: float
 
 
-def _votes(material: Material, rows: I64, *, exact: bool, track: Track) -> F32:
-    """Evidence float32 [L, N], NaN but for some rows."""
-    out = np.full((material.labels, material.images), np.nan, np.float32)
-    for label in track(range(material.labels), total=material.labels, what=NAME, unit="labels"):
-        points = _Points(material.seed)
-        for fold in range(material.folds):
-            queries = rows[material.fold[rows] == fold]
-            voters = _voters(material, fold, label)
-            if voters is None or not len(queries):
-                continue
-            points.take(label_vectors(material, fold, label))
-            if exact:
-                blocks = all_blocks(points.coordinates, queries, voters.rows)
-            else:
-                blocks = points.cells().blocks(queries, voters.rows, CANDIDATES)
-            _vote(blocks, voters, material.given[:, label] > 0, out[label])
-    return out
-
-
 class _Points:
     """Principal coordinates of the last vectors asked for: a fixed encoder's are the same in every fold."""
 
@@ -185,20 +166,6 @@ def _votes(material: Material, rows: I64, *, exact: bool, track: Track) -> F32:
                 blocks = points.cells().blocks(queries, voters.rows, CANDIDATES)
             _vote(blocks, voters, material.given[:, label] > 0, out[label])
     return out
-
-
-class _Quantised:
-    """Cells of the last vectors asked for; a fixed encoder's are the same in every fold."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-        self._vectors: F32 | None = None
-        self._cells: Cells | None = None
-
-    def of(self, vectors: F32) -> Cells:
-        if self._cells is None or self._vectors is None or not np.array_equal(self._vectors, vectors):
-            self._vectors, self._cells = vectors, Cells(vectors, seed=self._seed)
-        return self._cells
 
 
 def _voters(material: Material, fold: int, label: int) -> _Voters | None:

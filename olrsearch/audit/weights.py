@@ -1,10 +1,10 @@
 """What evidence is worth, as second annotations of the same pictures have it.
 
-CelebA holds photographs twice: re-encoded, cropped or mirrored, and annotated apart. Of such a pair one's given
-label is evidence of the truth about the other that no scorer had a part in; the weights are those that
-predict it (`benchmarks/audit_weights.py`). They differ from weights that were learnt on injected errors above
-all in this: people err about what is in the picture, not about what goes with what, so the other labels are
-worth next to nothing.
+CelebA holds photographs twice: re-encoded, cropped or mirrored, and annotated apart. Of such a pair one's
+given label is evidence of the truth about the other that no scorer had a part in; the weights are those that
+predict it (`benchmarks/audit_weights.py`), rounded. They differ from weights that were learnt on injected
+errors above all in this: people err about what is in the picture, not about what goes with what, so the other
+labels are worth nothing beside it.
 
 Notation: S scorers.
 """

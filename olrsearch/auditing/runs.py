@@ -99,8 +99,8 @@ def run_audit(
         scorers: Names of what to ask; when None all whose libraries are installed.
         rules: A file of the user's rules between labels, for the scorer `contradictions`.
         weights: What evidence is worth: `annotators`, the default, by second annotations of the same
-            pictures; `injected`, learnt from errors put into a copy of these labels, which takes as long again; or the `run.json`
-            of an earlier audit. See `olrsearch.audit.weights`.
+            pictures; `injected`, learnt from errors put into a copy of these labels, which takes as long
+            again; or the `run.json` of an earlier audit. See `olrsearch.audit.weights`.
         folds: No identity is in two; 5 when None.
         seed: Of everything random; 0 when None.
         resume: Go on with the newest run that was not finished, with its own settings.

@@ -56,8 +56,8 @@ def audit_command() -> None:
 @click.option(
     "--weights",
     metavar="annotators|injected|FILE",
-    help="What evidence is worth: by second annotations of the same pictures (the default); learnt from errors "
-    "put into a copy of the labels, in as long again; or from another audit's run.json.",
+    help="What evidence is worth: by second annotations of the same pictures (the default); learnt from "
+    "errors put into a copy of the labels, in as long again; or from another audit's run.json.",
 )
 @click.option("--folds", type=click.IntRange(min=2), help="Folds of identities; 5 by default.")
 @click.option("--seed", type=click.IntRange(min=0), help="Of everything random; 0 by default.")

@@ -44,7 +44,11 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple
     help="How images look: to a frozen trunk that met no label, with heads trained for every fold; or to the "
     "encoder of the space, which may know the labels.",
 )
-@click.option("--hard", metavar="SPACE", help="The space of another encoder, which says what is hard for n3 with --views space.")
+@click.option(
+    "--hard",
+    metavar="SPACE",
+    help="The space of another encoder, which says what is hard for n3 with --views space.",
+)
 @click.option(
     "--cache",
     type=click.Path(path_type=Path, file_okay=False),

@@ -251,8 +251,6 @@ audit_run = Table("audit_run", metadata, AuditRunColumns)
 audit_suspect = Table("audit_suspect", metadata, AuditSuspectColumns)
 
 Index("uq_source_file", source.c.dataset_id, source.c.uri, source.c.sha256, unique=True)
-Index(
-    "ix_audit_suspect_label", audit_suspect.c.run_id, audit_suspect.c.position, audit_suspect.c.rank
-)
+Index("ix_audit_suspect_label", audit_suspect.c.run_id, audit_suspect.c.position, audit_suspect.c.rank)
 # Two partial indexes are in the migrations alone (`uq_image_living_key`, `ix_image_tombstone`), as is
 # `WITHOUT ROWID`: options of a dialect make SQLAlchemy import it, PostgreSQL's even for SQLite.

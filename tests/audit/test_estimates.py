@@ -188,7 +188,7 @@ def test_a_label_of_one_value_cannot_be_judged(value):
     found = estimate_errors(NAMES, given, evidence, identity)[0]
     assert not found.identifiable
     assert "expected 5 of each" in found.note
-    full, empty = (found.false_absent, found.false_present)[:: -value]
+    full, empty = (found.false_absent, found.false_present)[::-value]
     assert math.isnan(full.rate)
     assert (full.low, full.high, full.entries) == (0.0, 1.0, len(given))
     assert (empty.entries, empty.count, empty.count_low, empty.count_high) == (0, 0.0, 0.0, 0.0)
