@@ -41,8 +41,8 @@ DRAWS: Final = 2000
 BLIND: Final = 0.5
 """Images that only look like errors, at most, for each that is ambiguous; chosen on noise seed 100."""
 
-HIDDEN: Final = 1.0
-"""Errors, at most, for each image that is ambiguous: beyond, more than half of some bin would be wrong."""
+HIDDEN: Final = 0.8
+"""Errors, at most, for each image that is ambiguous: 1 would make all of them errors."""
 
 LEVEL: Final = 0.9
 """Of the intervals."""

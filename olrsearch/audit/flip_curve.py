@@ -2,15 +2,19 @@
 
 Where the score leaves no doubt that a label is absent, it is given all the same as often as absent entries
 are turned round; where there is no doubt that it is present, it is missing as often as present ones are.
-With p(s) the probability that the label is truly present at the score s,
+With z the normal score of an entry's rank, Φ⁻¹(rank / n), and p(z) the probability that the label is truly
+present,
 
-    P(given present | s) = ρ₀ + (1 − ρ₀ − ρ₁) p(s),    p(s) = σ(a + b s), b > 0,
+    P(given present | z) = ρ₀ + (1 − ρ₀ − ρ₁) p(z),    p(z) = σ(a + b z), b > 0,
 
 which is what noise makes of it that flips absent entries with the probability ρ₀ and present ones with ρ₁,
 whatever the image. It is also the curve that psychology fits to answers of people who guess and lapse.
 
 The two rates are not read off the ends of the curve, where few entries lie, but inferred from its shape: an
-S-curve goes on falling, and noise does not. All pairs of rates on a grid are kept, weighed by the data.
+S-curve goes on falling, and noise does not. Ranks, for what a score says of itself is of no use here: one
+that is calibrated to given labels stops falling where noise begins. Of two normal classes, of which one is
+rare, z is what normal scores were to begin with, and the S-curve is their posterior probability. All pairs of
+rates on a grid are kept, weighed by the data.
 
 Source: Natarajan et al. (2013), "Learning with Noisy Labels"; Menon et al. (2015), "Learning from Corrupted
 Binary Labels via Class-Probability Estimation", equation 6; Wichmann and Hill (2001), "The psychometric
@@ -25,7 +29,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, ndtri
 
 if TYPE_CHECKING:
     from olrsearch.arrays import F64, I64, Bool
@@ -40,7 +44,7 @@ _LOWEST: Final = 3e-4
 _FEW: Final = 0.003  # rates far below this are alike before the data are seen, rates above by their ratio
 _NODES, _WANTED, _ROUNDS = 13, 7, 5
 _DROP: Final = 7.0  # nats below the best beyond which no curve is looked for
-_SLOPE: Final = 1.0  # standard deviation of ln b: scores are log-odds, so b is near 1
+_STEEP, _SLOPE = 1.0, 1.0  # mean and standard deviation of ln b: classes a few deviations apart
 _OFFSET: Final = 5.0  # standard deviation of a
 _STEPS: Final = 14
 _EDGE: Final = 1e-9
@@ -54,7 +58,7 @@ class Bins:
         of: int64 [n], the bin of each entry.
         count: float64 [B], entries.
         present: float64 [B], how many of them are given as present.
-        score: float64 [B], mean, ascending.
+        score: float64 [B], normal scores z, ascending.
     """
 
     of: I64
@@ -108,12 +112,8 @@ def bin_scores(score: F64, present: Bool) -> Bins:
     number[order] = np.minimum((middle * BINS).astype(np.int64), BINS - 1)
     _, of = np.unique(number, return_inverse=True)
     count = np.bincount(of).astype(np.float64)
-    return Bins(
-        of.astype(np.int64),
-        count,
-        np.bincount(of[present], minlength=len(count)).astype(np.float64),
-        np.bincount(of, weights=score) / count,
-    )
+    given = np.bincount(of[present], minlength=len(count)).astype(np.float64)
+    return Bins(of.astype(np.int64), count, given, ndtri((np.cumsum(count) - count / 2) / len(score)))
 
 
 def fit_curves(bins: Bins, spread: float = 1.0) -> Curves:
@@ -183,9 +183,9 @@ def _fit(bins: Bins, floor: F64, ceiling: F64) -> tuple[F64, F64, F64]:
         curve = np.clip(floor + span * expit(offset + np.exp(log_slope) * score), _EDGE, 1 - _EDGE)
         fit = present * np.log(curve) + (count - present) * np.log1p(-curve)
         out: F64 = fit.sum(axis=1, keepdims=True)
-        return out - 0.5 * (log_slope / _SLOPE) ** 2 - 0.5 * (offset / _OFFSET) ** 2
+        return out - 0.5 * ((log_slope - _STEEP) / _SLOPE) ** 2 - 0.5 * (offset / _OFFSET) ** 2
 
-    offset, log_slope, damping = np.zeros_like(floor), np.zeros_like(floor), np.full_like(floor, 1e-3)
+    offset, log_slope, damping = np.zeros_like(floor), np.full_like(floor, _STEEP), np.full_like(floor, 1e-3)
     best = value(offset, log_slope)
     for _ in range(_STEPS):
         inner = np.exp(log_slope) * score
@@ -195,7 +195,7 @@ def _fit(bins: Bins, floor: F64, ceiling: F64) -> tuple[F64, F64, F64]:
         pull, information = (present - count * curve) / spread * steep, count * steep**2 / spread
         gradient = (
             pull.sum(axis=1, keepdims=True) - offset / _OFFSET**2,
-            (pull * inner).sum(axis=1, keepdims=True) - log_slope / _SLOPE**2,
+            (pull * inner).sum(axis=1, keepdims=True) - (log_slope - _STEEP) / _SLOPE**2,
         )
         mixed = (information * inner).sum(axis=1, keepdims=True)
         own = (

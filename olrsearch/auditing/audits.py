@@ -218,7 +218,9 @@ class Audits:
             raise AuditError("no label is stored, so there are no rules: import a data set with labels")
         names = snapshot.label_names
         own = () if rules is None else count_rules(read_rules(Path(rules), names), given)
-        found = (*own, *mine_rules(names, given))
+        said = {(rule.labels, rule.values) for rule in own}
+        mined = (rule for rule in mine_rules(names, given) if (rule.labels, rule.values) not in said)
+        found = (*own, *mined)
         rows, which = violations(found, given)
         broken = [rows[which == number] for number in range(len(found))]
         shown = np.unique(np.concatenate([ids[:0], *(ids[some[:_EXAMPLES]] for some in broken)]))

@@ -17,6 +17,7 @@ import numpy as np
 from olrsearch.audit.combine import fit_combination
 from olrsearch.audit.confident import Confident, require_cleanlab
 from olrsearch.audit.scorer import scores
+from olrsearch.audit.weights import BY_ANNOTATORS
 from olrsearch.bench.audit_baselines import (
     FILTERS,
     NEIGHBOURS,
@@ -35,6 +36,7 @@ from olrsearch.bench.audit_metrics import (
     resampled,
 )
 from olrsearch.bench.audit_report import (
+    ANNOTATED,
     ADJUSTED,
     COMBINED,
     RANDOM,
@@ -265,6 +267,13 @@ def _rankings(
 ) -> dict[str, F32]:
     """Scores of every method, float32 [L, N], smaller = more suspicious."""
     out = {COMBINED: scores(combinations[COMBINED].present(evidence, given), given)}
+    weights = dict(zip(BY_ANNOTATORS.scorers, BY_ANNOTATORS.pooled, strict=False))
+    weighed = [name for name in evidence if weights.get(name, 0) > 0]
+    if weighed:
+        labels = [str(row) for row in range(given.shape[1])]  # one set of weights for all of them
+        out[ANNOTATED] = scores(
+            BY_ANNOTATORS.restricted(weighed).present(evidence, given, labels), given
+        )
     out |= {name: scores(values, given) for name, values in evidence.items()}
     out[WHOLE_VOTE] = scores(votes, given)
     if cleanlab and "probability" in evidence:

@@ -22,6 +22,8 @@ NATURAL: Final = 0.01
 """Natural errors that the ceiling of P@100 is told for, a share of entries."""
 COMBINED: Final = "all together"
 """What tables call the combination of all scorers."""
+ANNOTATED: Final = "all, as annotators weigh it"
+"""The same by the weights that an audit of a store has by default (`olrsearch.audit.weights`)."""
 WITHOUT: Final = "without "
 """What the name of a combination without one scorer begins with."""
 RANDOM, WHOLE_VOTE, ADJUSTED = "random", "whole-vote", "cleanlab, adjusted"

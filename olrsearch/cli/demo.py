@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from olrsearch.cli.common import counter, say, tracker
+from olrsearch.cli.demo_audit import COUNT, audit_avatars
 
 if TYPE_CHECKING:
     from olrsearch.api import Store
@@ -35,7 +36,7 @@ _WORDS = ("sunglasses", "beard")
 @click.option("--profile", default="demo", show_default=True, help="Training profile.")
 @click.pass_context
 def demo_command(ctx: click.Context, folder: Path, count: int, seed: int, profile: str) -> None:
-    """Draw avatars, train, build a store, ask it, and leave pictures in FOLDER.
+    """Draw avatars, train, build a store, ask it, audit labels, and leave pictures in FOLDER.
 
     Run again, it goes on where it was interrupted.
     """
@@ -84,18 +85,31 @@ def demo_command(ctx: click.Context, folder: Path, count: int, seed: int, profil
         pictures = _ask(store, folder)
         _step("asked", started)
         scores = _score(store)
+        encoder = store.encoder(str(_space(store, "labels"))).path
+    found, sheets = audit_avatars(
+        ctx,
+        folder,
+        encoder,
+        count=min(COUNT, count),
+        seed=seed + 1,
+        step=lambda text: _step(text, started),
+    )
     click.echo()
     click.echo("What it scored, on avatars that training has not seen:")
     for line in scores:
         click.echo(f"  {line}")
+    click.echo("What the audit of avatars with wrong labels found:")
+    for line in found:
+        click.echo(f"  {line}")
     click.echo("Pictures:")
-    for path in pictures:
+    for path in (*pictures, *sheets):
         click.echo(f"  {path}")
     click.echo("Ask it yourself:")
     click.echo(
         f"  olrsearch --store {home} search 'smiling & eyeglasses & !beard' --sheet {folder}/mine.html"
     )
     click.echo(f"  olrsearch --store {home} words grin spectacles '!beard'")
+    click.echo(f"  olrsearch --store {folder / 'audit'} audit list --label Eyeglasses")
     click.echo(f"Done in {time.perf_counter() - started:.0f} s.")
 
 

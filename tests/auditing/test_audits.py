@@ -255,6 +255,12 @@ def test_rules_and_how_often_they_are_broken(gallery, tmp_path):
         assert found[0].examples == tuple(name(row) for row in both[:5])
         assert found[1:] == mined
         assert json.loads(json.dumps(found[0].to_dict()))["violations"] == len(both)
+        first = mined[0]
+        signs = ["" if value > 0 else "!" for value in first.values]
+        own.write_text(f"never: {signs[0]}{first.labels[0]} & {signs[1]}{first.labels[1]}\n")
+        again = store.audit.rules(own)  # a rule that is mined too stands there once, as the user's
+        assert (again[0].source, again[0].labels, again[0].values) == ("file", first.labels, first.values)
+        assert again[1:] == mined[1:]
         own.write_text("never: red & framd\n")
         with pytest.raises(UnknownLabelError, match="line 1: unknown label 'framd'; did you mean Framed"):
             store.audit.rules(own)

@@ -19,7 +19,7 @@ from olrsearch.bench.audit import run_audit_bench
 from olrsearch.bench.audit_cases import FITTED_ON, NOISES, AuditCase, Kept, settings_of
 from olrsearch.bench.audit_contradictions import EXPECTED, check_contradictions
 from olrsearch.bench.audit_estimates import check_estimates
-from olrsearch.bench.audit_report import COMBINED, AuditDifference, SetDifference
+from olrsearch.bench.audit_report import ANNOTATED, COMBINED, AuditDifference, SetDifference
 from olrsearch.bench.audit_targets import audit_targets
 from olrsearch.bench.bootstrap import Interval
 from olrsearch.errors import BenchmarkError
@@ -161,6 +161,7 @@ def test_every_noise_and_seed_is_measured_by_every_method(measured):
     ]
     names = {
         COMBINED,
+        ANNOTATED,
         "cleanlab",
         "probability",
         "chance",
@@ -253,7 +254,7 @@ def test_the_report_is_json_and_tables(measured):
         assert title in text
     assert "finding every wrong entry has precision 0.8" in text
     rankings = next(table for table in report.tables() if table.title.startswith("N2: rankings"))
-    assert [row[0] for row in rankings.rows][:2] == [COMBINED, "cleanlab"]
+    assert [row[0] for row in rankings.rows][:3] == [COMBINED, ANNOTATED, "cleanlab"]
     assert not any(row[0].startswith("without") for row in rankings.rows)
 
 

@@ -1,14 +1,18 @@
 """The whole way by the command line: on generated avatars, and on real faces where they are."""
 
 import hashlib
+import re
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 from command import call, good, one_thread, process
 from PIL import Image
 
 from olrsearch.cli.reference import json_keys
+from olrsearch.datasets.avatars import TRUTH
+from olrsearch.datasets.celeba_files import ATTRIBUTES, parse_attributes
 
 QUERY = "smiling & eyeglasses & !beard"
 
@@ -116,10 +120,22 @@ def test_the_demo_runs_and_runs_again(avatars, tmp_path):
     pictures = [line.strip() for line in first.out.splitlines() if line.strip().endswith((".html", ".png"))]
     assert len(pictures) >= 8
     assert f"olrsearch --store {folder / 'store'} search" in first.out
+    assert [folder / f"audit{suffix}" for suffix in (".html", ".png")] == [Path(it) for it in pictures[-2:]]
+    said = re.search(r"(\d+) of the 50 most suspicious labels are wrong, as (\d\.\d)% of all are", first.out)
+    given, truth = (
+        parse_attributes((folder / "noisy-avatars" / name).read_bytes(), where=name)
+        for name in (ATTRIBUTES, TRUTH)
+    )
+    wrong = given.labels != truth.labels
+    suspects = good(folder / "audit", "audit", "list", "-k", 50, "--json").rows
+    found = [wrong[given.keys.index(row["key"]), given.names.index(row["label"])] for row in suspects]
+    assert (int(said[1]), float(said[2])) == (sum(found), pytest.approx(100 * wrong.mean(), abs=0.051))
     spaces = good(folder / "store", "store", "info", "--json").row["spaces"]
     again = good("unused", "-q", "demo", folder, "--count", 200, "--profile", "tiny")
     assert "200 unchanged" in again.err
     assert good(folder / "store", "store", "info", "--json").row["spaces"] == spaces
+    assert said[0] in again.out  # the audit is not run twice
+    assert len(list((folder / "audit" / "runs").glob("audit-*"))) == 1
 
 
 @pytest.mark.parametrize(
