@@ -31,7 +31,7 @@ $(STAMP_DEV): $(STAMP_RUN)
 install: $(STAMP_RUN)  ## environment with what running needs
 install-dev: $(STAMP_DEV)  ## environment with what testing needs too
 
-demo: $(STAMP_RUN)  ## avatars, training, a store, queries and pictures, in ./demo
+demo: $(STAMP_RUN)  ## avatars, training, a store, queries, an audit and pictures, in ./demo
 	$(BIN)/olrsearch demo $(DEMO)
 
 test: $(STAMP_DEV)  ## all tests, with coverage (at least 90 % of lines)

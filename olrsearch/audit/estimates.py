@@ -7,7 +7,8 @@ it a floor and a ceiling. Beside these an estimate allows for two things that no
 
 * images to which scorers are as blind as noise is: behind floor and ceiling may stand as many of them, which
   are no errors then, as `BLIND` times those that scorers find ambiguous, of which there are Σ min(p, 1 − p);
-* errors among the ambiguous images, where people err most: from none to all of what is ambiguous.
+* errors among the ambiguous images, where people err most: from none to all of what is ambiguous, spread
+  over it evenly or the denser the more ambiguous.
 
 Which of the two, and how much of it, is drawn anew in every one of `DRAWS` draws, with a curve by its
 weight, and with it how many errors there are. The interval is from the 5th to the 95th percentile of the
@@ -41,9 +42,6 @@ DRAWS: Final = 2000
 BLIND: Final = 0.5
 """Images that only look like errors, at most, for each that is ambiguous; chosen on noise seed 100."""
 
-HIDDEN: Final = 0.8
-"""Errors, at most, for each image that is ambiguous: 1 would make all of them errors."""
-
 LEVEL: Final = 0.9
 """Of the intervals."""
 
@@ -53,7 +51,8 @@ FEWEST: Final = 5
 BLURRED: Final = 2 / 3
 """Share of the rarer value that may be ambiguous before errors cannot be told from what is hard to see."""
 
-_LEFT: Final = DRAWS // 20  # draws that reviews must leave, effectively: fewer would be the chance of a few
+_TRUST: Final = 0.1  # what a review says of its bin: it is of the most suspicious entry, not of any
+_LEFT: Final = DRAWS // 5  # draws that reviews must leave, effectively: fewer would be the chance of a few
 _EDGE: Final = 1e-12
 
 
@@ -124,9 +123,9 @@ def estimate_errors(
 ) -> tuple[LabelErrors, ...]:
     """Estimate how many entries of each label are wrong, in each direction.
 
-    Errors people have found are counted as found, and entries they have cleared as right; both also tell how
-    much of what is suspicious is wrong, bin by bin, so that it does no harm that people look at the most
-    suspicious entries first.
+    Errors people have found are counted as found, and entries they have cleared as right; the estimate covers
+    the others. Both also tell how much of what is as suspicious is wrong, so that it does no harm that people
+    look at the most suspicious entries first.
 
     Args:
         names: L labels.
@@ -240,7 +239,9 @@ def _chances(curves: Curves, bins: Bins, rng: np.random.Generator) -> _Chances:
     ambiguous = np.minimum(shown, 1 - shown)
     # Above 0: how much of what is ambiguous is errors; below 0: how much of the errors is ambiguity.
     lean = rng.uniform(-1.0, 1.0, (DRAWS, 1))
-    doubtful = HIDDEN * np.maximum(lean, 0.0) * ambiguous
+    # People may err as often on all that is ambiguous as on what is most so, or on that above all.
+    most = (2 * ambiguous) ** rng.uniform(0.0, 1.0, (DRAWS, 1))
+    doubtful = np.maximum(lean, 0.0) * ambiguous * most
     truly = (shown - doubtful) / np.maximum(1 - 2 * doubtful, _EDGE)
     up = doubtful * (1 - ceiling) + (1 - doubtful) * floor
     down = doubtful * (1 - floor) + (1 - doubtful) * ceiling
@@ -269,7 +270,7 @@ def _agreement(chances: _Chances, bins: Bins, present: Bool, judged: I8) -> F64:
         for side, chance in ((~present, chances.absent), (present, chances.present)):
             out += np.log(np.maximum(chance, _EDGE)) @ bins.counted(side & (judged > 0))
             out += np.log(np.maximum(1 - chance, _EDGE)) @ bins.counted(side & (judged < 0))
-    return out
+    return _TRUST * out
 
 
 def _kept(likelihood: F64, rng: np.random.Generator) -> I64:

@@ -5,7 +5,7 @@ are turned round; where there is no doubt that it is present, it is missing as o
 With z the normal score of an entry's rank, Φ⁻¹(rank / n), and p(z) the probability that the label is truly
 present,
 
-    P(given present | z) = ρ₀ + (1 − ρ₀ − ρ₁) p(z),    p(z) = σ(a + b z), b > 0,
+    P(given present | z) = ρ₀ + (1 − ρ₀ − ρ₁) p(z),    p(z) = σ(b (z − m)), b > 0,
 
 which is what noise makes of it that flips absent entries with the probability ρ₀ and present ones with ρ₁,
 whatever the image. It is also the curve that psychology fits to answers of people who guess and lapse.
@@ -44,9 +44,9 @@ _LOWEST: Final = 3e-4
 _FEW: Final = 0.003  # rates far below this are alike before the data are seen, rates above by their ratio
 _NODES, _WANTED, _ROUNDS = 13, 7, 5
 _DROP: Final = 7.0  # nats below the best beyond which no curve is looked for
-_STEEP, _SLOPE = 1.0, 1.0  # mean and standard deviation of ln b: classes a few deviations apart
-_OFFSET: Final = 5.0  # standard deviation of a
-_STEPS: Final = 14
+_STEEP, _SLOPE = 1.0, 2.0  # mean and standard deviation of ln b, from useless scores to steps
+_CENTRE: Final = 3.0  # standard deviation of m, in those of z
+_STEPS, _GAIN = 40, 1e-3  # at most; and nats by which a step must better some curve to be followed by another
 _EDGE: Final = 1e-9
 
 
@@ -78,20 +78,20 @@ class Curves:
     Attributes:
         floor: float64 [G], ρ₀, probability that an absent entry is given as present.
         ceiling: float64 [G], ρ₁, that a present one is given as absent.
-        offset: float64 [G], a.
+        centre: float64 [G], m.
         slope: float64 [G], b.
         weight: float64 [G], their probabilities given the data; they sum to 1.
     """
 
     floor: F64
     ceiling: F64
-    offset: F64
+    centre: F64
     slope: F64
     weight: F64
 
     def truly(self, which: I64, score: F64) -> F64:
         """p(s) of the curves `which`, int64 [m], at scores float64 [B]; float64 [m, B]."""
-        out: F64 = expit(self.offset[which, None] + self.slope[which, None] * score)
+        out: F64 = expit(self.slope[which, None] * (score - self.centre[which, None]))
         return out
 
 
@@ -117,7 +117,7 @@ def bin_scores(score: F64, present: Bool) -> Bins:
 
 
 def fit_curves(bins: Bins, spread: float = 1.0) -> Curves:
-    """Every curve of a grid of (ρ₀, ρ₁) with the best a and b, weighed by how well it fits.
+    """Every curve of a grid of (ρ₀, ρ₁) with the best centre and slope, weighed by how well it fits.
 
     The grid is laid again, finer, around what fits, until some of its nodes fall where the weight is.
 
@@ -126,9 +126,13 @@ def fit_curves(bins: Bins, spread: float = 1.0) -> Curves:
         spread: By how much more the counts vary than independent entries would; 1 or more.
     """
     axes = [_nodes(0.0, HIGHEST), _nodes(0.0, HIGHEST)]
+    # Where as many lie above as are given as present; after that, the best curve of the round before.
+    start = (float(ndtri(1 - bins.present.sum() / bins.count.sum())), _STEEP)
     for round_ in range(_ROUNDS):
         floor, ceiling = (axis.ravel() for axis in np.meshgrid(*axes, indexing="ij"))
-        likelihood, offset, slope = _fit(bins, floor, ceiling)
+        likelihood, centre, log_slope = _fit(bins, floor, ceiling, start)
+        best = int(likelihood.argmax())
+        start = (float(centre[best]), float(log_slope[best]))
         likelihood = (likelihood - likelihood.max()) / spread
         near = (likelihood > -_DROP).reshape(len(axes[0]), len(axes[1]))
         sides = (near.any(axis=1), near.any(axis=0))
@@ -137,7 +141,7 @@ def fit_curves(bins: Bins, spread: float = 1.0) -> Curves:
         axes = [_around(axis, side) for axis, side in zip(axes, sides, strict=True)]
     prior = np.add.outer(*(_prior(axis) for axis in axes)).ravel()
     weight = np.exp(likelihood + prior - (likelihood + prior).max())
-    return Curves(floor, ceiling, offset, slope, weight / weight.sum())
+    return Curves(floor, ceiling, centre, np.exp(log_slope), weight / weight.sum())
 
 
 def _nodes(low: float, high: float) -> F64:
@@ -161,58 +165,62 @@ def _prior(axis: F64) -> F64:
     return out
 
 
-def _fit(bins: Bins, floor: F64, ceiling: F64) -> tuple[F64, F64, F64]:
-    """Best a and b of each pair of rates, and how well they fit.
+def _fit(bins: Bins, floor: F64, ceiling: F64, start: tuple[float, float]) -> tuple[F64, F64, F64]:
+    """Best centre and slope of each pair of rates, and how well they fit.
 
-    Fisher scoring in (a, ln b) with Levenberg's damping, of all pairs at once. Weak normal priors keep
-    steps and S-curves without an end finite.
+    Fisher scoring in (m, ln b) with Levenberg's damping, of all pairs at once. Weak normal priors keep the
+    slope of a step finite, and the centre of a curve that is none near the entries.
 
     Args:
         bins: Entries by score.
         floor: float64 [G].
         ceiling: float64 [G].
+        start: m and ln b to begin with.
 
     Returns:
-        Log-likelihood with priors, a, and b; float64 [G] each.
+        Log-likelihood with priors, m, and ln b; float64 [G] each.
     """
     count, present, score = bins.count, bins.present, bins.score
     floor, ceiling = floor[:, None], ceiling[:, None]
     span = np.maximum(1.0 - floor - ceiling, _EDGE)
 
-    def value(offset: F64, log_slope: F64) -> F64:
-        curve = np.clip(floor + span * expit(offset + np.exp(log_slope) * score), _EDGE, 1 - _EDGE)
+    def value(centre: F64, log_slope: F64) -> F64:
+        curve = np.clip(floor + span * expit(np.exp(log_slope) * (score - centre)), _EDGE, 1 - _EDGE)
         fit = present * np.log(curve) + (count - present) * np.log1p(-curve)
         out: F64 = fit.sum(axis=1, keepdims=True)
-        return out - 0.5 * ((log_slope - _STEEP) / _SLOPE) ** 2 - 0.5 * (offset / _OFFSET) ** 2
+        return out - 0.5 * ((log_slope - _STEEP) / _SLOPE) ** 2 - 0.5 * (centre / _CENTRE) ** 2
 
-    offset, log_slope, damping = np.zeros_like(floor), np.full_like(floor, _STEEP), np.full_like(floor, 1e-3)
-    best = value(offset, log_slope)
+    centre, log_slope = np.full_like(floor, start[0]), np.full_like(floor, start[1])
+    damping = np.full_like(floor, 1e-3)
+    best = value(centre, log_slope)
     for _ in range(_STEPS):
-        inner = np.exp(log_slope) * score
-        shape = expit(offset + inner)
+        slope = np.exp(log_slope)
+        shape = expit(slope * (score - centre))
         curve = np.clip(floor + span * shape, _EDGE, 1 - _EDGE)
         steep, spread = span * shape * (1 - shape), curve * (1 - curve)
         pull, information = (present - count * curve) / spread * steep, count * steep**2 / spread
+        # How the inner b (z − m) moves with m and with ln b.
+        inner = (-slope, slope * (score - centre))
         gradient = (
-            pull.sum(axis=1, keepdims=True) - offset / _OFFSET**2,
-            (pull * inner).sum(axis=1, keepdims=True) - (log_slope - _STEEP) / _SLOPE**2,
+            (pull * inner[0]).sum(axis=1, keepdims=True) - centre / _CENTRE**2,
+            (pull * inner[1]).sum(axis=1, keepdims=True) - (log_slope - _STEEP) / _SLOPE**2,
         )
-        mixed = (information * inner).sum(axis=1, keepdims=True)
+        mixed = (information * inner[0] * inner[1]).sum(axis=1, keepdims=True)
         own = (
-            (information.sum(axis=1, keepdims=True) + 1 / _OFFSET**2) * (1 + damping),
-            ((information * inner**2).sum(axis=1, keepdims=True) + 1 / _SLOPE**2) * (1 + damping),
+            ((information * inner[0] ** 2).sum(axis=1, keepdims=True) + 1 / _CENTRE**2) * (1 + damping),
+            ((information * inner[1] ** 2).sum(axis=1, keepdims=True) + 1 / _SLOPE**2) * (1 + damping),
         )
         determinant = own[0] * own[1] - mixed**2
         steps = (
-            np.clip((own[1] * gradient[0] - mixed * gradient[1]) / determinant, -3, 3),
+            np.clip((own[1] * gradient[0] - mixed * gradient[1]) / determinant, -1, 1),
             np.clip((own[0] * gradient[1] - mixed * gradient[0]) / determinant, -1, 1),
         )
-        found = value(offset + steps[0], log_slope + steps[1])
+        found = value(centre + steps[0], log_slope + steps[1])
         better = found >= best
-        offset = np.where(better, offset + steps[0], offset)
+        centre = np.where(better, centre + steps[0], centre)
         log_slope = np.where(better, log_slope + steps[1], log_slope)
         damping = np.where(better, damping / 5, damping * 8)
-        best = np.where(better, found, best)
-        if max(float(np.abs(step).max()) for step in steps) < 1e-4:
+        gained, best = found - best, np.where(better, found, best)
+        if bool((better & (gained < _GAIN)).all()):
             break
-    return best.ravel(), offset.ravel(), np.exp(log_slope).ravel()
+    return best.ravel(), centre.ravel(), log_slope.ravel()

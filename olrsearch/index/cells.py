@@ -11,7 +11,7 @@ Notation: N vectors of d numbers in C cells; q queries and c candidates of a blo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
     from olrsearch.arrays import F32, I64
 
-CELL: Final = 60
+    Block: TypeAlias = tuple[I64, F32, F32]
+    """Rows of q queries; what c candidates carry, [c, m]; what ranks these for each query, [q, c]."""
+
+CELL: Final = 125
 """Vectors a cell, on average. In smaller ones a query lies nearer to the centre whose surroundings it is
 given, in larger ones more queries share a matrix product."""
 
@@ -68,39 +71,44 @@ class Cells:
         self.cell: I64 = self._tree.query(vectors)[1].astype(np.int64, copy=False)
         self._around: I64 = np.empty((self.count, 0), np.int64)
 
-    def blocks(self, queries: I64, references: I64, least: int) -> Iterator[tuple[I64, I64, F32]]:
+    def blocks(self, queries: I64, references: I64, carried: F32, least: int) -> Iterator[Block]:
         """Distances between queries and the references around them.
 
         Args:
             queries: int64, rows of the vectors that ask.
-            references: int64, rows of the vectors that may be found.
+            references: int64 [n], rows of the vectors that may be found.
+            carried: float32 [n, m], what is to be known of each reference.
             least: Candidates a query gets: whole cells, from its own outwards, until there are as many;
                 at most twice as many, evenly chosen, where one cell alone holds more (equal vectors do
                 that). All references where there are fewer.
 
         Yields:
-            Rows of q queries, rows of c candidates, and float32 [q, c] of what ranks the candidates of
-            a query: squared distances less the query's own squared distance from the mean of all
-            vectors. Every query comes once; a block's array is its own.
+            Rows of q queries, what their candidates carry, float32 [c, m], and float32 [q, c] of what
+            ranks the candidates of a query: squared distances less the query's own squared distance
+            from the mean of all vectors. Every query comes once; a block's arrays are its own.
         """
-        by_cell, starts = self._sorted(references)
-        asking, firsts = self._sorted(queries)
+        # In the order of the cells, so that candidates lie together in memory.
+        order, starts = self._sorted(references)
+        asked, carried = self._asked[references[order]], carried[order]
+        order, firsts = self._sorted(queries)
+        asking = queries[order]
         sizes = np.diff(starts)
         self._look_around(2.0 * least * self.count / max(1, len(references)))
         for cell in np.flatnonzero(np.diff(firsts)).tolist():
             around = self._around[cell]
-            needed = int(np.searchsorted(sizes[around].cumsum(), least)) + 1
-            if needed > len(around) < self.count:
+            ends = sizes[around].cumsum()
+            if ends[-1] < least and len(around) < self.count:
                 around = self._all_around(cell)
-                needed = int(np.searchsorted(sizes[around].cumsum(), least)) + 1
-            candidates = np.concatenate(
-                [by_cell[starts[other] : starts[other + 1]] for other in around[:needed].tolist()]
-            )
-            if len(candidates) > 2 * least:
-                candidates = candidates[np.linspace(0, len(candidates) - 1, 2 * least).astype(np.int64)]
+                ends = sizes[around].cumsum()
+            needed = int(np.searchsorted(ends, least)) + 1
+            around, ends = around[:needed], ends[:needed]
+            places = np.arange(ends[-1]) + np.repeat(starts[around] - ends + sizes[around], sizes[around])
+            if len(places) > 2 * least:
+                places = places[np.linspace(0, len(places) - 1, 2 * least).astype(np.int64)]
             mine = asking[firsts[cell] : firsts[cell + 1]]
-            for rows, distances in _scan(self._asking, mine, self._asked[candidates]):
-                yield rows, candidates, distances
+            near = carried[places]
+            for rows, distances in _scan(self._asking, mine, asked[places]):
+                yield rows, near, distances
 
     def _look_around(self, wanted: float) -> None:
         """Find the nearest cells of all cells, as many as wanted or up to twice as many."""
@@ -116,26 +124,27 @@ class Cells:
         return np.argsort(np.einsum("cd,cd->c", gap, gap), kind="stable")
 
     def _sorted(self, rows: I64) -> tuple[I64, I64]:
-        """Rows by cell, in their order within one, and where each cell begins, int64 [C + 1]."""
+        """Order of rows by cell, stable, and where each cell begins in it, int64 [C + 1]."""
         cells = self.cell[rows]
         order = np.argsort(cells, kind="stable")
-        return rows[order], np.searchsorted(cells[order], np.arange(self.count + 1))
+        return order, np.searchsorted(cells[order], np.arange(self.count + 1))
 
 
-def all_blocks(vectors: F32, queries: I64, references: I64) -> Iterator[tuple[I64, I64, F32]]:
+def all_blocks(vectors: F32, queries: I64, references: I64, carried: F32) -> Iterator[Block]:
     """As `Cells.blocks`, with all references as candidates of every query: exact.
 
     Args:
         vectors: float32 [N, d], finite.
         queries: int64, rows of the vectors that ask.
-        references: int64, rows of the vectors that may be found.
+        references: int64 [n], rows of the vectors that may be found.
+        carried: float32 [n, m], what is to be known of each reference.
 
     Raises:
         VectorError: no vectors, another shape or dtype, NaN or infinities.
     """
     asking, asked = _factors(vectors)
     for rows, distances in _scan(asking, queries, asked[references]):
-        yield rows, references, distances
+        yield rows, carried, distances
 
 
 def _factors(vectors: F32) -> tuple[F32, F32]:

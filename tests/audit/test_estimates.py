@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from olrsearch.audit.estimates import DRAWS, FEWEST, estimate_errors
+from olrsearch.audit.estimates import FEWEST, _spread, estimate_errors
+from olrsearch.audit.flip_curve import bin_scores
 from olrsearch.errors import AuditError
 
 NAMES = ("Common", "Rare")
@@ -17,8 +18,8 @@ def made(*, seed=0, count=3000, apart=7.0, shares=(0.4, 0.08), up=0.05, down=0.0
     """Truth and given labels int8 [N, L], evidence of two scorers and identities.
 
     `apart` is how far classes lie from each other, in log-odds; a third scorer knows the prevalence alone.
-    `up` and `down` are the rates at which absent and present entries are turned round; `hard` that of all
-    entries, in proportion to how ambiguous they are.
+    `up` and `down` are the rates at which absent and present entries are turned round; with `hard` it is in
+    proportion to how ambiguous an entry is instead.
     """
     rng = np.random.default_rng([seed, 5])
     prior = logit(np.array(shares))
@@ -26,8 +27,7 @@ def made(*, seed=0, count=3000, apart=7.0, shares=(0.4, 0.08), up=0.05, down=0.0
     odds = prior + truth * apart / 2 + np.sqrt(apart) * rng.normal(size=truth.shape)
     chance = np.where(truth > 0, down, up)
     if hard:
-        doubt = np.minimum(expit(odds), expit(-odds))
-        chance = np.minimum(hard * doubt / doubt.mean(axis=0), 0.5)
+        chance = hard * np.minimum(expit(odds), expit(-odds))
     given = np.where(rng.random(truth.shape) < chance, -truth, truth).astype(np.int8)
     # What scorers learn from noisy labels is how often a label is given.
     learnt = (up + (1 - up - down) * expit(odds)).T
@@ -62,7 +62,7 @@ NOISES = {
     "none": {"up": 0.0, "down": 0.0},
     "symmetric": {"up": 0.05, "down": 0.05},
     "asymmetric": {"up": 0.02, "down": 0.2},
-    "hard": {"up": 0.0, "down": 0.0, "hard": 0.03},
+    "hard": {"up": 0.0, "down": 0.0, "hard": 0.6},
 }
 
 
@@ -84,7 +84,8 @@ def test_separable_labels_have_narrow_intervals_on_the_truth():
         assert found.label == NAMES[label]
         for part, count in zip(parts(found), wrong(truth, given, label), strict=True):
             assert abs(part.rate - count / part.entries) < 0.02
-            assert part.high - part.low < 0.06
+            assert part.high - part.low < 0.1
+        assert found.total.high - found.total.low < 0.02
         assert found.total.low > 0.03
 
 
@@ -133,7 +134,7 @@ def test_a_label_that_no_scorer_sees_says_so_and_rules_little_out():
         assert not found.identifiable
         assert found.label in found.note
         assert found.false_present.low < 0.1
-        assert found.false_present.high > 0.8
+        assert found.false_present.high > 0.5
 
 
 def test_a_useless_view_costs_nothing_and_one_that_speaks_helps():
@@ -245,14 +246,14 @@ def test_labels_do_not_depend_on_each_other():
     assert estimate_errors(NAMES[:1], given[:, :1], first, identity) == whole[:1]
 
 
-def test_people_who_err_together_widen_the_interval():
-    truth, given, evidence, identity = made(count=2000, apart=12.0)
-    apart = estimate_errors(NAMES, given, evidence, np.arange(2000))[0].total
-    # The same 500 images four times over are no more evidence than 500 images.
-    rows = np.tile(np.arange(500), 4)
-    copied = {name: found[:, rows] for name, found in evidence.items()}
-    together = estimate_errors(NAMES, given[rows], copied, identity[rows])[0].total
-    assert together.high - together.low > 1.3 * (apart.high - apart.low)
+def test_people_who_err_together_count_as_fewer():
+    _, given, evidence, _ = made(count=2000, apart=12.0)
+    score = logit(evidence["probability"][0].astype(np.float64))
+    alone = bin_scores(score, given[:, 0] > 0)
+    assert _spread(alone, given[:, 0] > 0, np.arange(2000)) == pytest.approx(1.0)
+    rows = np.tile(np.arange(500), 4)  # the same 500 images four times over
+    copied = bin_scores(score[rows], given[rows, 0] > 0)
+    assert _spread(copied, given[rows, 0] > 0, rows) == pytest.approx(4.0, rel=0.1)
 
 
 def most_suspicious(given, evidence, label, count):
@@ -267,13 +268,16 @@ def review(truth, given, rows, label):
 
 
 def test_reviews_of_the_most_suspicious_entries_narrow_the_interval_and_keep_the_truth():
-    for noise in ("symmetric", "hard"):
-        truth, given, evidence, identity = made(apart=5.0, **NOISES[noise])
-        plain = estimate_errors(NAMES, given, evidence, identity)[0]
-        reviewed = review(truth, given, most_suspicious(given, evidence, 0, 400), 0)
-        taught = estimate_errors(NAMES, given, evidence, identity, reviewed=reviewed)[0]
-        assert covered(truth, given, taught, 0) == [True] * 3
-        assert taught.total.high - taught.total.low < 0.7 * (plain.total.high - plain.total.low)
+    hits = []
+    for noise in NOISES.values():
+        for seed in range(2):
+            truth, given, evidence, identity = made(seed=seed, apart=5.0, shares=(0.3,), **noise)
+            plain = estimate_errors(NAMES[:1], given, evidence, identity)[0]
+            reviewed = review(truth, given, most_suspicious(given, evidence, 0, 400), 0)
+            taught = estimate_errors(NAMES[:1], given, evidence, identity, reviewed=reviewed)[0]
+            hits += covered(truth, given, taught, 0)
+            assert taught.total.high - taught.total.low < 0.5 * (plain.total.high - plain.total.low)
+    assert np.mean(hits) >= 0.85
 
 
 def test_known_errors_and_known_right_entries_bound_the_count():
@@ -287,7 +291,7 @@ def test_known_errors_and_known_right_entries_bound_the_count():
 
 
 def test_reviews_that_clear_what_looks_wrong_lower_the_estimate():
-    truth, given, evidence, identity = made(apart=5.0)
+    _, given, evidence, identity = made(apart=5.0)
     rows = most_suspicious(given, evidence, 0, 200)
     reviewed = np.zeros_like(given)
     plain = estimate_errors(NAMES, given, evidence, identity)[0].total
@@ -345,4 +349,3 @@ def test_estimates_become_json():
         "entries",
     }
     assert all(type(value) in {float, int} for value in data["total"].values())
-    assert DRAWS >= 1000

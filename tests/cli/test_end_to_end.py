@@ -4,7 +4,6 @@ import hashlib
 import re
 import shutil
 import sys
-from pathlib import Path
 
 import pytest
 from command import call, good, one_thread, process
@@ -120,7 +119,7 @@ def test_the_demo_runs_and_runs_again(avatars, tmp_path):
     pictures = [line.strip() for line in first.out.splitlines() if line.strip().endswith((".html", ".png"))]
     assert len(pictures) >= 8
     assert f"olrsearch --store {folder / 'store'} search" in first.out
-    assert [folder / f"audit{suffix}" for suffix in (".html", ".png")] == [Path(it) for it in pictures[-2:]]
+    assert {str(folder / f"audit{suffix}") for suffix in (".html", ".png")} < set(pictures)
     said = re.search(r"(\d+) of the 50 most suspicious labels are wrong, as (\d\.\d)% of all are", first.out)
     given, truth = (
         parse_attributes((folder / "noisy-avatars" / name).read_bytes(), where=name)
