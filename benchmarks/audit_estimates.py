@@ -129,8 +129,7 @@ def avatars(
     )
     found: defaultdict[str, list[tuple[LabelErrors, tuple[int, int, int]]]] = defaultdict(list)
     for seed in map(int, seeds.split(",")):
-        case = draw(count, seed, cache)
-        held = draw(max(count // 2, 100), seed + HELD_OUT, cache)
+        case, held = draw(count, seed, cache)
         for noise in noises or NOISES:
             given = noisy(case, held, noise, seed)
             found[noise] += zip(estimated(case, given, scorers, seed, cache), wrong(case, given), strict=True)
@@ -197,20 +196,25 @@ def store_(
     click.echo(results.table())
 
 
-def draw(count: int, seed: int, cache: Path) -> Pictures:
-    """Avatars of a seed, drawn where they are not yet."""
-    folder = cache / f"avatars-{count}-{seed}"
-    if not folder.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        generate_avatars(folder, count=count, seed=seed)
-    dataset = open_celeba(folder)
-    records = list(dataset)
-    labels = np.array([record.labels for record in records], np.int8)
-    identity = np.array([record.identity for record in records], np.int64)
-    kept = cache / f"{folder.name}.npz"
+def draw(count: int, seed: int, cache: Path) -> tuple[Pictures, Pictures]:
+    """Avatars of a seed, and others to learn from what is hard; drawn where they are not yet."""
+    labels, places, identity = [], [], []
+    for size, number in ((count, seed), (max(count // 2, 100), seed + HELD_OUT)):
+        folder = cache / f"avatars-{size}-{number}"
+        if not folder.exists():
+            cache.mkdir(parents=True, exist_ok=True)
+            generate_avatars(folder, count=size, seed=number)
+        dataset = open_celeba(folder)
+        for record in dataset:
+            labels.append(record.labels)
+            places.append((dataset.root, record.uri))
+            identity.append(record.identity)
+    kept = cache / f"avatars-{count}-{seed}.npz"
     if not kept.exists():
-        look([(dataset.root, record.uri) for record in records], kept)
-    return _seen(kept, dataset.label_names, labels, identity)
+        look(places, kept)  # together: principal components of two sets are not the same numbers
+    seen = _seen(kept, dataset.label_names, np.array(labels, np.int8), np.array(identity, np.int64))
+    rows = np.arange(len(labels))
+    return seen.part(rows[:count]), seen.part(rows[count:])
 
 
 def read(store: Path, count: int, cache: Path) -> Pictures:

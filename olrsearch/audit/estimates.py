@@ -40,7 +40,7 @@ DRAWS: Final = 2000
 """Draws an estimate is made of."""
 
 BLIND: Final = 0.5
-"""Images that only look like errors, at most, for each that is ambiguous; chosen on noise seed 100."""
+"""Images that only look like errors, at most, for each that is ambiguous; chosen by coverage."""
 
 LEVEL: Final = 0.9
 """Of the intervals."""
@@ -198,21 +198,24 @@ def _estimate(
     curves = fit_curves(bins, _spread(bins, present[spoken], cluster[spoken]))
     chances = _chances(curves, bins, rng)
     kept = _kept(_agreement(chances, bins, present[spoken], judged[spoken]), rng)
-    counts = []
+    blurred = chances.blur > BLURRED
+    counts, known = [], []
     for side, chance in ((~present, chances.absent), (present, chances.present)):
         open_ = side & (judged == 0)
         drawn = rng.binomial(bins.counted(open_[spoken]).astype(np.int64), np.clip(chance[kept], 0.0, 1.0))
         silent = int((open_ & ~spoken).sum())  # no scorer speaks of these: as wrong as the others on average
         mean = chance[kept] @ bins.counted(side[spoken]) / max(1, int((side & spoken).sum()))
         wrong = int((side & (judged > 0)).sum())
+        known.append(wrong)
         counts.append(wrong + drawn.sum(axis=1) + rng.binomial(silent, np.clip(mean, 0.0, 1.0)))
-    blurred = chances.blur > BLURRED
+    # Where hardly any image is clear, all that looks wrong may be what is hard to see.
+    least = known if blurred else [len(present), len(present)]
     note = f"the scorers hardly tell images with {name} from those without: errors cannot be told apart"
     return LabelErrors(
         name,
-        _summary(counts[0], int((~present).sum())),
-        _summary(counts[1], int(present.sum())),
-        _summary(counts[0] + counts[1], len(present)),
+        _summary(counts[0], int((~present).sum()), least[0]),
+        _summary(counts[1], int(present.sum()), least[1]),
+        _summary(counts[0] + counts[1], len(present), sum(least)),
         identifiable=not blurred,
         note=note if blurred else "",
     )
@@ -287,11 +290,11 @@ def _kept(likelihood: F64, rng: np.random.Generator) -> I64:
         likelihood = 0.8 * likelihood
 
 
-def _summary(counts: I64, entries: int) -> ErrorEstimate:
-    """Median and interval of drawn numbers of errors, int64 [D]."""
+def _summary(counts: I64, entries: int, least: int) -> ErrorEstimate:
+    """Median and interval of drawn numbers of errors, int64 [D]; the interval begins at `least` or below."""
     tail = (1 - LEVEL) / 2
     low, middle, high = np.quantile(counts, [tail, 0.5, 1 - tail], method="inverted_cdf").tolist()
-    return _counted(float(low), float(middle), float(high), entries)
+    return _counted(float(min(low, least)), float(middle), float(high), entries)
 
 
 def _counted(low: float, middle: float, high: float, entries: int) -> ErrorEstimate:

@@ -99,7 +99,7 @@ class Odds:
         out = np.empty(len(vectors))
         for start in range(0, len(vectors), _BLOCK):
             block = vectors[start : start + _BLOCK].astype(np.float64)
-            out[start : start + _BLOCK] = block @ self.weight + self.bias
+            out[start : start + _BLOCK] = np.einsum("mk,k->m", block, self.weight) + self.bias
         return out
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from olrsearch.audit.material import Material
 
 COORDINATES: Final = 3
-"""Principal coordinates, at least. Votes in 2, 3, 4, 8 or 12 find as many flipped labels of CelebA as votes in
-all 32 do; in few, the nearest lie together in few cells of an index."""
+"""Principal coordinates, at least. Votes in 2, 3, 4, 8 or 12 find as many flipped labels of CelebA as votes
+in all 32 do; in few, the nearest lie together in few cells of an index."""
 
 VARIANCE: Final = 0.8
 """Share of the variance they hold, at least: more coordinates where no few stand out."""

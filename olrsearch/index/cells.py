@@ -30,12 +30,10 @@ CELL: Final = 125
 """Vectors a cell, on average. In smaller ones a query lies nearer to the centre whose surroundings it is
 given, in larger ones more queries share a matrix product."""
 
-_BLOCK: Final = 2**17
-"""Distances computed at once: half a megabyte stays in the processor's cache while it is ranked, and
-far larger arrays are given back to the system and cleared again for every block (three times slower)."""
-
-_QUERIES: Final = 16
-"""Queries of a block, at least: for fewer a matrix product reads the references too often."""
+_PRODUCTS: Final = 2**18
+"""Multiplications of a block of distances. So few leave OpenBLAS on the caller's thread: threads of a small
+product cost more than they bring, on busy cores ten times as much. And a block of half a megabyte or less
+stays in the processor's cache while it is ranked."""
 
 _AROUND: Final = 1024
 """Neighbours of all cells that are kept, at most; a cell that needs more sorts all centres."""
@@ -173,7 +171,7 @@ def _scan(asking: F32, rows: I64, asked: F32) -> Iterator[tuple[I64, F32]]:
         rows: int64, which of them ask.
         asked: float32 [c, d + 1], second factors of the targets.
     """
-    step = max(_QUERIES, _BLOCK // max(1, len(asked)))
+    step = max(1, _PRODUCTS // max(1, asked.size))
     for start in range(0, len(rows), step):
         block = rows[start : start + step]
         yield block, asking[block] @ asked.T
