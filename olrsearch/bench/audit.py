@@ -36,8 +36,8 @@ from olrsearch.bench.audit_metrics import (
     resampled,
 )
 from olrsearch.bench.audit_report import (
-    ANNOTATED,
     ADJUSTED,
+    ANNOTATED,
     COMBINED,
     RANDOM,
     WHOLE_VOTE,
@@ -271,9 +271,7 @@ def _rankings(
     weighed = [name for name in evidence if weights.get(name, 0) > 0]
     if weighed:
         labels = [str(row) for row in range(given.shape[1])]  # one set of weights for all of them
-        out[ANNOTATED] = scores(
-            BY_ANNOTATORS.restricted(weighed).present(evidence, given, labels), given
-        )
+        out[ANNOTATED] = scores(BY_ANNOTATORS.restricted(weighed).present(evidence, given, labels), given)
     out |= {name: scores(values, given) for name, values in evidence.items()}
     out[WHOLE_VOTE] = scores(votes, given)
     if cleanlab and "probability" in evidence:

@@ -23,8 +23,8 @@ LABELS: Final = ("Eyeglasses", "Wearing_Hat", "Beard")
 TOP: Final = 50
 """Of so many suspects is counted how many are wrong."""
 
-# Drawn from few pieces, avatars of two persons may look as much alike as two copies of one photograph, so
-# what `twins` takes for a second annotation would be somebody else's labels.
+# Without `twins`: drawn from few pieces, some avatars of two persons look as much alike as two copies of one
+# photograph, and what would be taken for a second annotation are somebody else's labels.
 _SCORERS: Final = ("probability", "other-labels", "neighbours", "likelihood", "identity", "contradictions")
 
 
@@ -82,15 +82,20 @@ def _score(store: Store, avatars: Path) -> list[str]:
         (truth.keys[row], truth.names[column])
         for row, column in zip(*(truth.labels != given.labels).nonzero(), strict=True)
     }
-    suspects = store.audit.list(k=TOP)
-    hits = sum((issue.key, issue.label) in wrong for issue in suspects)
-    share = len(wrong) / truth.labels.size
-    lines = [f"{hits} of the {len(suspects)} most suspicious labels are wrong, as {share:.1%} of all are"]
-    for row in store.audit.summary():
-        if row.label in LABELS and row.total.count is not None:
-            known = sum(label == row.label for _, label in wrong)
+    suspects = store.audit.list(k=max(TOP, len(wrong))).issues
+    hits = [(issue.key, issue.label) in wrong for issue in suspects]
+    first, errors = sum(hits[:TOP]), len(wrong)
+    said = (
+        f"{first} of the {TOP} most suspicious labels are wrong, as are {sum(hits[:errors]):,} of the first "
+        f"{errors:,}; {errors:,} of {truth.labels.size:,} are in all"
+    )
+    lines = [said]
+    rows = {row.label: row for row in store.audit.summary()}
+    for label in LABELS:
+        total, known = rows[label].total, sum(name == label for _, name in wrong)
+        if total.count is not None:
             lines.append(
-                f"{row.label:<12} {row.total.count:.0f} wrong by the estimate "
-                f"({row.total.low:.0f} to {row.total.high:.0f}), {known} in truth"
+                f"{label:<12} {total.count:.0f} wrong by the estimate "
+                f"({total.low:.0f} to {total.high:.0f}), {known} in truth"
             )
     return lines

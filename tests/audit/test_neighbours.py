@@ -110,7 +110,7 @@ def test_an_entry_has_no_say_in_its_own_evidence_nor_in_its_folds(exact, monkeyp
 
 
 def test_unknown_labels_do_not_vote_but_are_judged():
-    material, _ = make(unknown=0, size=4)  # in all four coordinates, whoever is there
+    material, _ = make(unknown=0, size=3)  # in all three coordinates, whoever is there
     given = material.given.copy()
     given[::2, 1] = 0
     halved = NeighbourVote().evidence(changed(material, given), track=silent)
