@@ -4,8 +4,8 @@ Avatars have exact labels, so the truth is what was put in; on a store, whose ow
 there, the estimate on noisy labels less the one on the labels as they are stands against what was put in.
 Images are seen by a trunk that met no label; heads, models and neighbours are made again for every noise.
 
-    python benchmarks/audit_estimates.py avatars --cache /tmp/estimates
-    python benchmarks/audit_estimates.py store --store faces --images 6000 --cache /tmp/estimates
+    python benchmarks/audit_estimates.py avatars --cache estimates-cache
+    python benchmarks/audit_estimates.py store --store faces --images 6000 --cache estimates-cache
 
 It takes hours on two cores, most of it for drawing avatars and looking at them; with `--cache` what is there
 is not made again.
