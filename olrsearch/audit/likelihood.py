@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import expit
 
 from olrsearch.audit.scorer import Explanation
-from olrsearch.audit.vectors import known_outside, label_vectors
+from olrsearch.audit.vectors import known_outside, label_vectors, scatter
 from olrsearch.calibration import MIN_EXAMPLES, fit_calibration
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def shrunk_covariance(residuals: F64) -> tuple[F64, float]:
         section 3.2.
     """
     count, size = residuals.shape
-    sample = residuals.T @ residuals / count
+    sample = scatter(residuals) / count
     level = float(np.trace(sample)) / size
     target = level * np.eye(size)
     distance = float(np.square(sample - target).sum())

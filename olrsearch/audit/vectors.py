@@ -12,7 +12,7 @@ import numpy as np
 from olrsearch.errors import AuditError
 
 if TYPE_CHECKING:
-    from olrsearch.arrays import F32, I64
+    from olrsearch.arrays import F32, F64, I64
     from olrsearch.audit.material import Material
 
 COORDINATES: Final = 3
@@ -23,6 +23,7 @@ VARIANCE: Final = 0.8
 """Share of the variance they hold, at least: more coordinates where no few stand out."""
 
 _SAMPLE: Final = 20_000
+_PRODUCTS: Final = 2**18
 
 
 def label_vectors(material: Material, fold: int, label: int) -> F32:
@@ -68,9 +69,24 @@ def principal_coordinates(vectors: F32) -> F32:
     sample = vectors[rows].astype(np.float64)
     mean = sample.mean(axis=0)
     sample -= mean
-    variances, axes = np.linalg.eigh(sample.T @ sample)
+    variances, axes = np.linalg.eigh(scatter(sample))
     held = np.cumsum(variances[::-1])
     enough = int(np.searchsorted(held, VARIANCE * held[-1])) + 1
     first = axes[:, ::-1][:, : max(COORDINATES, enough)].astype(np.float32)
-    out: F32 = (vectors - mean.astype(np.float32)) @ first
+    out: F32 = np.einsum("nk,kp->np", vectors - mean.astype(np.float32), first)
+    return out
+
+
+def scatter(vectors: F64) -> F64:
+    """Σ x xᵀ of vectors float64 [n, k], float64 [k, k].
+
+    In blocks that OpenBLAS leaves on the caller's thread: with cores that are busy, as an audit's often are,
+    its threads wait for one another ten times as long as a product takes.
+    """
+    size = vectors.shape[1]
+    step = max(1, _PRODUCTS // max(1, size * size))
+    out = np.zeros((size, size))
+    for start in range(0, len(vectors), step):
+        block = vectors[start : start + step]
+        out += block.T @ block
     return out

@@ -174,4 +174,6 @@ def _scan(asking: F32, rows: I64, asked: F32) -> Iterator[tuple[I64, F32]]:
     step = max(1, _PRODUCTS // max(1, asked.size))
     for start in range(0, len(rows), step):
         block = rows[start : start + step]
-        yield block, asking[block] @ asked.T
+        first = asking[block]
+        # Of one vector even a small product would be given to threads.
+        yield block, first @ asked.T if len(block) > 1 else np.einsum("qd,cd->qc", first, asked)
