@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy.special import expit, logit
 
-from olrsearch.audit.material import identity_folds
+from olrsearch.audit.material import identity_folds, told_apart
 from olrsearch.audit.scorer import Explanation
 from olrsearch.errors import AuditError, OptionalDependencyError
 
 if TYPE_CHECKING:
-    from olrsearch.arrays import F32, F64, I8, I64
+    from olrsearch.arrays import F32, F64, I8
     from olrsearch.audit.material import Material
     from olrsearch.audit.scorer import Scorer
     from olrsearch.progress import Track
@@ -105,7 +105,7 @@ class Confident:
         out = np.full(probability.shape, np.nan, np.float32)
         for fold in range(material.folds):
             rows = material.inside(fold)
-            if _people(material.identity[rows]) < 2:
+            if len(np.unique(told_apart(material.identity[rows]))) < 2:
                 continue
             half = identity_folds(material.identity[rows], folds=2, seed=material.seed)
             for side in (0, 1):
@@ -143,9 +143,3 @@ def _lines(probability: F32, given: I8) -> F64:
         absent, there = get_confident_thresholds(values, np.stack([1.0 - present, present], axis=1))
         out[label] = np.clip((there + 1.0 - absent) / 2, _LEAST, 1 - _LEAST)
     return out
-
-
-def _people(identity: I64) -> int:
-    """How many identities; an unknown one is an image of its own."""
-    known = identity >= 0
-    return len(np.unique(identity[known])) + int((~known).sum())

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from olrsearch.audit.material import told_apart
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -60,9 +62,7 @@ def cluster_of(identity: I64) -> I64:
     Returns:
         int64 [G].
     """
-    unknown = identity < 0
-    own = np.where(unknown, identity.max(initial=0) + 1 + np.cumsum(unknown), identity)
-    return np.unique(own, return_inverse=True)[1].astype(np.int64)
+    return np.unique(told_apart(identity), return_inverse=True)[1].astype(np.int64)
 
 
 def cluster_weights(
