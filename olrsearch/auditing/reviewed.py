@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from olrsearch.store.decisions import not_taken_back
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -39,18 +41,12 @@ class Reviewed:
         """
         before, truth = (np.zeros((len(ids), len(names)), np.int8) for _ in range(2))
         column = {name: place for place, name in enumerate(names)}
-        standing: dict[tuple[int, str], list[tuple[int | None, int | None]]] = {}
-        for item in snapshot.decisions(ids, names):
-            stack = standing.setdefault((item.image_id, item.label), [])
-            if item.verdict == "undo":
-                stack.pop()
-            else:
-                value = None if item.verdict == "unsure" else item.value
-                stack.append((item.given, value))
-        for (image, label), stack in standing.items():
-            if stack and stack[-1][1] and stack[0][0]:
+        history = snapshot.decisions(ids, names)
+        standing = not_taken_back(((item.image_id, item.label), item.verdict, item) for item in history)
+        for (image, label), kept in standing.items():
+            if kept and kept[0].given and kept[-1].value and kept[-1].verdict != "unsure":
                 place = int(np.searchsorted(ids, image)), column[label]
-                before[place], truth[place] = stack[0][0], stack[-1][1]
+                before[place], truth[place] = kept[0].given, kept[-1].value
         return cls(before, truth)
 
     def __len__(self) -> int:

@@ -17,7 +17,7 @@ the value of an entry's latest row always counts. Everything here is pure; `hist
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, TypeGuard, TypeVar, cast
 
 from olrsearch.errors import AuditError
 
@@ -34,6 +34,7 @@ VERDICT_CODES: Final[Mapping[str, int]] = {"accept": 1, "flip": 2, "unsure": 3, 
 VALUE_NAMES: Final[Mapping[int, str]] = {1: "present", -1: "absent", 0: "unknown"}
 
 K = TypeVar("K", bound="Hashable")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +136,24 @@ def stacked(rows: Iterable[tuple[K, str, int | None]]) -> dict[K, list[Standing]
     Raises:
         AuditError: as `replay`.
     """
-    stacks: dict[K, list[Standing]] = {}
-    for entry, verdict, value in rows:
+    kept = not_taken_back((entry, verdict, (verdict, value)) for entry, verdict, value in rows)
+    return {
+        entry: [Standing(cast("Verdict", verdict), value) for verdict, value in stack]
+        for entry, stack in kept.items()
+    }
+
+
+def not_taken_back(rows: Iterable[tuple[K, str, T]]) -> dict[K, list[T]]:
+    """Whatever comes with the decisions that no undo took back, by entry, the one in force last.
+
+    Args:
+        rows: Entry, verdict, and what comes with it, of a history from its beginning and in its order.
+
+    Raises:
+        AuditError: as `replay`.
+    """
+    stacks: dict[K, list[T]] = {}
+    for entry, verdict, item in rows:
         stack = stacks.setdefault(entry, [])
         if verdict == "undo":
             if not stack:
@@ -146,7 +163,7 @@ def stacked(rows: Iterable[tuple[K, str, int | None]]) -> dict[K, list[Standing]
                 )
             stack.pop()
         elif is_verdict(verdict):
-            stack.append(Standing(verdict, value))
+            stack.append(item)
         else:
             raise AuditError(f"the history has the verdict {verdict!r}; expected {', '.join(VERDICTS)}")
     return stacks
