@@ -1,7 +1,8 @@
-"""Type aliases of arrays, used in every signature, and of what arrays an image may have."""
+"""Type aliases of arrays, used in every signature, what arrays an image may have, and arrays as bytes."""
 
 from __future__ import annotations
 
+import io
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -17,6 +18,13 @@ Bool: TypeAlias = NDArray[np.bool_]
 
 Layout: TypeAlias = Literal["labels", "posterior"]
 """What an encoder makes of an image, and a space holds of it: L vectors of k numbers, or mean and factor."""
+
+
+def npy(array: NDArray[Any]) -> bytes:
+    """What a `.npy` file of an array holds."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def digest(*arrays: NDArray[Any]) -> str:

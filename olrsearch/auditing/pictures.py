@@ -9,7 +9,6 @@ Notation: N images, L labels, k numbers a label, F folds, D numbers the trunk gi
 
 from __future__ import annotations
 
-import io
 import logging
 import tempfile
 from contextlib import closing
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy.special import expit
 
+from olrsearch.arrays import npy
 from olrsearch.errors import AuditError
 from olrsearch.linear import LinearProblem
 from olrsearch.pixels import batched, decoded
@@ -114,9 +114,7 @@ def picture_features(
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
         found = _computed(rows, Path(scratch) / "maps.npy", track)
     if place is not None:
-        buffer = io.BytesIO()
-        np.save(buffer, found, allow_pickle=False)
-        replace_durably(place, buffer.getvalue())
+        replace_durably(place, npy(found))
     return found
 
 

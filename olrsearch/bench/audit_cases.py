@@ -5,7 +5,6 @@ Notation: N images, L labels.
 
 from __future__ import annotations
 
-import io
 import logging
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from olrsearch._version import __version__
-from olrsearch.arrays import digest
+from olrsearch.arrays import digest, npy
 from olrsearch.audit.noise import asymmetric, instance_dependent, symmetric
 from olrsearch.errors import BenchmarkError
 from olrsearch.store.files import replace_durably
@@ -163,9 +162,7 @@ class Kept:
         if found is None:
             found = self._checked(compute(), what)
             place.parent.mkdir(parents=True, exist_ok=True)
-            buffer = io.BytesIO()
-            np.save(buffer, found, allow_pickle=False)
-            replace_durably(place, buffer.getvalue())
+            replace_durably(place, npy(found))
         return found
 
     def _read(self, place: Path) -> F32 | None:

@@ -14,7 +14,6 @@ names is whole, or was damaged afterwards, which its checksum tells.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import uuid
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from olrsearch._version import __version__
+from olrsearch.arrays import npy
 from olrsearch.errors import AuditError, StoreCorruptError, StoreVersionError
 from olrsearch.store.files import (
     FORMAT_VERSION,
@@ -31,6 +31,7 @@ from olrsearch.store.files import (
     parse_json,
     remove_tree,
     replace_durably,
+    sha256_hex,
     sync_folder,
 )
 
@@ -46,7 +47,6 @@ AUDIT: Final = "audit"
 """The kind of run that is an audit, and what its folder's name begins with."""
 
 _ARRAYS: Final = "arrays"
-_PIECE: Final = 1 << 22
 
 
 class RunFolder:
@@ -125,12 +125,10 @@ class RunFolder:
         """Writes an array, in place of one of this name, and then records it."""
         file = self._file(name)
         file.parent.mkdir(exist_ok=True)
-        buffer = io.BytesIO()
-        np.save(buffer, array, allow_pickle=False)
-        data = buffer.getvalue()
+        data = npy(array)
         replace_durably(file, data)
         entry = {
-            "sha256": hashlib.sha256(data).hexdigest(),
+            "sha256": sha256_hex(data),
             "bytes": len(data),
             "dtype": array.dtype.str,
             "shape": list(array.shape),
@@ -224,11 +222,8 @@ def audit_folders(runs: Path) -> list[Path]:
 
 def _sha256(file: Path) -> str | None:
     """A file's hash; None where it cannot be read."""
-    found = hashlib.sha256()
     try:
         with file.open("rb") as data:
-            while piece := data.read(_PIECE):
-                found.update(piece)
+            return hashlib.file_digest(data, "sha256").hexdigest()
     except OSError:
         return None
-    return found.hexdigest()
