@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     from olrsearch.store.values import Relocation
     from olrsearch.training import TrainedSpace
 
-_VALUES = {"present": 1, "absent": -1, "unknown": 0}
-
 
 class Store(PosteriorLooker):
     """An open store, to be asked and changed. Use it as a context manager, or call `close`.
@@ -241,9 +239,10 @@ class Store(PosteriorLooker):
             How many images were named.
         """
         from olrsearch.query import LabelNames
+        from olrsearch.store.decisions import NAMED_VALUES
 
         snapshot = self._backend.snapshot()
-        number = _VALUES.get(value) if isinstance(value, str) else value
+        number = NAMED_VALUES.get(value) if isinstance(value, str) else value
         if number not in {-1, 0, 1}:
             raise QueryError(f"a label is present, absent or unknown, found {value!r}")
         name = LabelNames(snapshot.label_names).find(label)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from olrsearch.datasets.label_table import read_csv
 from olrsearch.errors import AuditError
-from olrsearch.store.decisions import VALUE_NAMES, VERDICTS, is_verdict
+from olrsearch.store.decisions import NAMED_VALUES, VERDICTS, is_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 HISTORY_SUFFIXES: Final = frozenset({".json", ".jsonl"})
 """Of JSON lines."""
 
-_SET: Final = {name: value for value, name in VALUE_NAMES.items()}
-_SAID: Final = (*(verdict for verdict in VERDICTS if verdict != "set"), *_SET)
+_SAID: Final = (*(verdict for verdict in VERDICTS if verdict != "set"), *NAMED_VALUES)
 """What a CSV may say: the value itself stands for `set`."""
 
 _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -198,7 +197,7 @@ def _columns(header: Sequence[str], where: str) -> dict[str, int]:
 
 def _from_csv(said: Mapping[str, str], line: int) -> DecisionRequest:
     word = said["verdict"].lower()
-    verdict = "set" if word in _SET else word
+    verdict = "set" if word in NAMED_VALUES else word
     if word == "set" or not is_verdict(verdict):
         raise _FaultError(
             f"found the decision {said['verdict'][:40]!r}, expected {', '.join(_SAID)}, or nothing"
@@ -207,7 +206,7 @@ def _from_csv(said: Mapping[str, str], line: int) -> DecisionRequest:
         image=_text(said, "image"),
         label=_text(said, "label"),
         verdict=verdict,
-        value=_SET.get(word),
+        value=NAMED_VALUES.get(word),
         given=_value(said.get("given", ""), "given"),
         who=said.get("who") or None,
         why=said.get("why", ""),

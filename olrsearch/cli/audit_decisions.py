@@ -11,13 +11,12 @@ import click
 
 from olrsearch.cli.common import emit_json, open_store, say
 from olrsearch.cli.common import images as images_said
+from olrsearch.store.decisions import VALUE_NAMES
 
 if TYPE_CHECKING:
     from olrsearch.datasets.label_writing import LabelForm
     from olrsearch.reviewing import Decided
     from olrsearch.store.decisions import Decision, Verdict
-
-_VALUES = {1: "present", -1: "absent", 0: "unknown", None: "-"}
 
 
 def register(group: click.Group) -> None:
@@ -79,7 +78,7 @@ def decide(
     if as_json:
         emit_json(written.to_dict())
         return
-    held = "the annotation is in force" if latest.value is None else f"is {_VALUES[latest.value]}"
+    held = "the annotation is in force" if latest.value is None else f"is {VALUE_NAMES[latest.value]}"
     say(f"{latest.key}: {latest.label}: {_done(latest)}; {held}")
 
 
@@ -107,11 +106,16 @@ def history(ctx: click.Context, image: str | None, label: str | None, as_json: b
             emit_json(decision_json(row))
         return
     for row in rows:
-        change = f"{_VALUES[row.given]} > {_VALUES[row.value]}"
+        change = f"{_value_name(row.given)} > {_value_name(row.value)}"
         said = f"{row.when:%Y-%m-%d %H:%M}  {row.key}  {row.label}  {row.verdict:<6}  {change:<18}  {row.who}"
         click.echo(f"{said}  {row.why}".rstrip())
     if not rows:
         say("nothing of this was decided yet")
+
+
+def _value_name(value: int | None) -> str:
+    """A label's value in words; `-` where none is meant: the annotation is in force."""
+    return "-" if value is None else VALUE_NAMES[value]
 
 
 def decision_json(row: Decision) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Integer, delete, func, insert, or_, select, update
+from sqlalchemy import Integer, delete, func, insert, select, update
 
 from olrsearch.errors import StoreError
 from olrsearch.store import schema
@@ -196,7 +196,7 @@ def read_suspects(
     statement = (
         select(x.rank, x.image_id, i.key, x.position, x.given, x.score, x.present)
         .join_from(schema.audit_suspect, schema.image, x.image_id == i.id)
-        .where(*_of(run, position, given), x.rank > after, _living(snapshot))
+        .where(*_of(run, position, given), x.rank > after, snapshot.living())
         .order_by(x.rank)
         .limit(count)
     )
@@ -212,7 +212,7 @@ def count_suspects(
     statement = (
         select(func.count(None, type_=Integer))
         .select_from(schema.audit_suspect.join(schema.image, x.image_id == i.id))
-        .where(*_of(run, position, given), _living(snapshot))
+        .where(*_of(run, position, given), snapshot.living())
     )
     with translated(store.path), store.engine.begin() as connection:
         return int(connection.scalar(statement) or 0)
@@ -227,11 +227,6 @@ def _of(run: str, position: int | None, given: int | None) -> list[ColumnElement
     if given is not None:
         conditions.append(x.given == given)
     return conditions
-
-
-def _living(snapshot: Snapshot) -> ColumnElement[bool]:
-    i = schema.image.c
-    return or_(i.tombstone_version.is_(None), i.tombstone_version > snapshot.tombstone_version)
 
 
 def _forget_suspects(connection: Connection, number: int) -> None:

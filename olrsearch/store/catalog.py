@@ -98,7 +98,7 @@ class Snapshot(DecisionReader):
     def datasets(self) -> list[DatasetInfo]:
         """All data sets, in the order they were added."""
         d, i = schema.dataset.c, schema.image.c
-        living = func.count(i.id).filter(self._living())
+        living = func.count(i.id).filter(self.living())
         statement = (
             select(d.id, d.name, d.kind, d.root, living, func.count(i.id))
             .select_from(
@@ -172,13 +172,20 @@ class Snapshot(DecisionReader):
 
     # ---- images
 
+    def living(self) -> ColumnElement[bool]:
+        """A condition on `schema.image`: images that live in this generation."""
+        c = schema.image.c
+        return (c.id <= self.last_image_id) & or_(
+            c.tombstone_version.is_(None), c.tombstone_version > self.tombstone_version
+        )
+
     def image_ids(self, where: SqlFilter | None = None) -> I64:
         """Ids of the living images, ascending; int64 [n].
 
         Args:
             where: A condition over `FILTER_COLUMNS`.
         """
-        statement = select(schema.image.c.id).where(self._living())
+        statement = select(schema.image.c.id).where(self.living())
         if where is not None:
             statement = _with_source(statement).where(where)
         return self._ids(statement.order_by(schema.image.c.id))
@@ -186,7 +193,7 @@ class Snapshot(DecisionReader):
     @cached_property
     def image_count(self) -> int:
         """How many living images there are."""
-        statement = select(func.count()).select_from(schema.image).where(self._living())
+        statement = select(func.count()).select_from(schema.image).where(self.living())
         return int(self._rows(statement)[0][0])
 
     def tombstoned(self) -> I64:
@@ -284,7 +291,7 @@ class Snapshot(DecisionReader):
         i, d = schema.image.c, schema.dataset.c
         if ref.startswith("id:") and ref[3:].isdecimal():
             return self._living_id(int(ref[3:]), ref)
-        statement = select(i.id, d.name, i.key).join_from(schema.image, schema.dataset).where(self._living())
+        statement = select(i.id, d.name, i.key).join_from(schema.image, schema.dataset).where(self.living())
         rows = list(self._rows(statement.where(i.key == ref)))
         if not rows:
             name, slash, key = ref.partition("/")
@@ -365,21 +372,15 @@ class Snapshot(DecisionReader):
 
     # ---- behind the answers
 
-    def _living(self) -> ColumnElement[bool]:
-        c = schema.image.c
-        return (c.id <= self.last_image_id) & or_(
-            c.tombstone_version.is_(None), c.tombstone_version > self.tombstone_version
-        )
-
     def _living_id(self, number: int, ref: str) -> int:
-        statement = select(schema.image.c.id).where(schema.image.c.id == number, self._living())
+        statement = select(schema.image.c.id).where(schema.image.c.id == number, self.living())
         if number >= 1 << 63 or not list(self._rows(statement)):
             raise UnknownImageError(f"no living image {ref!r} in {self.folder}")
         return number
 
     def _keys_near(self, ref: str) -> list[str]:
         key = schema.image.c.key
-        keys = select(key).distinct().where(self._living()).limit(NEIGHBOURS)
+        keys = select(key).distinct().where(self.living()).limit(NEIGHBOURS)
         below = self._rows(keys.where(key < ref).order_by(key.desc()))
         above = self._rows(keys.where(key > ref).order_by(key))
         inside = self._rows(keys.where(key.icontains(ref, autoescape=True)))

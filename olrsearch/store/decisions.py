@@ -32,6 +32,7 @@ VERDICT_CODES: Final[Mapping[str, int]] = {"accept": 1, "flip": 2, "unsure": 3, 
 """What `Snapshot.verdicts` writes for the verdict in force; 0 where there is none."""
 
 VALUE_NAMES: Final[Mapping[int, str]] = {1: "present", -1: "absent", 0: "unknown"}
+NAMED_VALUES: Final[Mapping[str, int]] = {name: value for value, name in VALUE_NAMES.items()}
 
 K = TypeVar("K", bound="Hashable")
 T = TypeVar("T")

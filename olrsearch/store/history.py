@@ -5,6 +5,7 @@ Notation: n images asked for, L labels of the store's vocabulary.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -52,7 +53,7 @@ def read_stacks(connection: Connection, ids: I64, revision: int) -> dict[tuple[i
     return stacked(read_rows(connection, ids, revision))
 
 
-class DecisionReader:
+class DecisionReader(ABC):
     """The part of `Snapshot` that reads decisions."""
 
     _engine: Engine
@@ -60,12 +61,15 @@ class DecisionReader:
     label_revision: int
     label_names: tuple[str, ...]
 
+    @abstractmethod
     def label_positions(self, names: Sequence[str]) -> list[int]:
         """Positions of labels in the vocabulary."""
-        raise NotImplementedError
+        ...
 
-    def _living(self) -> ColumnElement[bool]:
-        raise NotImplementedError
+    @abstractmethod
+    def living(self) -> ColumnElement[bool]:
+        """A condition on `schema.image`: images that live."""
+        ...
 
     def decisions(
         self, image_ids: Iterable[int] | I64 | None = None, labels: Sequence[str] | None = None
@@ -101,7 +105,7 @@ class DecisionReader:
         )
         wanted: set[int] | None = None
         if image_ids is None:
-            statement = statement.where(self._living())
+            statement = statement.where(self.living())
         else:
             ids = as_ids(image_ids)
             if not ids.size:
