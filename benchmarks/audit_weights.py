@@ -19,6 +19,7 @@ import click
 import numpy as np
 from scipy.special import expit, logit
 
+from olrsearch.audit.combine import CLIP
 from olrsearch.audit.identity import Identity
 from olrsearch.audit.logistic import fit_logistic
 from olrsearch.audit.scorers import make_scorers
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from olrsearch.audit.material import Material
 
 ASKED = ("probability", "neighbours", "likelihood", "other-labels", "contradictions")
-RIDGE, CLIP, FOLDS = 100.0, 8.0, 10
+RIDGE, FOLDS = 100.0, 10
 
 
 @click.command()

@@ -20,6 +20,7 @@ import logging
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -253,7 +254,7 @@ class _Run:
         for scorer in scorers:
             name = f"{place}evidence-{scorer.name}"
             logger.info("%s: %s, %s", self._folder.name, scorer.name, what)
-            out[scorer.name] = self._array(name, lambda scorer=scorer: scorer.evidence(found, track=track))  # type: ignore[misc]
+            out[scorer.name] = self._array(name, partial(scorer.evidence, found, track=track))
         return out
 
     def _kept_evidence(self, place: str) -> dict[str, F32]:

@@ -64,7 +64,7 @@ class FrozenHeads:
 
     def embeddings(self, features: F32, label: int) -> F32:
         """e^l of images, float32 [N, k] ≥ 0, from features float32 [N, D]."""
-        out: F32 = (features * self.scale) @ self.weight[:, label] + self.bias[label]
+        out: F32 = features @ (self.scale[:, None] * self.weight[:, label]) + self.bias[label]
         return np.maximum(out, np.float32(0), out=out)
 
     def logits(self, features: F32, label: int) -> F32:
