@@ -45,10 +45,9 @@ if TYPE_CHECKING:
     from olrsearch.fitting import CalibrationReport
     from olrsearch.ingest import EncodeReport, ImportReport
     from olrsearch.pixels import OnError
-    from olrsearch.reading import ImageRef
     from olrsearch.reviewing import Decided
     from olrsearch.store.decisions import Decision
-    from olrsearch.store.values import Relocation
+    from olrsearch.store.values import ImageRef, Relocation
     from olrsearch.training import TrainedSpace
 
 
@@ -217,7 +216,7 @@ class Store(PosteriorLooker):
             How many images were deleted.
         """
         snapshot = self._backend.snapshot()
-        ids = [self._resolve(snapshot, image) for image in images]
+        ids = [snapshot.resolve(image) for image in images]
         if where is not None:
             ids.extend(self.select(where).tolist())
         with self._backend.writer() as writer:
@@ -246,7 +245,7 @@ class Store(PosteriorLooker):
         if number not in {-1, 0, 1}:
             raise QueryError(f"a label is present, absent or unknown, found {value!r}")
         name = LabelNames(snapshot.label_names).find(label)
-        ids = np.unique([self._resolve(snapshot, image) for image in images]).astype(np.int64)
+        ids = np.unique([snapshot.resolve(image) for image in images]).astype(np.int64)
         with self._backend.writer() as writer:
             writer.set_override(ids, name, number, who=who, why=why)
         return len(ids)
@@ -284,7 +283,7 @@ class Store(PosteriorLooker):
             UnknownLabelError: no such label; carries the nearest names.
         """
         snapshot = self._backend.snapshot()
-        ids = None if image is None else [self._resolve(snapshot, image)]
+        ids = None if image is None else [snapshot.resolve(image)]
         return snapshot.decisions(ids, None if label is None else [label])
 
     def export_decisions(self, path: Path | str, *, replace: bool = False) -> int:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MIN_EXAMPLES = 5
-"""Present and absent examples a label needs, each, before two parameters are fitted to it."""
+"""Present and absent examples a label needs, each, before anything is fitted to it."""
 
 MIN_SLOPE = 1e-3
 """Per standard deviation of the logits: keeps the order of images where logits say nothing."""

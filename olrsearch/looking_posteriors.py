@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from olrsearch.arrays import F64, U8
     from olrsearch.gaussian import Gaussians
     from olrsearch.posteriors import OpenPosteriors
-    from olrsearch.reading import ImageRef
+    from olrsearch.store.values import ImageRef
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from olrsearch.errors import EmptyStoreError, QueryError, UnknownImageError
 from olrsearch.index.metric import metric_name
 from olrsearch.progress import Track, silent
 from olrsearch.results import Description, Hit, LabelEstimate, Ranking
+from olrsearch.search.page import check_page
 from olrsearch.spaces import OpenSpace, calibration_is_stale, matching, stored_labels
 from olrsearch.store.layout import LABELS
 
@@ -38,13 +39,10 @@ if TYPE_CHECKING:
     from olrsearch.search.similar import By
     from olrsearch.store.backend import Backend
     from olrsearch.store.catalog import Snapshot
-    from olrsearch.store.values import ImageRow, SpaceInfo
+    from olrsearch.store.values import ImageRef, ImageRow, SpaceInfo
     from olrsearch.store.verify import VerifyReport
 
 Opened = TypeVar("Opened")
-
-ImageRef: TypeAlias = "int | np.integer[Any] | str | Path"
-"""An image: its id, its key (`000001.jpg`, `celeba/000001.jpg`, `id:17`), or a file."""
 
 _PICTURE_EDGE = 240
 """Pixels of the longer side of a sheet's pictures."""
@@ -343,7 +341,7 @@ class Reader:
 
         snapshot = self._backend.snapshot()
         try:
-            row = snapshot.images([self._resolve(snapshot, image)])[0]
+            row = snapshot.images([snapshot.resolve(image)])[0]
         except UnknownImageError:
             if not Path(str(image)).is_file():
                 raise
@@ -496,14 +494,10 @@ class Reader:
         """The encoder of a space that holds label embeddings."""
         return cast("LabelEncoder", self._encoder(info))
 
-    def _resolve(self, snapshot: Snapshot, image: ImageRef) -> int:
-        # numpy's integers are ids too: `select` returns them, and digits alone could be a key.
-        return snapshot.resolve(f"id:{image}" if isinstance(image, int | np.integer) else str(image))
-
     def _find(self, snapshot: Snapshot, image: ImageRef) -> int | Path:
         """An image of the store by id, or the path of a file outside it."""
         try:
-            return self._resolve(snapshot, image)
+            return snapshot.resolve(image)
         except UnknownImageError as error:
             path = Path(str(image))
             number = isinstance(image, int | np.integer)
@@ -581,16 +575,6 @@ def _metric_name(stored: Mapping[str, Any]) -> str:
         return metric_name(stored["kind"], stored["form"])
     except KeyError:  # `store verify` says more
         return "damaged: run olrsearch calibrate"
-
-
-def check_page(k: int, offset: int) -> None:
-    """Refuse a page of no hits, or one before the first.
-
-    Raises:
-        QueryError: it is.
-    """
-    if k < 1 or offset < 0:
-        raise QueryError(f"a page has k ≥ 1 hits from offset ≥ 0, found k = {k} and offset = {offset}")
 
 
 def _spell_similar(

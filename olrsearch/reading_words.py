@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final, cast
 import numpy as np
 
 from olrsearch.errors import QueryError
-from olrsearch.reading import ImageRef, Reader, check_page
+from olrsearch.reading import Reader
 from olrsearch.results import WordDescription, WordEstimate
+from olrsearch.search.page import check_page
 from olrsearch.spaces import stored_labels
 from olrsearch.store.layout import POSTERIOR
 from olrsearch.word_queries import (
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from olrsearch.search.similar import By
     from olrsearch.search.words import Mode, WordTerm
     from olrsearch.store.backend import Backend
-    from olrsearch.store.values import SpaceInfo
+    from olrsearch.store.values import ImageRef, SpaceInfo
 
 BY_POSTERIOR: Final = "posterior"
 """What `similar` takes as `by` to compare posteriors; a label of this name is meant by a list of it."""

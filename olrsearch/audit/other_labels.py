@@ -12,6 +12,7 @@ from scipy.special import expit, logit
 
 from olrsearch.audit.logistic import fit_logistic
 from olrsearch.audit.scorer import Explanation
+from olrsearch.calibration import MIN_EXAMPLES
 
 if TYPE_CHECKING:
     from olrsearch.arrays import F32, F64, I8, I64
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from olrsearch.progress import Track
 
 NAME: Final = "other-labels"
-
-MIN_EXAMPLES: Final = 5
-"""Present and absent examples a label needs, each, in the folds a model is fitted on."""
 
 RIDGE: Final = 3.0
 """Weight of ½‖w‖² beside the summed loss: as if each label had been seen a few times more without effect."""

@@ -12,6 +12,7 @@ from scipy.special import expit
 
 from olrsearch.audit.material import identity_folds, told_apart
 from olrsearch.audit.scorer import Explanation
+from olrsearch.calibration import MIN_EXAMPLES
 from olrsearch.linear import LinearProblem
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from olrsearch.progress import Track
 
 NAME: Final = "probability"
-
-MIN_EXAMPLES: Final = 5
-"""Present and absent examples a label needs, each, in the folds a model is fitted on."""
 
 MOST: Final = 20_000
 """Images a model is fitted on; more change probabilities by less than the folds do."""

@@ -1,9 +1,11 @@
-"""A page of an answer before the store's keys and uris are put in."""
+"""Pages of an answer: which there can be, and one before the store's keys and uris are put in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from olrsearch.errors import QueryError
 
 if TYPE_CHECKING:
     from olrsearch.arrays import F64, I64
@@ -35,6 +37,16 @@ class Page:
     total: int
     exact: bool = True
     notes: tuple[str, ...] = ()
+
+
+def check_page(k: int, offset: int) -> None:
+    """Refuse a page of nothing, or one before the first.
+
+    Raises:
+        QueryError: it is.
+    """
+    if k < 1 or offset < 0:
+        raise QueryError(f"a page has k ≥ 1 entries from offset ≥ 0, found k = {k} and offset = {offset}")
 
 
 def length_notes(count: int, total: int, offset: int, candidates: int) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine, Row, Select
 
     from olrsearch.arrays import I8, I64, Bool, Layout
+    from olrsearch.store.values import ImageRef
 
     AnySelect: TypeAlias = Select[*tuple[Any, ...]]
     AnyRow: TypeAlias = Row[*tuple[Any, ...]]
@@ -279,16 +280,18 @@ class Snapshot(DecisionReader):
             for position, (name, column) in enumerate(zip(names, columns, strict=True), start=1)
         }
 
-    def resolve(self, ref: str) -> int:
+    def resolve(self, image: ImageRef) -> int:
         """The id of a living image.
 
         Args:
-            ref: `key`, `dataset/key` or `id:123`; digits that are no key are an id.
+            image: Its id, or `key`, `dataset/key` or `id:123`; digits that are no key are an id.
 
         Raises:
             UnknownImageError: no living image is meant, or several are.
         """
         i, d = schema.image.c, schema.dataset.c
+        # numpy's integers are ids too: queries return them, and digits alone could be a key.
+        ref = f"id:{image}" if isinstance(image, int | np.integer) else str(image)
         if ref.startswith("id:") and ref[3:].isdecimal():
             return self._living_id(int(ref[3:]), ref)
         statement = select(i.id, d.name, i.key).join_from(schema.image, schema.dataset).where(self.living())

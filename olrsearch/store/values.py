@@ -7,7 +7,7 @@ and T = d(d+1)/2.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from olrsearch.errors import IncompatibleEncoderError
 from olrsearch.store.layout import EMBEDDINGS, FACTOR, HELD, MEAN
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import numpy as np
+
     from olrsearch.arrays import F32, I64, Layout
+
+ImageRef: TypeAlias = "int | np.integer[Any] | str | Path"
+"""An image: its id, its key (`000001.jpg`, `celeba/000001.jpg`, `id:17`), or a file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from sklearn.linear_model import LogisticRegression
 
 from olrsearch.audit import other_labels
 from olrsearch.audit.material import Material
-from olrsearch.audit.other_labels import MIN_EXAMPLES, RIDGE, OtherLabels
+from olrsearch.audit.other_labels import RIDGE, OtherLabels
+from olrsearch.calibration import MIN_EXAMPLES
 from olrsearch.progress import silent
 
 NAMES = ("Beard", "Male", "Lipstick", "Hat")

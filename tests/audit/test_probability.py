@@ -9,7 +9,8 @@ from sklearn.linear_model import LogisticRegression
 
 from olrsearch.audit import probability
 from olrsearch.audit.material import Material
-from olrsearch.audit.probability import MIN_EXAMPLES, STRENGTHS, Probability
+from olrsearch.audit.probability import STRENGTHS, Probability
+from olrsearch.calibration import MIN_EXAMPLES
 from olrsearch.progress import silent
 
 
