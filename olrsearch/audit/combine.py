@@ -18,7 +18,7 @@ from olrsearch.audit.logistic import fit_logistic
 from olrsearch.errors import AuditError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from olrsearch.arrays import F32, F64, I8, Bool, Floats
 
@@ -72,13 +72,25 @@ class Combination:
             AuditError: a scorer is missing, or shapes do not fit.
         """
         names = self.labels if labels is None else tuple(labels)
-        _check(self.scorers, evidence, given, len(names))
-        known = {name: row for row, name in enumerate(self.labels)}
         out = np.empty((len(names), len(given)), np.float32)
-        for row, name in enumerate(names):
-            weight = self.weight[known[name]] if name in known else self.pooled
-            out[row] = expit(_columns(self.scorers, evidence, given, row) @ weight)
+        for row, odds in enumerate(self.log_odds(evidence, given, names)):
+            out[row] = expit(odds)
         return out
+
+    def log_odds(
+        self, evidence: Mapping[str, F32], given: I8, labels: Sequence[str] | None = None
+    ) -> Iterator[F64]:
+        """The same as log-odds, label by label: L' times float64 [N]."""
+        names = self.labels if labels is None else tuple(labels)
+        _check(self.scorers, evidence, given, len(names))
+        weights = self.of(names)
+        return (_columns(self.scorers, evidence, given, row) @ weight for row, weight in enumerate(weights))
+
+    def of(self, labels: Sequence[str]) -> F64:
+        """Weights of some labels, float64 [L', S + 3]: their own, or those of all where they have none."""
+        known = {name: row for row, name in enumerate(self.labels)}
+        own = [self.weight[known[name]] if name in known else self.pooled for name in labels]
+        return np.stack(own) if own else self.weight[:0]
 
     def restricted(self, scorers: Sequence[str]) -> Combination:
         """The same with some scorers alone, in this order; what the others weighed is theirs, in proportion.
@@ -213,12 +225,10 @@ def adapt_combination(
             f"labels {given.shape}, truth {truth.shape} and frequencies {frequency.shape} do not fit: "
             "expected twice [R, L], and [L]"
         )
-    known = {name: row for row, name in enumerate(base.labels)}
     hold = np.full(len(base.pooled), HELD)
     hold[-3:-1] = MOVING
     own = []
-    for row, name in enumerate(labels):
-        before = base.weight[known[name]] if name in known else base.pooled
+    for row, before in enumerate(base.of(labels)):
         entries = _entries(base.scorers, evidence, given, truth, None, row, float(frequency[row]))
         own.append(fit_logistic([entries], before, hold, before) if len(entries[1]) else before)
     return Combination(base.scorers, tuple(labels), np.stack(own), base.pooled)

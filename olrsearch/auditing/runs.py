@@ -30,6 +30,7 @@ from olrsearch.audit.combine import Combination
 from olrsearch.audit.estimates import estimate_errors
 from olrsearch.audit.material import FOLDS, Material
 from olrsearch.audit.noise import symmetric
+from olrsearch.audit.raising import raise_constants, raise_notes
 from olrsearch.audit.twins import find_twins
 from olrsearch.audit.weights import ANNOTATORS
 from olrsearch.auditing.beginning import begin_run
@@ -290,11 +291,6 @@ class _Run:
         folder, given, names = self._folder, self._found.given, self._found.names
         reviewed = Reviewed.read(self._snapshot, self._ids, names)
         weights = self._weighed(evidence, reviewed)
-        present = combine(weights, evidence, given, names)
-        kept = (
-            f"{_PRESENT}{1 + max((int(old.removeprefix(_PRESENT)) for old in self._rankings()), default=0)}"
-        )
-        folder.keep(kept, present)
         errors = estimate_errors(
             names,
             given,
@@ -303,6 +299,13 @@ class _Run:
             reviewed=reviewed.against(given),
             seed=self._config["seed"],
         )
+        raised = raise_constants(weights, evidence, given, names, errors)
+        notes = [*self._notes, *raise_notes(weights, raised, names)]
+        present = combine(raised, evidence, given, names)
+        kept = (
+            f"{_PRESENT}{1 + max((int(old.removeprefix(_PRESENT)) for old in self._rankings()), default=0)}"
+        )
+        folder.keep(kept, present)
         suspects, suspicious = find_suspects(present, given, self._ids, self._snapshot.label_positions(names))
         history = len(self._snapshot.decisions(labels=names))
         summary = {
@@ -313,13 +316,13 @@ class _Run:
             "reviewed": len(reviewed),
             "history": history,
             "estimates": jsonable([asdict(item) for item in errors]),
-            "notes": self._notes,
+            "notes": notes,
         }
         with self._backend.writer() as writer:
             writer.set_audit(
                 folder.name,
                 space_id=self._opened.info.id,
-                label_revision=folder.record["label_revision"],
+                label_revision=self._revision(reviewed),
                 created_at=dt.datetime.fromisoformat(folder.record["created_at"]),
                 config={key: value for key, value in self._config.items() if key != "weights"},
                 summary=summary,
@@ -339,8 +342,15 @@ class _Run:
             reviewed=len(reviewed),
             scorers=tuple(self._config["scorers"]),
             seconds=folder.record["seconds"],
-            notes=tuple(self._notes),
+            notes=tuple(notes),
         )
+
+    def _revision(self, reviewed: Reviewed) -> int:
+        """The revision of the labels that are ranked: today's, where only reviews have changed any since."""
+        now, given = self._snapshot.labels(self._ids, self._found.names), self._found.given
+        changed = (now != given) & (reviewed.truth == 0)
+        began: int = self._folder.record["label_revision"]
+        return began if changed.any() else self._snapshot.label_revision
 
     def _rankings(self) -> list[str]:
         return [name for name in self._folder.record["arrays"] if name.startswith(_PRESENT)]

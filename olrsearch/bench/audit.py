@@ -10,12 +10,13 @@ Notation: N images, L labels, C identities.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
-from olrsearch.audit.combine import fit_combination
+from olrsearch.audit.combine import Combination, fit_combination
 from olrsearch.audit.confident import Confident, require_cleanlab
+from olrsearch.audit.raising import raise_constants
 from olrsearch.audit.scorer import scores
 from olrsearch.audit.weights import BY_ANNOTATORS
 from olrsearch.bench.audit_baselines import (
@@ -39,6 +40,7 @@ from olrsearch.bench.audit_report import (
     ADJUSTED,
     ANNOTATED,
     COMBINED,
+    ESTIMATES,
     RANDOM,
     WHOLE_VOTE,
     WITHOUT,
@@ -69,22 +71,12 @@ if TYPE_CHECKING:
 SEEDS: Final = (0, 1, 2)
 
 
-class Combined(Protocol):
-    """What all evidence comes to, by weights that were fitted before."""
-
-    def present(self, evidence: Mapping[str, F32], given: I8) -> F32:
-        """Probability that each label is truly present, float32 [L, N]."""
-        ...
-
-    def to_dict(self) -> dict[str, Any]:
-        """The weights, JSON-ready."""
-        ...
-
-
 class Fit(Protocol):
     """`olrsearch.audit.combine.fit_combination`."""
 
-    def __call__(self, evidence: Mapping[str, F32], given: I8, truth: I8, labels: Sequence[str]) -> Combined:
+    def __call__(
+        self, evidence: Mapping[str, F32], given: I8, truth: I8, labels: Sequence[str]
+    ) -> Combination:
         """Weights of evidence [L, N] on L labels with errors, int8 [N, L], and the same without."""
         ...
 
@@ -123,7 +115,8 @@ def run_audit_bench(
         case: Labels, and how to look at the images.
         scorers: In the order they run; a scorer's place among the others changes nothing.
         fit: Fits the combination.
-        estimate: Estimates error rates (`olrsearch.audit.estimates.estimate_errors`); None leaves them out.
+        estimate: Estimates error rates (`olrsearch.audit.estimates.estimate_errors`), to which combinations
+            are raised; None leaves both out.
         noises: Keys of `NOISES`; N3 is left out, with a note, where the case has no hardness.
         seeds: Of the noise; not `FITTED_ON`.
         cache: Where evidence is kept, so that an interrupted run goes on; None keeps nothing.
@@ -171,10 +164,12 @@ def run_audit_bench(
             part = f"{noise.key}-seed{seed}"
             evidence = _evidence(case, scorers, kept, part, given, seed, track)
             votes = _votes(case, kept, part, given, seed, track)
+            after: Sequence[LabelErrors] | None = None
             if estimate is not None:
                 after = estimate(case.label_names, given, evidence, case.identity, seed=seed)
                 estimates.append(check_estimates(noise.title, seed, case.original, given, before, after))
-            ranked = _rankings(combinations, evidence, votes, given, seed, cleanlab=cleanlab)
+            weights = _raised(combinations, evidence, given, case.label_names, after)
+            ranked = _rankings(weights, evidence, votes, given, case.label_names, seed, cleanlab=cleanlab)
             probability = evidence.get("probability") if cleanlab else None
             measured.append(_measure(noise, seed, case.original, given, ranked, probability, cluster))
 
@@ -245,7 +240,9 @@ def _once(case: AuditCase, given: I8, seed: int) -> Callable[[], Material]:
     return material
 
 
-def _combinations(fit: Fit, evidence: Mapping[str, F32], given: I8, case: AuditCase) -> dict[str, Combined]:
+def _combinations(
+    fit: Fit, evidence: Mapping[str, F32], given: I8, case: AuditCase
+) -> dict[str, Combination]:
     """The combination of all scorers, and those without one, where there is more than one."""
     truth, labels = case.original, case.label_names
     out = {COMBINED: fit(evidence, given, truth, labels)}
@@ -256,31 +253,44 @@ def _combinations(fit: Fit, evidence: Mapping[str, F32], given: I8, case: AuditC
     return out
 
 
+def _raised(
+    combinations: Mapping[str, Combination],
+    evidence: Mapping[str, F32],
+    given: I8,
+    labels: Sequence[str],
+    errors: Sequence[LabelErrors] | None,
+) -> dict[str, Combination]:
+    """The same, the default weights among them, raised to what estimates prove of these labels.
+
+    The combination of all as it was is without the estimates; where there are none, nothing is raised.
+    """
+    out = dict(combinations)
+    weights = dict(zip(BY_ANNOTATORS.scorers, BY_ANNOTATORS.pooled, strict=False))
+    if weighed := [name for name in evidence if weights.get(name, 0) > 0]:
+        out[ANNOTATED] = BY_ANNOTATORS.restricted(weighed)
+    if errors is None:
+        return out
+    raised = {name: raise_constants(one, evidence, given, labels, errors) for name, one in out.items()}
+    return {**raised, WITHOUT + ESTIMATES: combinations[COMBINED]}
+
+
 def _rankings(
-    combinations: Mapping[str, Combined],
+    combinations: Mapping[str, Combination],
     evidence: Mapping[str, F32],
     votes: F32,
     given: I8,
+    labels: Sequence[str],
     seed: int,
     *,
     cleanlab: bool,
 ) -> dict[str, F32]:
     """Scores of every method, float32 [L, N], smaller = more suspicious."""
-    out = {COMBINED: scores(combinations[COMBINED].present(evidence, given), given)}
-    weights = dict(zip(BY_ANNOTATORS.scorers, BY_ANNOTATORS.pooled, strict=False))
-    weighed = [name for name in evidence if weights.get(name, 0) > 0]
-    if weighed:
-        labels = [str(row) for row in range(given.shape[1])]  # one set of weights for all of them
-        out[ANNOTATED] = scores(BY_ANNOTATORS.restricted(weighed).present(evidence, given, labels), given)
+    out = {name: scores(one.present(evidence, given, labels), given) for name, one in combinations.items()}
     out |= {name: scores(values, given) for name, values in evidence.items()}
     out[WHOLE_VOTE] = scores(votes, given)
     if cleanlab and "probability" in evidence:
         out[ADJUSTED] = cleanlab_scores(given, evidence["probability"], adjusted=True)
     out[RANDOM] = random_scores(given, seed=seed)
-    for name, combination in combinations.items():
-        if name != COMBINED:
-            rest = {other: values for other, values in evidence.items() if WITHOUT + other != name}
-            out[name] = scores(combination.present(rest, given), given)
     return out
 
 
