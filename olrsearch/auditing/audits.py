@@ -22,6 +22,7 @@ from olrsearch.auditing.results import (
 from olrsearch.auditing.reviewed import Reviewed
 from olrsearch.errors import AuditError, EmptyStoreError, QueryError, StoreCorruptError, StoreVersionError
 from olrsearch.progress import Track, silent
+from olrsearch.search.page import check_page
 from olrsearch.store.audits import count_suspects, read_audits
 from olrsearch.store.runs import RUNS, RunFolder, audit_folders
 
@@ -133,8 +134,7 @@ class Audits:
             UnknownLabelError: the store has no such label; carries the nearest names.
             QueryError: a page, or a value, that cannot be.
         """
-        if k < 1 or offset < 0:
-            raise QueryError(f"a page has k ≥ 1 entries from offset ≥ 0, found k = {k} and offset = {offset}")
+        check_page(k, offset)
         value, wanted = _value(given, "given"), _value(suggested, "suggested")
         if unknown and value is not None:
             raise QueryError(
@@ -172,7 +172,7 @@ class Audits:
 
         snapshot = self._backend.snapshot()
         info = find_audit(self._backend, run)
-        number = snapshot.resolve(f"id:{image}" if isinstance(image, int | np.integer) else str(image))
+        number = snapshot.resolve(image)
         return show_entry(Shown(snapshot, info), number, named(snapshot, info, label))
 
     def summary(self, *, run: str | None = None) -> AuditSummary:

@@ -15,7 +15,7 @@ from olrsearch.auditing.results import LabelIssue
 from olrsearch.errors import AuditError
 from olrsearch.query.names import LabelNames
 from olrsearch.store.audits import Suspect, read_audits, read_suspects
-from olrsearch.store.decisions import VALUE_NAMES
+from olrsearch.store.decisions import VALUE_NAMES, VERDICT_CODES
 from olrsearch.store.runs import RUNS, RunFolder, audit_folders
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ COLUMNS: Final = ("image", "label", "given", "suggested", "score", "decision")
 """Of the CSV; `reviewing.decide_file` reads it back when the last is filled in."""
 
 _BATCH: Final = 200
+_VERDICTS: Final = {code: verdict for verdict, code in VERDICT_CODES.items()}
 
 
 class Page:
@@ -53,7 +54,7 @@ class Page:
         self._reviewed = reviewed
         self._changed = 0
         self._hidden = 0
-        self._found: list[Suspect] = []
+        self._found: list[tuple[Suspect, int]] = []
 
     def __len__(self) -> int:
         return len(self._found)
@@ -70,14 +71,15 @@ class Page:
             if self._suggested is not None and self._suggested != _suggested(item):
                 continue
             place = int(np.searchsorted(ids, item.image_id)), item.position
-            if verdicts[place]:
+            verdict = int(verdicts[place])
+            if verdict:
                 if not self._reviewed:
                     self._hidden += 1
                     continue
             elif labels is not None and labels[place] != item.given:
                 self._changed += 1
                 continue
-            self._found.append(item)
+            self._found.append((item, verdict))
             if len(self._found) == self._most:
                 return True
         return False
@@ -94,8 +96,9 @@ class Page:
                 suggested=_suggested(item),
                 score=None if item.given == 0 else item.score,
                 present=item.present,
+                verdict=_VERDICTS.get(verdict),
             )
-            for rank, item in enumerate(self._found, 1)
+            for rank, (item, verdict) in enumerate(self._found, 1)
         )
 
     def notes(self) -> tuple[str, ...]:

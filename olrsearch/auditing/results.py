@@ -101,6 +101,7 @@ class LabelIssue:
         suggested: The value that the evidence speaks for.
         score: Probability of what is given, 0 to 1, smaller = more suspicious; null where nothing is.
         present: Probability that the label is present.
+        verdict: What people decided about it, `accept`, `flip`, `unsure` or `set`; null where nobody did.
     """
 
     rank: int
@@ -111,6 +112,7 @@ class LabelIssue:
     suggested: int
     score: float | None
     present: float
+    verdict: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict."""

@@ -322,6 +322,7 @@ def _print_issues(found: LabelIssues, *, as_json: bool) -> None:
         click.echo(
             f"{issue.rank:>5,}  {issue.key:<{wide}}  {issue.label:<{width}}  {VALUE_NAMES[issue.given]:<7}  "
             f"→ {VALUE_NAMES[issue.suggested]:<9}  {score}"
+            + ("" if issue.verdict is None else f"  decided: {issue.verdict}")
         )
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -109,7 +110,8 @@ def test_reviewed_entries_are_hidden_unless_asked_for(asked):
     assert found.issues[0].rank == 1
     assert "3 entries reviewed already left out: --reviewed shows them" in found.notes
     again = asked.audit.list("red", 3, reviewed=True)
-    assert again.issues == (first, second, third)
+    assert [issue.verdict for issue in again] == ["flip", "accept", "unsure"]
+    assert tuple(replace(issue, verdict=None) for issue in again) == (first, second, third)
     assert not any("left out" in note for note in again.notes)
 
 

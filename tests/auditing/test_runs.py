@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from made_audits import truth as true_labels
 from pictures import LABELS, name
 
 from olrsearch import Store
+from olrsearch.audit.estimates import estimate_errors
 from olrsearch.errors import (
     AuditError,
     EmptyStoreError,
@@ -243,7 +245,7 @@ def test_the_store_may_change_while_an_audit_runs(fresh, scorers):
     keys = {issue.key for issue in found}
     assert not keys & {name(WRONG[0]), name(WRONG[1])}
     assert {name(row) for row in WRONG[2:]} <= keys
-    assert any("revision" in note for note in found.notes)
+    assert any("1 entry reviewed already left out" in note for note in found.notes)
     assert fresh.verify().ok
 
 
@@ -290,7 +292,7 @@ def test_decisions_teach(asked, scorers):
     assert scorers.calls == []
     assert report.reviewed == 4
     after = asked.audit.list("red", 120, reviewed=True)
-    assert not any("since it was ranked" in note for note in after.notes)
+    assert not after.notes[:-1]  # nothing but reviews has changed a label, and that there are no more is said
     assert {issue.key for issue in after} == set(before)
     assert any(issue.score != before[issue.key].score for issue in after)
     folder = folder_of(asked)
@@ -315,6 +317,41 @@ def test_reviews_move_the_weights_of_their_label_alone(fresh, weights):
     after = {(one.key, one.label): one.score for one in fresh.audit.list(k=1000, reviewed=True)}
     moved = {label for (key, label), score in after.items() if before.get((key, label), score) != score}
     assert moved == {"Framed"}
+
+
+def test_labels_that_changed_otherwise_are_said_after_a_refit_too(asked):
+    asked.set_label([name(0)], "Framed", "unknown", who="ann")
+    asked.audit.refit()
+    assert any("looked at labels of revision" in note for note in asked.audit.list().notes)
+
+
+def test_what_estimates_prove_ranks_higher(fresh, monkeypatch):
+    plain = fresh.audit.run()
+    assert not any("than the weights expect" in note for note in plain.notes)
+    half = {}
+
+    def proven(names, given, *args, **options):
+        found = []
+        for one in estimate_errors(names, given, *args, **options):
+            absent = one.false_absent
+            if one.label == "Red":
+                half[one.label] = absent.entries / 2
+                absent = replace(absent, count_low=absent.entries / 2, count_high=float(absent.entries))
+            found.append(replace(one, false_absent=absent))
+        return tuple(found)
+
+    monkeypatch.setattr("olrsearch.auditing.runs.estimate_errors", proven)
+    report = fresh.audit.run()
+    (note,) = [note for note in report.notes if "than the weights expect" in note]
+    assert note.startswith("entries stored as absent of Red are wrong more often")
+    folder = RunFolder.open(fresh.path / "runs" / report.run)
+    red = list(folder.record["config"]["labels"]).index("Red")
+    absent = folder.load("given")[:, red] < 0
+    assert folder.load("present-1")[red, absent].sum() == pytest.approx(half["Red"], rel=1e-3)
+    assert report.suspicious > plain.suspicious
+    # What was learnt is kept as it was: a later run raises by its own estimates.
+    assert folder.record["weights"]["pooled"] == folder.record["config"]["weights"]["pooled"]
+    assert folder.record["weights"]["weight"] == folder.record["config"]["weights"]["weight"]
 
 
 def test_deleted_audits_leave_nothing(asked):
