@@ -85,10 +85,10 @@ def raise_notes(before: Combination, raised: Combination, labels: Sequence[str])
         rise = side * moved[:, column]
         if count := int((rise > 0).sum()):
             most = labels[int(rise.argmax())]
-            several = f"of {count:,} labels, most of all {most}," if count > 1 else f"of {most}"
+            who = most if count == 1 else f"{count:,} labels, most of all {most},"
             out.append(
-                f"entries stored as {value} {several} are wrong more often than the weights expect: the "
-                "estimates prove it, and these entries rank higher for it"
+                f"{who} {'is' if count == 1 else 'are'} wrongly {value} more often than the weights expect, "
+                "as the estimates prove: entries stored so rank higher"
             )
     return tuple(out)
 

@@ -343,7 +343,7 @@ def test_what_estimates_prove_ranks_higher(fresh, monkeypatch):
     monkeypatch.setattr("olrsearch.auditing.runs.estimate_errors", proven)
     report = fresh.audit.run()
     (note,) = [note for note in report.notes if "than the weights expect" in note]
-    assert note.startswith("entries stored as absent of Red are wrong more often")
+    assert note.startswith("Red is wrongly absent more often")
     folder = RunFolder.open(fresh.path / "runs" / report.run)
     red = list(folder.record["config"]["labels"]).index("Red")
     absent = folder.load("given")[:, red] < 0
