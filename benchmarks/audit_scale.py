@@ -16,6 +16,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,16 +25,21 @@ import numpy as np
 from common import Results, shared_options
 from scipy.stats import spearmanr
 
+from olrsearch.audit.estimates import estimate_errors
 from olrsearch.audit.material import Material, identity_folds, told_apart
 from olrsearch.audit.neighbours import NAME as NEIGHBOURS
 from olrsearch.audit.neighbours import exact_votes
 from olrsearch.audit.noise import symmetric
+from olrsearch.audit.raising import raise_constants
 from olrsearch.audit.scorers import DEFAULT, SCORERS, make_scorers
+from olrsearch.audit.weights import BY_ANNOTATORS
+from olrsearch.auditing.fitting import combine, find_suspects
 from olrsearch.progress import silent
 from olrsearch.spaces import OpenSpace
 from olrsearch.store.backend import Backend
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -81,17 +87,32 @@ def main(
     )
     with tempfile.TemporaryDirectory(prefix="audit-scale-", dir=scratch) as folder:
         material = resample(store, images, noise, flips, seed, Path(folder) / "embeddings.npy")
-        for scorer in make_scorers(wanted):
+        said: dict[str, F32] = {}
+
+        def timed(name: str, work: Callable[[], F32]) -> F32:
             clock, cpu = time.perf_counter(), time.process_time()
             with PeakMemory() as memory:
-                evidence = scorer.evidence(material, track=silent)
+                found = work()
             spent = (round(time.process_time() - cpu, 1), round(time.perf_counter() - clock, 1))
-            results.add(scorer.name, *spent, round(memory.peak / 1e6, 0), int(np.isnan(evidence).sum()))
-            if scorer.name == NEIGHBOURS:
-                votes = evidence
+            results.add(name, *spent, round(memory.peak / 1e6, 0), int(np.isnan(found).sum()))
+            return found
+
+        for scorer in make_scorers(wanted):
+            said[scorer.name] = timed(scorer.name, partial(scorer.evidence, material, track=silent))
+        timed("estimates, weights and ranks", partial(ranked, material, said))
         click.echo(results.table())
         if NEIGHBOURS in wanted:
-            click.echo(agreement(material, votes, sample, seed))
+            click.echo(agreement(material, said[NEIGHBOURS], sample, seed))
+
+
+def ranked(material: Material, evidence: dict[str, F32]) -> F32:
+    """What `audit run` makes of the evidence by its default weights, float32 [L, N]."""
+    names, given = material.names, material.given
+    errors = estimate_errors(names, given, evidence, material.identity, seed=material.seed)
+    weights = BY_ANNOTATORS.restricted(list(evidence))
+    present: F32 = combine(raise_constants(weights, evidence, given, names, errors), evidence, given, names)
+    find_suspects(present, given, np.arange(material.images), range(material.labels))
+    return present
 
 
 class Drawn:
