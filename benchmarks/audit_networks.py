@@ -75,6 +75,8 @@ def main(
         out,
         {"noise": noise, "folds": folds, "epochs": epochs, "size": size, "seed": seed},
     )
+    if cache is not None:
+        cache.mkdir(parents=True, exist_ok=True)
     with Backend.open(store, read_only=True) as backend, tempfile.TemporaryDirectory(dir=cache) as scratch:
         snapshot = backend.snapshot()
         case = picture_case(backend, OpenSpace(snapshot, snapshot.space(None, LABELS)), cache=cache)
@@ -92,21 +94,16 @@ def main(
         frozen = Probability().evidence(material, track=silent)
         trained = np.full_like(frozen, np.nan)
         for number in wanted:
-            kept = (
-                None
-                if cache is None
-                else cache / f"network-{noise}-{folds}-{number}-{epochs}-{size}-{seed}.npy"
-            )
             here = fold == number
-            if kept is None or not kept.exists():
+            kept = (cache or Path(scratch)) / f"network-{noise}-{folds}-{number}-{epochs}-{size}-{seed}.npy"
+            if not kept.exists():
                 started = time.perf_counter()
                 found = learn(
                     np.load(pixels, mmap_mode="r"), given, ~here, here, case.identity, config, Path(scratch)
                 )
                 click.echo(f"fold {number}: {time.perf_counter() - started:.0f} s", err=True)
-                if kept is not None:
-                    replace_durably(kept, npy(found))
-            trained[:, here] = found if kept is None else np.load(kept)
+                replace_durably(kept, npy(found))
+            trained[:, here] = np.load(kept)
     asked = np.isin(fold, wanted)
     both = expit((odds(frozen) + odds(trained)) / 2)
     for name, present in (("frozen", frozen), ("trained", trained), ("both", both)):

@@ -35,6 +35,11 @@ MOVING: Final = 1.0
 
 _LEAST_SHARE: Final = 1e-4
 _GIVEN: Final = 3  # columns after the scorers': given present, given absent, the label's log-odds
+_FREQUENCY: Final = -1
+GIVEN_PRESENT: Final = -3
+"""Which of a label's weights is its constant for what is given as present."""
+GIVEN_ABSENT: Final = -2
+"""The same for absent."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -226,7 +231,7 @@ def adapt_combination(
             "expected twice [R, L], and [L]"
         )
     hold = np.full(len(base.pooled), HELD)
-    hold[-3:-1] = MOVING
+    hold[[GIVEN_PRESENT, GIVEN_ABSENT]] = MOVING
     own = []
     for row, before in enumerate(base.of(labels)):
         entries = _entries(base.scorers, evidence, given, truth, None, row, float(frequency[row]))
@@ -265,9 +270,9 @@ def _columns(
     for column, name in enumerate(scorers):
         said = np.clip(logit(evidence[name][label].astype(np.float64)), -CLIP, CLIP) - odds
         out[:, column] = np.nan_to_num(said, nan=0.0)
-    out[:, -3] = value > 0
-    out[:, -2] = value < 0
-    out[:, -1] = odds
+    out[:, GIVEN_PRESENT] = value > 0
+    out[:, GIVEN_ABSENT] = value < 0
+    out[:, _FREQUENCY] = odds
     return out
 
 

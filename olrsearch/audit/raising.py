@@ -20,6 +20,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
+from olrsearch.audit.combine import GIVEN_ABSENT, GIVEN_PRESENT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -65,9 +67,9 @@ def raise_constants(
     # Of each side the rise that so many labels ask for, or more; none where there are fewer labels.
     asked = np.sort(least, axis=1)[:, -enough] if enough <= len(labels) else np.zeros(2)
     rise = np.maximum(least, np.minimum(asked[:, None], most))
-    own = weights.of(labels).copy()
-    own[:, -3] -= rise[0]
-    own[:, -2] += rise[1]
+    own = weights.of(labels)
+    own[:, GIVEN_PRESENT] -= rise[0]
+    own[:, GIVEN_ABSENT] += rise[1]
     return replace(weights, labels=tuple(labels), weight=own)
 
 
@@ -81,7 +83,7 @@ def raise_notes(before: Combination, raised: Combination, labels: Sequence[str])
     """
     moved = raised.of(labels) - before.of(labels)
     out = []
-    for column, side, value in ((-3, -1, "present"), (-2, 1, "absent")):
+    for column, side, value in ((GIVEN_PRESENT, -1, "present"), (GIVEN_ABSENT, 1, "absent")):
         rise = side * moved[:, column]
         if count := int((rise > 0).sum()):
             most = labels[int(rise.argmax())]

@@ -24,6 +24,7 @@ from olrsearch.errors import AuditError, EmptyStoreError, QueryError, StoreCorru
 from olrsearch.progress import Track, silent
 from olrsearch.search.page import check_page
 from olrsearch.store.audits import count_suspects, read_audits
+from olrsearch.store.decisions import NAMED_VALUES
 from olrsearch.store.runs import RUNS, RunFolder, audit_folders
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 _EXAMPLES = 5
 """Images that are named for a broken rule."""
-_VALUES = {"present": 1, "absent": -1}
 
 
 class Audits:
@@ -316,9 +316,10 @@ class Audits:
 
 
 def _value(word: str | None, what: str) -> int | None:
-    if word is not None and word not in _VALUES:
+    value = None if word is None else NAMED_VALUES.get(word, 0)
+    if value == 0:
         raise QueryError(f"{what} is present or absent, found {word!r}")
-    return None if word is None else _VALUES[word]
+    return value
 
 
 def _label_summary(item: Mapping[str, Any], judged: I8 | None) -> LabelSummary:

@@ -347,9 +347,11 @@ class _Run:
 
     def _revision(self, reviewed: Reviewed) -> int:
         """The revision of the labels that are ranked: today's, where only reviews have changed any since."""
-        now, given = self._snapshot.labels(self._ids, self._found.names), self._found.given
-        changed = (now != given) & (reviewed.truth == 0)
         began: int = self._folder.record["label_revision"]
+        if began == self._snapshot.label_revision:
+            return began
+        now = self._snapshot.labels(self._ids, self._found.names)
+        changed = (now != self._found.given) & (reviewed.truth == 0)
         return began if changed.any() else self._snapshot.label_revision
 
     def _rankings(self) -> list[str]:

@@ -33,7 +33,7 @@ from olrsearch.store.layout import HELD, LABELS
 from olrsearch.store.packed import MANY, as_ids, one_of, read_labels
 from olrsearch.store.reading import read_spaces
 from olrsearch.store.segments import open_segment
-from olrsearch.store.values import DatasetInfo, ImageRow, Segment, SegmentInfo, SpaceInfo
+from olrsearch.store.values import DatasetInfo, ImageRef, ImageRow, Segment, SegmentInfo, SpaceInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine, Row, Select
 
     from olrsearch.arrays import I8, I64, Bool, Layout
-    from olrsearch.store.values import ImageRef
 
     AnySelect: TypeAlias = Select[*tuple[Any, ...]]
     AnyRow: TypeAlias = Row[*tuple[Any, ...]]
