@@ -152,10 +152,12 @@ def list_issues(
             reviewed=reviewed,
             run=run,
         )
+        # Before anything is printed: whoever reads only the first lines still gets the whole table.
+        written = None if table is None else store.audit.table(found, table)
         _say_notes(found.notes)
         _print_issues(found, as_json=as_json)
-        if table is not None:
-            say(f"table: {store.audit.table(found, table)}")
+        if written is not None:
+            say(f"table: {written}")
 
 
 @audit_command.command("show")
