@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The `olrsearch` program, started from a checkout."""
 
-from olrsearch.cli import main
+from olrsearch.apps.cli import main
 
 if __name__ == "__main__":
     main()

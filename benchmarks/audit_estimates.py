@@ -25,25 +25,25 @@ import numpy as np
 from common import Results
 from scipy.special import expit
 
-from olrsearch.arrays import digest
-from olrsearch.audit.estimates import estimate_errors
-from olrsearch.audit.material import Material, identity_folds
-from olrsearch.audit.noise import asymmetric, instance_dependent, symmetric
-from olrsearch.audit.scorers import SCORERS, make_scorers
-from olrsearch.auditing.pictures import COMPONENTS, HeadViews
+from olrsearch.audit.benchmark.pictures import COMPONENTS, HeadViews
+from olrsearch.audit.evidence.estimates import estimate_errors
+from olrsearch.audit.evidence.noise import asymmetric, instance_dependent, symmetric
+from olrsearch.audit.scorers.material import Material, identity_folds
+from olrsearch.audit.scorers.registry import SCORERS, make_scorers
+from olrsearch.core.arrays import digest
+from olrsearch.core.progress import silent
 from olrsearch.datasets import open_celeba
-from olrsearch.datasets.avatars import generate_avatars
 from olrsearch.datasets.files import load_array
-from olrsearch.linear import LinearProblem
-from olrsearch.principal import principal_components
-from olrsearch.progress import silent
+from olrsearch.datasets.generated.avatars import generate_avatars
+from olrsearch.maths.linear import LinearProblem
+from olrsearch.maths.principal import principal_components
 from olrsearch.store.backend import Backend
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from olrsearch.arrays import F32, I8, I64, U8
-    from olrsearch.audit.estimates import ErrorEstimate, LabelErrors
+    from olrsearch.audit.evidence.estimates import ErrorEstimate, LabelErrors
+    from olrsearch.core.arrays import F32, I8, I64, U8
 
 NOISES: Final = ("none", "N1 1 %", "N1 5 %", "N1 10 %", "N2", "N3", "N3, sure")
 """N3 takes what is hard from a linear model of pixels, N3, sure from one of the trunk's features; both were

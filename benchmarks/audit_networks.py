@@ -24,25 +24,25 @@ import numpy as np
 from common import Results, shared_options
 from scipy.special import expit, logit
 
-from olrsearch.arrays import npy
-from olrsearch.audit.material import identity_folds
-from olrsearch.audit.probability import Probability
-from olrsearch.auditing.benchmark import picture_case
-from olrsearch.bench.audit_cases import NOISES
-from olrsearch.bench.audit_metrics import Entries, audit_figures
+from olrsearch.audit.benchmark.cases import NOISES
+from olrsearch.audit.benchmark.metrics import Entries, audit_figures
+from olrsearch.audit.benchmark.on_a_store import picture_case
+from olrsearch.audit.scorers.material import identity_folds
+from olrsearch.audit.scorers.probability import Probability
+from olrsearch.core.arrays import npy
+from olrsearch.core.progress import silent
 from olrsearch.datasets.selection import selection_split
 from olrsearch.encoders.olr.config import profile
 from olrsearch.encoders.olr.training import teacher_probabilities, train_teacher
 from olrsearch.encoders.trainer.metrics import average_precision
-from olrsearch.pixels import cache_pixels
-from olrsearch.progress import silent
-from olrsearch.spaces import OpenSpace
+from olrsearch.pipeline.pixels import cache_pixels
+from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.store.backend import Backend
 from olrsearch.store.files import replace_durably
-from olrsearch.store.layout import LABELS
+from olrsearch.store.vectors.layout import LABELS
 
 if TYPE_CHECKING:
-    from olrsearch.arrays import F32, F64, I8, I64, U8, Bool
+    from olrsearch.core.arrays import F32, F64, I8, I64, U8, Bool
     from olrsearch.encoders.olr.config import OlrConfig
 
 CLIP = 1e-6

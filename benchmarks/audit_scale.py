@@ -25,17 +25,18 @@ import numpy as np
 from common import Results, shared_options
 from scipy.stats import spearmanr
 
-from olrsearch.audit.estimates import estimate_errors
-from olrsearch.audit.material import Material, identity_folds, told_apart
-from olrsearch.audit.neighbours import NAME as NEIGHBOURS
-from olrsearch.audit.neighbours import exact_votes
-from olrsearch.audit.noise import symmetric
-from olrsearch.audit.raising import raise_constants
-from olrsearch.audit.scorers import DEFAULT, SCORERS, make_scorers
-from olrsearch.audit.weights import BY_ANNOTATORS
-from olrsearch.auditing.fitting import combine, find_suspects
-from olrsearch.progress import silent
-from olrsearch.spaces import OpenSpace
+from olrsearch.audit.evidence.estimates import estimate_errors
+from olrsearch.audit.evidence.noise import symmetric
+from olrsearch.audit.evidence.raising import raise_constants
+from olrsearch.audit.evidence.weights import BY_ANNOTATORS
+from olrsearch.audit.runs.fitting import combine, find_suspects
+from olrsearch.audit.scorers.material import Material, identity_folds
+from olrsearch.audit.scorers.neighbours import NAME as NEIGHBOURS
+from olrsearch.audit.scorers.neighbours import exact_votes
+from olrsearch.audit.scorers.registry import DEFAULT, SCORERS, make_scorers
+from olrsearch.core.groups import told_apart
+from olrsearch.core.progress import silent
+from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.store.backend import Backend
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from olrsearch.arrays import F32, I64
+    from olrsearch.core.arrays import F32, I64
 
 _BLOCK: Final = 8192
 

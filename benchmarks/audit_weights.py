@@ -2,7 +2,7 @@
 
 CelebA holds photographs twice, annotated apart. The given label of one picture of a pair is a second opinion
 on the other that no scorer had a part in. Each scorer alone, and all of them together, are fitted to predict
-it, in ten folds of pairs; the weights of the fit over all pairs are what `olrsearch.audit.weights` rounds.
+it, in ten folds of pairs; the weights of the fit over all pairs are what `evidence.weights` rounds.
 
     python benchmarks/audit_weights.py --store celeba-store
 
@@ -19,23 +19,23 @@ import click
 import numpy as np
 from scipy.special import expit, logit
 
-from olrsearch.audit.combine import CLIP
-from olrsearch.audit.identity import Identity
-from olrsearch.audit.logistic import fit_logistic
-from olrsearch.audit.scorers import make_scorers
-from olrsearch.audit.twins import find_twins
-from olrsearch.auditing.material import material
-from olrsearch.bench.metrics import average_precision, ranked
-from olrsearch.progress import silent
-from olrsearch.spaces import OpenSpace
+from olrsearch.audit.evidence.combine import CLIP
+from olrsearch.audit.evidence.logistic import fit_logistic
+from olrsearch.audit.runs.material import material
+from olrsearch.audit.scorers.identity import Identity
+from olrsearch.audit.scorers.registry import make_scorers
+from olrsearch.audit.scorers.twins import find_twins
+from olrsearch.core.progress import silent
+from olrsearch.evaluation.metrics import average_precision, ranked
+from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.store.backend import Backend
-from olrsearch.store.layout import LABELS
+from olrsearch.store.vectors.layout import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from olrsearch.arrays import F64, I64, Bool
-    from olrsearch.audit.material import Material
+    from olrsearch.audit.scorers.material import Material
+    from olrsearch.core.arrays import F64, I64, Bool
 
 ASKED = ("probability", "neighbours", "likelihood", "other-labels", "contradictions")
 RIDGE, FOLDS = 100.0, 10

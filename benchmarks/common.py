@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from olrsearch.bench.report import Table, jsonable
 from olrsearch.datasets.selection import selection_split
 from olrsearch.encoders.olr.config import OlrConfig, profile
-from olrsearch.pixels import cache_pixels
+from olrsearch.evaluation.report import Table, jsonable
+from olrsearch.pipeline.pixels import cache_pixels
 from olrsearch.store.backend import Backend
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from olrsearch.arrays import I8, I64, U8
+    from olrsearch.core.arrays import I8, I64, U8
 
 
 @dataclass(frozen=True, slots=True, eq=False)

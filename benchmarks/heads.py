@@ -21,15 +21,9 @@ import click
 import numpy as np
 import torch
 from common import Results, open_faces, shared_options
+from olrsearch_benchmarks.richness import run_richness
 from safetensors.torch import load_file
 
-from olrsearch.bench.attributes import run_attributes
-from olrsearch.bench.data import BenchData
-from olrsearch.bench.queries import run_queries
-from olrsearch.bench.query_set import read_queries
-from olrsearch.bench.richness import run_richness
-from olrsearch.bench.similar import run_similar
-from olrsearch.calibration import fit_calibration
 from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.encoders.olr.network import OlrNetwork, TeacherNetwork
 from olrsearch.encoders.olr.occlusion import draw_rectangles, occlude
@@ -45,8 +39,14 @@ from olrsearch.encoders.trainer.data import (
 )
 from olrsearch.encoders.trainer.runner import run_stage
 from olrsearch.encoders.trunks.trunk import channels_last
-from olrsearch.index.metric import choose_metric, metric_name
-from olrsearch.readout import Readout
+from olrsearch.evaluation.attributes import run_attributes
+from olrsearch.evaluation.data import BenchData
+from olrsearch.evaluation.queries import run_queries
+from olrsearch.evaluation.query_set import read_queries
+from olrsearch.evaluation.similar import run_similar
+from olrsearch.maths.calibration import fit_calibration
+from olrsearch.maths.metric import choose_metric, metric_name
+from olrsearch.maths.readout import Readout
 from olrsearch.store.backend import Backend
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from olrsearch.arrays import I8, I64, U8
-    from olrsearch.bench.query_set import QuerySet
+    from olrsearch.core.arrays import I8, I64, U8
+    from olrsearch.evaluation.query_set import QuerySet
 
 HEADS: dict[str, dict[str, str]] = {
     "grouped, the paper's loss": {"readout_weight": "0"},

@@ -25,30 +25,30 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 from common import shared_options
+from olrsearch_benchmarks.papers.drawing import draw_pair_figures
+from olrsearch_benchmarks.papers.informed_prior import run_informed_prior_paper
+from olrsearch_benchmarks.papers.informed_prior_figures import pair_figures
+from olrsearch_benchmarks.words.posterior_data import PosteriorData
 
 from olrsearch import Store
-from olrsearch.bench.papers.informed_prior import run_informed_prior_paper
-from olrsearch.bench.papers.informed_prior_figures import pair_figures
-from olrsearch.bench.posterior_data import PosteriorData
-from olrsearch.bench.query_set import read_queries
-from olrsearch.bench.report import Table, jsonable
+from olrsearch.core.errors import OlrsearchError
 from olrsearch.datasets.selection import selection_split
 from olrsearch.encoders.informed_prior.config import PROFILES, InformedPriorConfig, profile
 from olrsearch.encoders.informed_prior.encoder import InformedPriorEncoder
 from olrsearch.encoders.informed_prior.training import train_informed_prior
-from olrsearch.errors import OlrsearchError
-from olrsearch.inventory import find_encoder
-from olrsearch.label_words import read_label_words
-from olrsearch.looking import draw_pair_figures
-from olrsearch.pixels import cache_pixels
+from olrsearch.encoders.words.label_words import read_label_words
+from olrsearch.evaluation.query_set import read_queries
+from olrsearch.evaluation.report import Table, jsonable
+from olrsearch.pipeline.inventory import find_encoder
+from olrsearch.pipeline.pixels import cache_pixels
 from olrsearch.store.backend import Backend
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from olrsearch.arrays import F32, I8, I64, U8
-    from olrsearch.bench.data import BenchData
-    from olrsearch.bench.query_set import QuerySet
+    from olrsearch.core.arrays import F32, I8, I64, U8
+    from olrsearch.evaluation.data import BenchData
+    from olrsearch.evaluation.query_set import QuerySet
 
 SHRINKAGES = ("0.01", "0.1", "0.5", "0.99")
 """λ: that of the paper's figures, and up to the other end."""

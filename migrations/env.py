@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection that `olrsearch.store.migrate` hands over."""
+"""Runs the migrations on the connection that `olrsearch.store.sql.migrate` hands over."""
 
 from __future__ import annotations
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from olrsearch._version import __version__
 
 if TYPE_CHECKING:
-    from olrsearch.api import Store
-    from olrsearch.encoders.shipped import EncoderEntry, shipped_encoders
-    from olrsearch.errors import OlrsearchError
-    from olrsearch.results import (
+    from olrsearch.api.store import Store
+    from olrsearch.core.errors import OlrsearchError
+    from olrsearch.encoders.folder.shipped import EncoderEntry, shipped_encoders
+    from olrsearch.search.results import (
         Contribution,
         Description,
         Hit,
@@ -46,17 +46,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Contribution": "olrsearch.results",
-    "Description": "olrsearch.results",
-    "EncoderEntry": "olrsearch.encoders.shipped",
-    "Hit": "olrsearch.results",
-    "LabelEstimate": "olrsearch.results",
-    "OlrsearchError": "olrsearch.errors",
-    "Ranking": "olrsearch.results",
-    "Store": "olrsearch.api",
-    "WordDescription": "olrsearch.results",
-    "WordEstimate": "olrsearch.results",
-    "shipped_encoders": "olrsearch.encoders.shipped",
+    "Contribution": "olrsearch.search.results",
+    "Description": "olrsearch.search.results",
+    "EncoderEntry": "olrsearch.encoders.folder.shipped",
+    "Hit": "olrsearch.search.results",
+    "LabelEstimate": "olrsearch.search.results",
+    "OlrsearchError": "olrsearch.core.errors",
+    "Ranking": "olrsearch.search.results",
+    "Store": "olrsearch.api.store",
+    "WordDescription": "olrsearch.search.results",
+    "WordEstimate": "olrsearch.search.results",
+    "shipped_encoders": "olrsearch.encoders.folder.shipped",
 }
 
 

@@ -1,5 +1,5 @@
 """`python -m olrsearch`."""
 
-from olrsearch.cli import main
+from olrsearch.apps.cli import main
 
 main()

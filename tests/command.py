@@ -9,9 +9,9 @@ import sys
 import warnings
 from dataclasses import dataclass
 
-from olrsearch.cli import run
+from olrsearch.apps.cli import run
 
-PROGRAM = "import sys; from olrsearch.cli import run; sys.exit(run(sys.argv[1:]))"
+PROGRAM = "import sys; from olrsearch.apps.cli import run; sys.exit(run(sys.argv[1:]))"
 
 
 @dataclass(frozen=True)

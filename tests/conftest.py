@@ -10,8 +10,10 @@ from command import good, one_thread
 from pictures import LABELS, pixels_and_labels, write_pictures
 from trained import add_run
 
-from olrsearch.datasets import avatar_drawing
-from olrsearch.errors import OptionalDependencyError
+from olrsearch.core.errors import OptionalDependencyError
+from olrsearch.datasets.generated import avatar_drawing
+
+pytest_plugins = ["made_protocols", "made_spoiled"]
 
 CELEBA = Path(os.environ.get("OLRSEARCH_CELEBA", Path(__file__).parents[1] / ".." / "shared" / "celeba"))
 AVATARS = 200
@@ -99,7 +101,7 @@ class Gallery:
 @pytest.fixture(scope="session")
 def model(tmp_path_factory):
     """A model folder of the encoder that needs no torch, fitted to the pictures' labels."""
-    from olrsearch.encoders.tiny import TinyEncoder
+    from olrsearch.encoders.tiny.labels import TinyEncoder
 
     pixels, labels = pixels_and_labels(200, seed=9)
     encoder = TinyEncoder.fit(tmp_path_factory.mktemp("models"), LABELS, pixels, labels, k=6)
@@ -146,11 +148,11 @@ def published(gallery, tmp_path_factory):
 @pytest.fixture
 def nothing_shipped(tmp_path, monkeypatch):
     """A package that comes without encoders."""
-    monkeypatch.setattr("olrsearch._resources.models_dir", lambda: tmp_path / "no-models")
+    monkeypatch.setattr("olrsearch.core.resources.models_dir", lambda: tmp_path / "no-models")
 
 
 @pytest.fixture
 def shipped(published, monkeypatch):
     """A package that comes with the published encoder, and no other."""
-    monkeypatch.setattr("olrsearch._resources.models_dir", lambda: published.root)
+    monkeypatch.setattr("olrsearch.core.resources.models_dir", lambda: published.root)
     return published

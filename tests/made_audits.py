@@ -6,10 +6,10 @@ import numpy as np
 from command import good
 from pictures import LABELS, name, picture
 
-from olrsearch.audit.other_labels import OtherLabels
-from olrsearch.audit.probability import Probability
-from olrsearch.audit.scorer import Explanation
-from olrsearch.errors import AuditError
+from olrsearch.audit.scorers.other_labels import OtherLabels
+from olrsearch.audit.scorers.probability import Probability
+from olrsearch.audit.scorers.protocol import Explanation
+from olrsearch.core.errors import AuditError
 
 RED = LABELS.index("Red")
 WRONG = (3, 17, 40, 41, 66, 90)
@@ -100,5 +100,5 @@ class Scorers:
 
     def install(self, monkeypatch):
         for module in ("beginning", "kept"):
-            monkeypatch.setattr(f"olrsearch.auditing.{module}.make_scorers", self.make)
+            monkeypatch.setattr(f"olrsearch.audit.runs.{module}.make_scorers", self.make)
         return self

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from olrsearch.audit.material import Material, identity_folds
+from olrsearch.audit.scorers.material import Material, identity_folds
 
 NAMES = ("Common", "Contrary", "Personal", "Fleeting", "Never", "Rare")
 COMMON, CONTRARY, PERSONAL, FLEETING, NEVER, RARE = range(6)

@@ -1,11 +1,12 @@
 """Made-up posteriors that lie about the priors of their images' words."""
 
 import numpy as np
+from olrsearch_benchmarks.words.posterior_data import PosteriorData
 
-from olrsearch.bench.posterior_data import PosteriorData
-from olrsearch.gaussian import SIGMA0, cholesky, pack, word_prior
-from olrsearch.vocabulary import Vocabulary
-from olrsearch.words import WordVectors
+from olrsearch.encoders.words.vectors import WordVectors
+from olrsearch.encoders.words.vocabulary import Vocabulary
+from olrsearch.maths.gaussian import SIGMA0, word_prior
+from olrsearch.maths.triangles import cholesky, pack
 
 DIGITS = tuple(f"Digit_{number}" for number in range(10))
 FACES = ("Smiling", "Eyeglasses", "Bald", "Wearing_Hat", "Male")

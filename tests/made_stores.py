@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from olrsearch.gaussian import SIGMA0, cholesky, pack
+from olrsearch.maths.gaussian import SIGMA0
+from olrsearch.maths.triangles import cholesky, pack
 from olrsearch.store import NewImage
 
 if TYPE_CHECKING:

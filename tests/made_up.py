@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from olrsearch.index.protocol import EmbeddingView, PlainPart
-from olrsearch.readout import Readout
+from olrsearch.maths.readout import Readout
+from olrsearch.search.index.view import EmbeddingView, PlainPart
 
 NAMES = ("Smiling", "Eyeglasses", "Male", "Wavy_Hair", "Wearing_Hat")
 

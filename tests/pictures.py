@@ -1,6 +1,7 @@
 """Small pictures with labels that show, for tests that need no faces."""
 
 import csv
+import io
 
 import numpy as np
 from PIL import Image
@@ -49,3 +50,9 @@ def pixels_and_labels(count, *, size=(24, 24), seed=0):
     made = [picture(row, seed) for row in range(count)]
     arrays = [np.asarray(Image.fromarray(pixels).resize(size[::-1])) for pixels, _ in made]
     return np.stack(arrays), np.array([labels for _, labels in made], np.int8)
+
+
+def jpeg(colour="teal", size=(60, 80), form="JPEG"):
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, form)
+    return buffer.getvalue()

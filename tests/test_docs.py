@@ -13,7 +13,7 @@ import pytest
 from command import call, good
 
 from olrsearch import Store
-from olrsearch.cli import cli
+from olrsearch.apps.cli import cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

@@ -18,16 +18,16 @@ from pathlib import Path
 import olrsearch
 home = Path(olrsearch.__file__).parent
 assert home.is_relative_to(sys.argv[1]), home
-from olrsearch.cli import run
+from olrsearch.apps.cli import run
 assert run(['--store', 'store', 'store', 'create']) == 0
 assert run(['--store', 'store', 'store', 'info', '--json']) == 0
 assert run(['--store', 'store', 'store', 'migrate']) == 0
-from olrsearch.index.recipe import load_recipe, recipe_names
+from olrsearch.search.index.recipe import load_recipe, recipe_names
 assert {'exact', 'hnsw'} <= set(recipe_names())
 assert load_recipe('exact').recall_at_10 == 1.0
 from olrsearch.sheets import Sheet, write_sheet
 assert write_sheet(Sheet('heading', 'summary', ()), 'sheet.html').stat().st_size > 1000
-from olrsearch._resources import migrations_dir, recipes_dir
+from olrsearch.core.resources import migrations_dir, recipes_dir
 for folder in (migrations_dir(), recipes_dir()):
     assert folder.is_relative_to(sys.argv[1]), folder
 print('fine')
@@ -44,7 +44,7 @@ socket.socket.connect = refused
 import olrsearch
 (entry,) = olrsearch.shipped_encoders()
 assert entry.path.is_relative_to(sys.argv[1]), entry.path
-from olrsearch.cli import run
+from olrsearch.apps.cli import run
 pictures = sys.argv[2]
 assert run(['encoders', 'list']) == 0
 assert run(['encoders', 'info', 'faces', '--card']) == 0
@@ -82,7 +82,7 @@ def test_the_wheel_holds_the_package_and_its_resources(wheel):
     assert package <= names
     assert "olrsearch/sheets/sheet.html.jinja" in names
     assert "olrsearch/encoders/model_card.md.jinja" in names
-    models = (path for path in (ROOT / "olrsearch" / "_models").rglob("*") if path.is_file())
+    models = (path for path in (ROOT / "olrsearch" / "encoders" / "models").rglob("*") if path.is_file())
     assert {path.relative_to(ROOT).as_posix() for path in models} <= names
     migrations = (ROOT / "migrations" / "versions").glob("*.py")
     assert {f"olrsearch/_resources/migrations/versions/{path.name}" for path in migrations} <= names
@@ -106,7 +106,7 @@ def test_an_installed_wheel_works_without_a_checkout(wheel, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "fine"
     entry = (next((tmp_path / "installed").glob("olrsearch-*.dist-info")) / "entry_points.txt").read_text()
-    assert "olrsearch = olrsearch.cli:main" in entry
+    assert "olrsearch = olrsearch.apps.cli:main" in entry
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def checkout(published, tmp_path_factory):
         shutil.copy(ROOT / name, copy)
     for name in ("olrsearch", "migrations", "indexes/recipes"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "faces*"))
-    shutil.copytree(published.folder, copy / "olrsearch" / "_models" / "faces")
+    shutil.copytree(published.folder, copy / "olrsearch" / "encoders" / "models" / "faces")
     return copy
 
 
@@ -130,7 +130,7 @@ def test_a_wheel_carries_the_encoders_and_uses_them(checkout, published, gallery
     (wheel,) = tmp_path.glob("olrsearch-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         for name in SHIPPED:
-            packed = archive.read(f"olrsearch/_models/faces/{name}")
+            packed = archive.read(f"olrsearch/encoders/models/faces/{name}")
             assert packed == (published.folder / name).read_bytes()
     pip("install", "--no-deps", "--no-index", "--target", tmp_path / "installed", wheel)
     (tmp_path / "elsewhere").mkdir()
@@ -163,5 +163,5 @@ def test_the_sdist_carries_the_encoders_too(checkout, published, tmp_path):
     with tarfile.open(sdist) as archive:
         root = sdist.name.removesuffix(".tar.gz")
         for name in SHIPPED:
-            packed = archive.extractfile(f"{root}/olrsearch/_models/faces/{name}")
+            packed = archive.extractfile(f"{root}/olrsearch/encoders/models/faces/{name}")
             assert packed.read() == (published.folder / name).read_bytes()

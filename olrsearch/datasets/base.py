@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
-from olrsearch.errors import DatasetError, DuplicateKeyError
+from olrsearch.core.errors import DatasetError, DuplicateKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from olrsearch.arrays import I8, I64, Bool
+    from olrsearch.core.arrays import I8, I64, Bool
 
 PARTITIONS = ("train", "val", "test")
 EXAMPLES = 5

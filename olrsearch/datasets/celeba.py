@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from olrsearch.core.errors import DatasetNotFoundError, DuplicateKeyError, LabelFileError
 from olrsearch.datasets.base import PARTITIONS, ArrayDataset, Dataset, DatasetIssue, issue
 from olrsearch.datasets.celeba_files import (
     ATTRIBUTES,
@@ -19,7 +20,6 @@ from olrsearch.datasets.celeba_files import (
 )
 from olrsearch.datasets.files import is_image_name, zip_names
 from olrsearch.datasets.label_table import LabelTable, read_label_table
-from olrsearch.errors import DatasetNotFoundError, DuplicateKeyError, LabelFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

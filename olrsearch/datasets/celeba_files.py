@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
+from olrsearch.core.errors import LabelFileError
 from olrsearch.datasets.base import DatasetIssue, first_duplicate, issue
-from olrsearch.errors import LabelFileError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from olrsearch.arrays import I8, I64, U8
+    from olrsearch.core.arrays import I8, I64, U8
 
 ATTRIBUTES = "list_attr_celeba.txt"
 PARTITION = "list_eval_partition.txt"

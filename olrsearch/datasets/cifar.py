@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from olrsearch.core.errors import DatasetError, DatasetNotFoundError
 from olrsearch.datasets.base import ArrayDataset, Dataset, DatasetIssue, class_labels
 from olrsearch.datasets.cifar_format import COARSE, FINE, check_classes, parse_names, parse_records
 from olrsearch.datasets.containers import tar_members
 from olrsearch.datasets.files import is_tar_name
-from olrsearch.errors import DatasetError, DatasetNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from olrsearch.arrays import U8
+    from olrsearch.core.arrays import U8
 
 log = logging.getLogger(__name__)
 

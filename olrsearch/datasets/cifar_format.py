@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from olrsearch.core.errors import ImageDecodeError, LabelFileError
 from olrsearch.datasets.base import first_duplicate
-from olrsearch.errors import ImageDecodeError, LabelFileError
 
 if TYPE_CHECKING:
-    from olrsearch.arrays import U8
+    from olrsearch.core.arrays import U8
 
 COARSE: Final = 20
 FINE: Final = 100

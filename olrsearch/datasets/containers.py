@@ -17,16 +17,16 @@ from contextlib import contextmanager
 from lzma import LZMAError
 from typing import TYPE_CHECKING, Final
 
+from olrsearch.core.errors import ImageDecodeError, ImageMissingError
 from olrsearch.datasets.cifar_format import parse_records
 from olrsearch.datasets.idx_format import is_idx, parse_idx
-from olrsearch.errors import ImageDecodeError, ImageMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from olrsearch.arrays import U8
+    from olrsearch.core.arrays import U8
 
 _OPEN_ZIPS: Final = 8
 _OPEN_ITEMS: Final = 2

@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
+from olrsearch.core.errors import DatasetNotFoundError, ImageDecodeError, ImageMissingError
 from olrsearch.datasets import containers
-from olrsearch.errors import DatasetNotFoundError, ImageDecodeError, ImageMissingError
 
 if TYPE_CHECKING:
-    from olrsearch.arrays import U8
+    from olrsearch.core.arrays import U8
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from olrsearch.core.errors import DatasetNotFoundError, LabelFileError
 from olrsearch.datasets.base import ArrayDataset, Dataset, DatasetIssue, issue, no_labels
 from olrsearch.datasets.files import is_image_name, zip_names
 from olrsearch.datasets.label_table import LabelTable, read_label_table
-from olrsearch.errors import DatasetNotFoundError, LabelFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from olrsearch.core.errors import DatasetError, DatasetNotFoundError, ImageDecodeError, LabelFileError
 from olrsearch.datasets.base import ArrayDataset, Dataset, class_labels
 from olrsearch.datasets.idx_format import read_idx
-from olrsearch.errors import DatasetError, DatasetNotFoundError, ImageDecodeError, LabelFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from olrsearch.arrays import I64
+    from olrsearch.core.arrays import I64
 
 log = logging.getLogger(__name__)
 

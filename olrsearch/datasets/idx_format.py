@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from olrsearch.errors import DatasetError, DatasetNotFoundError
+from olrsearch.core.errors import DatasetError, DatasetNotFoundError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from olrsearch.arrays import U8
+    from olrsearch.core.arrays import U8
 
 UNSIGNED_BYTE = 0x08
 _GZIP_MAGIC = b"\x1f\x8b"

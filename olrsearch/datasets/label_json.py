@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from olrsearch.errors import DatasetNotFoundError, LabelFileError
+from olrsearch.core.errors import DatasetNotFoundError, LabelFileError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

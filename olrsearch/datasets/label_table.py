@@ -22,17 +22,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from olrsearch.core.errors import DatasetNotFoundError, LabelFileError
 from olrsearch.datasets.base import PARTITIONS, DatasetIssue, first_duplicate, issue
 from olrsearch.datasets.celeba_files import parse_attributes
 from olrsearch.datasets.label_json import COLUMNS, SUFFIXES, read_label_lines
-from olrsearch.errors import DatasetNotFoundError, LabelFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from olrsearch.arrays import I8
-    from olrsearch.errors import OlrsearchError
+    from olrsearch.core.arrays import I8
+    from olrsearch.core.errors import OlrsearchError
 
 KEY_COLUMNS: Final = ("image", "key", "file", "filename", "path")
 PARTITION_COLUMN: Final = "partition"

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 
+from olrsearch.core.errors import LabelFileError
 from olrsearch.datasets.celeba_files import format_attributes
 from olrsearch.datasets.label_table import IDENTITY_COLUMN, KEY_COLUMNS, PARTITION_COLUMN, clean_key
-from olrsearch.errors import LabelFileError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from olrsearch.arrays import I8
+    from olrsearch.core.arrays import I8
 
 LabelForm: TypeAlias = Literal["txt", "csv", "json"]
 LABEL_FORMS: Final[tuple[LabelForm, ...]] = ("txt", "csv", "json")

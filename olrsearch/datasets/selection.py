@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from olrsearch.errors import DatasetError
+from olrsearch.core.errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from olrsearch.arrays import Bool
+    from olrsearch.core.arrays import Bool
 
 
 def selection_split(

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
-    from olrsearch.arrays import F32, U8
-    from olrsearch.readout import Readout
-    from olrsearch.vocabulary import Vocabulary
+    from olrsearch.core.arrays import F32, U8
+    from olrsearch.encoders.words.vocabulary import Vocabulary
+    from olrsearch.maths.readout import Readout
 
 
 @runtime_checkable
@@ -193,7 +193,7 @@ def check_pixels(pixels: U8, input_size: tuple[int, int]) -> None:
     Raises:
         IncompatibleEncoderError: not uint8 [B, H, W, 3] of this H and W.
     """
-    from olrsearch.errors import IncompatibleEncoderError
+    from olrsearch.core.errors import IncompatibleEncoderError
 
     height, width = input_size
     if pixels.dtype.name != "uint8" or pixels.ndim != 4 or pixels.shape[1:] != (height, width, 3):

@@ -11,20 +11,20 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from olrsearch.encoders.model_files import layout_of, read_config
-from olrsearch.errors import IncompatibleEncoderError, ModelFileError
+from olrsearch.core.errors import IncompatibleEncoderError, ModelFileError
+from olrsearch.encoders.folder.model_files import layout_of, read_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from olrsearch.arrays import Layout
+    from olrsearch.core.arrays import Layout
     from olrsearch.encoders.protocol import Encoder, LabelEncoder, PosteriorEncoder
 
 _LOADERS: dict[str, str] = {
     "informed-prior": "olrsearch.encoders.informed_prior.encoder:load",
     "olr": "olrsearch.encoders.olr.encoder:load",
-    "tiny": "olrsearch.encoders.tiny:load",
-    "tiny-posterior": "olrsearch.encoders.tiny_posterior:load",
+    "tiny": "olrsearch.encoders.tiny.labels:load",
+    "tiny-posterior": "olrsearch.encoders.tiny.posteriors:load",
 }
 
 

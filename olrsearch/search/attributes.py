@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from olrsearch.errors import QueryError
-from olrsearch.index.scores import evaluate
-from olrsearch.index.topk import top_k
-from olrsearch.query import Not, Or, canonical, resolve_names, weighted
-from olrsearch.results import Contribution
+from olrsearch.core.errors import QueryError
+from olrsearch.search.index.scores import evaluate
+from olrsearch.search.index.topk import top_k
 from olrsearch.search.page import Page, length_notes
+from olrsearch.search.query import Not, Or, canonical, resolve_names, weighted
+from olrsearch.search.results import Contribution
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from olrsearch.arrays import F64, I64, Bool
-    from olrsearch.query import Node
+    from olrsearch.core.arrays import F64, I64, Bool
+    from olrsearch.search.query import Node
 
 
 class Images(Protocol):

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy import BigInteger, DateTime, Double, String, and_, bindparam, false, func, literal, not_, or_
 
-from olrsearch.errors import QueryError
-from olrsearch.query.where import (
+from olrsearch.core.errors import QueryError
+from olrsearch.search.query.where import (
     COMPARISONS,
     Comparison,
     IsNull,
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
     from sqlalchemy.types import TypeEngine
 
-    from olrsearch.arrays import I8, I64, Bool
-    from olrsearch.query.where import Value, Where
+    from olrsearch.core.arrays import I8, I64, Bool
+    from olrsearch.search.query.where import Value, Where
 
 
 def column_types(columns: Mapping[str, ColumnElement[Any]]) -> dict[str, type]:

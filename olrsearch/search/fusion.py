@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from olrsearch.errors import VectorError
-from olrsearch.index.topk import top_k
-from olrsearch.results import Contribution
+from olrsearch.core.errors import VectorError
+from olrsearch.search.index.topk import top_k
 from olrsearch.search.page import Page, length_notes
+from olrsearch.search.results import Contribution
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from olrsearch.arrays import F64, I64, Bool
+    from olrsearch.core.arrays import F64, I64, Bool
 
 DAMPING: Final = 60
 """What is added to a rank, the paper's constant."""

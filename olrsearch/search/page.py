@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from olrsearch.errors import QueryError
+from olrsearch.core.errors import QueryError
 
 if TYPE_CHECKING:
-    from olrsearch.arrays import F64, I64
-    from olrsearch.results import Contribution
+    from olrsearch.core.arrays import F64, I64
+    from olrsearch.search.results import Contribution
 
 
 @dataclass(frozen=True, slots=True, eq=False)

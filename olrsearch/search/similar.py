@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 
-from olrsearch.errors import QueryError, VectorError
-from olrsearch.index.label import combine
-from olrsearch.index.topk import top_k
-from olrsearch.query import LabelNames
-from olrsearch.query.ast import MAX_WEIGHT, quote_name, spell_weight
-from olrsearch.results import Contribution
+from olrsearch.core.errors import QueryError, VectorError
+from olrsearch.core.names import LabelNames
+from olrsearch.search.index.label import combine
+from olrsearch.search.index.topk import top_k
 from olrsearch.search.page import Page, length_notes
+from olrsearch.search.query.ast import MAX_WEIGHT, quote_name, spell_weight
+from olrsearch.search.results import Contribution
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from olrsearch.arrays import F32, F64, I8, I64, Bool
-    from olrsearch.index.built import BuiltIndex
-    from olrsearch.index.label import LabelIndexes
-    from olrsearch.index.protocol import EmbeddingView
+    from olrsearch.core.arrays import F32, F64, I8, I64, Bool
+    from olrsearch.search.index.built import BuiltIndex
+    from olrsearch.search.index.label import LabelIndexes
+    from olrsearch.search.index.view import EmbeddingView
 
 _T = TypeVar("_T")
 

@@ -6,12 +6,17 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from olrsearch.results import is_probability, top_contributions
+from olrsearch.search.results import is_probability, top_contributions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from typing import TypeAlias
 
-    from olrsearch.results import Contribution, Hit, Ranking
+    from olrsearch.search.results import Contribution, Hit, Ranking
+
+    # From an image's id to its JPEG, None where there is none; and such a function for many images.
+    Picture: TypeAlias = Callable[[int], bytes | None]
+    Pictures: TypeAlias = Callable[[Iterable[int], int], Picture]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.image import AxesImage
 
-    from olrsearch.arrays import F64, U8
+    from olrsearch.core.arrays import F64, U8
 
 _DPI = 150
 _PICTURE = 1.0

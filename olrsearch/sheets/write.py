@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import jinja2
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from olrsearch.errors import OlrsearchError
+from olrsearch.core.errors import OlrsearchError
 from olrsearch.sheets.card import COMPANIONS, Section
 
 if TYPE_CHECKING:

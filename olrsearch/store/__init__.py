@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from olrsearch.store.backend import Backend
-from olrsearch.store.catalog import FILTER_COLUMNS, Snapshot, SqlFilter
 from olrsearch.store.decisions import Decision, NewDecision
+from olrsearch.store.read.snapshot import FILTER_COLUMNS, Snapshot, SqlFilter
 from olrsearch.store.values import (
     DatasetInfo,
     ImageRow,

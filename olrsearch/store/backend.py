@@ -21,27 +21,13 @@ from sqlalchemy import insert, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from olrsearch._version import __version__
-from olrsearch.errors import (
+from olrsearch.core.errors import (
     OptionalDependencyError,
     StoreCorruptError,
     StoreError,
     StoreExistsError,
     StoreNotFoundError,
     StoreReadOnlyError,
-)
-from olrsearch.store import schema
-from olrsearch.store.catalog import Snapshot
-from olrsearch.store.commit import first_generation
-from olrsearch.store.database import (
-    DATABASE_URL,
-    IMMEDIATE,
-    copy_sqlite,
-    create_sqlite,
-    postgres_engine,
-    schema_name,
-    sqlite_engine,
-    translated,
-    url_from_environment,
 )
 from olrsearch.store.files import (
     DATABASE,
@@ -54,7 +40,21 @@ from olrsearch.store.files import (
     sync_tree,
     writable,
 )
-from olrsearch.store.migrate import HEAD, check_revision, upgrade
+from olrsearch.store.read.snapshot import Snapshot
+from olrsearch.store.sql import schema
+from olrsearch.store.sql.commit import first_generation
+from olrsearch.store.sql.database import (
+    DATABASE_URL,
+    IMMEDIATE,
+    copy_sqlite,
+    create_sqlite,
+    postgres_engine,
+    schema_name,
+    sqlite_engine,
+    translated,
+    url_from_environment,
+)
+from olrsearch.store.sql.migrate import HEAD, check_revision, upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-    from olrsearch.store.writer import Writer
+    from olrsearch.store.write.writer import Writer
 
 SQLITE = "sqlite"
 POSTGRESQL = "postgresql"
@@ -221,7 +221,7 @@ class Backend:
         """
         if self.read_only:
             raise StoreReadOnlyError(f"{self.path} was opened read-only; open it for writing")
-        from olrsearch.store.writer import Writer  # readers, who must start fast, do without
+        from olrsearch.store.write.writer import Writer  # readers, who must start fast, do without
 
         with translated(self.path):
             connection = self._engine.connect()
@@ -248,7 +248,7 @@ def _taken(path: Path) -> str:
 @contextmanager
 def _lock(connection: Connection, path: Path, about: StoreFile) -> Iterator[None]:
     """Holds the store's lock while this connection writes."""
-    from olrsearch.store.lock import advisory_lock, file_lock  # likewise
+    from olrsearch.store.sql.lock import advisory_lock, file_lock  # likewise
 
     if about.backend == SQLITE:
         connection.execution_options(**{IMMEDIATE: True})

@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, TypeGuard, TypeVar, cast
 
-from olrsearch.errors import AuditError
+from olrsearch.core.errors import AuditError
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from olrsearch._version import __version__
-from olrsearch.errors import StoreCorruptError, StoreNotFoundError, StoreVersionError
+from olrsearch.core.errors import StoreCorruptError, StoreNotFoundError, StoreVersionError
 
 if TYPE_CHECKING:
     from pathlib import Path

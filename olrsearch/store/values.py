@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from olrsearch.errors import IncompatibleEncoderError
-from olrsearch.store.layout import EMBEDDINGS, FACTOR, HELD, MEAN
+from olrsearch.core.errors import IncompatibleEncoderError
+from olrsearch.store.vectors.layout import EMBEDDINGS, FACTOR, HELD, MEAN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from olrsearch.arrays import F32, I64, Layout
+    from olrsearch.core.arrays import F32, I64, Layout
 
 ImageRef: TypeAlias = "int | np.integer[Any] | str | Path"
 """An image: its id, its key (`000001.jpg`, `celeba/000001.jpg`, `id:17`), or a file."""

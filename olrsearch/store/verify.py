@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 from sqlalchemy import Connection, func, select, text
 
-from olrsearch.errors import DatasetError, IndexBuildError, OlrsearchError
-from olrsearch.store import schema
-from olrsearch.store.commit import current
-from olrsearch.store.database import translated
+from olrsearch.core.errors import DatasetError, IndexBuildError, OlrsearchError
+from olrsearch.store.audit_runs import RUNS, RunFolder, audit_folders
 from olrsearch.store.files import (
     DATABASE,
     HOLDER,
@@ -28,16 +26,18 @@ from olrsearch.store.files import (
     TEMPORARY,
     sha256_hex,
 )
-from olrsearch.store.runs import RUNS, RunFolder, audit_folders
-from olrsearch.store.segments import open_segment, verify_segment
+from olrsearch.store.sql import schema
+from olrsearch.store.sql.commit import current
+from olrsearch.store.sql.database import translated
+from olrsearch.store.vectors.segments import open_segment, verify_segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from olrsearch.arrays import I64
+    from olrsearch.core.arrays import I64
     from olrsearch.store.backend import Backend
-    from olrsearch.store.catalog import Snapshot
+    from olrsearch.store.read.snapshot import Snapshot
     from olrsearch.store.values import SpaceInfo
 
 ReadSource: TypeAlias = "Callable[[Path, str], bytes]"

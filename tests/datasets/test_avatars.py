@@ -8,13 +8,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from olrsearch.datasets import avatar_drawing, open_celeba
-from olrsearch.datasets.avatar_drawing import draw
-from olrsearch.datasets.avatar_traits import Person, Traits, sample_person, sample_traits, visible_labels
-from olrsearch.datasets.avatars import TRUTH, _plan, generate_avatars
+from olrsearch.core.errors import DatasetError, OptionalDependencyError
+from olrsearch.datasets import open_celeba
 from olrsearch.datasets.celeba_files import parse_attributes
 from olrsearch.datasets.files import load_array
-from olrsearch.errors import DatasetError, OptionalDependencyError
+from olrsearch.datasets.generated import avatar_drawing
+from olrsearch.datasets.generated.avatar_drawing import draw
+from olrsearch.datasets.generated.avatar_traits import (
+    Person,
+    Traits,
+    sample_person,
+    sample_traits,
+    visible_labels,
+)
+from olrsearch.datasets.generated.avatars import TRUTH, _plan, generate_avatars
 
 pytest.importorskip("dicebear", reason="the extra demo is not installed")
 pytest.importorskip("resvg_py", reason="the extra demo is not installed")

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from olrsearch.core.errors import DatasetError, DuplicateKeyError
 from olrsearch.datasets import ArrayDataset, Dataset, ImageRecord
-from olrsearch.errors import DatasetError, DuplicateKeyError
 
 
 def dataset(**changes):

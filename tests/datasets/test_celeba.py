@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from olrsearch.core.errors import DatasetNotFoundError, DuplicateKeyError, LabelFileError
 from olrsearch.datasets import open_celeba
 from olrsearch.datasets.celeba_files import format_attributes, format_numbers, parse_attributes, parse_numbers
 from olrsearch.datasets.files import load_image
-from olrsearch.errors import DatasetNotFoundError, DuplicateKeyError, LabelFileError
 
 CELEBA = Path(os.environ.get("OLRSEARCH_CELEBA", Path(__file__).parents[2] / ".." / "shared" / "celeba"))
 

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from command import good, refused
 
-from olrsearch.datasets import containers, files, open_cifar100
-from olrsearch.datasets.cifar_format import RECORD
-from olrsearch.errors import (
+from olrsearch.core.errors import (
     DatasetError,
     DatasetNotFoundError,
     ImageDecodeError,
     ImageMissingError,
     LabelFileError,
 )
+from olrsearch.datasets import containers, files, open_cifar100
+from olrsearch.datasets.cifar_format import RECORD
 
 FINE = tuple(f"fine_{number}" for number in range(100))
 COARSE = tuple(f"coarse_{number}" for number in range(20))

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from olrsearch.core.errors import DatasetNotFoundError, ImageDecodeError, ImageMissingError
 from olrsearch.datasets import containers, files
-from olrsearch.errors import DatasetNotFoundError, ImageDecodeError, ImageMissingError
 
 
 def encoded(image, kind="PNG", **options):

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import LABELS, name, picture, write_pictures
 
+from olrsearch.core.errors import DatasetNotFoundError, LabelFileError
 from olrsearch.datasets import open_celeba, open_folder
 from olrsearch.datasets.celeba_files import format_attributes, format_numbers
 from olrsearch.datasets.label_table import read_label_table
 from olrsearch.datasets.label_writing import LabelRows, format_labels
-from olrsearch.errors import DatasetNotFoundError, LabelFileError
 
 
 def rows(labels=((1, 0), (-1, 1)), names=("Hat", "Wavy Hair"), keys=("a.jpg", "b/c.jpg"), **more):

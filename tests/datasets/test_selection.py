@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from olrsearch.core.errors import DatasetError
 from olrsearch.datasets import selection_split
-from olrsearch.errors import DatasetError
 
 
 @settings(deadline=None)

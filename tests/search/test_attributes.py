@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from made_up import gallery
 
-from olrsearch.calibration import Calibration, fit_calibration
-from olrsearch.errors import QueryError, UnknownLabelError
-from olrsearch.index.scores import LabelScores
-from olrsearch.query import parse
+from olrsearch.core.errors import QueryError, UnknownLabelError
+from olrsearch.maths.calibration import Calibration, fit_calibration
 from olrsearch.search.attributes import search_attributes
+from olrsearch.search.index.scores import LabelScores
+from olrsearch.search.query import parse
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,9 @@ from sqlalchemy import (
     select,
 )
 
-from olrsearch.errors import QueryError
-from olrsearch.query.where import (
+from olrsearch.core.errors import QueryError
+from olrsearch.search.filters import allowed_rows, column_types, compile_where
+from olrsearch.search.query.where import (
     COMPARISONS,
     Comparison,
     IsNull,
@@ -32,8 +33,7 @@ from olrsearch.query.where import (
     WhereOr,
     parse_where,
 )
-from olrsearch.search.filters import allowed_rows, column_types, compile_where
-from olrsearch.store.catalog import FILTER_COLUMNS
+from olrsearch.store.read.snapshot import FILTER_COLUMNS
 
 IMAGE = Table(
     "image",

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from made_up import NAMES, gallery
 
-from olrsearch.errors import QueryError, UnknownImageError, UnknownLabelError, VectorError
-from olrsearch.index.label import LabelIndex, LabelIndexes
-from olrsearch.index.metric import fit_metric
+from olrsearch.core.errors import QueryError, UnknownImageError, UnknownLabelError, VectorError
+from olrsearch.maths.metric import fit_metric
+from olrsearch.search.index.label import LabelIndex, LabelIndexes
 from olrsearch.search.similar import Target, compose, prototype, similar
 
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from olrsearch.store import Backend
-from olrsearch.store.database import postgres_engine, schema_name
+from olrsearch.store.sql.database import postgres_engine, schema_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

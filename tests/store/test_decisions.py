@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from made_stores import LABELS, fill, new
 from sqlalchemy import text
 
-from olrsearch.errors import AuditError, UnknownImageError, UnknownLabelError
+from olrsearch.core.errors import AuditError, UnknownImageError, UnknownLabelError
 from olrsearch.store import Backend, NewDecision
 from olrsearch.store.decisions import VERDICT_CODES, Standing, replay, settle
 

@@ -17,7 +17,7 @@ from made_stores import fill, new
 from sqlalchemy import text
 
 from olrsearch import __version__
-from olrsearch.errors import (
+from olrsearch.core.errors import (
     OlrsearchError,
     StoreCorruptError,
     StoreError,
@@ -281,7 +281,7 @@ def test_unwritable_media(sqlite_stores):
     code = """
         import os, sys
         from pathlib import Path
-        from olrsearch.errors import StoreReadOnlyError
+        from olrsearch.core.errors import StoreReadOnlyError
         from olrsearch.store import Backend
 
         def count(path):
@@ -317,7 +317,7 @@ def test_changes_waiting_on_unwritable_media(sqlite_stores, tmp_path, monkeypatc
     shutil.copytree(store.path, copy)
     (copy / "metadata.db-shm").unlink()
     assert (copy / "metadata.db-wal").stat().st_size > 0
-    monkeypatch.setattr("olrsearch.store.database.writable", lambda _: False)
+    monkeypatch.setattr("olrsearch.store.sql.database.writable", lambda _: False)
     with pytest.raises(StoreReadOnlyError, match="open the store once where it can be written"):
         Backend.open(copy, read_only=True)
     monkeypatch.undo()
@@ -384,7 +384,7 @@ def test_the_lock_is_released_after_an_error(stores):
 
 
 def test_a_busy_database_is_a_named_error(sqlite_stores, monkeypatch):
-    monkeypatch.setattr("olrsearch.store.database.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("olrsearch.store.sql.database.BUSY_SECONDS", 0.05)
     store = sqlite_stores.create()
     other = sqlite3.connect(store.path / "metadata.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

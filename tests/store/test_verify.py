@@ -12,7 +12,7 @@ import pytest
 from made_stores import FINGERPRINT, encode, fill, sha, vectors
 from sqlalchemy import text
 
-from olrsearch.errors import ImageMissingError, ModelFileError
+from olrsearch.core.errors import ImageMissingError, ModelFileError
 from olrsearch.store.verify import verify
 
 

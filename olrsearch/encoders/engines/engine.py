@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 import torch
 
+from olrsearch.core.errors import EngineError
 from olrsearch.encoders.engines.folding import folded
 from olrsearch.encoders.protocol import check_pixels
 from olrsearch.encoders.trunks.trunk import channels_last
-from olrsearch.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
     from torch import nn
 
-    from olrsearch.arrays import F32, U8
+    from olrsearch.core.arrays import F32, U8
 
 log = logging.getLogger(__name__)
 

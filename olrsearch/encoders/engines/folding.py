@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from olrsearch.errors import EngineError
+from olrsearch.core.errors import EngineError
 
 
 def folded(network: nn.Module) -> fx.GraphModule:

@@ -20,7 +20,7 @@ import torch.nn.functional as nnf
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, fx, nn
 
-from olrsearch.errors import EngineError
+from olrsearch.core.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -21,7 +21,7 @@ from olrsearch.encoders.engines.onnx_graph import INPUT
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from olrsearch.arrays import U8
+    from olrsearch.core.arrays import U8
 
 _BATCH = 8
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from olrsearch.core.errors import TrainingError
 from olrsearch.encoders.trainer.config import TrainerConfig
-from olrsearch.errors import TrainingError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
+from olrsearch.core.errors import EncoderError, ModelFileError, TrainingError, WordVectorsError
 from olrsearch.encoders.engines.engine import Task, make_engine, run_all
+from olrsearch.encoders.folder.model_files import read_config, read_tensors, save_model
 from olrsearch.encoders.informed_prior.config import InformedPriorConfig
 from olrsearch.encoders.informed_prior.network import InformedPriorNetwork, to_gaussian
-from olrsearch.encoders.model_files import read_config, read_tensors, save_model
 from olrsearch.encoders.protocol import Posteriors, check_pixels
 from olrsearch.encoders.trunks.trunk import channels_last
-from olrsearch.errors import EncoderError, ModelFileError, TrainingError, WordVectorsError
-from olrsearch.gaussian import pack
-from olrsearch.vocabulary import Vocabulary
+from olrsearch.encoders.words.vocabulary import Vocabulary
+from olrsearch.maths.triangles import pack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from olrsearch.arrays import F32, U8
+    from olrsearch.core.arrays import F32, U8
 
 _NETWORK = "network."
 _SHAPE_KEYS = (

@@ -13,12 +13,12 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from olrsearch.encoders.informed_prior.network import covariance
-from olrsearch.gaussian import SIGMA0
+from olrsearch.maths.gaussian import SIGMA0
 
 if TYPE_CHECKING:
     from torch import Generator
 
-    from olrsearch.arrays import F64
+    from olrsearch.core.arrays import F64
 
 _LOG_2PI = math.log(2.0 * math.pi)
 

@@ -14,7 +14,8 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from olrsearch.encoders.trunks.trunk import Normalise, make_trunk, map_size
-from olrsearch.gaussian import SIGMA0, triangle
+from olrsearch.maths.gaussian import SIGMA0
+from olrsearch.maths.triangles import triangle
 
 if TYPE_CHECKING:
     from olrsearch.encoders.informed_prior.config import InformedPriorConfig

@@ -24,7 +24,7 @@ from olrsearch.encoders.trainer.metrics import average_precision
 from olrsearch.encoders.trainer.stage import Stage
 
 if TYPE_CHECKING:
-    from olrsearch.arrays import F32, F64, I8
+    from olrsearch.core.arrays import F32, F64, I8
 
 
 class InformedPriorStage(Stage[InformedPriorConfig, InformedPriorNetwork]):

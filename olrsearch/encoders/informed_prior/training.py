@@ -21,26 +21,26 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 
+from olrsearch.core.errors import TrainingError
+from olrsearch.encoders.folder.model_files import read_config, read_tensors
 from olrsearch.encoders.informed_prior import encoder as informed_prior_encoder
 from olrsearch.encoders.informed_prior.config import ONE_HOT
 from olrsearch.encoders.informed_prior.network import InformedPriorNetwork
 from olrsearch.encoders.informed_prior.stage import InformedPriorStage
-from olrsearch.encoders.model_files import read_config, read_tensors
 from olrsearch.encoders.trainer.data import PixelBatches, StageData, derived_seed, pixel_statistics
 from olrsearch.encoders.trainer.run import check_arrays, data_digest, label_frequencies, open_run
 from olrsearch.encoders.trainer.runner import run_stage
 from olrsearch.encoders.trunks.efficientnet import PIXEL_MEAN, PIXEL_STD
 from olrsearch.encoders.trunks.trunk import channels_last, start_trunk
-from olrsearch.errors import TrainingError
-from olrsearch.vocabulary import Vocabulary, read_label_words
-from olrsearch.words import WordVectors
+from olrsearch.encoders.words.vectors import WordVectors
+from olrsearch.encoders.words.vocabulary import Vocabulary, read_label_words
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from olrsearch.arrays import I8, I64, U8
+    from olrsearch.core.arrays import I8, I64, U8
     from olrsearch.encoders.informed_prior.config import InformedPriorConfig
-    from olrsearch.lift import Transform
+    from olrsearch.encoders.words.lift import Transform
 
 _log = logging.getLogger(__name__)
 

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
+from olrsearch.core.errors import ModelFileError, TrainingError
 from olrsearch.encoders.engines.engine import Task, make_engine, run_all
-from olrsearch.encoders.model_files import read_config, read_tensors, save_model
+from olrsearch.encoders.folder.model_files import read_config, read_tensors, save_model
 from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.encoders.olr.network import OlrNetwork
 from olrsearch.encoders.protocol import check_pixels
 from olrsearch.encoders.trunks.trunk import channels_last
-from olrsearch.errors import ModelFileError, TrainingError
-from olrsearch.readout import Readout
+from olrsearch.maths.readout import Readout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from olrsearch.arrays import F32, U8
+    from olrsearch.core.arrays import F32, U8
 
 _NETWORK = "network."
 _SHAPE_KEYS = ("backbone", "width", "head", "label_kernel")

@@ -23,12 +23,12 @@ from lightning.pytorch.trainer.states import TrainerStatus
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
+from olrsearch.core.errors import TrainingError
 from olrsearch.encoders.olr.losses import draw_partners, label_loss, random_pairs_loss
 from olrsearch.encoders.trainer.runner import interrupt_handler_restored, quiet_lightning
-from olrsearch.errors import TrainingError
 
 if TYPE_CHECKING:
-    from olrsearch.arrays import F32, I8
+    from olrsearch.core.arrays import F32, I8
 
 EPOCHS: Final = 4
 BATCH: Final = 256

@@ -11,10 +11,10 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from olrsearch.readout import Readout
+from olrsearch.maths.readout import Readout
 
 if TYPE_CHECKING:
-    from olrsearch.arrays import F32, F64, I8
+    from olrsearch.core.arrays import F32, F64, I8
 
 _RIDGE = 1e-3
 """Penalty on standardised weights, a share of the number of images: bounded where labels separate."""

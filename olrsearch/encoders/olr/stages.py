@@ -26,7 +26,7 @@ from olrsearch.encoders.olr.occlusion import draw_rectangles, occlude
 from olrsearch.encoders.trainer.stage import Stage
 
 if TYPE_CHECKING:
-    from olrsearch.arrays import F64
+    from olrsearch.core.arrays import F64
 
 N = TypeVar("N", bound=nn.Module)
 

@@ -25,6 +25,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from olrsearch.core.errors import TrainingError
 from olrsearch.encoders.olr import encoder as olr_encoder
 from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.encoders.olr.network import OlrNetwork, TeacherNetwork
@@ -42,12 +43,11 @@ from olrsearch.encoders.trainer.run import (
 from olrsearch.encoders.trainer.runner import finished_files, run_stage
 from olrsearch.encoders.trunks.efficientnet import PIXEL_MEAN, PIXEL_STD
 from olrsearch.encoders.trunks.trunk import channels_last, start_trunk
-from olrsearch.errors import TrainingError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from olrsearch.arrays import F32, I8, I64, U8
+    from olrsearch.core.arrays import F32, I8, I64, U8
     from olrsearch.encoders.trainer.runner import StageResult
 
 _log = logging.getLogger(__name__)

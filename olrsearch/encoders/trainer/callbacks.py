@@ -19,8 +19,8 @@ import torch
 from lightning.pytorch.callbacks import Callback, WeightAveraging
 from tqdm import tqdm
 
+from olrsearch.core.errors import TrainingError
 from olrsearch.encoders.trainer.stage import SELECTION_SCORE, Stage
-from olrsearch.errors import TrainingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

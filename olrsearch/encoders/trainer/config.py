@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, get_type_hints
 
-from olrsearch.errors import TrainingError
+from olrsearch.core.errors import TrainingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from torch import Generator, Tensor
 
-    from olrsearch.arrays import I8, I64, U8
+    from olrsearch.core.arrays import I8, I64, U8
     from olrsearch.encoders.trainer.config import TrainerConfig
 
 Batch = tuple["Tensor", "Tensor"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from olrsearch.arrays import F32, F64, I8
+    from olrsearch.core.arrays import F32, F64, I8
 
 
 def average_precision(scores: F32, labels: I8) -> F64:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import torch
 
+from olrsearch.core.errors import TrainingError
 from olrsearch.encoders.trainer.config import TrainerConfig
-from olrsearch.errors import TrainingError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from olrsearch.arrays import F64, I8, I64, U8
+    from olrsearch.core.arrays import F64, I8, I64, U8
 
 _log = logging.getLogger(__name__)
 _DIGEST_IMAGES = 64

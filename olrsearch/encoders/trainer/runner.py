@@ -19,6 +19,7 @@ from lightning.pytorch.trainer.states import TrainerStatus
 from safetensors.torch import load_file, save_file
 from torch.multiprocessing.spawn import ProcessRaisedException
 
+from olrsearch.core.errors import TrainingError
 from olrsearch.encoders.trainer.callbacks import (
     CHECKPOINT_NAME,
     METRICS_NAME,
@@ -27,7 +28,6 @@ from olrsearch.encoders.trainer.callbacks import (
     Progress,
     Record,
 )
-from olrsearch.errors import TrainingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

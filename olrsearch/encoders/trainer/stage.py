@@ -13,16 +13,16 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from olrsearch.core.errors import TrainingError
 from olrsearch.encoders.trainer.config import TrainerConfig
 from olrsearch.encoders.trainer.data import augment, step_generator, to_planes
 from olrsearch.encoders.trainer.distortion import jitter_colour, turn_and_zoom
 from olrsearch.encoders.trainer.metrics import selection_metrics
-from olrsearch.errors import TrainingError
 
 if TYPE_CHECKING:
     from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
-    from olrsearch.arrays import F32, I8
+    from olrsearch.core.arrays import F32, I8
     from olrsearch.encoders.trainer.data import Batch
 
 SELECTION_SCORE = "selection_map"

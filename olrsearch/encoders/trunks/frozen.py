@@ -24,7 +24,7 @@ from olrsearch.encoders.trunks.efficientnet import (
 )
 
 if TYPE_CHECKING:
-    from olrsearch.arrays import F32, U8
+    from olrsearch.core.arrays import F32, U8
 
 INPUT_SIZE: Final = (218, 178)
 """Pixels: those of an aligned face."""

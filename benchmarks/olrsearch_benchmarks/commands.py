@@ -1,0 +1,169 @@
+"""`olrsearch bench richness`, `papers` and `speed`: what measures olrsearch and is not for its users."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from olrsearch.apps.cli.bench import compare, queries_option, shared_options
+from olrsearch.apps.cli.common import open_to_measure, say, store_path
+from olrsearch.apps.cli.reports import render
+
+if TYPE_CHECKING:
+    from olrsearch import Store
+    from olrsearch.evaluation.report import Report
+
+
+@click.command("richness")
+@queries_option
+@shared_options
+@click.pass_context
+def richness(
+    ctx: click.Context,
+    query_file: Path | None,
+    space: str | None,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """P6: whether the embeddings hold more than probabilities."""
+    from olrsearch_benchmarks.richness import run_richness
+
+    compare(ctx, run_richness, query_file, space, seed, out, as_json=as_json)
+
+
+@click.group("papers")
+def papers() -> None:
+    """P5: what the papers report, measured on the store."""
+
+
+@papers.command("olr")
+@shared_options
+@click.pass_context
+def olr(ctx: click.Context, space: str | None, seed: int, out: Path | None, as_json: bool) -> None:
+    """P5: the OLR paper's probe, correlations of norms and principal components.
+
+    With --out NAME also draws NAME-norms.png and NAME-components.png.
+    """
+    from olrsearch_benchmarks.papers.olr import run_olr_paper
+
+    with open_to_measure(ctx) as store:
+        report = run_olr_paper(store.bench_data(space=space), seed=seed)
+        render(report, out, as_json=as_json)
+        if out is not None:
+            for name, look in (("norms", report.correlations), ("components", report.components)):
+                say(f"plot: {store.plot(look, out.with_name(f'{out.name}-{name}.png'))}")
+
+
+@papers.command("informed-prior")
+@queries_option
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path),
+    help="Also draw the paper's figures, of pairs, into this folder.",
+)
+@shared_options
+@click.pass_context
+def informed_prior(
+    ctx: click.Context,
+    query_file: Path | None,
+    figures: Path | None,
+    space: str | None,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """P5: informed priors. Classes and pairs told and retrieved; of faces, P2 asked in words.
+
+    What is measured depends on the labels: one an image, pairs, or many. With --json, one object a
+    line and figure: metric, value, target, passed, unit, seed.
+    """
+    from olrsearch.evaluation.query_set import read_queries
+    from olrsearch_benchmarks.on_a_store import draw_pairs, labels_beside, posterior_data
+    from olrsearch_benchmarks.papers.informed_prior import run_informed_prior_paper
+
+    asked = None if query_file is None else read_queries(query_file)
+    with open_to_measure(ctx) as store:
+        data = posterior_data(store, space=space)
+        labels = labels_beside(store) if data.kind == "many" else None
+        # First, since it refuses labels that are no pairs, and a report is not printed half.
+        drawn = [] if figures is None else draw_pairs(store, figures, seed=seed, space=space)
+        report = run_informed_prior_paper(data, queries=asked, labels=labels, seed=seed)
+    render(report, out, as_json=as_json, lines=report.lines())
+    for path in drawn:
+        say(f"plot: {path}")
+
+
+@click.command("speed")
+@click.argument(
+    "part", type=click.Choice(["queries", "encoding", "kl"]), default="queries", metavar="[encoding|kl]"
+)
+@click.option(
+    "--rows",
+    type=click.IntRange(min=1),
+    default=100_000,
+    show_default=True,
+    help="Images of the exact search, for kl.",
+)
+@click.option("--recipes/--no-recipes", default=True, show_default=True, help="Also measure recipes, for kl.")
+@click.option(
+    "--recipe-rows",
+    type=click.IntRange(min=1),
+    default=1_000_000,
+    show_default=True,
+    help="Images that recipes search, for kl.",
+)
+@shared_options
+@click.pass_context
+def speed(
+    ctx: click.Context,
+    part: str,
+    rows: int,
+    recipes: bool,
+    recipe_rows: int,
+    space: str | None,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """P7: ratios against baselines in the same run: queries, scans, a cold command, encoding.
+
+    With `encoding`, the engines that can compute the encoder instead: their speed in turns, what
+    their rounding costs in mAP, and whether decoding keeps out of the network's way. Takes minutes.
+
+    With `kl`, search by divergence over a space's posteriors, resampled to many: exact, and by recipes
+    for large galleries; at the dimension of the space, and at 50 and 32 where it has more. With --json,
+    one object a figure. Takes many minutes, and gigabytes for recipes.
+    """
+    from olrsearch_benchmarks.on_a_store import encoding_speed, kl_speed
+
+    with open_to_measure(ctx) as store:
+        if part == "kl":
+            report = kl_speed(
+                store, images=rows, recipe_images=recipe_rows if recipes else None, seed=seed, space=space
+            )
+            render(report, out, as_json=as_json, lines=report.lines())
+        elif part == "encoding":
+            render(encoding_speed(store, space=space, seed=seed), out, as_json=as_json)
+        else:
+            render(_queries_speed(ctx, store, space, seed), out, as_json=as_json)
+
+
+def _queries_speed(ctx: click.Context, store: Store, space: str | None, seed: int) -> Report:
+    from olrsearch_benchmarks.on_a_store import speed_cases
+    from olrsearch_benchmarks.speed.speed import cold_case, run_speed
+
+    info = store.info()
+    cases = speed_cases(store, space=space, seed=seed)
+    first = store.labels(space=space)[0]  # the store may have labels that this encoder never learnt
+    command = [sys.executable, "-m", "olrsearch", "--store", str(store_path(ctx))]
+    command += ["search", f'"{first}"', "--json", *([] if space is None else ["--space", space])]
+    return run_speed(
+        [*cases, cold_case(command)],
+        data={"name": ", ".join(item["name"] for item in info["datasets"]), "images": info["images"]},
+        cold_command=command,
+        seed=seed,
+    )

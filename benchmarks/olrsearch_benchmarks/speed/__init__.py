@@ -1,0 +1,1 @@
+"""P7: speed, as ratios in one run."""

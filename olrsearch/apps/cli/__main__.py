@@ -1,0 +1,5 @@
+"""`python -m olrsearch.apps.cli`."""
+
+from olrsearch.apps.cli import main
+
+main()

@@ -1,0 +1,183 @@
+"""`olrsearch audit decide`, `history` and `export`: decisions on labels, and what they come to."""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from olrsearch.apps.cli.common import emit_json, open_store, say
+from olrsearch.apps.cli.common import images as images_said
+from olrsearch.store.decisions import VALUE_NAMES
+
+if TYPE_CHECKING:
+    from olrsearch.audit.decisions.decide import Decided
+    from olrsearch.datasets.label_writing import LabelForm
+    from olrsearch.store.decisions import Decision, Verdict
+
+
+def register(group: click.Group) -> None:
+    """Add these commands to a group."""
+    for command in (decide, history, export):
+        group.add_command(command)
+
+
+@click.command("decide")
+@click.argument("image", required=False)
+@click.argument("label", required=False)
+@click.argument("verdict", type=click.Choice(["accept", "flip", "unsure"]), required=False)
+@click.option(
+    "--from",
+    "file",
+    type=click.Path(path_type=Path),
+    help="Decide what a file says instead: CSV with the columns image, label and decision (accept, flip, "
+    "unsure, undo, or the value itself: present, absent, unknown), perhaps given, why and who; or JSON "
+    "lines, as `audit export --decisions` writes them. All of it is taken, or nothing.",
+)
+@click.option("--undo", "take_back", is_flag=True, help="Take the latest decision on IMAGE and LABEL back.")
+@click.option("--why", default="", help="The reason, kept beside the decision.")
+@click.option("--who", default=getpass.getuser, show_default="your user name", help="Who decides.")
+@click.option("--run", help="The audit run that led to it.")
+@click.option("--json", "as_json", is_flag=True, help="What was written as one JSON object.")
+@click.pass_context
+def decide(
+    ctx: click.Context,
+    image: str | None,
+    label: str | None,
+    verdict: Verdict | None,
+    file: Path | None,
+    take_back: bool,
+    why: str,
+    who: str,
+    run: str | None,
+    as_json: bool,
+) -> None:
+    """Decide on the stored label of an image: accept it, flip it, or leave it unsure.
+
+    IMAGE LABEL accept|flip|unsure decides one, --undo IMAGE LABEL takes the latest decision back, --from FILE
+    decides many. The annotation and all earlier decisions are kept (`audit history`).
+    """
+    if file is not None:
+        if image is not None or take_back or why:
+            raise click.UsageError("--from takes everything from the file: leave IMAGE, --undo and --why out")
+        with open_store(ctx) as store:
+            written = store.decide_file(file, who=who, run=run)
+        _tell(written, as_json=as_json)
+        return
+    if image is None or label is None or (verdict is None) != take_back:
+        raise click.UsageError("expected IMAGE LABEL accept|flip|unsure, --undo IMAGE LABEL, or --from FILE")
+    from olrsearch.audit.decisions.decide import DecisionRequest
+
+    with open_store(ctx) as store:
+        request = DecisionRequest(image, label, verdict or "undo", why=why)
+        written = store.decide([request], who=who, run=run)
+        (latest,) = store.decisions(image, label)[-1:]
+    if as_json:
+        emit_json(written.to_dict())
+        return
+    held = "the annotation is in force" if latest.value is None else f"is {VALUE_NAMES[latest.value]}"
+    say(f"{latest.key}: {latest.label}: {_done(latest)}; {held}")
+
+
+def _tell(written: Decided, *, as_json: bool) -> None:
+    if as_json:
+        emit_json(written.to_dict())
+        return
+    parts = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(written.verdicts.items()))
+    say(f"{written.decisions:,} decisions: {parts}")
+    if written.undecided:
+        say(f"note: {written.undecided:,} lines say no decision and were left out")
+
+
+@click.command("history")
+@click.argument("image", required=False)
+@click.option("--label", help="Of this label only.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a decision.")
+@click.pass_context
+def history(ctx: click.Context, image: str | None, label: str | None, as_json: bool) -> None:
+    """List the decisions on labels, oldest first: of IMAGE, or of all images."""
+    with open_store(ctx, read_only=True) as store:
+        rows = store.decisions(image, label)
+    if as_json:
+        for row in rows:
+            emit_json(decision_json(row))
+        return
+    for row in rows:
+        change = f"{_value_name(row.given)} > {_value_name(row.value)}"
+        said = f"{row.when:%Y-%m-%d %H:%M}  {row.key}  {row.label}  {row.verdict:<6}  {change:<18}  {row.who}"
+        click.echo(f"{said}  {row.why}".rstrip())
+    if not rows:
+        say("nothing of this was decided yet")
+
+
+def _value_name(value: int | None) -> str:
+    """A label's value in words; `-` where none is meant: the annotation is in force."""
+    return "-" if value is None else VALUE_NAMES[value]
+
+
+def decision_json(row: Decision) -> dict[str, Any]:
+    """A row of the history, JSON-ready, as `audit decide --from` reads it too."""
+    return {name: getattr(row, name) for name in row.__slots__} | {"when": row.when.isoformat()}
+
+
+@click.command("export")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--form",
+    type=click.Choice(["txt", "csv", "json"]),
+    help="txt: CelebA's list_attr_celeba.txt; csv; json: JSON lines. By the name of OUT when left out.",
+)
+@click.option("--dataset", help="Of this data set only.")
+@click.option("--where", help="Of these images only: \"partition = 'train' and Smiling = present\".")
+@click.option("--decisions", "history_only", is_flag=True, help="Write the history of decisions instead.")
+@click.option("--replace", is_flag=True, help="Write over OUT if it is there.")
+@click.option("--json", "as_json", is_flag=True, help="What was written as one JSON object.")
+@click.pass_context
+def export(
+    ctx: click.Context,
+    out: Path,
+    form: LabelForm | None,
+    dataset: str | None,
+    where: str | None,
+    history_only: bool,
+    replace: bool,
+    as_json: bool,
+) -> None:
+    """Write stored labels with all decisions applied to OUT, to train on elsewhere or to import again.
+
+    Imports take the file in place of the original labels: `import folder IMAGES --labels OUT`,
+    `import celeba PATH --annotations OUT`. With --decisions OUT holds the decisions themselves, as JSON
+    lines, for `audit decide --from OUT` in a store of the original labels.
+    """
+    with open_store(ctx, read_only=True) as store:
+        if history_only:
+            if form is not None or dataset is not None or where is not None:
+                raise click.UsageError(
+                    "--decisions writes the whole history: leave --form, --dataset and --where out"
+                )
+            count = store.export_decisions(out, replace=replace)
+            if as_json:
+                nothing = dict.fromkeys(("images", "labels", "changed", "unlabelled"))
+                emit_json({"path": str(out), "form": "decisions", **nothing, "decisions": count})
+            else:
+                say(f"{count:,} decisions in {out}")
+            return
+        written = store.export_labels(out, form=form, dataset=dataset, where=where, replace=replace)
+    if as_json:
+        emit_json({**dataclasses.asdict(written), "decisions": None})
+        return
+    say(
+        f"{written.labels:,} labels of {images_said(written.images)} in {out}; "
+        f"{written.changed:,} values are not as they were annotated"
+    )
+    if written.unlabelled:
+        say(f"note: {images_said(written.unlabelled)} without stored labels left out")
+
+
+def _done(latest: Decision) -> str:
+    return {"accept": "accepted", "flip": "flipped", "unsure": "left unsure", "undo": "taken back"}.get(
+        latest.verdict, latest.verdict
+    )

@@ -1,0 +1,64 @@
+"""`olrsearch datasets …`: generate data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from olrsearch.apps.cli.common import counter, say
+
+
+@click.group("datasets")
+def datasets_command() -> None:
+    """Generate data sets."""
+
+
+@datasets_command.command("avatars")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--count", type=click.IntRange(min=1), default=4000, show_default=True, help="How many images.")
+@click.option(
+    "--label-noise",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Probability that an entry is flipped; the truth is written beside it.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same files."
+)
+@click.pass_context
+def avatars(ctx: click.Context, out: Path, count: int, label_noise: float, seed: int) -> None:
+    """Draw avatar faces with exact labels, in CelebA's own layout."""
+    from olrsearch.datasets.generated.avatars import generate_avatars
+
+    with counter(ctx, total=count, what="draw") as drawn:
+        made = generate_avatars(out, count=count, label_noise=label_noise, seed=seed, progress=drawn)
+    flipped = f", {made.flipped:,} label entries flipped" if label_noise else ""
+    say(f"{made.count:,} avatars with {len(made.label_names)} labels in {made.path}{flipped}")
+    say(f"next: olrsearch import celeba {made.path}")
+
+
+@datasets_command.command("pairs")
+@click.argument("source", metavar="IDX_DIR", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--train", type=click.IntRange(min=1), default=60000, show_default=True, help="How many training pairs."
+)
+@click.option(
+    "--test", type=click.IntRange(min=1), default=10000, show_default=True, help="How many test pairs."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same files."
+)
+def pairs(source: Path, out: Path, train: int, test: int, seed: int) -> None:
+    """Put random digits of MNIST side by side, with the classes of both, as idx files.
+
+    IDX_DIR holds MNIST's four files, or those of a data set in its format.
+    """
+    from olrsearch.datasets.generated.pairs import generate_pairs
+
+    made = generate_pairs(source, out, train=train, test=test, seed=seed)
+    height, width = made.size
+    say(f"{made.train:,} training and {made.test:,} test pairs of {width} × {height} pixels in {made.path}")
+    say(f"next: olrsearch import idx {made.path}")

@@ -1,0 +1,30 @@
+"""`olrsearch delete`."""
+
+from __future__ import annotations
+
+import click
+
+from olrsearch.apps.cli.common import images as images_said
+from olrsearch.apps.cli.common import open_store, say
+
+
+@click.command("delete")
+@click.argument("images", nargs=-1)
+@click.option("--where", help="Delete every image this condition selects, e.g. \"partition = 'test'\".")
+@click.option("--yes", is_flag=True, help="Do not ask before a --where.")
+@click.pass_context
+def delete_command(ctx: click.Context, images: tuple[str, ...], where: str | None, yes: bool) -> None:
+    """Take IMAGES (keys or id:N) out of every answer, at once.
+
+    Files of the data set are not touched.
+    """
+    if bool(images) == bool(where):
+        raise click.UsageError("name images or give --where, one of the two")
+    with open_store(ctx) as store:
+        if where is not None and not yes:
+            count = len(store.select(where))
+            if count and not click.confirm(f"delete {images_said(count)} from the store?", err=True):
+                say("nothing deleted")
+                ctx.exit(1)
+        count = store.delete(images) if images else store.delete(where=where)
+    say(f"{images_said(count)} deleted")

@@ -1,0 +1,1 @@
+"""`olrsearch demo`: everything once, on generated avatars."""

@@ -1,0 +1,101 @@
+"""The demo's audit: avatars with labels that are known to be wrong, and how many of them it finds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from olrsearch.apps.cli.common import counter, tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import click
+
+    from olrsearch.api.store import Store
+
+COUNT: Final = 600
+"""Avatars to audit."""
+NOISE: Final = 0.05
+"""Share of their labels that are turned round."""
+LABELS: Final = ("Eyeglasses", "Wearing_Hat", "Beard")
+"""What is shown: anybody sees whether these are right."""
+TOP: Final = 50
+"""Of so many suspects is counted how many are wrong."""
+
+# Without `twins`: drawn from few pieces, some avatars of two persons look as much alike as two copies of one
+# photograph, and what would be taken for a second annotation are somebody else's labels.
+_SCORERS: Final = ("probability", "other-labels", "neighbours", "likelihood", "identity", "contradictions")
+
+
+def audit_avatars(
+    ctx: click.Context, folder: Path, encoder: Path, *, count: int, seed: int, step: Callable[[str], None]
+) -> tuple[list[str], list[Path]]:
+    """Draw avatars with wrong labels, audit them in a store of their own, and write the sheets.
+
+    Args:
+        ctx: Says whether progress is shown.
+        folder: The demo's; holds `noisy-avatars`, the store `audit`, and the sheets.
+        encoder: A model folder.
+        count: How many avatars.
+        seed: Not that of the avatars that the encoder was trained on.
+        step: Called with a line about each thing done.
+
+    Returns:
+        What the audit found, line by line, and the sheets.
+    """
+    from olrsearch.api.store import Store
+
+    avatars, home = folder / "noisy-avatars", folder / "audit"
+    if not avatars.exists():
+        from olrsearch.datasets.generated.avatars import generate_avatars
+
+        with counter(ctx, total=count, what="draw avatars") as drawn:
+            generate_avatars(avatars, count=count, seed=seed, label_noise=NOISE, progress=drawn)
+    made = (home / "store.json").exists()
+    with Store.open(home, track=tracker(ctx)) if made else Store.create(home, track=tracker(ctx)) as store:
+        report = store.import_celeba(avatars, name="noisy-avatars")
+        step(f"avatars with {NOISE:.0%} wrong labels: {report.added:,} added, {report.unchanged:,} unchanged")
+        store.encode(encoder)
+        states = [run.state for run in store.audit.runs()]
+        if "finished" not in states:
+            begun = "unfinished" in states  # which keeps its own settings
+            done = store.audit.run(scorers=None if begun else _SCORERS, resume=begun)
+            for line in done.lines():
+                step(line)
+        found = _score(store, avatars)
+        sheets = [
+            store.audit.sheet(folder / f"audit{suffix}", labels=LABELS, k=4, columns=4)
+            for suffix in (".html", ".png")
+        ]
+    return found, sheets
+
+
+def _score(store: Store, avatars: Path) -> list[str]:
+    """How many of the first suspects are wrong, and the labels' estimates beside the truth."""
+    from olrsearch.datasets.celeba_files import ATTRIBUTES, parse_attributes
+    from olrsearch.datasets.generated.avatars import TRUTH
+
+    truth = parse_attributes((avatars / TRUTH).read_bytes(), where=TRUTH)
+    given = parse_attributes((avatars / ATTRIBUTES).read_bytes(), where=ATTRIBUTES)
+    wrong = {
+        (truth.keys[row], truth.names[column])
+        for row, column in zip(*(truth.labels != given.labels).nonzero(), strict=True)
+    }
+    suspects = store.audit.list(k=max(TOP, len(wrong))).issues
+    hits = [(issue.key, issue.label) in wrong for issue in suspects]
+    first, errors = sum(hits[:TOP]), len(wrong)
+    said = (
+        f"{first} of the {TOP} most suspicious labels are wrong, as are {sum(hits[:errors]):,} of the first "
+        f"{errors:,}; {errors:,} of {truth.labels.size:,} are in all"
+    )
+    lines = [said]
+    rows = {row.label: row for row in store.audit.summary()}
+    for label in LABELS:
+        total, known = rows[label].total, sum(name == label for _, name in wrong)
+        if total.count is not None:
+            lines.append(
+                f"{label:<12} {total.count:.0f} wrong by the estimate "
+                f"({total.low:.0f} to {total.high:.0f}), {known} in truth"
+            )
+    return lines

@@ -1,0 +1,79 @@
+"""`olrsearch describe`: predict the labels of images, or their words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from olrsearch.apps.cli.common import emit_json, open_store
+from olrsearch.search.results import WordEstimate
+
+if TYPE_CHECKING:
+    from olrsearch.search.results import Description, WordDescription
+
+_STORED = {None: "", -1: "stored: absent", 0: "stored: unknown", 1: "stored: present"}
+
+
+@click.command("describe")
+@click.argument("images", nargs=-1, required=True)
+@click.option("--words", "by_words", is_flag=True, help="By words of the posterior, instead of labels.")
+@click.option(
+    "--open",
+    "others",
+    multiple=True,
+    metavar="WORD",
+    help="With --words: also this word of the encoder's table (repeatable).",
+)
+@click.option("--vectors", metavar="PATH", help="The encoder's table of word vectors, where it is not found.")
+@click.option(
+    "-k", "--count", type=click.IntRange(min=1), default=10, show_default=True, help="Labels or words shown."
+)
+@click.option("--space", help="Name or fingerprint; the newest of its layout by default.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object an image, with all labels or words.")
+@click.pass_context
+def describe_command(
+    ctx: click.Context,
+    images: tuple[str, ...],
+    by_words: bool,
+    others: tuple[str, ...],
+    vectors: str | None,
+    count: int,
+    space: str | None,
+    as_json: bool,
+) -> None:
+    """Predict the labels of IMAGES: keys, id:N, or image files that need not be in the store.
+
+    With --words, the encoder's words that are likeliest of them.
+    """
+    if not by_words and (others or vectors is not None):
+        raise click.UsageError("--open and --vectors are of words: add --words")
+    found: list[Description] | list[WordDescription]
+    with open_store(ctx, read_only=True) as store:
+        if by_words:
+            found = store.describe_words(images, others=others, vectors=vectors, space=space)
+        else:
+            found = store.describe(images, space=space)
+    for description in found:
+        if as_json:
+            emit_json(description.to_dict())
+            continue
+        click.echo(description.image)
+        rows = _rows(description, count)
+        width = max(len(name) for name, _ in rows)
+        for name, said in rows:
+            click.echo(f"  {name:<{width}}  {said}".rstrip())
+
+
+def _rows(description: Description | WordDescription, count: int) -> list[tuple[str, str]]:
+    """Names and what is said of them: the first so many, and every word that was asked for."""
+    rows, own = [], 0
+    for item in description.estimates:
+        if isinstance(item, WordEstimate):
+            name, figure, is_own = item.word, f"ratio {item.ratio:>+z9.2f}", item.own
+        else:
+            name, figure, is_own = item.label, f"norm {item.norm:.3f}", True
+        if own < count or not is_own:
+            rows.append((name, f"{item.probability:.3f}  {figure}  {_STORED[item.stored]}"))
+        own += is_own
+    return rows

@@ -1,0 +1,229 @@
+"""`olrsearch encoders …`: which encoders there are, what they are, and publishing one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from olrsearch.apps.cli.common import emit_json, open_store, say, store_path
+
+if TYPE_CHECKING:
+    from olrsearch.encoders.folder.shipped import EncoderEntry
+
+
+@click.group("encoders")
+def encoders_command() -> None:
+    """Encoders that come with olrsearch and those of the store: list, read up, publish."""
+
+
+@encoders_command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object an encoder.")
+@click.pass_context
+def list_encoders(ctx: click.Context, as_json: bool) -> None:
+    """Encoders that `encode` can use. Without a store, those that come with olrsearch."""
+    from olrsearch.pipeline.inventory import list_encoders as listed
+
+    if _has_store(ctx):
+        with open_store(ctx, read_only=True) as store:
+            entries = store.encoders()
+    else:
+        entries = listed()
+    if as_json:
+        for entry in entries:
+            emit_json(entry.to_dict())
+        return
+    if not entries:
+        say("no encoder is shipped with this olrsearch, and the store has none: run olrsearch train")
+        return
+    for line in _table(entries):
+        click.echo(line)
+
+
+def _table(entries: tuple[EncoderEntry, ...]) -> list[str]:
+    width = max(4, *(len(entry.name) for entry in entries))
+    kind = max(4, *(len(entry.kind) for entry in entries))
+    head = f"  {'name':<{width}}  source   {'kind':<{kind}}"
+    lines = [f"{head}  layout     labels    k  pixels        MB  fingerprint"]
+    for entry in entries:
+        pixels = f"{entry.input_size[0]} × {entry.input_size[1]}"
+        lines.append(
+            f"{'*' if entry.default else ' '} {entry.name:<{width}}  {entry.source:<7}  "
+            f"{entry.kind:<{kind}}  {entry.layout:<9}  {len(entry.labels):>6}  {entry.k:>3}  {pixels:<9} "
+            f"{entry.bytes / 1e6:>6.1f}  {entry.fingerprint[:12]}"
+        )
+    return [*lines, "* is what olrsearch encode uses when none is named"]
+
+
+@encoders_command.command("info")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--card", is_flag=True, help="Print the model card.")
+@click.pass_context
+def info(ctx: click.Context, name: str, as_json: bool, card: bool) -> None:
+    """What encoder NAME is: configuration, training, figures, terms.
+
+    NAME is a shipped encoder, a space of the store, a fingerprint or a model folder.
+    """
+    from olrsearch.encoders.folder.card import read_card_page
+    from olrsearch.pipeline.inventory import encoder_details, find_encoder
+
+    if as_json and card:
+        raise click.UsageError("--json and --card are two forms: choose one")
+    if _has_store(ctx):
+        with open_store(ctx, read_only=True) as store:
+            entry = store.encoder(name)
+    else:
+        entry = find_encoder(name)
+    if card:
+        click.echo(read_card_page(entry.path), nl=False)
+        return
+    found = encoder_details(entry)
+    if as_json:
+        emit_json(found)
+        return
+    for line in _lines(found):
+        click.echo(line)
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    height, width = found["input_size"]
+    lines = [
+        f"{found['name']} ({found['source']}): {found['kind']}, {found['fingerprint']}",
+        f"takes: {height} × {width} pixels, crop {found['crop']}; gives: {_given(found)}",
+        f"labels: {', '.join(found['labels'])}",
+        f"files: {found['bytes'] / 1e6:.1f} MB in {found['path']}",
+    ]
+    lines.append(_brought(found))
+    card = found["card"]
+    if card is None:
+        training = found["settings"].get("training", {})
+        lines.extend(f"setting {key}: {value}" for key, value in training.items() if key != "labels")
+        return [*lines, "no model card: olrsearch encoders publish writes one"]
+    if card["training"] is not None:
+        lines.extend(_training_lines(card))
+    lines.extend(_figure_lines(card))
+    lines += [f"training data: {card['terms']['data']}", f"licence: {card['terms']['licence']}"]
+    return [*lines, "more, and what it must not be used for: --card"]
+
+
+def _brought(found: dict[str, Any]) -> str:
+    if not found["calibration"]:
+        if found["layout"] == "labels":
+            return "brings: neither calibration nor metric; they are fitted to the labels of a store"
+        return "brings: no calibration; it is fitted to the labels of a store"
+    metric = "" if found["metric"] is None else f", distances by {found['metric']}"
+    return f"brings: probabilities calibrated on {found['calibration']}{metric}"
+
+
+def _given(found: dict[str, Any]) -> str:
+    if found["layout"] == "labels":
+        return f"{found['k']} numbers a label"
+    return f"a posterior of {found['k']} dimensions"
+
+
+def _training_lines(card: dict[str, Any]) -> list[str]:
+    training, data = card["training"], ", ".join(card["data"])
+    images = f"{training['images']:,} images and {training['selection']:,} held back"
+    return [
+        f"trained on: {data}, {images}, seed {training['seed']}, {training['hardware']}",
+        *(f"  {command}" for command in training["commands"]),
+    ]
+
+
+def _figure_lines(card: dict[str, Any]) -> list[str]:
+    measured = card["measured"]
+    everyone, *groups = measured["groups"]
+    lines = [f"figures: {measured['command']}, {everyone['images']:,} images of {measured['data']}"]
+    for group in (everyone, *groups):
+        figures = (
+            f"{what} {_figure(group[key])}"
+            for key, what in (
+                ("map", "mAP"),
+                ("accuracy", "accuracy"),
+                ("balanced_accuracy", "balanced accuracy"),
+            )
+        )
+        lines.append(f"  {group['group']} ({group['images']:,}): {', '.join(figures)}")
+    lines.extend(
+        f"  query {row['kind']} ({row['queries']}): AP {_figure(row['ap'])}, P@20 {_figure(row['p20'])}"
+        for row in card["queries"]
+    )
+    width = max(5, *(len(row["label"]) for row in everyone["labels"]))
+    lines.append(f"  {'label':<{width}}  positives     AP  accuracy  balanced")
+    lines.extend(
+        f"  {row['label']:<{width}}  {row['positives']:>9,}  {_figure(row['ap']):>5}  "
+        f"{_figure(row['accuracy']):>8}  {_figure(row['balanced_accuracy']):>8}"
+        for row in everyone["labels"]
+    )
+    return lines
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+@encoders_command.command("publish")
+@click.argument("space")
+@click.argument("out_dir", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="What the encoder is to be called: OUT_DIR/NAME is written.")
+@click.option("--half", is_flag=True, help="Store matrices as float16: half the size, another fingerprint.")
+@click.option(
+    "--report",
+    "reports",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    help="JSON of `bench attributes --out`, measured here by default, or of `bench queries --out` "
+    "(repeatable).",
+)
+@click.option(
+    "--hardware", help="What it was trained on, e.g. 'one GPU, 80 GB'; this machine's CPU cores by default."
+)
+@click.option(
+    "--share",
+    metavar="NAME|FOLDER",
+    help="Another encoder in OUT_DIR: tensors that it has too, bit for bit, are left to it, and the two "
+    "folders are used side by side.",
+)
+@click.option("--replace", is_flag=True, help="Write over a folder of this name.")
+@click.pass_context
+def publish(
+    ctx: click.Context,
+    space: str,
+    out_dir: Path,
+    name: str,
+    half: bool,
+    reports: tuple[Path, ...],
+    hardware: str | None,
+    share: str | None,
+    replace: bool,
+) -> None:
+    """Write the encoder of SPACE as a folder that others can use.
+
+    The folder holds the model, the calibration and metric of the space (posteriors have no
+    metric), and a model card with figures on the val and test partitions. No image or label
+    row is in it.
+    """
+    # As for the protocols: what the teacher says is kept for the next one where that is possible.
+    with open_store(ctx, read_only=not os.access(store_path(ctx), os.W_OK)) as store:
+        folder = store.publish_encoder(
+            space,
+            out_dir,
+            name=name,
+            half=half,
+            reports=reports,
+            hardware=hardware,
+            replace=replace,
+            share=share,
+        )
+        entry = store.encoder(folder)
+    say(f"published {folder}: {entry.bytes / 1e6:.1f} MB, {entry.fingerprint}")
+    if share is not None:
+        say(f"it needs {Path(share).name} beside it: copy both folders")
+    say(f"use it: olrsearch encode --encoder {folder}")
+
+
+def _has_store(ctx: click.Context) -> bool:
+    return (store_path(ctx) / "store.json").exists()

@@ -1,0 +1,65 @@
+"""`olrsearch index …`: build and inspect indexes."""
+
+from __future__ import annotations
+
+import click
+
+from olrsearch.apps.cli.common import emit_json, open_store, say
+
+SPACE = "Name or fingerprint; the newest of label embeddings by default, else of posteriors."
+
+
+@click.group("index")
+def index_command() -> None:
+    """Build and inspect indexes. Queries work without any: they then scan the segments."""
+
+
+@index_command.command("build")
+@click.option(
+    "--recipe",
+    default="exact",
+    show_default=True,
+    help="exact, hnsw, sq8, of posteriors kl-projected and other kl-…, or a recipe file.",
+)
+@click.option("--space", help=SPACE)
+@click.pass_context
+def build(ctx: click.Context, recipe: str, space: str | None) -> None:
+    """Build the label scores, and what a recipe adds to the exact scan.
+
+    Of a space of posteriors: the KL features of both directions, and the word scores; by a recipe kl-… an
+    index that proposes images, of the newest space of posteriors by default.
+    """
+    with open_store(ctx) as store:
+        need = store.estimate_index(recipe, space=space)
+        inside = store.estimate_index_device(recipe, space=space)
+        say(
+            (
+                f"{recipe}: about {need / 1e6:,.0f} MB beside the segments"
+                if need
+                else f"{recipe}: no second copy"
+            )
+            + (f", {inside / 1e6:,.0f} MB on the device" if inside else "")
+        )
+        for line in store.build_index(recipe, space=space):
+            say(line)
+
+
+@index_command.command("info")
+@click.option("--space", help=SPACE)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.pass_context
+def info(ctx: click.Context, space: str | None, as_json: bool) -> None:
+    """What is built, how large it is, and its measured recall."""
+    with open_store(ctx, read_only=True) as store:
+        found = store.index_info(space=space)
+    if as_json:
+        emit_json(found)
+        return
+    click.echo(f"space: {found['space']}\nscan: {found['scan']}")
+    for name, index in found["indexes"].items():
+        files = index["files"]
+        size = sum(file["bytes"] for file in files) / 1e6
+        measured = index["recall"].values() if "recall" in index else (file["recall"] for file in files)
+        recall = min((found["at_10"] for found in measured), default=1.0)
+        what = f" ({index['direction']})" if "direction" in index else ""
+        click.echo(f"{name}{what}: {len(files)} files, {size:.1f} MB, recall@10 ≥ {recall:.3f}")

@@ -1,0 +1,113 @@
+"""`olrsearch store …`: create, inspect, verify, relocate and migrate stores."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from olrsearch.apps.cli.common import emit_json, open_store, say, store_path
+
+
+@click.group("store")
+def store_command() -> None:
+    """Create, inspect, verify, relocate and migrate stores."""
+
+
+@store_command.command("create")
+@click.option(
+    "--database-url",
+    envvar="OLRSEARCH_DATABASE_URL",
+    show_envvar=True,
+    help="A PostgreSQL URL; a SQLite file in the store's folder by default. It is not written down: "
+    "set the environment variable whenever the store is used.",
+)
+@click.pass_context
+def create(ctx: click.Context, database_url: str | None) -> None:
+    """Create an empty store."""
+    from olrsearch.api.store import Store
+
+    with Store.create(store_path(ctx), database_url=database_url) as store:
+        say(f"created {store.path}; next: olrsearch import --help")
+
+
+@store_command.command("info")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.pass_context
+def info(ctx: click.Context, as_json: bool) -> None:
+    """What the store holds: data sets, images, labels, spaces, indexes."""
+    with open_store(ctx, read_only=True) as store:
+        found = store.info()
+    if as_json:
+        emit_json(found)
+        return
+    for line in _info_lines(found):
+        click.echo(line)
+
+
+def _info_lines(found: dict[str, object]) -> list[str]:
+    lines: list[str] = []
+
+    def walk(value: object, name: str, depth: int) -> None:
+        indent = "  " * depth
+        if isinstance(value, dict):
+            lines.append(f"{indent}{name}:")
+            for key, item in value.items():
+                walk(item, str(key), depth + 1)
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for item in value:
+                title = item.get("name", "")
+                walk({k: v for k, v in item.items() if k != "name"}, f"{name} {title}".strip(), depth)
+        elif isinstance(value, list):
+            lines.append(f"{indent}{name}: {', '.join(map(str, value)) or '—'}")
+        else:
+            lines.append(f"{indent}{name}: {'—' if value is None else value}")
+
+    for key, item in found.items():
+        walk(item, key, 0)
+    return lines
+
+
+@store_command.command("verify")
+@click.option("--sources", is_flag=True, help="Also read every image file and compare its hash.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.pass_context
+def verify(ctx: click.Context, sources: bool, as_json: bool) -> None:
+    """Check every file against its checksums, and the metadata against the files.
+
+    Exit code 1 if anything is damaged or missing. Files that belong to nothing
+    (left by an interrupted write) are named and are no damage.
+    """
+    with open_store(ctx, read_only=True) as store:
+        report = store.verify(sources=sources)
+    if as_json:
+        emit_json(report.to_dict())
+    else:
+        for line in report.lines():
+            click.echo(line)
+    if not report.ok:
+        ctx.exit(1)
+
+
+@store_command.command("relocate")
+@click.argument("dataset")
+@click.argument("root", type=click.Path(path_type=Path, exists=True))
+@click.pass_context
+def relocate(ctx: click.Context, dataset: str, root: Path) -> None:
+    """Tell the store that DATASET's images now lie below ROOT."""
+    with open_store(ctx) as store:
+        found, total = store.relocate(dataset, root)
+    say(f"{dataset}: {found:,} of {total:,} images found below {root}")
+
+
+@store_command.command("migrate")
+@click.pass_context
+def migrate(ctx: click.Context) -> None:
+    """Bring an older store's metadata to this version's schema (a SQLite file is copied first)."""
+    from olrsearch.api.store import Store
+
+    before, after = Store.migrate(store_path(ctx), database_url=os.environ.get("OLRSEARCH_DATABASE_URL"))
+    say(
+        f"metadata schema: {before} → {after}" if before != after else f"metadata schema: {after}, up to date"
+    )

@@ -1,0 +1,113 @@
+"""`olrsearch train …`: train an encoder on the store's labelled images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from olrsearch.apps.cli.common import emit_json, open_store, parse_pairs, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from olrsearch.pipeline.training import TrainedSpace
+
+Command = TypeVar("Command", bound="Callable[..., Any]")
+
+
+@click.group("train")
+def train_command() -> None:
+    """Train an encoder on the store's labelled images."""
+
+
+def _training_options(profiles: str, default: str, example: str) -> Callable[[Command], Command]:
+    """The options of every command that trains."""
+
+    def add(command: Command) -> Command:
+        for option in (
+            click.option("--json", "as_json", is_flag=True, help="What was trained, as one JSON object."),
+            click.option("--resume", is_flag=True, help="Go on with the last unfinished run."),
+            click.option(
+                "--labels", help="Only these labels, comma-separated; all of the store's by default."
+            ),
+            click.option(
+                "--set",
+                "settings",
+                multiple=True,
+                metavar="KEY=VALUE",
+                help=f"Change one setting (repeatable), e.g. --set {example}; an unknown key lists them all.",
+            ),
+            click.option(
+                "--profile",
+                default=default,
+                show_default=True,
+                help=f"{profiles}: networks, sizes and lengths.",
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
+def _split(labels: str | None) -> list[str] | None:
+    return None if labels is None else [part.strip() for part in labels.split(",")]
+
+
+def _report(trained: TrainedSpace, *, as_json: bool) -> None:
+    if as_json:
+        emit_json(trained.to_dict())
+        return
+    for line in trained.lines():
+        say(line)
+    say("next: olrsearch encode")
+
+
+@train_command.command("olr")
+@click.option("--teacher", help="Take the teacher of this run or space instead of training one.")
+@_training_options("cpu, faces, demo, gpu or tiny", "cpu", "k=16")
+@click.pass_context
+def olr(
+    ctx: click.Context,
+    profile: str,
+    settings: tuple[str, ...],
+    labels: str | None,
+    teacher: str | None,
+    resume: bool,
+    as_json: bool,
+) -> None:
+    """Train OLR: a teacher, then the Siamese network whose embeddings the store holds."""
+    with open_store(ctx) as store:
+        trained = store.train_olr(
+            profile,
+            settings=parse_pairs(settings, "--set", "KEY=VALUE"),
+            labels=_split(labels),
+            teacher=teacher,
+            resume=resume,
+            progress=not ctx.obj["quiet"],
+        )
+    _report(trained, as_json=as_json)
+
+
+@train_command.command("informed-prior")
+@_training_options("faces, digits, pairs, demo or tiny", "faces", "shrinkage=0.05")
+@click.pass_context
+def informed_prior(
+    ctx: click.Context,
+    profile: str,
+    settings: tuple[str, ...],
+    labels: str | None,
+    resume: bool,
+    as_json: bool,
+) -> None:
+    """Train posteriors: images become Gaussians near those of their words."""
+    with open_store(ctx) as store:
+        trained = store.train_informed_prior(
+            profile,
+            settings=parse_pairs(settings, "--set", "KEY=VALUE"),
+            labels=_split(labels),
+            resume=resume,
+            progress=not ctx.obj["quiet"],
+        )
+    _report(trained, as_json=as_json)

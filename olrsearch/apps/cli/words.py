@@ -1,0 +1,90 @@
+"""`olrsearch words`: find images by a set of words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from olrsearch.apps.cli.common import open_store
+from olrsearch.apps.cli.search import check_sheets, ranking_options, render, write_sheets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from olrsearch.search.kl.exact import Divergence
+    from olrsearch.search.word_queries import AttributesMode
+    from olrsearch.search.word_terms import Mode
+
+DIRECTIONS = ("query-to-image", "image-to-query", "jeffreys")
+
+
+@click.command("words")
+@click.argument("words", nargs=-1, required=True)
+@click.option(
+    "--mode",
+    type=click.Choice(["contains", "match"]),
+    default="contains",
+    show_default=True,
+    help="contains: how likely every word is, added up. match: how far the set's prior is from the whole "
+    "posterior, in nats.",
+)
+@click.option(
+    "--direction", type=click.Choice(DIRECTIONS), help="Of the divergence, for match; query-to-image."
+)
+@click.option("--shrinkage", type=float, help="λ of the prior, for match; the encoder's by default.")
+@click.option("--farthest", is_flag=True, help="The farthest images instead, for match.")
+@click.option("--recipe", help="Use the index built by this KL recipe, for match.")
+@click.option("--attributes", metavar="QUERY", help="Also an attribute query, as search takes it.")
+@click.option(
+    "--attributes-mode",
+    type=click.Choice(["filter", "rank"]),
+    default="filter",
+    show_default=True,
+    help="filter: only images of which it holds (p ≥ 0.5). rank: both rankings fused.",
+)
+@click.option("--vectors", metavar="PATH", help="The encoder's table of word vectors, where it is not found.")
+@ranking_options
+@click.pass_context
+def words_command(
+    ctx: click.Context,
+    words: tuple[str, ...],
+    mode: Mode,
+    direction: Divergence | None,
+    shrinkage: float | None,
+    farthest: bool,
+    recipe: str | None,
+    attributes: str | None,
+    attributes_mode: AttributesMode,
+    vectors: str | None,
+    count: int,
+    offset: int,
+    where: str | None,
+    space: str | None,
+    sheets: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Find images by WORDS: beard eyeglasses '!male' 'blonde hair^2'.
+
+    Every argument is a word or a phrase: ! asks for its absence, ^ weighs it. Words are those the encoder
+    was trained to name, and where its words come from a table of word vectors, any word of the table.
+    """
+    check_sheets(sheets)
+    with open_store(ctx, read_only=True) as store:
+        ranking = store.words(
+            words,
+            k=count,
+            offset=offset,
+            mode=mode,
+            direction=direction,
+            shrinkage=shrinkage,
+            farthest=farthest,
+            recipe=recipe,
+            attributes=attributes,
+            attributes_mode=attributes_mode,
+            vectors=vectors,
+            where=where,
+            space=space,
+        )
+        render(ranking, as_json=as_json)
+        write_sheets(store, ranking, sheets)

@@ -1,0 +1,206 @@
+"""P4: what is audited, the noise that is put into it, and evidence that is kept so that a long run resumes.
+
+Notation: N images, L labels.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from hashlib import sha256
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from olrsearch._version import __version__
+from olrsearch.audit.evidence.noise import asymmetric, instance_dependent, symmetric
+from olrsearch.core.arrays import digest, npy
+from olrsearch.core.errors import BenchmarkError
+from olrsearch.store.files import replace_durably
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from olrsearch.audit.scorers.material import Material
+    from olrsearch.core.arrays import F32, I8, I64
+
+_log = logging.getLogger(__name__)
+
+FITTED_ON: Final = 100
+"""The noise seed that weights of a combination are fitted on; no figure is of it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AuditCase:
+    """Labels to put errors into, and how to look at the images once they are there.
+
+    Attributes:
+        name: Whose figures these are, as reports print it.
+        label_names: L names.
+        original: int8 [N, L] of −1, 0, +1, as they are stored.
+        identity: int64 [N], −1 unknown.
+        make: The material for some labels and a seed; everything in it that sees labels is trained on these.
+        source: What `make` makes it from, in words: evidence of another source is not taken for this one's.
+        hardness: float32 [L, N], probabilities of a model of another architecture that was trained on other
+            images, for N3; None where there is none.
+        twins: int64 [P, 2], rows that show the same picture; None where nobody looked.
+        notes: What a reader must know of them.
+
+    Raises:
+        BenchmarkError: shapes that do not fit, or values out of range.
+    """
+
+    name: str
+    label_names: tuple[str, ...]
+    original: I8
+    identity: I64
+    make: Callable[[I8, int], Material]
+    source: str
+    hardness: F32 | None = None
+    twins: I64 | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        shape = self.original.shape
+        if len(shape) != 2 or shape[1] != len(self.label_names) or self.identity.shape != shape[:1]:
+            raise BenchmarkError(
+                f"labels {shape} of {len(self.label_names)} names and identities {self.identity.shape}: "
+                "expected [N, L], L names and [N]"
+            )
+        if not self.original.any() or not bool(np.isin(self.original, (-1, 0, 1)).all()):
+            raise BenchmarkError("labels to audit must be −1, 0 and +1, and some of them known")
+        if self.hardness is not None and self.hardness.shape != shape[::-1]:
+            raise BenchmarkError(f"hardness has shape {self.hardness.shape}, expected {shape[::-1]}")
+
+    def summary(self) -> dict[str, Any]:
+        """What a report says of its data: `name`, `images`, `labels`, `entries`, `source`."""
+        images, labels = self.original.shape
+        return {
+            "name": self.name,
+            "images": images,
+            "labels": labels,
+            "entries": int(np.count_nonzero(self.original)),
+            "source": self.source,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """A model of errors.
+
+    Attributes:
+        key: What options and folders call it.
+        title: What tables call it.
+        apply: Labels with errors: from labels, the case's hardness and a seed.
+        hard: Whether it needs the hardness.
+    """
+
+    key: str
+    title: str
+    apply: Callable[[I8, F32 | None, int], I8]
+    hard: bool = False
+
+
+def _symmetric(rate: float) -> Callable[[I8, F32 | None, int], I8]:
+    return lambda given, _, seed: symmetric(given, rate, seed)
+
+
+def _dependent(given: I8, hardness: F32 | None, seed: int) -> I8:
+    if hardness is None:
+        raise BenchmarkError("N3 needs probabilities of a model of another architecture: give the case some")
+    return instance_dependent(given, hardness, seed=seed)
+
+
+NOISES: Final = {
+    noise.key: noise
+    for noise in (
+        Noise("n1-1", "N1 1 %", _symmetric(0.01)),
+        Noise("n1-5", "N1 5 %", _symmetric(0.05)),
+        Noise("n1-10", "N1 10 %", _symmetric(0.10)),
+        Noise("n2", "N2", lambda given, _, seed: asymmetric(given, seed=seed)),
+        Noise("n3", "N3", _dependent, hard=True),
+    )
+}
+"""P4's models of noise by their keys."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """Evidence in files, so that an interrupted run goes on where it was.
+
+    A file is named by everything its content follows from: labels, identities, seed, source, the scorer with
+    its settings, and the version of this package. What does not fit is not found, and what is damaged is
+    computed again. After changing a scorer's code, take another folder.
+
+    Attributes:
+        folder: Where; None keeps nothing.
+        case: What is audited.
+    """
+
+    folder: Path | None
+    case: AuditCase
+
+    def evidence(self, part: str, what: str, given: I8, seed: int, compute: Callable[[], F32]) -> F32:
+        """Evidence [L, N]: what was kept, or what is computed now, and kept.
+
+        Args:
+            part: Name of the noise and seed, for the folder.
+            what: The scorer with its settings (`settings_of`); its first word names the file.
+            given: int8 [N, L].
+            seed: Of the material.
+            compute: Computes it.
+
+        Raises:
+            BenchmarkError: evidence of another shape, or no probabilities.
+        """
+        if self.folder is None:
+            return self._checked(compute(), what)
+        place = self.folder / part / f"{what.split(maxsplit=1)[0]}-{self._key(what, given, seed)}.npy"
+        found = self._read(place)
+        if found is None:
+            found = self._checked(compute(), what)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            replace_durably(place, npy(found))
+        return found
+
+    def _read(self, place: Path) -> F32 | None:
+        if not place.exists():
+            return None
+        try:
+            found: F32 = np.load(place, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            _log.warning("%s is damaged (%s): it is computed again", place, error)
+            return None
+        fits = found.dtype == np.float32 and found.shape == self.case.original.shape[::-1]
+        return found if fits else None
+
+    def _key(self, what: str, given: I8, seed: int) -> str:
+        parts = (what, str(seed), self.case.source, __version__, digest(given, self.case.identity))
+        return sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+    def _checked(self, evidence: F32, what: str) -> F32:
+        expected = self.case.original.shape[::-1]
+        if evidence.shape != expected:
+            raise BenchmarkError(f"evidence of {what} has shape {evidence.shape}, expected {expected}")
+        if bool(((evidence < 0) | (evidence > 1)).any()):
+            raise BenchmarkError(f"evidence of {what} holds values outside 0 to 1")
+        return evidence.astype(np.float32, copy=False)
+
+
+def settings_of(scorer: Any) -> str:  # noqa: ANN401 - a scorer of any class
+    """A scorer with its settings, in words: its name, its class, and what it was made with.
+
+    Settings are the arguments of its class, found as attributes of these names or with `_` before them. A
+    scorer inside it is told in the same way; equal settings give equal words in every process.
+    """
+    told = [scorer.name, type(scorer).__qualname__]
+    for name in signature(type(scorer)).parameters:
+        for attribute in (name, f"_{name}"):
+            if hasattr(scorer, attribute):
+                value = getattr(scorer, attribute)
+                words = f"({settings_of(value)})" if hasattr(value, "evidence") else repr(value)
+                told.append(f"{name}={words}")
+                break
+    return " ".join(told)

@@ -1,0 +1,195 @@
+"""P4 on a store: its labels get errors, and the embeddings of one of its spaces are audited.
+
+Notation: N images, L labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from olrsearch.audit.benchmark.cases import NOISES, AuditCase
+from olrsearch.audit.benchmark.pictures import HeadViews, picture_features
+from olrsearch.audit.benchmark.protocol import SEEDS, run_audit_bench
+from olrsearch.audit.evidence.estimates import estimate_errors
+from olrsearch.audit.runs.material import material
+from olrsearch.audit.scorers.registry import make_scorers
+from olrsearch.audit.scorers.twins import find_twins
+from olrsearch.core.errors import BenchmarkError
+from olrsearch.core.progress import Track, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from olrsearch.audit.benchmark.report import AuditReport
+    from olrsearch.audit.scorers.material import Material
+    from olrsearch.core.arrays import F32, I8, I64
+    from olrsearch.search.spaces.labels import OpenSpace
+    from olrsearch.store.backend import Backend
+
+
+def audit_case(
+    backend: Backend, opened: OpenSpace, *, hard: OpenSpace | None = None, track: Track = silent
+) -> AuditCase:
+    """The images of a space with their stored labels; the space's embeddings are how they look.
+
+    The embeddings stay as they are when labels get errors, so an encoder that learnt from these very labels
+    knows what was there before; the notes say so.
+
+    Args:
+        backend: The store.
+        opened: The space.
+        hard: The space of another encoder, whose probabilities say which entries are hard (N3).
+        track: Shows progress.
+
+    Raises:
+        AuditError: no label is known of these images, or they show fewer people than there are folds.
+        BenchmarkError: the other space is this one, or lacks an image or label.
+    """
+    whole = material(backend, opened)
+    found = replace(whole.found, twins=find_twins(opened.snapshot, whole.ids, track=track))
+
+    def make(given: I8, seed: int) -> Material:
+        return replace(found, given=given, seed=seed)
+
+    return AuditCase(
+        name=", ".join(item.name for item in opened.snapshot.datasets()),
+        label_names=found.names,
+        original=found.given,
+        identity=found.identity,
+        make=make,
+        source=f"embeddings of {opened.info.name}, encoder {opened.info.fingerprint[:12]}",
+        hardness=None if hard is None else _other(opened, hard, whole.ids, found.names),
+        twins=found.twins,
+        notes=whole.notes,
+    )
+
+
+def picture_case(
+    backend: Backend,
+    opened: OpenSpace,
+    *,
+    teacher: bool = False,
+    cache: Path | None = None,
+    track: Track = silent,
+) -> AuditCase:
+    """The images of a space with their stored labels; how they look is said by a trunk that met no label.
+
+    Heads are trained for every fold, noise and seed on the labels as they then are. The space itself only
+    says which entries are hard (N3), if its encoder knows all the labels.
+
+    Args:
+        backend: The store.
+        opened: The space.
+        teacher: Whether a model that learns all labels is fitted too, for the scorer `disagreement`.
+        cache: Where the trunk's features are kept.
+        track: Shows progress.
+
+    Raises:
+        AuditError: as `audit_case`, or an image cannot be read.
+        TrainingError: the package that holds the trunk's weights is not installed.
+    """
+    whole = material(backend, opened)
+    twins = find_twins(opened.snapshot, whole.ids, track=track)
+    features = picture_features(opened.snapshot, whole.ids, cache=cache, track=track)
+    space = opened.info.name
+    unknown = [name for name in whole.found.names if name not in opened.info.labels]
+
+    def make(given: I8, seed: int) -> Material:
+        views = HeadViews(features, given, whole.found.fold, seed=seed)
+        learnt = views.teacher() if teacher else None
+        return replace(whole.found, given=given, seed=seed, views=views, twins=twins, teacher=learnt)
+
+    return AuditCase(
+        name=", ".join(item.name for item in opened.snapshot.datasets()),
+        label_names=whole.found.names,
+        original=whole.found.given,
+        identity=whole.found.identity,
+        make=make,
+        source=(
+            f"EfficientNet-Lite0 of ImageNet, frozen, {features.shape[1]} components, heads for every fold"
+        ),
+        hardness=None if unknown else _hardness(opened, whole.ids, whole.found.names),
+        twins=twins,
+        notes=(
+            f"N3 would take what is hard from {space}, which does not know {', '.join(unknown)}."
+            if unknown
+            else f"N3 takes what is hard from {space}, whose trunk was trained further and on its own.",
+            *opened.coverage_notes(),
+        ),
+    )
+
+
+def audit_report(
+    backend: Backend,
+    opened: OpenSpace,
+    *,
+    views: Literal["pictures", "space"] = "pictures",
+    hard: OpenSpace | None = None,
+    scorers: Sequence[str] | None = None,
+    noises: Sequence[str] = tuple(NOISES),
+    seeds: Sequence[int] = SEEDS,
+    cache: Path | None = None,
+    track: Track = silent,
+) -> AuditReport:
+    """Measure P4 on a space of a store.
+
+    Args:
+        backend: The store.
+        opened: The space.
+        views: `pictures`: a frozen trunk that met no label, and heads for every fold; `space`: the embeddings
+            of the space, whose encoder may know the labels.
+        hard: The space of another encoder, for N3 in the embeddings of a space.
+        scorers: Names; all whose libraries are here when None.
+        noises: Keys of `NOISES`.
+        seeds: Of the noise.
+        cache: Where evidence is kept, so that an interrupted run goes on.
+        track: Shows progress.
+
+    Raises:
+        AuditError: as `audit_case`, or an unknown scorer.
+        BenchmarkError: as `audit_case` and `run_audit_bench`.
+        OptionalDependencyError: a scorer that was named needs a package that is not installed.
+    """
+    asked = make_scorers(scorers)
+    if views == "space":
+        case = audit_case(backend, opened, hard=hard, track=track)
+    elif hard is not None:
+        raise BenchmarkError("pictures take what is hard from the space itself: give no other one")
+    else:
+        teacher = any(scorer.name == "disagreement" for scorer in asked)
+        case = picture_case(backend, opened, teacher=teacher, cache=cache, track=track)
+    return run_audit_bench(
+        case,
+        asked,
+        estimate=estimate_errors,
+        noises=noises,
+        seeds=seeds,
+        cache=cache,
+        track=track,
+    )
+
+
+def _other(opened: OpenSpace, hard: OpenSpace, ids: I64, names: Sequence[str]) -> F32:
+    """Calibrated probabilities of another space, float32 [L, N]."""
+    if hard.info.fingerprint == opened.info.fingerprint:
+        raise BenchmarkError(f"{hard.info.name} is what is audited: name the space of another encoder for N3")
+    return _hardness(hard, ids, names)
+
+
+def _hardness(hard: OpenSpace, ids: I64, names: Sequence[str]) -> F32:
+    """Calibrated probabilities of a space, float32 [L, N]."""
+    info = hard.info
+    unknown = [name for name in names if name not in info.labels]
+    missing = int((~np.isin(ids, hard.view.ids)).sum())
+    if unknown or missing:
+        raise BenchmarkError(
+            f"{info.name} lacks {missing:,} of the images and the labels {', '.join(unknown) or 'none'}: "
+            "encode all images with it, or name another space for N3"
+        )
+    rows, columns = hard.view.rows(ids), [info.labels.index(name) for name in names]
+    raw = hard.readout.logits(hard.view.gather_all(rows))[columns]
+    return hard.calibration.probability(raw, columns).astype(np.float32)

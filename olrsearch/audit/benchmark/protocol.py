@@ -1,0 +1,389 @@
+"""P4: whether an audit finds errors that were put into labels, and what each kind of evidence adds.
+
+For every model of noise and seed: errors are injected, everything that sees labels is made from the noisy
+ones, every scorer gives its evidence, and a combination, fitted on another seed, ranks the entries. It stands
+against each scorer alone, against baselines, and against itself without each scorer.
+
+Notation: N images, L labels, C identities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+import numpy as np
+
+from olrsearch.audit.benchmark.baselines import (
+    FILTERS,
+    NEIGHBOURS,
+    cleanlab_filter,
+    cleanlab_scores,
+    random_scores,
+    whole_votes,
+)
+from olrsearch.audit.benchmark.cases import FITTED_ON, NOISES, Kept, settings_of
+from olrsearch.audit.benchmark.contradictions import check_contradictions
+from olrsearch.audit.benchmark.estimates import check_estimates
+from olrsearch.audit.benchmark.metrics import (
+    Entries,
+    audit_figures,
+    auprc_influence,
+    resampled,
+)
+from olrsearch.audit.benchmark.report import (
+    ADJUSTED,
+    ANNOTATED,
+    COMBINED,
+    ESTIMATES,
+    RANDOM,
+    WHOLE_VOTE,
+    WITHOUT,
+    AuditDifference,
+    AuditReport,
+    NoiseRun,
+    SetDifference,
+    mean,
+)
+from olrsearch.audit.benchmark.sets import set_figures, set_influence
+from olrsearch.audit.benchmark.targets import audit_targets
+from olrsearch.audit.evidence.combine import Combination, fit_combination
+from olrsearch.audit.evidence.raising import raise_constants
+from olrsearch.audit.evidence.weights import BY_ANNOTATORS
+from olrsearch.audit.scorers.confident import Confident, require_cleanlab
+from olrsearch.audit.scorers.protocol import scores
+from olrsearch.core.errors import BenchmarkError, OptionalDependencyError
+from olrsearch.core.progress import silent
+from olrsearch.evaluation.bootstrap import RESAMPLES, cluster_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from olrsearch.audit.benchmark.cases import AuditCase, Noise
+    from olrsearch.audit.benchmark.estimates import Estimate
+    from olrsearch.audit.evidence.estimates import LabelErrors
+    from olrsearch.audit.scorers.material import Material
+    from olrsearch.audit.scorers.protocol import Scorer
+    from olrsearch.core.arrays import F32, F64, I8, I64, Bool
+    from olrsearch.core.progress import Track
+
+SEEDS: Final = (0, 1, 2)
+
+
+class Fit(Protocol):
+    """`olrsearch.audit.evidence.combine.fit_combination`."""
+
+    def __call__(
+        self, evidence: Mapping[str, F32], given: I8, truth: I8, labels: Sequence[str]
+    ) -> Combination:
+        """Weights of evidence [L, N] on L labels with errors, int8 [N, L], and the same without."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Measured:
+    """One model of noise and seed.
+
+    Attributes:
+        run: The figures.
+        auprc: Of each method, what every identity adds to its AUPRC, float64 [2, C].
+        sets: Of each filter, what every identity adds to the difference of recalls, float64 [C].
+    """
+
+    run: NoiseRun
+    auprc: dict[str, F64]
+    sets: dict[str, F64]
+
+
+def run_audit_bench(
+    case: AuditCase,
+    scorers: Sequence[Scorer],
+    *,
+    fit: Fit = fit_combination,
+    estimate: Estimate | None = None,
+    noises: Sequence[str] = tuple(NOISES),
+    seeds: Sequence[int] = SEEDS,
+    cache: Path | None = None,
+    resamples: int = RESAMPLES,
+    track: Track = silent,
+    command: str = "olrsearch bench audit",
+) -> AuditReport:
+    """Measure P4.
+
+    Args:
+        case: Labels, and how to look at the images.
+        scorers: In the order they run; a scorer's place among the others changes nothing.
+        fit: Fits the combination.
+        estimate: Estimates error rates (`evidence.estimates.estimate_errors`), to which combinations
+            are raised; None leaves both out.
+        noises: Keys of `NOISES`; N3 is left out, with a note, where the case has no hardness.
+        seeds: Of the noise; not `FITTED_ON`.
+        cache: Where evidence is kept, so that an interrupted run goes on; None keeps nothing.
+        resamples: Bootstrap resamples.
+        track: Told how far each scorer is.
+        command: What the report says to run.
+
+    Raises:
+        BenchmarkError: no scorer or two of one name, an unknown noise, no seed, a seed twice or the one that
+            weights are fitted on, or material that is not of the noisy labels.
+    """
+    _check(scorers, noises, seeds)
+    kept = Kept(cache, case)
+    notes = [
+        *case.notes,
+        "Errors that were in the labels before count as false alarms: figures are lower bounds.",
+        (
+            "Scorers alone: `other-labels` is P4's labels only; `probability` is self-confidence, and orders "
+            "entries as cleanlab's three ranking scores do."
+        ),
+        f"Weights are fitted on N1 5 % with seed {FITTED_ON}, of which no figure is.",
+    ]
+    if (cleanlab := _has_cleanlab()) is False:
+        notes.append("cleanlab is not installed (the extra `audit`): it does not stand beside.")
+    used = [NOISES[key] for key in noises]
+    if case.hardness is None and any(noise.hard for noise in used):
+        used = [noise for noise in used if not noise.hard]
+        notes.append("N3 was left out: the case has no probabilities of another architecture.")
+
+    fitted = NOISES["n1-5"].apply(case.original, None, FITTED_ON)
+    part = f"fitted-seed{FITTED_ON}"
+    evidence = _evidence(case, scorers, kept, part, fitted, FITTED_ON, track)
+    combinations = _combinations(fit, evidence, fitted, case)
+    first = seeds[0]
+    before: Sequence[LabelErrors] = ()
+    if estimate is not None:
+        evidence = _evidence(case, scorers, kept, "original", case.original, first, track)
+        before = estimate(case.label_names, case.original, evidence, case.identity, seed=first)
+
+    cluster = cluster_of(case.identity)
+    measured, estimates = [], []
+    for noise in used:
+        for seed in seeds:
+            given = noise.apply(case.original, case.hardness, seed)
+            part = f"{noise.key}-seed{seed}"
+            evidence = _evidence(case, scorers, kept, part, given, seed, track)
+            votes = _votes(case, kept, part, given, seed, track)
+            after: Sequence[LabelErrors] | None = None
+            if estimate is not None:
+                after = estimate(case.label_names, given, evidence, case.identity, seed=seed)
+                estimates.append(check_estimates(noise.title, seed, case.original, given, before, after))
+            weights = _raised(combinations, evidence, given, case.label_names, after)
+            ranked = _rankings(weights, evidence, votes, given, case.label_names, seed, cleanlab=cleanlab)
+            probability = evidence.get("probability") if cleanlab else None
+            measured.append(_measure(noise, seed, case.original, given, ranked, probability, cluster))
+
+    runs = tuple(one.run for one in measured)
+    rows = _differences(measured, seed=first, resamples=resamples)
+    differences = tuple(row for row in rows if not row.other.startswith(WITHOUT))
+    sets = _set_differences(measured, seed=first, resamples=resamples)
+    contradictions = check_contradictions(case.label_names, case.original, twins=case.twins, seed=first)
+    return AuditReport(
+        protocol="P4",
+        title="label audit",
+        command=command,
+        seed=first,
+        baseline="chance, labels only, self-confidence, cleanlab, and a vote in the whole embedding",
+        data=case.summary(),
+        notes=tuple(notes),
+        label_names=case.label_names,
+        scorers=tuple(scorer.name for scorer in scorers),
+        combination=combinations[COMBINED].to_dict(),
+        figures=audit_targets(runs, differences, sets, estimates, contradictions, seed=first),
+        runs=runs,
+        differences=differences,
+        left_out=tuple(row for row in rows if row.other.startswith(WITHOUT)),
+        sets=sets,
+        estimates=tuple(estimates),
+        contradictions=contradictions,
+    )
+
+
+def _evidence(
+    case: AuditCase, scorers: Sequence[Scorer], kept: Kept, part: str, given: I8, seed: int, track: Track
+) -> dict[str, F32]:
+    """Every scorer's evidence by its name, kept or made now."""
+    material = _once(case, given, seed)
+    found: dict[str, F32] = {}
+    settings: dict[str, str] = {}
+
+    def compute(scorer: Scorer) -> Callable[[], F32]:
+        if isinstance(scorer, Confident) and settings.get(scorer.of.name) == settings_of(scorer.of):
+            return lambda: scorer.judge(found[scorer.of.name], material())
+        return lambda: scorer.evidence(material(), track=track)
+
+    for scorer in sorted(scorers, key=lambda one: isinstance(one, Confident)):
+        settings[scorer.name] = settings_of(scorer)
+        found[scorer.name] = kept.evidence(part, settings[scorer.name], given, seed, compute(scorer))
+    return {scorer.name: found[scorer.name] for scorer in scorers}
+
+
+def _votes(case: AuditCase, kept: Kept, part: str, given: I8, seed: int, track: Track) -> F32:
+    material = _once(case, given, seed)
+    settings = f"{WHOLE_VOTE} neighbours={NEIGHBOURS}"
+    return kept.evidence(part, settings, given, seed, lambda: whole_votes(material(), track=track))
+
+
+def _once(case: AuditCase, given: I8, seed: int) -> Callable[[], Material]:
+    """The material, made when it is asked for first: evidence that was kept needs none."""
+    made: list[Material] = []
+
+    def material() -> Material:
+        if not made:
+            made.append(case.make(given, seed))
+            if not np.array_equal(made[0].given, given):
+                raise BenchmarkError(
+                    "the material is not of the noisy labels: its maker must use what it gets"
+                )
+        return made[0]
+
+    return material
+
+
+def _combinations(
+    fit: Fit, evidence: Mapping[str, F32], given: I8, case: AuditCase
+) -> dict[str, Combination]:
+    """The combination of all scorers, and those without one, where there is more than one."""
+    truth, labels = case.original, case.label_names
+    out = {COMBINED: fit(evidence, given, truth, labels)}
+    if len(evidence) > 1:
+        for name in evidence:
+            rest = {other: values for other, values in evidence.items() if other != name}
+            out[WITHOUT + name] = fit(rest, given, truth, labels)
+    return out
+
+
+def _raised(
+    combinations: Mapping[str, Combination],
+    evidence: Mapping[str, F32],
+    given: I8,
+    labels: Sequence[str],
+    errors: Sequence[LabelErrors] | None,
+) -> dict[str, Combination]:
+    """The same, the default weights among them, raised to what estimates prove of these labels.
+
+    The combination of all as it was is without the estimates; where there are none, nothing is raised.
+    """
+    out = dict(combinations)
+    weights = dict(zip(BY_ANNOTATORS.scorers, BY_ANNOTATORS.pooled, strict=False))
+    if weighed := [name for name in evidence if weights.get(name, 0) > 0]:
+        out[ANNOTATED] = BY_ANNOTATORS.restricted(weighed)
+    if errors is None:
+        return out
+    raised = {name: raise_constants(one, evidence, given, labels, errors) for name, one in out.items()}
+    return {**raised, WITHOUT + ESTIMATES: combinations[COMBINED]}
+
+
+def _rankings(
+    combinations: Mapping[str, Combination],
+    evidence: Mapping[str, F32],
+    votes: F32,
+    given: I8,
+    labels: Sequence[str],
+    seed: int,
+    *,
+    cleanlab: bool,
+) -> dict[str, F32]:
+    """Scores of every method, float32 [L, N], smaller = more suspicious."""
+    out = {name: scores(one.present(evidence, given, labels), given) for name, one in combinations.items()}
+    out |= {name: scores(values, given) for name, values in evidence.items()}
+    out[WHOLE_VOTE] = scores(votes, given)
+    if cleanlab and "probability" in evidence:
+        out[ADJUSTED] = cleanlab_scores(given, evidence["probability"], adjusted=True)
+    out[RANDOM] = random_scores(given, seed=seed)
+    return out
+
+
+def _measure(
+    noise: Noise,
+    seed: int,
+    original: I8,
+    given: I8,
+    ranked: Mapping[str, F32],
+    probability: F32 | None,
+    cluster: I64,
+) -> _Measured:
+    entries = Entries.of(given != original, given)
+    sets: dict[str, Bool] = {}
+    if probability is not None:
+        sets = {by: cleanlab_filter(given, probability, by=by) for by in FILTERS}
+    ours = ranked[COMBINED]
+    return _Measured(
+        NoiseRun(
+            noise=noise.title,
+            seed=seed,
+            entries=len(entries.wrong),
+            errors=int(entries.wrong.sum()),
+            rankings={name: audit_figures(values, entries) for name, values in ranked.items()},
+            sets={by: set_figures(chosen, ours, entries) for by, chosen in sets.items()},
+        ),
+        {name: auprc_influence(values, entries, cluster) for name, values in ranked.items()},
+        {by: set_influence(chosen, ours, entries, cluster) for by, chosen in sets.items()},
+    )
+
+
+def _differences(measured: Sequence[_Measured], *, seed: int, resamples: int) -> tuple[AuditDifference, ...]:
+    """The combination minus every other method, by noise: means over seeds."""
+    out = []
+    for noise in dict.fromkeys(one.run.noise for one in measured):
+        found = [one for one in measured if one.run.noise == noise]
+        for other in found[0].auprc:
+            if other == COMBINED:
+                continue
+            influence = np.mean([one.auprc[COMBINED] - one.auprc[other] for one in found], axis=0)
+            pairs = [(one.run.rankings[COMBINED], one.run.rankings[other]) for one in found]
+            micro = mean(ours.auprc - theirs.auprc for ours, theirs in pairs)
+            macro = mean(ours.macro_auprc - theirs.macro_auprc for ours, theirs in pairs)
+            out.append(
+                AuditDifference(
+                    noise,
+                    other,
+                    resampled(influence[0], micro, seed=seed, resamples=resamples),
+                    resampled(influence[1], macro, seed=seed, resamples=resamples),
+                )
+            )
+    return tuple(out)
+
+
+def _set_differences(
+    measured: Sequence[_Measured], *, seed: int, resamples: int
+) -> tuple[SetDifference, ...]:
+    """The combination against every filter, by noise: means over seeds."""
+    out = []
+    for noise in dict.fromkeys(one.run.noise for one in measured):
+        found = [one for one in measured if one.run.noise == noise]
+        for by in found[0].sets:
+            figures = [one.run.sets[by] for one in found]
+            influence = np.mean([one.sets[by] for one in found], axis=0)
+            estimate = mean(one.ranked_recall - one.recall for one in figures)
+            out.append(
+                SetDifference(
+                    noise,
+                    by,
+                    mean(one.size for one in figures),
+                    resampled(influence, estimate, seed=seed, resamples=resamples),
+                    mean(one.more for one in figures),
+                )
+            )
+    return tuple(out)
+
+
+def _has_cleanlab() -> bool:
+    try:
+        require_cleanlab()
+    except OptionalDependencyError:
+        return False
+    return True
+
+
+def _check(scorers: Sequence[Scorer], noises: Sequence[str], seeds: Sequence[int]) -> None:
+    names = [scorer.name for scorer in scorers]
+    if not names or len(set(names)) < len(names):
+        raise BenchmarkError(f"scorers {', '.join(names) or 'none'}: expected at least one, each once")
+    if unknown := [key for key in noises if key not in NOISES]:
+        raise BenchmarkError(f"unknown noise {', '.join(unknown)}: expected some of {', '.join(NOISES)}")
+    if not noises or not seeds or len(set(seeds)) < len(seeds) or FITTED_ON in seeds:
+        raise BenchmarkError(
+            f"noises {list(noises)} and seeds {list(seeds)}: expected some of both, each seed once and none "
+            f"of them {FITTED_ON}, which weights are fitted on"
+        )

@@ -1,0 +1,1 @@
+"""What people decide of labels: read from files, written to the history, exported."""

@@ -1,0 +1,299 @@
+"""Files of decisions: a CSV that people fill in, and the history as JSON lines.
+
+```
+image,label,decision,given,why,who     or `key` for image, `verdict` for decision; the last three are optional
+000001.jpg,Smiling,flip,present,laughs,ann
+
+{"image": "000001.jpg", "label": "Smiling", "verdict": "flip", "given": 1, "value": -1, "who": "ann", …}
+```
+
+A CSV decides each entry once: accept, flip, unsure or undo, or present, absent or unknown to set it;
+lines that say nothing yet are left out and counted; other columns are passed over. JSON lines are a
+history: they are taken in their order, and an entry may stand again in lines that say when they were
+decided.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from olrsearch.core.errors import AuditError
+from olrsearch.datasets.label_table import read_csv
+from olrsearch.store.decisions import NAMED_VALUES, VERDICTS, is_verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from olrsearch.store.decisions import Decision, Verdict
+
+HISTORY_SUFFIXES: Final = frozenset({".json", ".jsonl"})
+"""Of JSON lines."""
+
+_SAID: Final = (*(verdict for verdict in VERDICTS if verdict != "set"), *NAMED_VALUES)
+"""What a CSV may say: the value itself stands for `set`."""
+
+_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "image": ("image", "key"),
+    "label": ("label",),
+    "verdict": ("decision", "verdict"),
+    "given": ("given",),
+    "who": ("who",),
+    "why": ("why",),
+}
+_NEEDED: Final = ("image", "label", "verdict")
+_KEYS: Final = frozenset(
+    {"image", "key", "dataset", "image_id", "label", "verdict", "given", "value", "who", "when", "why", "run"}
+)
+_VALUES: Final = {"present": 1, "1": 1, "+1": 1, "absent": -1, "-1": -1, "−1": -1, "unknown": 0, "0": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRequest:
+    """A decision as it was written down, with names that are not looked up yet.
+
+    Attributes:
+        image: The image's id, or its key as everywhere: `000001.jpg`, `celeba/000001.jpg`, `id:17`.
+        label: The label, in any spelling.
+        verdict: `accept`, `flip`, `unsure`, `set` or `undo`.
+        value: For `set` alone: −1, 0, +1, or None for the annotation.
+        given: The effective value that was decided on; None for whatever the store has.
+        who: Who decided; None for whoever hands the decisions in.
+        why: The reason.
+        run: The audit run that led to it; None for that of the call.
+        when: UTC, without time zone; None for now.
+        line: Of its file.
+    """
+
+    image: int | str
+    label: str
+    verdict: Verdict
+    value: int | None = None
+    given: int | None = None
+    who: str | None = None
+    why: str = ""
+    run: str | None = None
+    when: dt.datetime | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionFile:
+    """What a file holds.
+
+    Attributes:
+        requests: The decisions, in the order of the lines.
+        faults: Line numbers with what is wrong there.
+        undecided: Lines without a decision.
+    """
+
+    requests: tuple[DecisionRequest, ...]
+    faults: tuple[tuple[int, str], ...]
+    undecided: int = 0
+
+
+def parse_decisions(path: Path) -> DecisionFile:
+    """Read a file of decisions; bad lines become faults.
+
+    Args:
+        path: `.json` or `.jsonl` for JSON lines; CSV or TSV under any other name (UTF-8, with a header).
+
+    Raises:
+        AuditError: no such file, none that can be read, or columns that are missing or stand twice.
+    """
+    if path.suffix.lower() in HISTORY_SUFFIXES:
+        return _parse_lines(path)
+    header, rows = read_csv(path, what="file of decisions", missing=AuditError, damaged=AuditError)
+    columns = _columns(header, path.name)
+    requests: list[DecisionRequest] = []
+    faults: list[tuple[int, str]] = []
+    undecided = 0
+    for line, cells in rows:
+        if len(cells) != len(header):
+            faults.append((line, f"found {len(cells)} columns, expected {len(header)} as in the header"))
+            continue
+        said = {name: cells[at].strip() for name, at in columns.items()}
+        if not said["verdict"]:
+            undecided += 1
+            continue
+        try:
+            requests.append(_from_csv(said, line))
+        except _FaultError as fault:
+            faults.append((line, str(fault)))
+    return DecisionFile(tuple(requests), tuple(faults), undecided)
+
+
+def read_decisions(path: Path) -> list[DecisionRequest]:
+    """The decisions of a file.
+
+    Args:
+        path: As `parse_decisions` takes it.
+
+    Raises:
+        AuditError: as `parse_decisions`, and where lines are bad: all of them are named.
+    """
+    found = parse_decisions(path)
+    if found.faults:
+        lines = "; ".join(f"line {line}: {fault}" for line, fault in found.faults)
+        raise AuditError(f"{path.name} has {len(found.faults)} bad lines: {lines}")
+    return list(found.requests)
+
+
+def format_history(decisions: Iterable[Decision], images: Mapping[int, str]) -> bytes:
+    """A history as JSON lines that `parse_decisions` reads.
+
+    Args:
+        decisions: Oldest first.
+        images: How to name each image, by id.
+    """
+    lines = [
+        json.dumps(
+            {
+                "image": images[item.image_id],
+                "label": item.label,
+                "verdict": item.verdict,
+                "given": item.given,
+                "value": item.value,
+                "who": item.who,
+                "when": item.when.isoformat(),
+                "why": item.why,
+                "run": item.run,
+            },
+            ensure_ascii=False,
+        )
+        for item in decisions
+    ]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+class _FaultError(Exception):
+    """What is wrong with one line."""
+
+
+def _columns(header: Sequence[str], where: str) -> dict[str, int]:
+    """Where the columns stand that mean something."""
+    lowered = [name.lower() for name in header]
+    found: dict[str, int] = {}
+    for meaning, names in _COLUMNS.items():
+        places = [at for at, name in enumerate(lowered) if name in names]
+        if len(places) > 1:
+            raise AuditError(
+                f"{where}, line 1: found the columns {' and '.join(header[at] for at in places)}, expected "
+                f"one that says the {meaning}"
+            )
+        if places:
+            found[meaning] = places[0]
+    missing = [name for name in _NEEDED if name not in found]
+    if missing:
+        raise AuditError(
+            f"{where}, line 1: no column {' or '.join(_COLUMNS[missing[0]])} among {', '.join(header[:10])}; "
+            "expected a header with image, label and decision"
+        )
+    return found
+
+
+def _from_csv(said: Mapping[str, str], line: int) -> DecisionRequest:
+    word = said["verdict"].lower()
+    verdict = "set" if word in NAMED_VALUES else word
+    if word == "set" or not is_verdict(verdict):
+        raise _FaultError(
+            f"found the decision {said['verdict'][:40]!r}, expected {', '.join(_SAID)}, or nothing"
+        )
+    return DecisionRequest(
+        image=_text(said, "image"),
+        label=_text(said, "label"),
+        verdict=verdict,
+        value=NAMED_VALUES.get(word),
+        given=_value(said.get("given", ""), "given"),
+        who=said.get("who") or None,
+        why=said.get("why", ""),
+        line=line,
+    )
+
+
+def _text(said: Mapping[str, Any], *names: str) -> str:
+    """The first of some texts that is there and not empty."""
+    found = next((said[name] for name in names if said.get(name)), None)
+    if not isinstance(found, str):
+        raise _FaultError(f"found no {names[0]}")
+    return found
+
+
+def _value(said: Any, what: str) -> int | None:  # noqa: ANN401 - a cell, or whatever JSON can hold
+    """A label's value, in words or numbers; None for nothing."""
+    if said is None or said == "":
+        return None
+    value = None if isinstance(said, bool) else _VALUES.get(str(said).strip().lower())
+    if value is None:
+        raise _FaultError(f"found {str(said)[:40]!r} for {what}, expected present, absent or unknown")
+    return value
+
+
+def _parse_lines(path: Path) -> DecisionFile:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as cause:
+        raise AuditError(f"cannot read the file of decisions {path} ({cause.strerror})") from cause
+    except UnicodeDecodeError as cause:
+        raise AuditError(f"{path.name} is not UTF-8 ({cause.reason} at byte {cause.start})") from cause
+    requests: list[DecisionRequest] = []
+    faults: list[tuple[int, str]] = []
+    # Not `splitlines`: a reason may hold one of the other characters that it takes for a line's end.
+    for line, part in enumerate(text.split("\n"), start=1):
+        if not part.strip():
+            continue
+        try:
+            requests.append(_from_json(part, line))
+        except _FaultError as fault:
+            faults.append((line, str(fault)))
+    if not requests and not faults:
+        raise AuditError(f"{path.name} holds no decisions, expected one JSON object a line")
+    return DecisionFile(tuple(requests), tuple(faults))
+
+
+def _from_json(text: str, line: int) -> DecisionRequest:
+    try:
+        said = json.loads(text)
+    except ValueError as cause:
+        raise _FaultError(f"found no JSON ({cause}), expected one object") from cause
+    if not isinstance(said, dict):
+        raise _FaultError(f"found {text[:40]!r}, expected an object with image, label and verdict")
+    extra = sorted(set(said) - _KEYS)
+    if extra:
+        raise _FaultError(f"found the key {extra[0]!r}, expected some of {', '.join(sorted(_KEYS))}")
+    verdict = said.get("verdict")
+    if not isinstance(verdict, str) or not is_verdict(verdict):
+        raise _FaultError(f"found the verdict {verdict!r}, expected {', '.join(VERDICTS)}")
+    if verdict == "set" and "value" not in said:
+        raise _FaultError("found no value to set, expected 1, 0, -1 or null")
+    texts = {name: said.get(name) for name in ("who", "why", "run")}
+    odd = next((name for name, value in texts.items() if not isinstance(value, str | None)), None)
+    if odd is not None:
+        raise _FaultError(f"found {texts[odd]!r} for {odd}, expected text or null")
+    value = _value(said.get("value"), "value")
+    return DecisionRequest(
+        image=_text(said, "image", "key"),
+        label=_text(said, "label"),
+        verdict=verdict,
+        value=value if verdict == "set" else None,  # of the others it follows from what is given
+        given=_value(said.get("given"), "given"),
+        who=texts["who"] or None,
+        why=texts["why"] or "",
+        run=texts["run"],
+        when=_moment(said.get("when")),
+        line=line,
+    )
+
+
+def _moment(said: Any) -> dt.datetime | None:  # noqa: ANN401 - whatever JSON can hold
+    """A time as the store keeps it: UTC, without time zone."""
+    if said is None:
+        return None
+    try:
+        moment = dt.datetime.fromisoformat(said)
+    except (TypeError, ValueError) as cause:
+        raise _FaultError(f"found {said!r} for when, expected a time such as 2024-05-01T12:00:00") from cause
+    return moment if moment.tzinfo is None else moment.astimezone(dt.UTC).replace(tzinfo=None)

@@ -1,0 +1,1 @@
+"""What the evidence of all scorers comes to: weights, scores, estimated errors."""

@@ -1,0 +1,1 @@
+"""Audits of a store: begun, resumed, kept, asked."""

@@ -1,0 +1,247 @@
+"""Lists of suspected entries, and of suggestions for unknown ones: what still holds of them, page by page.
+
+Notation: N images, L labels of a run.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from olrsearch.audit.runs.results import LabelIssue
+from olrsearch.core.errors import AuditError
+from olrsearch.core.names import LabelNames
+from olrsearch.store.audit_runs import RUNS, RunFolder, audit_folders
+from olrsearch.store.decisions import VALUE_NAMES, VERDICT_CODES
+from olrsearch.store.write.audits import Suspect, read_audits, read_suspects
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from olrsearch.audit.runs.results import LabelIssues
+    from olrsearch.store.backend import Backend
+    from olrsearch.store.read.snapshot import Snapshot
+    from olrsearch.store.write.audits import AuditInfo
+
+COLUMNS: Final = ("image", "label", "given", "suggested", "score", "decision")
+"""Of the CSV; `reviewing.decide_file` reads it back when the last is filled in."""
+
+_BATCH: Final = 200
+_VERDICTS: Final = {code: verdict for verdict, code in VERDICT_CODES.items()}
+
+
+class Page:
+    """The first so many entries of a list that still hold, and how many did not.
+
+    Args:
+        snapshot: What holds now.
+        info: The audit.
+        most: How many entries are wanted, those that are to be skipped included.
+        suggested: Only entries that the evidence finds so, −1 or +1.
+        reviewed: Whether entries that people have judged are kept.
+    """
+
+    def __init__(
+        self, snapshot: Snapshot, info: AuditInfo, most: int, suggested: int | None, *, reviewed: bool
+    ) -> None:
+        self._snapshot = snapshot
+        self._info = info
+        self._most = most
+        self._suggested = suggested
+        self._reviewed = reviewed
+        self._changed = 0
+        self._hidden = 0
+        self._found: list[tuple[Suspect, int]] = []
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def take(self, batch: Sequence[Suspect]) -> bool:
+        """Takes what holds of some more entries; says whether the page is full."""
+        ids = np.unique([item.image_id for item in batch])
+        verdicts = self._snapshot.verdicts(ids)
+        # Before the first change of a label nothing can differ, and reading is spared.
+        labels = None
+        if self._snapshot.label_revision != self._info.label_revision:
+            labels = self._snapshot.labels(ids)
+        for item in batch:
+            if self._suggested is not None and self._suggested != _suggested(item):
+                continue
+            place = int(np.searchsorted(ids, item.image_id)), item.position
+            verdict = int(verdicts[place])
+            if verdict:
+                if not self._reviewed:
+                    self._hidden += 1
+                    continue
+            elif labels is not None and labels[place] != item.given:
+                self._changed += 1
+                continue
+            self._found.append((item, verdict))
+            if len(self._found) == self._most:
+                return True
+        return False
+
+    def issues(self) -> tuple[LabelIssue, ...]:
+        """What was taken, ranked from 1."""
+        return tuple(
+            LabelIssue(
+                rank=rank,
+                image_id=item.image_id,
+                key=item.key,
+                label=self._snapshot.label_names[item.position],
+                given=item.given,
+                suggested=_suggested(item),
+                score=None if item.given == 0 else item.score,
+                present=item.present,
+                verdict=_VERDICTS.get(verdict),
+            )
+            for rank, (item, verdict) in enumerate(self._found, 1)
+        )
+
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, and how old the audit is."""
+        notes = []
+        if self._hidden:
+            notes.append(f"{entries(self._hidden)} reviewed already left out: --reviewed shows them")
+        if self._changed:
+            notes.append(f"{entries(self._changed)} left out whose label changed since the audit")
+        return (*notes, *stale_notes(self._snapshot, self._info))
+
+
+def find_audit(backend: Backend, name: str | None = None) -> AuditInfo:
+    """A finished audit by name, the newest when None.
+
+    Raises:
+        AuditError: there is none, or none of this name.
+    """
+    found = read_audits(backend)
+    chosen = next((info for info in reversed(found) if name in {None, info.name}), None)
+    if chosen is not None:
+        return chosen
+    unfinished = [folder.name for folder in audit_folders(backend.path / RUNS)]
+    if name in unfinished or (name is None and unfinished):
+        raise AuditError(f"{name or unfinished[-1]} is not finished: run `olrsearch audit run --resume`")
+    if not found:
+        raise AuditError("no audit has been run in this store: run `olrsearch audit run`")
+    raise AuditError(f"no audit is called {name!r}; there are {', '.join(info.name for info in found)}")
+
+
+def suspects(
+    backend: Backend, snapshot: Snapshot, info: AuditInfo, position: int | None, given: int | None
+) -> Iterator[list[Suspect]]:
+    """Suspects of an audit in their order, some at a time; arguments as of `read_suspects`."""
+    after = 0
+    while some := read_suspects(
+        backend, snapshot, info.name, position=position, given=given, after=after, count=_BATCH
+    ):
+        yield some
+        after = some[-1].rank
+
+
+def suggestions(
+    snapshot: Snapshot, info: AuditInfo, position: int | None
+) -> tuple[Iterator[list[Suspect]], int]:
+    """Suggestions for unknown entries of living images, the most certain first, and how many there are.
+
+    Args:
+        snapshot: The generation.
+        info: The audit.
+        position: Only of this label of the store.
+    """
+    folder = RunFolder.open(info.path)
+    ids, given = np.asarray(folder.load("ids")), folder.load("given")
+    present = folder.load(info.summary["present"])
+    positions = np.asarray(snapshot.label_positions(info.config["labels"]))
+    columns = np.arange(len(positions)) if position is None else np.flatnonzero(positions == position)
+    open_to_all = (np.asarray(given[:, columns]).T == 0) & np.isfinite(present[columns])
+    label, row = np.nonzero(open_to_all & np.isin(ids, snapshot.image_ids()))
+    chance = np.asarray(present[columns])[label, row]
+    # Ties go by image id, as everywhere.
+    order = np.lexsort((label, row, -np.maximum(chance, 1 - chance)))
+    label, row, chance = columns[label[order]], row[order], chance[order]
+
+    def batches() -> Iterator[list[Suspect]]:
+        for start in range(0, len(row), _BATCH):
+            some = slice(start, start + _BATCH)
+            keys = snapshot.columns(ids[row[some]], ("key",))["key"].tolist()
+            yield [
+                Suspect(0, image, key, place, 0, np.nan, probability)
+                for image, key, place, probability in zip(
+                    ids[row[some]].tolist(),
+                    keys,
+                    positions[label[some]].tolist(),
+                    chance[some].tolist(),
+                    strict=True,
+                )
+            ]
+
+    return batches(), len(row)
+
+
+def named(snapshot: Snapshot, info: AuditInfo, label: str) -> str:
+    """A label's own spelling.
+
+    Raises:
+        UnknownLabelError: the store has no such label; carries the nearest names.
+        AuditError: the audit did not look at it.
+    """
+    name = LabelNames(snapshot.label_names).find(label)
+    if name not in info.config["labels"]:
+        raise AuditError(
+            f"{info.name} did not look at {name}: audit again without --labels, or name one of its "
+            f"{len(info.config['labels'])} labels"
+        )
+    return name
+
+
+def stale_notes(snapshot: Snapshot, info: AuditInfo) -> tuple[str, ...]:
+    """Says how old an audit is: labels that changed since, decisions that it has not learnt from."""
+    notes = []
+    if snapshot.label_revision != info.label_revision:
+        notes.append(
+            f"{info.name} looked at labels of revision {info.label_revision}, they are at revision "
+            f"{snapshot.label_revision} now"
+        )
+    made = len(snapshot.decisions(labels=info.config["labels"])) - info.summary["history"]
+    if made > 0:
+        notes.append(
+            f"{made:,} decision{'' if made == 1 else 's'} since it was ranked: `olrsearch audit refit` "
+            "ranks with what they teach"
+        )
+    return tuple(notes)
+
+
+def csv_table(snapshot: Snapshot, found: LabelIssues) -> bytes:
+    """A list as CSV whose last column is to be filled in with accept, flip or unsure.
+
+    Images are called as decisions find them: by their key, with the data set where there are several.
+    """
+    rows = snapshot.images([issue.image_id for issue in found])
+    several = len(snapshot.datasets()) > 1
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)
+    writer.writerow(COLUMNS)
+    for issue, row in zip(found, rows, strict=True):
+        writer.writerow(
+            [
+                f"{row.dataset}/{row.key}" if several else row.key,
+                issue.label,
+                VALUE_NAMES[issue.given],
+                VALUE_NAMES[issue.suggested],
+                "" if issue.score is None else f"{issue.score:.6f}",
+                "",
+            ]
+        )
+    return buffer.getvalue().encode("utf-8")
+
+
+def entries(count: int) -> str:
+    """`1 entry`, `2 entries`."""
+    return f"{count:,} entr{'y' if count == 1 else 'ies'}"
+
+
+def _suggested(item: Suspect) -> int:
+    return 1 if item.present >= 0.5 else -1

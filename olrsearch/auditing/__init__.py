@@ -1,1 +1,0 @@
-"""Audits of a store: from its labels to a run that is kept, and everything that can be asked of it."""

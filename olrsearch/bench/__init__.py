@@ -1,1 +1,0 @@
-"""How quality is measured: every protocol as a function over arrays, without store or network."""

@@ -1,5 +1,0 @@
-"""`python -m olrsearch.cli`."""
-
-from olrsearch.cli import main
-
-main()

@@ -1,0 +1,81 @@
+"""Matching the names people write with the names labels have.
+
+`wavy hair`, `Wavy_Hair` and `WAVY-HAIR` are one name. An exact spelling always wins, so
+even labels that differ in case alone can be told apart.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING
+
+from olrsearch.core.errors import QueryError, UnknownLabelError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+_SEPARATORS = re.compile(r"[\s_\-]+")
+
+
+_CUTOFF = 0.55
+"""Similarity below which a name is no help; `smile` and `Smiling` have 0.67."""
+
+
+def normalise_name(name: str) -> str:
+    """The form in which names are compared: case folded, `_`, `-` and spaces alike."""
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return _SEPARATORS.sub(" ", folded).strip()
+
+
+class LabelNames:
+    """Label names in their fixed order, found by any of their spellings."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self._exact = {name: position for position, name in enumerate(self.names)}
+        self._normal: dict[str, list[int]] = {}
+        for position, name in enumerate(self.names):
+            self._normal.setdefault(normalise_name(name), []).append(position)
+
+    def position(self, name: str) -> int:
+        """Where a label stands.
+
+        Raises:
+            UnknownLabelError: no label has this name; carries the nearest ones.
+            QueryError: several labels do.
+        """
+        if name in self._exact:
+            return self._exact[name]
+        found = self._normal.get(normalise_name(name), [])
+        if len(found) > 1:
+            several = " or ".join(self.names[position] for position in found)
+            msg = f"the label name {name!r} may mean {several}: write it exactly as one of them"
+            raise QueryError(msg)
+        if not found:
+            raise UnknownLabelError(name, nearest_names(name, self.names))
+        return found[0]
+
+    def find(self, name: str) -> str:
+        """A label's own spelling; raises as `position` does."""
+        return self.names[self.position(name)]
+
+
+def nearest_names(name: str, candidates: Sequence[str], count: int = 3) -> tuple[str, ...]:
+    """The most similar of some names, best first; fewer, or none, where little is similar."""
+    wanted = normalise_name(name).replace(" ", "")
+    scored = [(-_similarity(wanted, candidate), candidate) for candidate in candidates]
+    return tuple(candidate for score, candidate in sorted(scored) if -score >= _CUTOFF)[:count]
+
+
+def _similarity(wanted: str, candidate: str) -> float:
+    """0 to 1: by edits of the whole name, or nearly as good by one of its words, its beginning or a part."""
+    normal = normalise_name(candidate)
+    whole = normal.replace(" ", "")
+    forms = [(whole, 1.0), *((word, 0.9) for word in normal.split(" "))]
+    best = max(factor * SequenceMatcher(None, wanted, form).ratio() for form, factor in forms)
+    if wanted[:4] == whole[:4] and len(wanted) >= 4:  # 'smile' means Smiling rather than Male
+        return max(best, 0.9)
+    return max(best, 0.85) if len(wanted) >= 3 and wanted in whole else best

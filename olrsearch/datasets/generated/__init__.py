@@ -1,0 +1,1 @@
+"""Data sets that are made: avatars with exact labels, pairs of digits."""

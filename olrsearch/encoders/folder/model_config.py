@@ -1,0 +1,199 @@
+"""What a model folder says of itself: its configuration, and the files beside it that are about it.
+
+The folder and its fingerprint are described in `model_files`. Nothing here reads a tensor.
+
+Notation: L labels, k numbers a label.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from olrsearch.core.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from olrsearch.core.arrays import Layout
+
+CONFIG_NAME = "config.json"
+FORMAT_VERSION = 1
+COMPANION_VERSION = 1
+"""Of the files beside a model; see `write_companion`."""
+
+_NEEDED: dict[str, tuple[str, ...]] = {
+    "labels": ("readout.weight", "readout.bias"),
+    "posterior": ("words.vectors",),
+}
+"""The tensors that models of each layout must have: what they answer with, without their network."""
+_REQUIRED = ("format_version", "kind", "labels", "k", "input_size", "crop", "tensors", "fingerprint")
+
+
+def canonical_json(value: object) -> str:
+    """One spelling for one value: sorted keys, no spaces, no NaN, UTF-8 kept."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def tensor_entry(array: NDArray[Any]) -> dict[str, Any]:
+    """A tensor's line in the configuration: type, shape and sha256 of its little-endian bytes."""
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return {
+        "dtype": array.dtype.name,
+        "shape": list(array.shape),
+        "sha256": hashlib.sha256(little.tobytes()).hexdigest(),
+    }
+
+
+def fingerprint(config: Mapping[str, Any]) -> str:
+    """sha256 of a configuration that lists its tensors, 64 hexadecimal digits."""
+    return _digest({key: value for key, value in config.items() if key != "fingerprint"})
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A model's configuration, checked against its fingerprint.
+
+    Args:
+        path: The model folder.
+
+    Raises:
+        ModelFileError: no such folder, no readable configuration, one written by a newer
+            version, or one that does not match its fingerprint.
+    """
+    path = Path(path)
+    try:
+        config = json.loads((path / CONFIG_NAME).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelFileError(
+            f"{path} holds no {CONFIG_NAME}: not a model folder; train or copy one"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"{path / CONFIG_NAME} cannot be read ({error}); copy the model again") from None
+    if not isinstance(config, dict):
+        raise ModelFileError(f"{path / CONFIG_NAME} holds no JSON object; copy the model again")
+    version = config.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise ModelFileError(
+            f"{path} has model format {version}, this program reads up to {FORMAT_VERSION}: "
+            "install a newer olrsearch"
+        )
+    check_config(config, path)
+    if fingerprint(config) != config["fingerprint"]:
+        raise ModelFileError(f"{path / CONFIG_NAME} does not match its fingerprint; copy the model again")
+    return config
+
+
+def layout_of(config: Mapping[str, Any]) -> Layout:
+    """What a model of this configuration makes of an image: `labels`, where it says nothing, or `posterior`.
+
+    Args:
+        config: As `read_config` returns it.
+    """
+    layout: Layout = config.get("layout", "labels")
+    return layout
+
+
+def write_companion(folder: Path, name: str, content: Mapping[str, Any]) -> Path:
+    """Write a JSON file beside a model that says something about this model and no other.
+
+    It is no part of the fingerprint, but names it, and holds a checksum of itself.
+
+    Args:
+        folder: The model folder.
+        name: Of the file.
+        content: JSON-ready; the keys `fingerprint`, `format_version` and `sha256` are filled in.
+
+    Raises:
+        ModelFileError: the folder holds no model.
+    """
+    body = {
+        **content,
+        "format_version": COMPANION_VERSION,
+        "fingerprint": read_config(folder)["fingerprint"],
+    }
+    path = Path(folder) / name
+    path.write_text(canonical_json({**body, "sha256": _digest(body)}) + "\n", encoding="utf-8")
+    return path
+
+
+def read_companion(folder: Path, name: str) -> dict[str, Any] | None:
+    """What a file beside a model says about it; None where there is no such file.
+
+    Args:
+        folder: The model folder.
+        name: Of the file.
+
+    Raises:
+        ModelFileError: the file is damaged, of a newer version, or about another model.
+    """
+    path = Path(folder) / name
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"{path} cannot be read ({error}); copy the model again") from None
+    if not isinstance(body, dict):
+        raise ModelFileError(f"{path} holds no JSON object; copy the model again")
+    version = body.pop("format_version", None)
+    if isinstance(version, int) and version > COMPANION_VERSION:
+        raise ModelFileError(
+            f"{path} has format {version}, this program reads up to {COMPANION_VERSION}: "
+            "install a newer olrsearch"
+        )
+    stated = body.pop("sha256", None)
+    if stated != _digest({**body, "format_version": version}):
+        raise ModelFileError(f"{path} does not match its checksum; copy the model again")
+    wanted = read_config(folder)["fingerprint"]
+    if body.pop("fingerprint", None) != wanted:
+        raise ModelFileError(
+            f"{path} is about another model than the one beside it, {wanted[:12]}; copy the model again"
+        )
+    return body
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(body).encode()).hexdigest()
+
+
+def check_config(config: Mapping[str, Any], path: Path) -> None:
+    """Refuse a configuration that lacks a key or whose readout, or words, do not fit L and k.
+
+    Args:
+        config: With its tensors listed.
+        path: Where it is from, for the message.
+
+    Raises:
+        ModelFileError: it is such a one, or of a layout that this program does not know.
+    """
+    missing = [key for key in _REQUIRED if key not in config]
+    if missing:
+        raise ModelFileError(
+            f"the model configuration in {path} lacks {', '.join(missing)}; copy the model again"
+        )
+    count, k = len(config["labels"]), config["k"]
+    layout = layout_of(config)
+    if layout not in _NEEDED:
+        raise ModelFileError(
+            f"the model in {path} has the layout {layout!r}, this program knows {', '.join(_NEEDED)}: "
+            "install a newer olrsearch"
+        )
+    shapes = {"readout.weight": [count, k], "readout.bias": [count], "words.vectors": [count, k]}
+    for name in _NEEDED[layout]:
+        shape = shapes[name]
+        entry = config["tensors"].get(name)
+        if entry is None or entry["shape"] != shape or entry["dtype"] != "float32":
+            raise ModelFileError(
+                f"the model in {path} has {name} {entry and (entry['dtype'], entry['shape'])}, "
+                f"expected float32 {shape} for {count} labels × {k} numbers; copy the model again"
+            )

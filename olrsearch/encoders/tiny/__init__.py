@@ -1,0 +1,1 @@
+"""Encoders of a few numbers, for tests."""

@@ -1,0 +1,351 @@
+"""An encoder's words, their vectors in its latent space, and how other words get there.
+
+Notation: W words of an encoder, D numbers a word in a table of word vectors, d dimensions of the
+latent space, m words of a query.
+
+Source: Bütepage et al., "Informed Priors for Deep Representation Learning", 2019, section 2, "A
+Semantic Prior": words as one-hot vectors, or with the vectors of a word embedding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from olrsearch.core.errors import (
+    GaussianError,
+    ModelFileError,
+    UnknownLabelError,
+    UnknownWordError,
+    WordVectorsError,
+)
+from olrsearch.core.names import LabelNames, nearest_names, normalise_name
+from olrsearch.encoders.words.label_words import label_vectors, own_words, read_label_words, words_of
+from olrsearch.encoders.words.lift import SHRINKAGE, TRANSFORMS, Lift, Transform, fit_lift
+from olrsearch.encoders.words.vectors import GLOVE, WordVectors
+from olrsearch.maths.gaussian import word_prior
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from olrsearch.core.arrays import F32, F64
+    from olrsearch.encoders.words.label_words import WeightedWords
+    from olrsearch.maths.gaussian import Gaussians
+
+__all__ = [
+    "TRANSFORMS",
+    "Lift",
+    "Transform",
+    "Vocabulary",
+    "fit_lift",
+    "label_vectors",
+    "read_label_words",
+    "words_of",
+]
+
+ONE_HOT: Final = "one-hot"
+"""The transform of a vocabulary without a table."""
+
+TEMPERATURE: Final = 0.05
+"""Of the softmax over cosines that puts other words among the labels; see `Vocabulary.resolve`."""
+
+VECTORS: Final = "words.vectors"
+MEAN: Final = "words.mean"
+MATRIX: Final = "words.matrix"
+"""Names of the tensors in a model file."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vocabulary:
+    """The words an encoder was trained to name; immutable.
+
+    Make one with `one_hot`, `of_table` or `from_model`.
+
+    Attributes:
+        names: The W words, as data sets call their labels.
+        vectors: float64 [W, d]; numbers of float32, as a model file keeps them.
+        phrases: For each name what people call it, in words of the table.
+        transform: `one-hot`, or how vectors of the table became these; see `fit_lift`.
+        lift: How other words of the table get here; None where there is no table.
+        source: The table's name, and `digest` its sha256; None where there is none.
+    """
+
+    names: tuple[str, ...]
+    vectors: F64
+    phrases: tuple[str, ...]
+    transform: str = ONE_HOT
+    lift: Lift | None = None
+    source: str | None = None
+    digest: str | None = None
+    _found: LabelNames = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_found", LabelNames(self.names))
+
+    @classmethod
+    def one_hot(cls, names: Sequence[str]) -> Vocabulary:
+        """Words that have nothing in common: d = W, and vector i is 1 at i and 0 elsewhere.
+
+        Raises:
+            WordVectorsError: no names, or one twice.
+        """
+        _check_names(names)
+        return cls(tuple(names), np.eye(len(names)), tuple(" ".join(own_words(name)) for name in names))
+
+    @classmethod
+    def of_table(
+        cls,
+        names: Sequence[str],
+        words: WordVectors,
+        *,
+        table: Mapping[str, WeightedWords] | None = None,
+        kind: Transform = "whiten",
+        size: int | None = None,
+        length: float = 1.0,
+        shrinkage: float = SHRINKAGE,
+    ) -> Vocabulary:
+        """Words whose vectors come from a table.
+
+        Args:
+            names: The W words, as data sets call their labels.
+            words: The table.
+            table: Which words of it stand for a name; None takes the package's, `read_label_words()`.
+            kind: How vectors of the table become points of the latent space; see `fit_lift`.
+            size: d; None takes D.
+            length: The root mean square length of the vectors; see `fit_lift`.
+            shrinkage: γ of `whiten`; see `fit_lift`.
+
+        Raises:
+            WordVectorsError: no names or one twice, a word the table lacks, two names with the same
+                vector, or what `fit_lift` refuses.
+        """
+        _check_names(names)
+        entries = read_label_words() if table is None else table
+        plain = label_vectors(names, entries, words)
+        lift = fit_lift(plain, kind, size, length=length, shrinkage=shrinkage).rounded()
+        return cls(
+            tuple(names),
+            _rounded(lift.apply(plain)),
+            tuple(" ".join(word for word, _ in words_of(name, entries)) for name in names),
+            transform=kind,
+            lift=lift,
+            source=words.source,
+            digest=words.digest,
+        )
+
+    @classmethod
+    def from_model(
+        cls, config_words: Mapping[str, Any], names: Sequence[str], tensors: Mapping[str, NDArray[Any]]
+    ) -> Vocabulary:
+        """The vocabulary that `to_config` and `to_tensors` wrote, number for number.
+
+        Args:
+            config_words: What `config.json` has under `words`.
+            names: The W words: its `labels`.
+            tensors: The tensors whose names begin with `words.`; others are not looked at.
+
+        Raises:
+            ModelFileError: a key or a tensor is missing, or they do not fit each other.
+        """
+        missing = [key for key in ("source", "digest", "transform", "phrases") if key not in config_words]
+        transform = config_words.get("transform")
+        wanted = [VECTORS] if transform == ONE_HOT else [VECTORS, MEAN, MATRIX]
+        missing += [name for name in wanted if name not in tensors]
+        if missing or transform not in {ONE_HOT, *TRANSFORMS}:
+            lacks = f"lacks {', '.join(missing)}" if missing else f"has the unknown transform {transform!r}"
+            raise ModelFileError(f"the words of the model {lacks}: copy the model again")
+        arrays = [np.asarray(tensors[name], np.float64) for name in wanted]
+        vectors, phrases = arrays[0], tuple(config_words["phrases"])
+        lift = None if transform == ONE_HOT else Lift(arrays[1], arrays[2])
+        fits = vectors.ndim == 2 and len(vectors) == len(names) == len(phrases)
+        if lift is not None:
+            fits = fits and lift.matrix.shape == (*lift.mean.shape, vectors.shape[-1])
+        if not fits or not all(np.isfinite(array).all() for array in arrays):
+            shapes = ", ".join(f"{name} {array.shape}" for name, array in zip(wanted, arrays, strict=True))
+            raise ModelFileError(
+                f"the words of the model do not fit its {len(names)} labels and {len(phrases)} phrases "
+                f"({shapes}), or are not finite: copy the model again"
+            )
+        return cls(
+            tuple(names),
+            vectors,
+            phrases,
+            transform=str(transform),
+            lift=lift,
+            source=config_words["source"],
+            digest=config_words["digest"],
+        )
+
+    def to_tensors(self) -> dict[str, F32]:
+        """Tensors of a model file, float32: `words.vectors`; with a lift `words.mean` and `words.matrix`."""
+        out = {VECTORS: self.vectors.astype(np.float32)}
+        if self.lift is not None:
+            out |= {MEAN: self.lift.mean.astype(np.float32), MATRIX: self.lift.matrix.astype(np.float32)}
+        return out
+
+    def to_config(self) -> dict[str, Any]:
+        """What `config.json` has under `words`: `source`, `digest`, `transform` and `phrases`."""
+        return {
+            "source": self.source,
+            "digest": self.digest,
+            "transform": self.transform,
+            "phrases": list(self.phrases),
+        }
+
+    def __len__(self) -> int:
+        """Words, W."""
+        return len(self.names)
+
+    @property
+    def size(self) -> int:
+        """Dimensions of the latent space, d."""
+        return int(self.vectors.shape[1])
+
+    def open_table(
+        self, source: str | Path | None = None, *, cache: Path | None = None
+    ) -> WordVectors | None:
+        """Open the table the vectors came from; None where they came from none.
+
+        A model file names its table and has its digest, but no path of the machine it was trained on.
+
+        Args:
+            source: The table's path. None takes the installed package, or a file that was opened on
+                this machine before and is in the cache.
+            cache: The cache folder; see `WordVectors.open`.
+
+        Raises:
+            WordVectorsError: it is not to be found, cannot be read, or is another table than the
+                encoder's.
+            OptionalDependencyError: the package is not installed.
+        """
+        if self.lift is None or self.source is None or self.digest is None:
+            return None
+        if source is None and self.source != GLOVE:
+            found = WordVectors.of_digest(self.digest, cache=cache)
+            if found is None:
+                raise WordVectorsError(
+                    f"the encoder's words come from {self.source} (sha256 {self.digest[:12]}…), which was "
+                    "not read on this machine before: give its path"
+                )
+            return found
+        table = WordVectors.open(self.source if source is None else source, cache=cache)
+        self._check_table(table)
+        return table
+
+    def resolve(self, text: str, table: WordVectors | None = None) -> F64:
+        """The point of a word or a short phrase, float64 [d].
+
+        The encoder's own words go first: by name in any spelling, then by phrase. What is none of
+        them is looked up in the table: as a whole, or else word by word, and then the mean of the
+        words is taken, as for labels. Under `whiten` it then lies among the encoder's own words, a
+        mean weighted by how near they are in the table; otherwise where the lift puts it.
+
+        Args:
+            text: What somebody wrote.
+            table: The encoder's table, from `open_table`; None knows the encoder's own words alone.
+
+        Raises:
+            UnknownWordError: neither the encoder nor the table has it; carries the nearest names.
+            QueryError: a spelling that several of the encoder's names have.
+            WordVectorsError: another table than the encoder's.
+        """
+        position = self.position(text)
+        if position is not None:
+            own: F64 = self.vectors[position].copy()
+            return own
+        if self.lift is None or table is None:
+            raise UnknownWordError(text, self._nearest(text))
+        self._check_table(table)
+        words = next((form for form in _forms(text) if all(word in table for word in form)), None)
+        if words is None:
+            unknown = next((word for word in own_words(text) if word not in table), text)
+            near = dict.fromkeys((*self._nearest(text)[:2], *table.spellings(unknown)))
+            raise UnknownWordError(unknown, tuple(near)[:4])
+        return self._lifted(table.vectors(words).astype(np.float64).mean(axis=0), self.lift)
+
+    def position(self, text: str) -> int | None:
+        """Which of the encoder's own words this is, by name or phrase; None for none of them.
+
+        Raises:
+            QueryError: a spelling that several names have.
+        """
+        try:
+            return self._found.position(text)
+        except UnknownLabelError:
+            wanted = normalise_name(text)
+            phrases = [normalise_name(phrase) for phrase in self.phrases]
+            return phrases.index(wanted) if wanted in phrases else None
+
+    def prior(self, words: Sequence[tuple[F64, float]], shrinkage: float) -> Gaussians:
+        """The Gaussian that some words define, a batch of one; see `gaussian.word_prior`.
+
+        Args:
+            words: A vector [d] and a weight above 0 for each of the m words; m may be 0.
+            shrinkage: λ, above 0 and up to 1.
+
+        Raises:
+            GaussianError: λ or a weight outside its range, or vectors of another dimension.
+        """
+        vectors = [np.asarray(vector, np.float64) for vector, _ in words]
+        weights = [weight for _, weight in words]
+        if bad := [vector.shape for vector in vectors if vector.shape != (self.size,)]:
+            raise GaussianError(f"a word vector of shape {bad[0]} for an encoder of {self.size} dimensions")
+        return word_prior(vectors, shrinkage, weights=weights or None, size=self.size)
+
+    def _lifted(self, vector: F64, lift: Lift) -> F64:
+        """Where a vector of the table lies in the latent space, float64 [d].
+
+        Whitening keeps the labels apart by blowing up what they hardly differ in, and what a strange
+        word differs in from all of them is blown up alike. So under `whiten` a word lies among the
+        labels: their vectors, weighted by a softmax of the cosines in the table about the labels'
+        mean. Under the other transforms it lies where the lift puts it.
+        """
+        if self.transform != "whiten":
+            found: F64 = lift.apply(vector[None])[0]
+            return found
+        labels = self.vectors @ np.linalg.pinv(lift.matrix)
+        apart = vector - lift.mean
+        norms = np.linalg.norm(labels, axis=1) * np.linalg.norm(apart)
+        cosines = labels @ apart / np.maximum(norms, np.finfo(np.float64).tiny)
+        share = np.exp((cosines - cosines.max()) / TEMPERATURE)
+        blended: F64 = share / share.sum() @ self.vectors
+        return blended
+
+    def _nearest(self, text: str) -> tuple[str, ...]:
+        return nearest_names(text, self.names)
+
+    def _check_table(self, table: WordVectors) -> None:
+        """Refuse another table than the encoder's."""
+        if table.digest != self.digest:
+            mine = f"{self.source} (sha256 {str(self.digest)[:12]}…)"
+            raise WordVectorsError(
+                f"{table.source} ({len(table)} words × {table.size}, sha256 {table.digest[:12]}…) is another "
+                f"table than the encoder's, {mine}: open the one it was trained with"
+            )
+
+
+def _forms(text: str) -> list[tuple[str, ...]]:
+    """How a text may be written in a table: as a word or one joined by `_` or `-`, or as several."""
+    whole = " ".join(text.split())
+    parts = tuple(whole.replace("_", " ").split())
+    forms = [(whole,), ("_".join(parts),), ("-".join(parts),), parts, own_words(text)]
+    smaller = tuple(own_words(text.replace("-", " ")))
+    return [form for form in (*forms, smaller) if form and all(form)]
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if not names:
+        raise WordVectorsError("a vocabulary of no words: expected one label or more")
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if list(names).count(name) > 1)
+        raise WordVectorsError(f"the word {twice!r} comes twice in a vocabulary: expected each once")
+
+
+def _rounded(array: F64) -> F64:
+    """The numbers that a model file keeps, which are float32."""
+    return array.astype(np.float32).astype(np.float64)

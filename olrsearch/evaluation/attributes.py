@@ -1,0 +1,425 @@
+"""P1: what the embeddings know of each label, beside the classifier they were taught by.
+
+Source: paper 001, section 4.1 (a linear classifier on all label embeddings against the teacher).
+
+Notation: L labels, G images of the gallery, R resamples.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import expit
+
+from olrsearch.core.errors import BenchmarkError
+from olrsearch.evaluation.bootstrap import RESAMPLES, Interval, cluster_weights, interval
+from olrsearch.evaluation.data import find_label, image_major
+from olrsearch.evaluation.metrics import label_average_precision, weighted_average_precision
+from olrsearch.evaluation.report import Report, Table
+from olrsearch.maths.linear import LinearProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from olrsearch.core.arrays import F32, F64, I8, I64, Bool, Floats
+    from olrsearch.evaluation.data import BenchData
+    from olrsearch.maths.linear import LinearModel
+
+_log = logging.getLogger(__name__)
+
+STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+GROUPS = ("Male", "Young")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScores:
+    """One method on every label.
+
+    Attributes:
+        accuracy: Share of known entries on the right side of probability 0.5, over all labels;
+            NaN for a method without probabilities.
+        balanced_accuracy: Mean of true positive and true negative rate, averaged over labels.
+        map: Average precision, averaged over labels that have a positive.
+        label_accuracy: float64 [L].
+        label_balanced_accuracy: float64 [L].
+        label_ap: float64 [L]; NaN for a label without positives.
+    """
+
+    accuracy: float
+    balanced_accuracy: float
+    map: float
+    label_accuracy: F64
+    label_balanced_accuracy: F64
+    label_ap: F64
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """What the figures of a group stand on.
+
+    Attributes:
+        images: How many.
+        positives: int64 [L], images that have the label.
+        negatives: int64 [L], images that lack it.
+    """
+
+    images: int
+    positives: I64
+    negatives: I64
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """First method minus second, resampled by identity.
+
+    Attributes:
+        accuracy: Of the accuracy over entries, 1 = 100 points.
+        balanced_accuracy: Of the mean over labels.
+        map: Of the mean over labels.
+    """
+
+    accuracy: Interval
+    balanced_accuracy: Interval
+    map: Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttributesReport(Report):
+    """P1.
+
+    Attributes:
+        label_names: L names, the order of every per-label list.
+        prevalence: float64 [L], share of positives in the gallery.
+        methods: `probe` (logistic regression on the whole embedding), `teacher`, `encoder`
+            (calibrated readout of e^l alone), `norm` (‖e^l‖: ranking only), `majority`.
+        groups: `Male`, `!Male`, … → method → the same on those images only.
+        support: `all`, `Male`, `!Male`, … → images and how many of them have and lack each label.
+        differences: `probe - teacher`, … → intervals.
+        probe_strength: The C chosen on the selection images.
+    """
+
+    label_names: tuple[str, ...]
+    prevalence: F64
+    methods: dict[str, LabelScores]
+    groups: dict[str, dict[str, LabelScores]]
+    support: dict[str, Support]
+    differences: dict[str, Difference]
+    probe_strength: float
+
+    def tables(self) -> tuple[Table, ...]:
+        """Methods, differences, groups, labels."""
+        columns = ("accuracy", "balanced accuracy", "mAP")
+        methods = Table(
+            "Methods",
+            ("method", *columns),
+            tuple((name, *_heads(scores)) for name, scores in self.methods.items()),
+        )
+        differences = Table(
+            "Paired differences, 95 % intervals by identity",
+            ("pair", *columns),
+            tuple((name, d.accuracy, d.balanced_accuracy, d.map) for name, d in self.differences.items()),
+        )
+        groups = Table(
+            "Groups apart",
+            ("group", "method", *columns),
+            tuple(
+                (group, name, *_heads(scores))
+                for group, methods in self.groups.items()
+                for name, scores in methods.items()
+            ),
+        )
+        names = [name for name in self.methods if name not in {"majority", "norm"}]
+        labels = Table(
+            "Labels",
+            (
+                "label",
+                "positives",
+                *(f"{name} {what}" for name in names for what in ("acc.", "AP")),
+                "norm AP",
+            ),
+            tuple(
+                (
+                    label,
+                    float(self.prevalence[row]),
+                    *(
+                        float(values[row])
+                        for name in names
+                        for values in (self.methods[name].label_accuracy, self.methods[name].label_ap)
+                    ),
+                    float(self.methods["norm"].label_ap[row]),
+                )
+                for row, label in enumerate(self.label_names)
+            ),
+        )
+        return tuple(table for table in (methods, differences, groups, labels) if table.rows)
+
+
+def run_attributes(
+    data: BenchData,
+    *,
+    seed: int = 0,
+    strengths: Sequence[float] = STRENGTHS,
+    resamples: int = RESAMPLES,
+    command: str = "olrsearch bench attributes",
+) -> AttributesReport:
+    """Measure P1.
+
+    Args:
+        data: Gallery, truth and embeddings.
+        seed: Of the bootstrap.
+        strengths: C grid of the probe, from small to large.
+        resamples: Bootstrap resamples.
+        command: What the report says to run.
+
+    Raises:
+        BenchmarkError: no training or selection images to fit the probe with.
+    """
+    truth = data.truth
+    probe = fit_probe(data, strengths=strengths)
+    rows = data.gallery
+    probabilities: dict[str, Floats | None] = {
+        "probe": expit(probe.decision(image_major(data.embeddings, rows))).T.copy()
+    }
+    if data.teacher_p is not None:
+        probabilities["teacher"] = data.teacher_p[:, rows]
+    probabilities["encoder"] = np.exp(data.log_p[:, rows])
+    scores = {name: value for name, value in probabilities.items() if value is not None}
+    norms = np.stack([np.linalg.norm(block[rows], axis=1) for block in data.embeddings])
+    majority = _majority(data)
+
+    everyone = np.ones(len(rows), np.bool_)
+    methods = _methods(scores, norms, majority, truth, everyone)
+    members = group_members(data.label_names, truth)
+    groups = {group: _methods(scores, norms, majority, truth, member) for group, member in members.items()}
+    reference = "teacher" if "teacher" in scores else "encoder"
+    differences = {
+        f"{name} - {reference}": _difference(
+            value, scores[reference], truth, data.identity[rows], seed=seed, resamples=resamples
+        )
+        for name, value in scores.items()
+        if name != reference
+    }
+    notes = [
+        *data.caveats(),
+        "One C for all labels, the one with the smallest log-loss on the selection images.",
+    ]
+    if probe.strength in {strengths[0], strengths[-1]} and len(strengths) > 1:
+        notes.append(f"The chosen C = {probe.strength:g} is at the edge of the grid.")
+    if "teacher" not in scores:
+        notes.append("The teacher's probabilities are not there: nothing stands against it.")
+    return AttributesReport(
+        protocol="P1",
+        title="attributes from embeddings",
+        command=command,
+        seed=seed,
+        baseline="the teacher classifier, the majority vote" if "teacher" in scores else "the majority vote",
+        data=data.summary(),
+        notes=tuple(notes),
+        label_names=data.label_names,
+        prevalence=_share(truth > 0, truth != 0),
+        methods=methods,
+        groups=groups,
+        support={
+            group: support_of(truth[:, member]) for group, member in {"all": everyone, **members}.items()
+        },
+        differences=differences,
+        probe_strength=probe.strength,
+    )
+
+
+def fit_probe(data: BenchData, *, strengths: Sequence[float] = STRENGTHS) -> LinearModel:
+    """Logistic regression of every label on the whole standardised embedding.
+
+    C is the one of the grid whose mean log-loss on the selection images is smallest.
+
+    Raises:
+        BenchmarkError: there are no training or no selection images.
+    """
+    if not len(data.train) or not len(data.selection):
+        raise BenchmarkError(
+            f"{len(data.train)} training and {len(data.selection)} selection images: the probe needs both"
+        )
+    return fit_on_selection(
+        image_major(data.embeddings, data.train),
+        data.labels[data.train],
+        image_major(data.embeddings, data.selection),
+        data.labels[data.selection],
+        strengths=strengths,
+    )
+
+
+def fit_on_selection(
+    features: F32, targets: I8, held_features: F32, held_targets: I8, *, strengths: Sequence[float]
+) -> LinearModel:
+    """Logistic regression for each C, the best by log-loss on held-out rows.
+
+    Args:
+        features: float32 [n, F].
+        targets: int8 [n, T], 0 unknown.
+        held_features: float32 [m, F].
+        held_targets: int8 [m, T].
+        strengths: C grid, from small to large; it is walked until the loss rises.
+    """
+    best: LinearModel | None = None
+    least = np.inf
+    for model in LinearProblem(features, targets).path(strengths):
+        margins = model.decision(held_features) * held_targets
+        loss = float(np.logaddexp(0.0, -margins)[held_targets != 0].mean(dtype=np.float64))
+        _log.info("probe: C = %g, log-loss on the selection images %.5f", model.strength, loss)
+        if loss >= least:  # the path is unimodal: what follows overfits more
+            break
+        best, least = model, loss
+    if best is None:
+        raise BenchmarkError("no log-loss could be measured: the selection images have no known label")
+    return best
+
+
+def group_members(label_names: Sequence[str], truth: I8) -> dict[str, Bool]:
+    """Members of each group of `GROUPS` and of its complement, bool [G], where there are any.
+
+    Args:
+        label_names: L names.
+        truth: int8 [L, G].
+    """
+    out: dict[str, Bool] = {}
+    for name in GROUPS:
+        row = find_label(label_names, name)
+        if row is None:
+            continue
+        for sign, prefix in ((1, ""), (-1, "!")):
+            member = truth[row] == sign
+            if member.any():
+                out[prefix + label_names[row]] = member
+    return out
+
+
+def support_of(truth: I8) -> Support:
+    """What figures of some images stand on.
+
+    Args:
+        truth: int8 [L, G].
+    """
+    return Support(truth.shape[1], (truth > 0).sum(axis=1), (truth < 0).sum(axis=1))
+
+
+def _majority(data: BenchData) -> Bool:
+    """What most training images say, bool [L]; the gallery's own majority where there are none."""
+    rows = data.train if len(data.train) else data.gallery
+    present: Bool = data.labels[rows].sum(axis=0, dtype=np.int64) > 0
+    return present
+
+
+def _methods(
+    scores: dict[str, Floats], norms: F32, majority: Bool, truth: I8, member: Bool
+) -> dict[str, LabelScores]:
+    part = truth[:, member]
+    out = {
+        name: label_scores(value[:, member], value[:, member] >= 0.5, part) for name, value in scores.items()
+    }
+    out["norm"] = label_scores(norms[:, member], None, part)
+    # A constant ranks nothing: its average precision is the share of positives.
+    constant = np.repeat(majority[:, None], part.shape[1], axis=1)
+    prevalence = _share(part > 0, part != 0)
+    out["majority"] = label_scores(
+        None, constant, part, label_ap=np.where(prevalence > 0, prevalence, np.nan)
+    )
+    return out
+
+
+def label_scores(
+    scores: Floats | None, predicted: Bool | None, truth: I8, *, label_ap: F64 | None = None
+) -> LabelScores:
+    """Figures of one method on every label.
+
+    Args:
+        scores: float [L, G], larger where a label is likelier; None for a method that does not rank.
+        predicted: bool [L, G], whether it says present; None for a method that only ranks.
+        truth: int8 [L, G]; −1, 0 unknown, +1.
+        label_ap: float64 [L]; average precision of the scores when None.
+    """
+    known = truth != 0
+    nothing = np.full(len(truth), np.nan)
+    if label_ap is None:
+        label_ap = nothing if scores is None else label_average_precision(scores, truth)
+    if predicted is None:
+        return LabelScores(float("nan"), float("nan"), _mean(label_ap), nothing, nothing, label_ap)
+    right = (predicted == (truth > 0)) & known
+    balanced = (_share(right & (truth > 0), truth > 0) + _share(right & (truth < 0), truth < 0)) / 2
+    return LabelScores(
+        accuracy=float(right.sum() / max(1, known.sum())),
+        balanced_accuracy=_mean(balanced),
+        map=_mean(label_ap),
+        label_accuracy=_share(right, known),
+        label_balanced_accuracy=balanced,
+        label_ap=label_ap,
+    )
+
+
+def _difference(
+    ours: Floats, theirs: Floats, truth: I8, identity: I64, *, seed: int, resamples: int
+) -> Difference:
+    estimates = []
+    resampled = []
+    for scores in (ours, theirs):
+        whole = label_scores(scores, scores >= 0.5, truth)
+        estimates.append((whole.accuracy, whole.balanced_accuracy, whole.map))
+        blocks = [
+            _weighted(scores, truth, weights)
+            for weights in cluster_weights(identity, seed=seed, resamples=resamples)
+        ]
+        resampled.append(np.concatenate(blocks, axis=1))
+    return Difference(
+        *(
+            interval(resampled[0][row] - resampled[1][row], estimates[0][row] - estimates[1][row])
+            for row in range(3)
+        )
+    )
+
+
+def _weighted(scores: Floats, truth: I8, weights: F32) -> F64:
+    """Accuracy, balanced accuracy and mAP under each re-weighting, float64 [3, R]."""
+    right = (scores >= 0.5) == (truth > 0)
+    counts = [
+        mask.astype(np.float32) @ weights
+        for mask in (right & (truth > 0), truth > 0, right & (truth < 0), truth < 0)
+    ]
+    positive_rate, negative_rate = _divide(counts[0], counts[1]), _divide(counts[2], counts[3])
+    precision = np.stack(
+        [weighted_average_precision(row, known, weights) for row, known in zip(scores, truth, strict=True)]
+    )
+    return np.stack(
+        [
+            _divide(
+                counts[0].sum(axis=0) + counts[2].sum(axis=0), counts[1].sum(axis=0) + counts[3].sum(axis=0)
+            ),
+            nan_mean((positive_rate + negative_rate) / 2),
+            nan_mean(precision),
+        ]
+    )
+
+
+def nan_mean(values: F64) -> F64:
+    """Mean over the first axis of what is not NaN; NaN where nothing is."""
+    usable = np.isfinite(values)
+    return _divide(np.where(usable, values, 0.0).sum(axis=0), usable.sum(axis=0))
+
+
+def _divide(numerator: Floats | I64, denominator: Floats | I64) -> F64:
+    out = np.full(np.shape(numerator), np.nan)
+    np.divide(numerator, denominator, out=out, where=np.asarray(denominator) > 0)
+    return out
+
+
+def _share(part: Bool, whole: Bool) -> F64:
+    return _divide(part.sum(axis=1), whole.sum(axis=1))
+
+
+def _mean(values: F64) -> float:
+    return float(nan_mean(values))
+
+
+def _heads(scores: LabelScores) -> tuple[float, float, float]:
+    return scores.accuracy, scores.balanced_accuracy, scores.map

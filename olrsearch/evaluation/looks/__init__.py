@@ -1,0 +1,1 @@
+"""What there is to see in an embedding: correlations of norms, principal components, disagreements."""

@@ -1,0 +1,420 @@
+"""P3: faces like this one, this one's smile with that one's hair, and what identity leaks.
+
+Methods:
+* `ours`: the space's metric, each label's distance divided by its scale and summed;
+* `whole`: squared L2 over all L·k numbers as they are;
+* `probabilities`: squared L2 over the L calibrated probabilities;
+* `surrogate`: the embedding p·v that holds the probability and nothing else, under the metric
+  that suits *it* best;
+* `random`.
+
+Notation: L labels, G images of the gallery, Q query images or queries.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from olrsearch.core.errors import BenchmarkError
+from olrsearch.evaluation.bootstrap import RESAMPLES, Interval, paired_difference
+from olrsearch.evaluation.metrics import ndcg_at, ranked, roc_auc
+from olrsearch.evaluation.queries import MEASURES, conjunction_scores, judge, measure
+from olrsearch.evaluation.query_set import QuerySet, generate_queries
+from olrsearch.evaluation.report import Report, Table
+from olrsearch.evaluation.spaces import LabelSpace, probability_space
+from olrsearch.maths.metric import choose_metric, metric_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from olrsearch.core.arrays import F32, F64, I8, I64, Bool
+    from olrsearch.evaluation.data import BenchData
+    from olrsearch.maths.metric import Metric
+
+_log = logging.getLogger(__name__)
+
+CUT = 20
+TRIPLETS = 2000
+EXEMPLARS = 5
+MOST_FOR_IDENTITY = 4000
+_BLOCK = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """How much a method tells of *who* is in a picture.
+
+    Attributes:
+        auc: Probability that two images of one person are nearer than two of different persons.
+        recall_at_1: Share of images, among those whose person has another, whose nearest is of the
+            same person.
+    """
+
+    auc: float
+    recall_at_1: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimilarReport(Report):
+    """P3.
+
+    Attributes:
+        metric: The metric of `ours`, such as `cosine, standardised`.
+        query_images: How many images were asked with.
+        ndcg20: Method → mean nDCG@20; gain = IDF-weighted Jaccard of stored labels.
+        ndcg20_differences: `ours - whole`, … → interval by query image.
+        label_names: The order of every per-label list.
+        triplets: Method → mean over labels of triplet accuracy, by that label's vectors alone
+            (`whole`: by everything).
+        label_triplets: Method → float64 [L]; NaN for a label without triplets.
+        triplet_differences: `ours - surrogate`, … → interval by label.
+        exemplar_queries: How many two-label queries were asked with exemplars.
+        exemplars: Method → measure as in P2 → mean. `attributes` is the same query asked by name.
+        exemplar_differences: `ours - surrogate`, … → interval of AP by query.
+        identity: Method → same-identity ROC-AUC and recall@1; `stored labels` are the true ones.
+        identity_pairs: Pairs of images of one person.
+    """
+
+    metric: str
+    query_images: int
+    ndcg20: dict[str, float]
+    ndcg20_differences: dict[str, Interval]
+    label_names: tuple[str, ...]
+    triplets: dict[str, float]
+    label_triplets: dict[str, F64]
+    triplet_differences: dict[str, Interval]
+    exemplar_queries: int
+    exemplars: dict[str, dict[str, float]]
+    exemplar_differences: dict[str, Interval]
+    identity: dict[str, Identity]
+    identity_pairs: int
+
+    def tables(self) -> tuple[Table, ...]:
+        """Methods, differences, exemplars, identity, labels."""
+        names = list(self.ndcg20)
+        methods = Table(
+            f"Similar faces ({self.query_images} query images; ours = {self.metric})",
+            ("method", "nDCG@20", "triplet accuracy"),
+            tuple((name, self.ndcg20[name], self.triplets[name]) for name in names),
+        )
+        differences = Table(
+            "Paired differences, 95 % intervals (by query image, label and query)",
+            ("pair", "nDCG@20", "triplet accuracy", "exemplar AP"),
+            tuple(
+                (pair, value, self.triplet_differences.get(pair), self.exemplar_differences.get(pair))
+                for pair, value in self.ndcg20_differences.items()
+            ),
+        )
+        exemplars = Table(
+            f"This one's A and that one's B ({self.exemplar_queries} queries, {EXEMPLARS} pairs each)",
+            ("method", "AP", "P@10", "P@20", "R-precision", "nDCG@20"),
+            tuple((name, *(values[key] for key in MEASURES)) for name, values in self.exemplars.items()),
+        )
+        identity = Table(
+            f"What they tell of identity ({self.identity_pairs} pairs of one person)",
+            ("method", "ROC-AUC", "recall@1"),
+            tuple((name, value.auc, value.recall_at_1) for name, value in self.identity.items()),
+            note="Attributes describe a look, not a person.",
+        )
+        labels = Table(
+            "Triplet accuracy by label",
+            ("label", *self.label_triplets),
+            tuple(
+                (label, *(float(values[row]) for values in self.label_triplets.values()))
+                for row, label in enumerate(self.label_names)
+            ),
+        )
+        return tuple(table for table in (methods, differences, exemplars, identity, labels) if table.rows)
+
+
+def run_similar(
+    data: BenchData,
+    *,
+    metric: Metric | None = None,
+    queries: QuerySet | None = None,
+    seed: int = 0,
+    query_images: int = 500,
+    resamples: int = RESAMPLES,
+    command: str = "olrsearch bench similar",
+) -> SimilarReport:
+    """Measure P3.
+
+    Args:
+        data: Gallery, truth and embeddings.
+        metric: The space's metric; chosen on the selection images when None.
+        queries: Published queries, of which those of class `A & B` are asked with exemplars; drawn
+            from this gallery with `seed` when None.
+        seed: Of query images, triplets, exemplars, the random baseline and the bootstrap.
+        query_images: How many images to ask with; all of the gallery when there are fewer.
+        resamples: Bootstrap resamples.
+        command: What the report says to run.
+
+    Raises:
+        BenchmarkError: a gallery of fewer than 3 images, or no selection images to choose a metric.
+    """
+    truth = data.truth
+    images = truth.shape[1]
+    if images < 3:
+        raise BenchmarkError(f"a gallery of {images} images, expected 3 or more to compare distances in")
+    ours = _chosen(data, data.embeddings) if metric is None else metric
+    spaces = similarity_spaces(data, ours)
+    rng = np.random.default_rng([seed, 0x51A1])
+    asked = np.sort(rng.permutation(images)[:query_images]).astype(np.int64)
+
+    found = {name: _ndcg(space, asked, truth, _idf(data)) for name, space in spaces.items()}
+    found["random"] = _ndcg(None, asked, truth, _idf(data), rng=rng)
+    triplets = _triplets(spaces, truth, np.random.default_rng([seed, 0x7219]))
+    triplets["random"] = np.where(np.isfinite(triplets["ours"]), 0.5, np.nan)
+    pairs = tuple(query for query in _query_set(data, queries, seed).queries if query.kind == "A & B")
+    wanted = [
+        (int(a), int(b))
+        for a, b in (np.flatnonzero(sign) for sign in QuerySet(pairs, "").signs(data.label_names))
+    ]
+    exemplars = _exemplars(spaces, data, truth, wanted, np.random.default_rng([seed, 0xE8E5]))
+    pool = _identity_pool(data, rng)
+    labels = LabelSpace("l2", np.ascontiguousarray(truth[:, :, None], np.float32))
+    persons = data.identity[data.gallery][pool]
+
+    def against_ours(values: Mapping[str, F64]) -> dict[str, Interval]:
+        return {
+            f"ours - {name}": paired_difference(values["ours"], other, seed=seed, resamples=resamples)
+            for name, other in values.items()
+            if name != "ours"
+        }
+
+    precision = {name: values["ap"] for name, values in exemplars.items()}
+    return SimilarReport(
+        protocol="P3",
+        title="similar faces",
+        command=command,
+        seed=seed,
+        baseline="the whole embedding in plain L2, probability vectors, the surrogate p·v, random order",
+        data=data.summary(),
+        notes=(
+            *data.caveats(),
+            f"IDF from the training labels; {TRIPLETS} triplets a label.",
+            *([] if pairs else ["No eligible two-label query: no exemplar queries."]),
+        ),
+        metric=metric_name(ours.kind, ours.form),
+        query_images=len(asked),
+        ndcg20={name: _mean(values) for name, values in found.items()},
+        ndcg20_differences=against_ours(found),
+        label_names=data.label_names,
+        triplets={name: _mean(values) for name, values in triplets.items()},
+        label_triplets={name: values for name, values in triplets.items() if name != "random"},
+        triplet_differences=against_ours(triplets),
+        exemplar_queries=len(next(iter(precision.values()), ())),
+        exemplars={name: {key: _mean(values[key]) for key in MEASURES} for name, values in exemplars.items()},
+        exemplar_differences=against_ours(precision) if precision else {},
+        identity={
+            name: _identity(space, pool, persons)
+            for name, space in {**spaces, "stored labels": labels}.items()
+        },
+        identity_pairs=int((np.bincount(np.unique(persons, return_inverse=True)[1]) ** 2).sum() - len(pool))
+        // 2,
+    )
+
+
+def similarity_spaces(data: BenchData, metric: Metric) -> dict[str, LabelSpace]:
+    """The gallery under every method but `random`."""
+    rows = data.gallery
+    probability = np.exp(data.log_p).astype(np.float32)
+    surrogate = np.ascontiguousarray(probability[:, :, None])
+    return {
+        "ours": LabelSpace.of_metric(metric, data.embeddings, rows),
+        "whole": LabelSpace("l2", np.stack([block[rows] for block in data.embeddings]), by_label=False),
+        "probabilities": probability_space(probability[:, rows]),
+        "surrogate": LabelSpace.of_metric(_chosen(data, surrogate), surrogate, rows),
+    }
+
+
+def weighted_jaccard(truth: I8, idf: F64, rows: I64) -> F32:
+    """IDF-weighted Jaccard similarity of stored labels.
+
+    Σ idf over labels present in both, over Σ idf over labels present in either; a label unknown in
+    one of the two counts for neither. Two images without any label are alike: 1.
+
+    Args:
+        truth: int8 [L, G].
+        idf: float64 [L], ≥ 0.
+        rows: int64 [B], the images compared with all.
+
+    Returns:
+        float32 [B, G], 0 to 1.
+    """
+    present, known = (truth > 0).astype(np.float32), (truth != 0).astype(np.float32)
+    weight = idf.astype(np.float32)[:, None]
+    a, b = present[:, rows] * weight, known[:, rows] * weight
+    both = a.T @ present
+    either = a.T @ known + b.T @ present - both
+    out: F32 = np.ones(both.shape, np.float32)
+    np.divide(both, either, out=out, where=either > 1e-6)
+    return out
+
+
+def _chosen(data: BenchData, embeddings: F32) -> Metric:
+    if len(data.selection) < 2:
+        raise BenchmarkError(
+            f"{len(data.selection)} selection images, expected 2 or more to choose a metric on"
+        )
+    part = np.stack([block[data.selection] for block in embeddings])
+    return choose_metric(part, data.labels[data.selection])
+
+
+def _query_set(data: BenchData, queries: QuerySet | None, seed: int) -> QuerySet:
+    return generate_queries(data, seed=seed) if queries is None else queries
+
+
+def _idf(data: BenchData) -> F64:
+    """log(n / n_l) over the training images; over the gallery where there are none."""
+    rows = data.train if len(data.train) else data.gallery
+    count = (data.labels[rows] > 0).sum(axis=0)
+    out: F64 = np.log(len(rows) / np.maximum(count, 1))
+    return out
+
+
+def _ndcg(
+    space: LabelSpace | None, asked: I64, truth: I8, idf: F64, *, rng: np.random.Generator | None = None
+) -> F64:
+    """nDCG@20 of every query image, itself left out; a random order where there is no space."""
+    out = []
+    for start in range(0, len(asked), _BLOCK):
+        rows = asked[start : start + _BLOCK]
+        gains = weighted_jaccard(truth, idf, rows)
+        if space is not None:
+            distances = space.block(rows)
+        else:
+            distances = (rng or np.random.default_rng(0)).random(gains.shape, np.float32)
+        own = np.arange(len(rows)), rows
+        distances[own] = np.inf
+        gains[own] = 0
+        first = ranked(-distances)[:, :CUT]
+        out.append(ndcg_at(np.take_along_axis(gains, first, axis=1), CUT, gains))
+    return np.concatenate(out)
+
+
+def _triplets(spaces: Mapping[str, LabelSpace], truth: I8, rng: np.random.Generator) -> dict[str, F64]:
+    """Per label, how often an image sharing it is nearer than one lacking it; ties count half."""
+    out = {name: np.full(len(truth), np.nan) for name in spaces}
+    for label, known in enumerate(truth):
+        present, absent = np.flatnonzero(known > 0), np.flatnonzero(known < 0)
+        if len(present) < 2 or not len(absent):
+            continue
+        anchor = rng.integers(len(present), size=TRIPLETS)
+        other = (anchor + rng.integers(1, len(present), size=TRIPLETS)) % len(present)
+        negative = absent[rng.integers(len(absent), size=TRIPLETS)]
+        for name, space in spaces.items():
+            near = space.pairs(label, present[anchor], present[other])
+            far = space.pairs(label, present[anchor], negative)
+            out[name][label] = float(((near < far) + 0.5 * (near == far)).mean())
+    return out
+
+
+def _exemplars(
+    spaces: Mapping[str, LabelSpace],
+    data: BenchData,
+    truth: I8,
+    wanted: list[tuple[int, int]],
+    rng: np.random.Generator,
+) -> dict[str, dict[str, F64]]:
+    """Measures of every query A & B, averaged over its pairs of exemplars; empty without queries."""
+    signs: list[I8] = []
+    drawn: list[tuple[int, int, int, int]] = []
+    for a, b in wanted:
+        sign = np.zeros(len(truth), np.int8)
+        sign[[a, b]] = 1
+        for _ in range(EXEMPLARS):
+            first, second = _exemplar(truth[a], truth[b], rng), _exemplar(truth[b], truth[a], rng)
+            if first is not None and second is not None:
+                signs.append(sign)
+                drawn.append((a, b, first, second))
+    if not drawn:
+        return {}
+    asked = np.array(signs, np.int8)
+    relevant, judged, gains = judge(asked, truth)
+    for row, (_, _, first, second) in enumerate(drawn):
+        judged[row, [first, second]] = False
+    relevant &= judged
+    scores: dict[str, F32 | F64] = {
+        name: -np.stack(
+            [
+                _alike(space.from_label(a, first)) + _alike(space.from_label(b, second))
+                for a, b, first, second in drawn
+            ]
+        )
+        for name, space in spaces.items()
+    }
+    rows = data.gallery
+    scores["attributes"] = np.asarray(conjunction_scores(asked, data.log_p[:, rows], data.log_not_p[:, rows]))
+    scores["random"] = rng.random(relevant.shape, np.float32)
+    query = np.unique(np.array([(a, b) for a, b, _, _ in drawn]), axis=0, return_inverse=True)[1].ravel()
+    return {
+        name: {
+            key: _group_mean(values, query) for key, values in measure(value, relevant, judged, gains).items()
+        }
+        for name, value in scores.items()
+    }
+
+
+def _alike(distances: F32) -> F32:
+    """Distances with standard deviation 1, as labels named together are added up."""
+    spread = float(distances.std(dtype=np.float64))
+    return distances / np.float32(spread) if spread > 0 else distances
+
+
+def _exemplar(wanted: I8, other: I8, rng: np.random.Generator) -> int | None:
+    """An image with a label and, where there is one, without the other: it must not answer the query."""
+    for candidates in (np.flatnonzero((wanted > 0) & (other < 0)), np.flatnonzero(wanted > 0)):
+        if len(candidates):
+            return int(rng.choice(candidates))
+    return None
+
+
+def _group_mean(values: F64, group: I64) -> F64:
+    usable = np.isfinite(values)
+    total = np.bincount(group, np.where(usable, values, 0.0))
+    count = np.bincount(group, usable)
+    out: F64 = np.full(len(total), np.nan)
+    return np.divide(total, count, out=out, where=count > 0)
+
+
+def _identity_pool(data: BenchData, rng: np.random.Generator) -> I64:
+    """Positions in the gallery of whole identities, few enough for all their pairs."""
+    identity = data.identity[data.gallery]
+    known = np.flatnonzero(identity >= 0)
+    if len(known) <= MOST_FOR_IDENTITY:
+        return known
+    persons, member = np.unique(identity[known], return_inverse=True)
+    order = rng.permutation(len(persons))
+    running = np.cumsum(np.bincount(member)[order])
+    kept: Bool = np.isin(member, order[running <= MOST_FOR_IDENTITY])
+    return known[kept]
+
+
+def _identity(space: LabelSpace, pool: I64, persons: I64) -> Identity:
+    same_pairs, other_pairs, nearest = [], [], []
+    for start in range(0, len(pool), _BLOCK):
+        here = np.arange(start, min(start + _BLOCK, len(pool)))
+        distances = space.block(pool[here])[:, pool]
+        same = persons[here][:, None] == persons[None, :]
+        upper = np.arange(len(pool))[None, :] > here[:, None]
+        same_pairs.append(distances[same & upper])
+        other_pairs.append(distances[~same & upper])
+        distances[np.arange(len(here)), here] = np.inf
+        has_mate = same.sum(axis=1) > 1
+        nearest.append(np.take_along_axis(same, distances.argmin(axis=1)[:, None], axis=1)[has_mate, 0])
+    if not len(pool):
+        return Identity(float("nan"), float("nan"))
+    return Identity(
+        roc_auc(-np.concatenate(same_pairs), -np.concatenate(other_pairs)), _mean(np.concatenate(nearest))
+    )
+
+
+def _mean(values: F64 | Bool) -> float:
+    usable = np.asarray(values, np.float64)
+    usable = usable[np.isfinite(usable)]
+    return float(usable.mean()) if len(usable) else float("nan")

@@ -1,0 +1,1 @@
+"""A space becomes a folder that others can use."""

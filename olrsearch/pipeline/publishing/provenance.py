@@ -1,0 +1,177 @@
+"""How an encoder came about, told from its training run: data, settings, and the commands that repeat it.
+
+Notation: N images of the run, L labels.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from olrsearch.core.errors import TrainingError
+from olrsearch.encoders.folder.card import CELEBA_TERMS, OWN_TERMS, Training, setting_text
+from olrsearch.encoders.informed_prior import config as informed_prior
+from olrsearch.encoders.olr import config as olr
+from olrsearch.encoders.olr.config import OlrConfig
+from olrsearch.pipeline.training import read_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from olrsearch.core.arrays import I8, I64, Bool
+    from olrsearch.encoders.folder.card import Terms
+    from olrsearch.encoders.trainer.config import TrainerConfig
+    from olrsearch.store.read.snapshot import Snapshot
+    from olrsearch.store.values import DatasetInfo
+
+_TELLING = frozenset({"5_o_Clock_Shadow", "Attractive", "Bags_Under_Eyes", "Blurry", "Chubby"})
+"""Labels that CelebA has, and that other data in its layout (generated avatars) do not have together."""
+
+_PATHS = frozenset({"words", "label_words", "start_from"})
+"""Settings that may be the path of a file or folder: its name is told, and not where it lay."""
+
+
+class _Kind(NamedTuple):
+    """How configurations of one kind of encoder are read and named."""
+
+    config: type[TrainerConfig]
+    profiles: Iterable[str]
+    profile: Callable[[str, Sequence[str]], TrainerConfig]
+
+
+_KINDS: Mapping[str, _Kind] = {
+    "informed-prior": _Kind(
+        informed_prior.InformedPriorConfig, informed_prior.PROFILES, informed_prior.profile
+    ),
+    "olr": _Kind(OlrConfig, olr.PROFILES, olr.profile),
+}
+
+
+def training_of(run: Path, snapshot: Snapshot, *, hardware: str) -> Training:
+    """How a run trained.
+
+    Args:
+        run: Its folder.
+        snapshot: Of the store it belongs to.
+        hardware: What it ran on, in words.
+
+    Raises:
+        TrainingError: its configuration is of another version, or of an unknown kind of encoder.
+    """
+    record = read_run(run)
+    config = _kind_of(record).config.from_dict(record["config"])
+    stored: I8 = np.load(run / "labels.npy")
+    held_back: Bool = np.load(run / "selection.npy")
+    learnt = stored[~held_back]
+    known = (learnt != 0).sum(axis=0)
+    present = (learnt > 0).sum(axis=0)
+    return Training(
+        commands=(
+            *(f"olrsearch import {item.kind} PATH" for item in data_of(run, snapshot)),
+            *train_commands(run, snapshot.label_names),
+            "olrsearch encode",
+        ),
+        settings={key: _told(key, value) for key, value in config.to_dict().items()},
+        seed=config.seed,
+        images=len(learnt),
+        selection=int(held_back.sum()),
+        seconds={str(stage): float(value) for stage, value in record.get("seconds", {}).items()},
+        hardware=hardware,
+        prevalence={
+            name: int(present[row]) / int(known[row]) if known[row] else None
+            for row, name in enumerate(config.labels)
+        },
+    )
+
+
+def data_of(run: Path, snapshot: Snapshot) -> tuple[DatasetInfo, ...]:
+    """The data sets that a run took its images from, in the order they came into the store."""
+    ids: I64 = np.load(run / "ids.npy")
+    names = set(snapshot.columns(ids, ("dataset",))["dataset"].tolist())
+    return tuple(item for item in snapshot.datasets() if item.name in names)
+
+
+def terms_of(data: Sequence[DatasetInfo], label_names: Sequence[str]) -> Terms:
+    """What an encoder may be used for that was trained on these data sets.
+
+    Args:
+        data: The data sets.
+        label_names: The store's labels.
+    """
+    celeba = bool(data) and all(item.kind == "celeba" for item in data) and set(label_names) >= _TELLING
+    return CELEBA_TERMS if celeba else OWN_TERMS
+
+
+def train_commands(run: Path, label_names: Sequence[str]) -> tuple[str, ...]:
+    """The `olrsearch train` commands that repeat a run, after those of what it was built on.
+
+    That is the run it took its teacher from, or the one whose encoder's trunk it started from.
+
+    Args:
+        run: Its folder.
+        label_names: The store's labels: what is learnt where `--labels` names none.
+
+    Raises:
+        TrainingError: a configuration is of another version, or of an unknown kind of encoder.
+    """
+    record = read_run(run)
+    kind = _kind_of(record)
+    config = kind.config.from_dict(record["config"])
+    before: tuple[str, ...] = ()
+    options: list[str] = []
+    if isinstance(config, OlrConfig):
+        before, options = _taught_by(run, config, label_names)
+    elif (started := _started_from(run, config)) is not None:
+        before = train_commands(started, label_names)
+    if not options and config.labels != tuple(label_names):
+        options = ["--labels", ",".join(config.labels)]
+    near = min(kind.profiles, key=lambda name: len(config.differences(kind.profile(name, config.labels))))
+    changed = [
+        word
+        for key in config.differences(kind.profile(near, config.labels))
+        for word in ("--set", f"{key}={setting_text(_told(key, getattr(config, key)))}")
+    ]
+    words = ["olrsearch", "train", record["kind"], "--profile", near, *changed, *options]
+    return (*before, shlex.join(words))
+
+
+def _taught_by(run: Path, config: OlrConfig, label_names: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The commands that train a run's teacher, and the option that takes it; nothing where it is its own."""
+    taught_by = read_run(run).get("teacher")
+    teacher = run if taught_by is None else run.parent / str(taught_by)
+    # A teacher that these settings would have trained themselves needs no command of its own.
+    if config.same_teacher(OlrConfig.from_dict(read_run(teacher)["config"])):
+        return (), []
+    fingerprint = read_run(teacher).get("fingerprint")
+    named = "RUN" if fingerprint is None else f"olr-{fingerprint[:8]}"
+    return train_commands(teacher, label_names), ["--teacher", named]
+
+
+def _started_from(run: Path, config: TrainerConfig) -> Path | None:
+    """The run of the same store whose encoder a run took its trunk from; None for other encoders."""
+    name = str(getattr(config, "start_from", ""))
+    if name:
+        for file in sorted(run.parent.glob("*/run.json")):
+            other = read_run(file.parent)
+            fingerprint = other.get("fingerprint", "")
+            if file.parent != run and fingerprint and name == f"{other['kind']}-{fingerprint[:8]}":
+                return file.parent
+    return None
+
+
+def _kind_of(record: Mapping[str, Any]) -> _Kind:
+    try:
+        return _KINDS[record["kind"]]
+    except KeyError:
+        raise TrainingError(
+            f"a run of kind {record.get('kind')!r}: expected one of {', '.join(_KINDS)}; install the "
+            "olrsearch that trained it"
+        ) from None
+
+
+def _told(key: str, value: Any) -> Any:  # noqa: ANN401 - a setting of any type
+    """A setting as a card tells it."""
+    return f"PATH/{Path(value).name}" if key in _PATHS and "/" in value else value

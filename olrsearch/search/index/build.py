@@ -1,0 +1,166 @@
+"""Building the indexes of a recipe, and proving their recall against the exact scan."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from olrsearch.core.arrays import digest
+from olrsearch.core.errors import IndexBuildError, RecallError, VectorError
+from olrsearch.search.index.built import (
+    DESCRIPTION,
+    IDS,
+    BuiltFile,
+    BuiltIndex,
+    IndexDescription,
+    Recall,
+    exact_scorer,
+    metric_digest,
+    plain_vectors,
+)
+from olrsearch.search.index.faiss_index import FaissIndex
+from olrsearch.search.index.label import LabelIndexes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from olrsearch.core.arrays import F32, I64
+    from olrsearch.maths.metric import Metric
+    from olrsearch.search.index.faiss_index import Device
+    from olrsearch.search.index.recipe import Recipe
+    from olrsearch.search.index.view import EmbeddingView
+
+_log = logging.getLogger(__name__)
+
+SAMPLED_QUERIES = 64
+
+
+def build_recipe(
+    view: EmbeddingView,
+    metric: Metric,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    queries: F32 | None = None,
+    device: Device = "cpu",
+    seed: int = 0,
+) -> IndexDescription:
+    """Build a recipe's indexes into a folder, and prove their recall.
+
+    Args:
+        view: The images.
+        metric: Of the space.
+        recipe: What to build.
+        folder: Where to; replaced when all is built and proven, else left as it was.
+        queries: Held-out embeddings float32 [L, q, k] to measure on; without them images of
+            the view are drawn, each left out of its own answers.
+        device: Where faiss builds.
+        seed: Of the drawing.
+
+    Raises:
+        RecallError: an index finds less than the recipe promises.
+        VectorError: there are no images, or bad vectors.
+        IndexBuildError: faiss cannot build it.
+        FaissInstallError: no usable faiss.
+    """
+    if not len(view):
+        raise VectorError("there are no embeddings to index: encode images first")
+    if queries is not None and (queries.ndim != 3 or queries.shape[::2] != (view.labels, view.size)):
+        raise VectorError(f"queries {queries.shape} do not fit {view.labels} labels × {view.size} numbers")
+    tests = _Tests.of(view, queries, seed)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = folder.with_name(f".{folder.name}.building")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    try:
+        np.save(fresh / IDS, view.ids)
+        indexes = LabelIndexes(view, metric)
+        wanted: list[int | None] = [] if recipe.label is None else list(range(view.labels))
+        wanted += [] if recipe.whole is None else [None]
+        files = tuple(_build_one(indexes, recipe, fresh, label, tests, device) for label in wanted)
+        described = IndexDescription(
+            recipe, metric_digest(metric), digest(view.ids), len(view), len(tests.own), files
+        )
+        (fresh / DESCRIPTION).write_text(json.dumps(described.to_dict(), indent=1) + "\n", encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        fresh.rename(folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return described
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tests:
+    """Queries to measure recall on: embeddings [L, q, k], and the id each leaves out (−1: none)."""
+
+    embeddings: F32
+    own: I64
+
+    @classmethod
+    def of(cls, view: EmbeddingView, queries: F32 | None, seed: int) -> _Tests:
+        if queries is not None:
+            return cls(queries, np.full(queries.shape[1], -1, np.int64))
+        rows = np.random.default_rng(seed).permutation(len(view))[:SAMPLED_QUERIES]
+        return cls(np.stack([view.gather(label, rows) for label in range(view.labels)]), view.ids[rows])
+
+
+def _build_one(
+    indexes: LabelIndexes, recipe: Recipe, folder: Path, label: int | None, tests: _Tests, device: Device
+) -> BuiltFile:
+    """Build, write and measure one file.
+
+    Raises:
+        RecallError: its recall is below the promise.
+    """
+    part = recipe.whole if label is None else recipe.label
+    if part is None:
+        raise IndexBuildError(f"the recipe {recipe.name} does not say how to index this part")
+    view, metric = indexes.view, indexes.metric
+    vectors = plain_vectors(view, metric, label)
+    longest = None
+    if metric.kind != "l2":
+        squares = np.einsum("nk,nk->n", vectors, vectors, dtype=np.float64)
+        longest = float(np.sqrt(squares.max()))
+        extra = np.sqrt(np.maximum(longest**2 - squares, 0)).astype(np.float32)
+        vectors = np.concatenate([vectors, extra[:, None]], axis=1)
+    index = FaissIndex.build(
+        view.ids, vectors, part.factory, ef_construction=part.ef_construction, device=device
+    )
+    file = BuiltFile(label, longest, 0, Recall(0.0, 0.0))
+    index.save(folder / file.name)
+    size = (folder / file.name).stat().st_size
+    file = BuiltFile(label, longest, size, _measure(indexes, recipe, file, index, tests))
+    _log.info("%s: recall@10 %.3f, recall@100 %.3f", file.name, file.recall.at_10, file.recall.at_100)
+    if file.recall.at_10 < recipe.recall_at_10:
+        raise RecallError(
+            f"{file.name} of the recipe {recipe.name} finds {file.recall.at_10:.3f} of the true ten nearest, "
+            f"promised are {recipe.recall_at_10}: raise its proposals or effort, or use the recipe exact"
+        )
+    return file
+
+
+def _measure(
+    indexes: LabelIndexes, recipe: Recipe, file: BuiltFile, index: FaissIndex, tests: _Tests
+) -> Recall:
+    """Recall by distance: among equally near images it does not matter which are returned."""
+    described = IndexDescription(recipe, "", "", len(indexes.view), 0, (file,))
+    found = BuiltIndex(described, indexes.view.ids, indexes, lambda _: index)
+    scorer = exact_scorer(indexes, file.label)
+    shares: dict[int, list[float]] = {10: [], 100: []}
+    for number, own in enumerate(tests.own):
+        query = tests.embeddings[:, number] if file.label is None else tests.embeddings[file.label, number]
+        truth = np.sort(scorer.distances(query)[indexes.view.ids != own])
+        for count, share in shares.items():
+            wanted = min(count, len(truth))
+            if not wanted:
+                continue
+            limit = truth[wanted - 1]
+            limit += 1e-5 * abs(limit) + 1e-9  # rounding differs between a scan and a few rows
+            _, distances = found.search(file.label, query, wanted, exclude=[int(own)])
+            share.append(min(1.0, float((distances <= limit).sum()) / wanted))
+    return Recall(*(float(np.mean(share)) if share else 1.0 for share in shares.values()))

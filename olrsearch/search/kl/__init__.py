@@ -1,0 +1,1 @@
+"""Search by KL divergence: an exact scan, and proposals for large galleries."""

@@ -1,0 +1,282 @@
+"""What the posteriors of all images say of words: ratios of densities, kept as files a segment.
+
+An image's ratio of a word w is ln N(w; μ, Σ) − ln (1/W) Σ_v N(v; μ, Σ) over the encoder's own words v:
+how much denser its posterior is at w than at the words on the average, in nats. Ratios of the own words
+and the subtrahend, the background, are kept as label scores are; those of other words are computed.
+
+```
+<folder>/<segment>.npy             float32 [W, n]: ratios of the own words
+<folder>/<segment>.background.npy  float64 [n]
+<folder>/<segment>.json            what they are of: equal descriptions mean equal numbers
+```
+
+Densities are computed in float64 from the stored factors, because float32 KL features lose whole nats
+where a posterior is narrow. A kept ratio is rounded to float32: it is off by 6·10⁻⁸ of itself at most.
+
+Notation: N images (rows of a view), n images of a segment, W own words, m points, d dimensions.
+
+Source: Bütepage et al., "Informed Priors for Deep Representation Learning", 2019, section 3
+(classification ranks words by N(w; μ, Σ)); the background is ours.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+import numpy as np
+
+from olrsearch.core.arrays import digest
+from olrsearch.core.errors import GaussianError, StoreCorruptError, VectorError
+from olrsearch.maths.triangles import triangle
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from olrsearch.core.arrays import F32, F64, I64
+    from olrsearch.search.kl.view import KlView, PosteriorPart
+
+_log = logging.getLogger(__name__)
+
+_Number = TypeVar("_Number", np.float32, np.float64)
+
+FORMAT_VERSION: Final = 1
+
+_BLOCK_NUMBERS: Final = 1 << 19
+"""Numbers of one float64 temporary while densities are computed: 4 MB."""
+
+_LOG_2PI: Final = math.log(2.0 * math.pi)
+
+
+class Ratios(NamedTuple):
+    """What is kept of a segment.
+
+    Attributes:
+        own: float32 [W, n], ratios of the encoder's own words, nats.
+        background: float64 [n], ln of the mean density at the own words, nats.
+    """
+
+    own: F32
+    background: F64
+
+
+def log_densities(part: PosteriorPart, points: F64) -> F64:
+    """The logarithm of N(point; image) of every point under every posterior, float64 [m, n].
+
+    By forward substitution in the packed factors, block by block: nothing is inverted or unpacked.
+
+    Args:
+        part: Posteriors, d dimensions.
+        points: float64 [m, d], finite.
+
+    Raises:
+        GaussianError: points of another shape, or not finite.
+        VectorError: a posterior holds NaN or infinity, or is singular; the image is named.
+    """
+    size = int(part.mean.shape[1])
+    if points.ndim != 2 or points.shape[1] != size or not np.isfinite(points).all():
+        raise GaussianError(f"points of shape {points.shape}: expected finite numbers [m, {size}]")
+    count, images = len(points), len(part.ids)
+    ends = np.array([triangle(row + 1) - 1 for row in range(size)])  # of the diagonal in a packed factor
+    out = np.empty((count, images))
+    step = max(1, _BLOCK_NUMBERS // (max(count, 1) * size))
+    for start in range(0, images, step):
+        rows = slice(start, start + step)
+        mean, factor = part.mean[rows].astype(np.float64), part.factor[rows].astype(np.float64)
+        diagonal = factor[:, ends]
+        sound = np.isfinite(mean).all(axis=1) & np.isfinite(factor).all(axis=1) & (diagonal > 0).all(axis=1)
+        if not sound.all():
+            raise VectorError(
+                f"the posterior of image {part.ids[start + int(np.argmin(sound))]} holds NaN or infinity, or "
+                f"is singular ({int((~sound).sum())} are so): run store verify"
+            )
+        whitened = points[None, :, :] - mean[:, None, :]
+        for row in range(size):
+            if row:
+                before = factor[:, triangle(row) : triangle(row) + row, None]
+                whitened[:, :, row] -= (whitened[:, :, :row] @ before)[:, :, 0]
+            whitened[:, :, row] /= diagonal[:, None, row]
+        squares = np.einsum("nmd,nmd->mn", whitened, whitened)
+        out[:, rows] = -0.5 * (squares + size * _LOG_2PI) - np.log(diagonal).sum(axis=1)
+    return out
+
+
+def compute_ratios(part: PosteriorPart, words: F64) -> Ratios:
+    """Ratios of the own words and the background, of posteriors in memory or in a segment.
+
+    Args:
+        part: Posteriors, d dimensions.
+        words: float64 [W, d], the own words' vectors.
+
+    Raises:
+        GaussianError, VectorError: as `log_densities`.
+    """
+    found = log_densities(part, words)
+    background = log_mean_exp(found)
+    return Ratios((found - background).astype(np.float32), background)
+
+
+def log_mean_exp(values: F64) -> F64:
+    """The logarithm of (1/W) Σ_w exp(x_w) of float64 [W, n], without overflow: float64 [n]."""
+    largest = values.max(axis=0)
+    out: F64 = largest + np.log(np.exp(values - largest).mean(axis=0))
+    return out
+
+
+def write_ratios(folder: Path, part: PosteriorPart, words: F64, *, segment: str) -> Ratios:
+    """Compute the ratios of a segment and keep them, in place of what there is.
+
+    Args:
+        folder: Of all word scores of a space.
+        part: The segment.
+        words: float64 [W, d], the own words' vectors.
+        segment: The segment's uuid, recorded.
+
+    Raises:
+        GaussianError, VectorError: as `log_densities`.
+        OSError: the folder cannot be written to.
+    """
+    made = compute_ratios(part, words)
+    folder.mkdir(parents=True, exist_ok=True)
+    own, background, described = _paths(folder, segment)
+    described.unlink(missing_ok=True)  # a crash between the files leaves scores nobody trusts
+    for path, array in ((own, made.own), (background, made.background)):
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            np.save(file, array)
+            file.flush()
+            os.fsync(file.fileno())  # before anything says what they are: after a power cut too
+        temporary.replace(path)
+    described.write_text(json.dumps(_description(part, words, segment)) + "\n", encoding="utf-8")
+    return made
+
+
+def read_ratios(folder: Path, part: PosteriorPart, words: F64, *, segment: str) -> Ratios | None:
+    """What `write_ratios` kept, memory-mapped.
+
+    Returns:
+        None where there is nothing, or it is of another segment, other words or another format: it is
+        derived, and computing it again is always right.
+
+    Raises:
+        StoreCorruptError: the description fits, and an array is damaged.
+    """
+    own, background, path = _paths(folder, segment)
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:
+        described = None
+    if described != _description(part, words, segment):
+        _log.warning("%s is not of this segment and encoder and is not used: run index build", path)
+        return None
+    count = len(part.ids)
+    return Ratios(
+        _open_array(own, np.dtype(np.float32), (len(words), count)),
+        _open_array(background, np.dtype(np.float64), (count,)),
+    )
+
+
+def kept_ratios(folder: Path, part: PosteriorPart, words: F64, *, segment: str) -> Ratios:
+    """The ratios of a segment: mapped if they are kept, else computed and kept.
+
+    Raises:
+        StoreCorruptError: as `read_ratios`.
+        GaussianError, VectorError: as `log_densities`.
+        OSError: the folder cannot be written to.
+    """
+    found = read_ratios(folder, part, words, segment=segment)
+    return write_ratios(folder, part, words, segment=segment) if found is None else found
+
+
+class WordScores:
+    """Ratios of words for all images of a view.
+
+    Args:
+        view: The images.
+        words: float64 [W, d], the own words' vectors.
+        kept: Ratios of some parts of the view, by their position; those of others are computed, once,
+            when they are first needed.
+    """
+
+    def __init__(self, view: KlView, words: F64, kept: Mapping[int, Ratios] | None = None) -> None:
+        self.view = view
+        self.words = words
+        self._ratios: dict[int, Ratios] = dict(kept or {})
+
+    def own(self, word: int) -> F64:
+        """Ratios of one of the encoder's own words, by its position: float64 [N], nats.
+
+        Raises:
+            VectorError: as `log_densities`.
+        """
+        out = np.empty(len(self.view))
+        for number, rows, alive in self.view.layout():
+            found = self._of(number).own[word]
+            out[rows] = found if alive is None else found[alive]
+        return out
+
+    def own_of(self, rows: I64) -> F64:
+        """Ratios of all own words of some rows: float64 [W, len(rows)], nats."""
+        out = np.empty((len(self.words), len(rows)))
+        for part, mine, places in self.view.split(rows):
+            out[:, mine] = self._of(part).own[:, places]
+        return out
+
+    def other(self, points: F64) -> F64:
+        """Ratios of other words: float64 [m, N], nats.
+
+        Args:
+            points: float64 [m, d], their vectors.
+
+        Raises:
+            GaussianError: points of another shape, or not finite.
+            VectorError: as `log_densities`.
+        """
+        out = np.empty((len(points), len(self.view)))
+        for number, rows, alive in self.view.layout():
+            found = log_densities(self.view.parts[number], points) - self._of(number).background
+            out[:, rows] = found if alive is None else found[:, alive]
+        return out
+
+    def _of(self, part: int) -> Ratios:
+        if part not in self._ratios:
+            held = self.view.parts[part]
+            _log.info("computing the word scores of %d images: index build keeps them", len(held.ids))
+            self._ratios[part] = compute_ratios(held, self.words)
+        return self._ratios[part]
+
+
+def _paths(folder: Path, segment: str) -> tuple[Path, Path, Path]:
+    return folder / f"{segment}.npy", folder / f"{segment}.background.npy", folder / f"{segment}.json"
+
+
+def _open_array(path: Path, dtype: np.dtype[_Number], shape: tuple[int, ...]) -> NDArray[_Number]:
+    try:
+        kept: NDArray[_Number] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise StoreCorruptError(f"{path} is damaged ({error}): run index build again") from error
+    if kept.shape != shape or kept.dtype != dtype:
+        raise StoreCorruptError(
+            f"{path} holds {kept.dtype} {kept.shape}, expected {dtype} {shape}: run index build again"
+        )
+    return kept
+
+
+def _description(part: PosteriorPart, words: F64, segment: str) -> dict[str, object]:
+    """What word scores are of; equal descriptions mean equal scores."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "segment": segment,
+        "words": len(words),
+        "count": len(part.ids),
+        "vectors": digest(words),
+        "ids": digest(part.ids),
+    }

@@ -1,0 +1,245 @@
+"""One space of posteriors of one generation, opened for queries: its parts are read when first needed.
+
+Notation: N living images, W words, d dimensions, T = d(d+1)/2 numbers of a triangle.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from olrsearch.core.errors import (
+    EmptyStoreError,
+    GaussianError,
+    IncompatibleEncoderError,
+    IndexBuildError,
+    ModelFileError,
+)
+from olrsearch.encoders.folder.model_files import read_config, read_vocabulary
+from olrsearch.maths.calibration import Calibration
+from olrsearch.maths.gaussian import check_shrinkage
+from olrsearch.search.kl.exact import KlIndex
+from olrsearch.search.kl.files import FRAME, KlFeatures, kept_features, kept_frame, read_frame
+from olrsearch.search.kl.view import KlView
+from olrsearch.search.kl.word_scores import WordScores, kept_ratios, read_ratios, write_ratios
+from olrsearch.search.spaces.labels import calibration_notes
+from olrsearch.store.vectors.layout import HELD, POSTERIOR
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from olrsearch.core.arrays import I64
+    from olrsearch.encoders.words.vocabulary import Vocabulary
+    from olrsearch.maths.gaussian import Direction
+    from olrsearch.search.kl.built import BuiltKl
+    from olrsearch.store.read.snapshot import Snapshot
+    from olrsearch.store.values import Segment, SpaceInfo
+
+SHRINKAGE = "shrinkage"
+"""The key of a configuration that holds λ."""
+
+KL = "kl"
+WORDS = "words"
+"""Folders of KL features and word scores among a space's indexes."""
+
+
+class OpenPosteriors:
+    """Everything a query of words needs of one space of posteriors.
+
+    Args:
+        snapshot: The generation.
+        info: The space.
+
+    Attributes:
+        snapshot: The generation.
+        info: The space.
+
+    Raises:
+        EmptyStoreError: nothing has been encoded into the space.
+        IncompatibleEncoderError: the space holds label embeddings.
+    """
+
+    def __init__(self, snapshot: Snapshot, info: SpaceInfo) -> None:
+        if info.layout != POSTERIOR:
+            raise IncompatibleEncoderError(
+                f"the space {info.name} holds {HELD[info.layout]}, no {HELD[POSTERIOR]}: ask it with "
+                "`olrsearch search`, or name another space"
+            )
+        if not info.segments:
+            raise EmptyStoreError(f"the space {info.name!r} holds no posteriors yet: run olrsearch encode")
+        self.snapshot = snapshot
+        self.info = info
+        self._built: dict[str, BuiltKl] = {}
+
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """The open segments, in the order they were added: `ids`, `mean` [n, d], `factor` [n, T].
+
+        Raises:
+            StoreCorruptError: files are missing, cut or swapped.
+        """
+        return tuple(self.snapshot.open_segment(segment) for segment in self.info.segments)
+
+    @cached_property
+    def tombstoned(self) -> I64:
+        """Ids of deleted and replaced images, int64, ascending; segments still hold them."""
+        return self.snapshot.tombstoned()
+
+    @cached_property
+    def ids(self) -> I64:
+        """Ids of the living images that have a posterior, int64 [N], ascending."""
+        held = np.concatenate([segment.ids for segment in self.segments])
+        return np.sort(held[np.isin(held, self.tombstoned, invert=True)])
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The encoder's words and their vectors, float64 [W, d], without its network.
+
+        Raises:
+            ModelFileError: the model's files are missing or damaged.
+        """
+        return read_vocabulary(self.info.model_path)
+
+    @cached_property
+    def shrinkage(self) -> float:
+        """λ of the priors the encoder was trained with.
+
+        Raises:
+            ModelFileError: the encoder's configuration has none that could be one.
+        """
+        found: Any = self.info.config.get(SHRINKAGE)
+        if found is None:
+            found = read_config(self.info.model_path).get(SHRINKAGE)
+        try:
+            shrinkage = float(found)
+            check_shrinkage(shrinkage)
+        except (TypeError, ValueError, GaussianError) as error:
+            raise ModelFileError(
+                f"the encoder of {self.info.name} has the shrinkage {found!r}, expected a number above 0 and "
+                "up to 1: train or copy it again"
+            ) from error
+        return shrinkage
+
+    @cached_property
+    def view(self) -> KlView:
+        """All living images that have a posterior."""
+        return KlView(self.segments, self.tombstoned, size=self.info.k)
+
+    @property
+    def kl_folder(self) -> Path:
+        """Where KL features are kept."""
+        return self.info.index_path / KL
+
+    @property
+    def words_folder(self) -> Path:
+        """Where word scores are kept."""
+        return self.info.index_path / WORDS
+
+    @cached_property
+    def index(self) -> KlIndex:
+        """Search by divergence, over the features that are kept; others are computed and not kept.
+
+        A query writes nothing: `keep` does.
+
+        Raises:
+            EmptyStoreError: every image is deleted.
+            IndexBuildError: kept features are damaged.
+        """
+        if not len(self.view):
+            raise EmptyStoreError(f"every image of {self.info.name} is deleted: there is nothing to search")
+        frame = read_frame(self.kl_folder / FRAME, self.view.size) or kept_frame(None, self.view)
+
+        def features(direction: Direction) -> list[KlFeatures]:
+            return [
+                KlFeatures.open(self.kl_folder, segment, frame, direction, segment=segment.info.uuid)
+                or KlFeatures.compute(segment, frame, direction)
+                for segment in self.segments
+            ]
+
+        return KlIndex(self.view, frame, features)
+
+    def built(self, recipe: str) -> BuiltKl:
+        """The index that a recipe built for this space.
+
+        Raises:
+            EmptyStoreError: every image is deleted.
+            IndexBuildError: there is none, or it is damaged or does not fit.
+            FaissInstallError: no usable faiss.
+            DeviceError: its device is not there, or has too little memory.
+        """
+        from olrsearch.search.kl.built import BuiltKl
+
+        if recipe not in self.info.indexes:
+            known = ", ".join(sorted(self.info.indexes)) or "none"
+            raise IndexBuildError(
+                f"no index {recipe!r} in {self.info.name}, built are: {known}; "
+                f"run olrsearch index build --recipe {recipe} --space {self.info.name}"
+            )
+        if recipe not in self._built:
+            self._built[recipe] = BuiltKl.open(self.info.index_path / recipe, self.index)
+        return self._built[recipe]
+
+    @cached_property
+    def scores(self) -> WordScores:
+        """Ratios of words, from what is kept of them; others are computed and not kept.
+
+        Raises:
+            StoreCorruptError: kept scores are damaged.
+        """
+        kept = {
+            number: found
+            for number, segment in enumerate(self.segments)
+            if (
+                found := read_ratios(
+                    self.words_folder, segment, self.vocabulary.vectors, segment=segment.info.uuid
+                )
+            )
+            is not None
+        }
+        return WordScores(self.view, self.vocabulary.vectors, kept)
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """The stored calibration of the own words; the identity where there is none."""
+        if self.info.calibration is None:
+            return Calibration.identity(len(self.vocabulary))
+        return Calibration.from_dict(self.info.calibration)
+
+    def score_notes(self) -> tuple[str, ...]:
+        """What a reader of probabilities must know: none, or a stale calibration."""
+        return calibration_notes(self.snapshot, self.info, self.calibration)
+
+    def keep(self, directions: tuple[Direction, ...], *, again: bool = False) -> None:
+        """Compute the KL features and word scores that are not kept yet, and keep them.
+
+        Args:
+            directions: Of the features.
+            again: Also what is kept, in its place: it may be damaged.
+
+        Raises:
+            EmptyStoreError: every image is deleted.
+            IndexBuildError, StoreCorruptError: what is kept is damaged, and is not to be made again.
+            OSError: the folder of indexes cannot be written to.
+            VectorError: a posterior holds NaN or infinity, or is singular.
+        """
+        if not len(self.view):
+            raise EmptyStoreError(f"every image of {self.info.name} is deleted: there is nothing to index")
+        frame = kept_frame(self.kl_folder, self.view)
+        features, ratios = (KlFeatures.write, write_ratios) if again else (kept_features, kept_ratios)
+        for segment in self.segments:
+            uuid = segment.info.uuid
+            for direction in directions:
+                features(self.kl_folder, segment, frame, direction, segment=uuid)
+            ratios(self.words_folder, segment, self.vocabulary.vectors, segment=uuid)
+        for made in ("index", "scores"):  # what was opened before knows nothing of them
+            self.__dict__.pop(made, None)
+        self._built.clear()
+
+    def coverage_notes(self) -> tuple[str, ...]:
+        """Says so where living images have no posterior and are not in the answer."""
+        missing = self.snapshot.image_count - len(self.ids)
+        if missing <= 0:
+            return ()
+        return (f"{missing:,} images have no posterior in {self.info.name} yet: run olrsearch encode",)

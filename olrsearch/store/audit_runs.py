@@ -1,0 +1,229 @@
+"""Folders of audit runs: arrays that are kept as soon as they are there, and a record of them.
+
+```
+runs/<name>/run.json            kind, settings, what is finished; every array with its sha256
+runs/<name>/ids.npy, …          arrays; what an interrupted run had not finished has no entry in the record
+runs/<name>/LOCK                held by the process that works on the run
+```
+
+A run is begun under a temporary name and renamed when its first arrays are whole, so a folder that
+looks like a run is one. An array is written and fsynced before the record names it: what the record
+names is whole, or was damaged afterwards, which its checksum tells.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from olrsearch._version import __version__
+from olrsearch.core.arrays import npy
+from olrsearch.core.errors import AuditError, StoreCorruptError, StoreVersionError
+from olrsearch.store.files import (
+    FORMAT_VERSION,
+    LOCK,
+    TEMPORARY,
+    parse_json,
+    remove_tree,
+    replace_durably,
+    sha256_hex,
+    sync_folder,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+RUNS: Final = "runs"
+RECORD: Final = "run.json"
+AUDIT: Final = "audit"
+"""The kind of run that is an audit, and what its folder's name begins with."""
+
+_ARRAYS: Final = "arrays"
+
+
+class RunFolder:
+    """One audit run on disk.
+
+    Attributes:
+        path: Its folder.
+        record: What `run.json` says; change it with `note`.
+    """
+
+    def __init__(self, path: Path, record: dict[str, Any]) -> None:
+        self.path = path
+        self.record = record
+
+    @property
+    def name(self) -> str:
+        """The folder's name, by which people call the run."""
+        return self.path.name
+
+    @classmethod
+    def create(cls, path: Path, arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> RunFolder:
+        """Makes the folder of a new run, whole or not at all.
+
+        Args:
+            path: Where; nothing is there yet.
+            arrays: What the run begins with, by name.
+            record: What it says of itself, JSON-ready.
+        """
+        building = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
+        try:
+            building.mkdir(parents=True)
+            about = {"kind": AUDIT, "format_version": FORMAT_VERSION, "written_by": __version__}
+            made = cls(building, {**about, **record, _ARRAYS: {}})
+            for name, array in arrays.items():
+                made.keep(name, array)
+            building.rename(path)
+            sync_folder(path.parent)
+        except BaseException:
+            remove_tree(building)
+            raise
+        return cls(path, made.record)
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Reads a run's record; its arrays are read when asked for.
+
+        Raises:
+            StoreCorruptError: the record is missing or damaged.
+            StoreVersionError: a newer program wrote it.
+        """
+        file = path / RECORD
+        try:
+            record = parse_json(file.read_bytes(), file)
+        except OSError as error:
+            raise StoreCorruptError(
+                f"{file} cannot be read ({error.strerror}): delete the run with `olrsearch audit delete "
+                f"{path.name}` and audit again"
+            ) from error
+        version = record.get("format_version")
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise StoreVersionError(
+                f"{path} has format {version}, written by olrsearch {record.get('written_by', '?')}; this one"
+                f" reads up to {FORMAT_VERSION}: install that version or newer"
+            )
+        if record.get("kind") != AUDIT or not isinstance(record.get(_ARRAYS), dict):
+            raise StoreCorruptError(f"{file} is damaged: no record of an audit; restore it from a backup")
+        return cls(path, record)
+
+    def note(self, **changes: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
+        """Changes the record, in one step on disk."""
+        record = {**self.record, **changes}
+        replace_durably(self.path / RECORD, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
+        self.record = record
+
+    def keep(self, name: str, array: NDArray[Any]) -> None:
+        """Writes an array, in place of one of this name, and then records it."""
+        file = self._file(name)
+        file.parent.mkdir(exist_ok=True)
+        data = npy(array)
+        replace_durably(file, data)
+        entry = {
+            "sha256": sha256_hex(data),
+            "bytes": len(data),
+            "dtype": array.dtype.str,
+            "shape": list(array.shape),
+        }
+        self.note(**{_ARRAYS: {**self.record[_ARRAYS], name: entry}})
+
+    def drop(self, name: str) -> None:
+        """Forgets an array and removes its file."""
+        self.note(**{_ARRAYS: {key: entry for key, entry in self.record[_ARRAYS].items() if key != name}})
+        self._file(name).unlink(missing_ok=True)
+
+    def has(self, name: str) -> bool:
+        """Whether the record names an array."""
+        return name in self.record[_ARRAYS]
+
+    def load(self, name: str) -> NDArray[Any]:
+        """Maps an array into memory, read-only; its size and form are checked, its payload is not.
+
+        Raises:
+            StoreCorruptError: it is missing, cut or another array.
+        """
+        entry = self.record[_ARRAYS].get(name)
+        file = self._file(name)
+        if entry is None:
+            raise StoreCorruptError(f"{self.path / RECORD} names no {file.name}: {self._advice}")
+        try:
+            size = file.stat().st_size
+            if size != entry["bytes"]:
+                raise StoreCorruptError(
+                    f"{file} has {size} bytes, expected {entry['bytes']}: it was cut; {self._advice}"
+                )
+            array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise StoreCorruptError(f"{file} cannot be read ({error}): {self._advice}") from error
+        if array.dtype.str != entry["dtype"] or list(array.shape) != entry["shape"]:
+            raise StoreCorruptError(
+                f"{file} holds {array.dtype} of shape {array.shape}, expected {entry['dtype']} of "
+                f"{tuple(entry['shape'])}: {self._advice}"
+            )
+        return array
+
+    def whole(self, name: str) -> bool:
+        """Whether an array is recorded and has the bytes that were written."""
+        entry = self.record[_ARRAYS].get(name)
+        return entry is not None and _sha256(self._file(name)) == entry["sha256"]
+
+    def damaged(self) -> Iterator[Path]:
+        """Yields the files of recorded arrays that are missing or have other bytes."""
+        for name in self.record[_ARRAYS]:
+            if not self.whole(name):
+                yield self._file(name)
+
+    def clean(self) -> None:
+        """Removes what writes that were killed have left; call it under the lock."""
+        for file in self.path.rglob(f"{TEMPORARY}*"):
+            file.unlink(missing_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the run for this process; never waits.
+
+        Raises:
+            AuditError: another process works on it.
+        """
+        from filelock import FileLock, Timeout  # readers do without
+
+        lock = FileLock(self.path / LOCK, timeout=0, thread_local=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise AuditError(
+                f"another process works on {self.name}: wait until it has finished, or end it"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _file(self, name: str) -> Path:
+        return self.path / f"{name}.npy"
+
+    @property
+    def _advice(self) -> str:
+        return f"restore it from a backup, or `olrsearch audit delete {self.name}` and audit again"
+
+
+def audit_folders(runs: Path) -> list[Path]:
+    """Folders of audit runs, the oldest first; [] where nothing was ever run."""
+    return sorted(file.parent for file in runs.glob(f"{AUDIT}-*/{RECORD}"))
+
+
+def _sha256(file: Path) -> str | None:
+    """A file's hash; None where it cannot be read."""
+    try:
+        with file.open("rb") as data:
+            return hashlib.file_digest(data, "sha256").hexdigest()
+    except OSError:
+        return None

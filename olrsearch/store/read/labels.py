@@ -1,0 +1,113 @@
+"""Packed labels: one int8 row an image and annotator, decisions laid over them.
+
+Notation: n images asked for, L labels of the store's vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from sqlalchemy import select
+
+from olrsearch.store.sql import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import Column, ColumnElement, Connection
+
+    from olrsearch.core.arrays import I8, I64, Bool
+
+MANY: Final = 1000
+"""Ids up to which a statement lists them; more are fetched by range and picked out."""
+
+
+def as_ids(ids: Iterable[int] | I64) -> I64:
+    """Image ids as int64 [n]."""
+    if isinstance(ids, np.ndarray):
+        return ids.astype(np.int64, copy=False)
+    return np.fromiter(ids, np.int64)
+
+
+def one_of(column: Column[int], ids: I64) -> ColumnElement[bool]:
+    """A condition that holds for these ids; when they are many, for others in their range too."""
+    if ids.size <= MANY:
+        return column.in_(ids.tolist())
+    return column.between(int(ids.min()), int(ids.max()))
+
+
+def unpack(rows: Sequence[bytes], count: int) -> I8:
+    """Packed rows as int8 [n, count]; positions past a row's end are unknown.
+
+    Rows may be longer than `count`: a vocabulary grows, an old snapshot sees its beginning.
+    """
+    joined = b"".join(row[:count].ljust(count, b"\0") for row in rows)
+    return np.frombuffer(joined, np.int8).reshape(len(rows), count)
+
+
+def read_labels(
+    connection: Connection, ids: I64, count: int, revision: int, *, overrides: bool
+) -> tuple[I8, Bool]:
+    """Labels of images as one revision has them.
+
+    An annotator's newest row counts as a whole; where several annotators labelled an
+    image, the known values of the later annotator count; overrides count most.
+
+    Args:
+        connection: Inside a transaction.
+        ids: int64 [n], ascending, each once.
+        count: L.
+        revision: The label revision; what came later is not seen.
+        overrides: Whether decisions are laid over the annotations.
+
+    Returns:
+        int8 [n, L] of −1, 0, +1, and a bool [n] that says who has stored labels at all.
+    """
+    values = np.zeros((ids.size, count), np.int8)
+    known = np.zeros(ids.size, np.bool_)
+    if not ids.size:
+        return values, known
+    a = schema.annotation.c
+    rows = connection.execute(
+        select(a.annotator_id, a.image_id, a.packed)
+        .where(a.revision <= revision, one_of(a.image_id, ids))
+        .order_by(a.image_id, a.annotator_id, a.revision)  # as they lie
+    ).all()
+    annotators = np.fromiter((row[0] for row in rows), np.int64, len(rows))
+    images = np.fromiter((row[1] for row in rows), np.int64, len(rows))
+    packed = unpack([row[2] for row in rows], count)
+    places, wanted = _positions(ids, images)
+    known[places[wanted]] = True
+    for annotator in np.unique(annotators):
+        mine = wanted & (annotators == annotator)
+        own = np.zeros_like(values)
+        # Rows come by revision, and of assignments to the same place the last one stays.
+        own[places[mine]] = packed[mine]
+        values = np.where(own != 0, own, values)
+    if overrides:
+        decided = read_overrides(connection, ids, revision)
+        for (image, position), value in decided.items():
+            row = int(np.searchsorted(ids, image))
+            values[row, position] = value
+            known[row] = True
+    return values, known
+
+
+def read_overrides(connection: Connection, ids: I64, revision: int) -> dict[tuple[int, int], int]:
+    """Decisions in force, `(image id, label position) → value`, as one revision has them."""
+    o = schema.override.c
+    rows: Sequence[Any] = connection.execute(
+        select(o.image_id, o.position, o.value)
+        .where(o.revision <= revision, one_of(o.image_id, ids))
+        .order_by(o.id)
+    ).all()
+    wanted = set(ids.tolist())
+    latest = {(image, position): value for image, position, value in rows if image in wanted}
+    return {place: value for place, value in latest.items() if value is not None}
+
+
+def _positions(ids: I64, images: I64) -> tuple[I64, Bool]:
+    """Where each image stands in the ascending `ids`, and whether it does at all."""
+    where = np.minimum(np.searchsorted(ids, images), ids.size - 1)
+    return where.astype(np.int64, copy=False), ids[where] == images

@@ -1,0 +1,439 @@
+"""A reader's view: one generation of a store, which stays as it is while a writer goes on.
+
+Every answer is bounded by the snapshot's numbers (last image id, tombstone version, label
+revision), so no transaction stays open between calls. What may still change under an old
+snapshot is where images lie and the partition and identity an import corrects.
+
+Notation: n images asked for, L labels of the store's vocabulary.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+from sqlalchemy import Column, ColumnElement, Integer, func, or_, select
+from sqlalchemy.sql.sqltypes import DateTime
+
+from olrsearch.core.errors import (
+    EmptyStoreError,
+    IncompatibleEncoderError,
+    QueryError,
+    UnknownImageError,
+    UnknownSpaceError,
+)
+from olrsearch.core.names import LabelNames, nearest_names
+from olrsearch.store.read.decisions import DecisionReader
+from olrsearch.store.read.labels import MANY, as_ids, one_of, read_labels
+from olrsearch.store.read.spaces import read_spaces
+from olrsearch.store.sql import schema
+from olrsearch.store.sql.commit import current
+from olrsearch.store.sql.database import translated
+from olrsearch.store.values import DatasetInfo, ImageRef, ImageRow, Segment, SegmentInfo, SpaceInfo
+from olrsearch.store.vectors.layout import HELD, LABELS
+from olrsearch.store.vectors.segments import open_segment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from sqlalchemy import Engine, Row, Select
+
+    from olrsearch.core.arrays import I8, I64, Bool, Layout
+
+    AnySelect: TypeAlias = Select[*tuple[Any, ...]]
+    AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+
+SqlFilter: TypeAlias = ColumnElement[bool]
+"""A condition over `FILTER_COLUMNS`."""
+
+FILTER_COLUMNS: Final[Mapping[str, Column[Any]]] = {
+    "id": schema.image.c.id,
+    "key": schema.image.c.key,
+    "dataset": schema.dataset.c.name,
+    "uri": schema.source.c.uri,
+    "partition": schema.image.c.partition,
+    "identity": schema.image.c.identity,
+    "width": schema.image.c.width,
+    "height": schema.image.c.height,
+    "size_bytes": schema.source.c.size_bytes,
+    "created_at": schema.image.c.created_at,
+}
+"""The columns a filter may name and `Snapshot.columns` reads."""
+
+NEIGHBOURS: Final = 200
+"""Keys on either side of an unknown one among which the most similar are looked for."""
+
+
+class Snapshot(DecisionReader):
+    """One generation of a store.
+
+    Attributes:
+        generation: Its number; grows with every change.
+        label_revision: Grows when stored labels of images change; images added later keep it.
+        tombstone_version: Grows when images are deleted or replaced.
+        last_image_id: The highest image id given so far.
+        label_names: The store's label vocabulary; a label's position in it never changes.
+        folder: The store's folder.
+    """
+
+    def __init__(self, engine: Engine, folder: Path) -> None:
+        self._engine = engine
+        self.folder = folder
+        with translated(folder), engine.begin() as connection:
+            now = current(connection)
+            self.generation = now.generation
+            self.label_revision = now.label_revision
+            self.tombstone_version = now.tombstone_version
+            self.last_image_id = now.last_image_id
+            names = select(schema.label.c.name).order_by(schema.label.c.position).limit(now.label_count)
+            self.label_names: tuple[str, ...] = tuple(connection.scalars(names))
+            # Read now: what a later generation prunes is then still known here.
+            self._spaces = tuple(read_spaces(connection, folder, self.generation))
+
+    # ---- data sets and spaces
+
+    def datasets(self) -> list[DatasetInfo]:
+        """All data sets, in the order they were added."""
+        d, i = schema.dataset.c, schema.image.c
+        living = func.count(i.id).filter(self.living())
+        statement = (
+            select(d.id, d.name, d.kind, d.root, living, func.count(i.id))
+            .select_from(
+                schema.dataset.outerjoin(schema.image, (i.dataset_id == d.id) & (i.id <= self.last_image_id))
+            )
+            .group_by(d.id, d.name, d.kind, d.root)
+            .order_by(d.id)
+        )
+        return [
+            DatasetInfo(row[0], row[1], row[2], Path(row[3]), row[4], row[5] - row[4])
+            for row in self._rows(statement)
+        ]
+
+    def spaces(self) -> list[SpaceInfo]:
+        """All spaces, oldest first."""
+        return list(self._spaces)
+
+    def space(self, ref: str | None = None, layout: Layout | None = None) -> SpaceInfo:
+        """One space.
+
+        Args:
+            ref: A name, or the beginning of a fingerprint; None for the newest space.
+            layout: What the space must hold: `labels` or `posterior`; either when None.
+
+        Raises:
+            EmptyStoreError: no image has been encoded in this store yet, or none in this layout.
+            UnknownSpaceError: no space has this name or fingerprint, or several have.
+            IncompatibleEncoderError: the space that is named has the other layout.
+        """
+        if not self._spaces:
+            raise EmptyStoreError(
+                f"{self.folder} has no embeddings yet: run `olrsearch encode` (after `olrsearch train`, for "
+                "an encoder of your own)"
+            )
+        if ref is None:
+            return self._newest(layout)
+        named = [space for space in self._spaces if space.name == ref]
+        if named:
+            fitting = [space for space in named if layout in {None, space.layout}]
+            return _of_layout((fitting or named)[-1], layout)
+        begun = [space for space in self._spaces if ref and space.fingerprint.startswith(ref.lower())]
+        if len(begun) == 1:
+            return _of_layout(begun[0], layout)
+        known = ", ".join(f"{space.name} ({space.fingerprint[:12]})" for space in self._spaces)
+        found = "several spaces have" if begun else "no space has"
+        raise UnknownSpaceError(f"{found} the name or fingerprint {ref!r}; the store has {known}")
+
+    def _newest(self, layout: Layout | None) -> SpaceInfo:
+        if layout is None:
+            return self._spaces[-1]
+        fitting = [space for space in self._spaces if space.layout == layout]
+        if not fitting:
+            advice = (
+                "name an encoder that makes them (`olrsearch encode --encoder NAME`), or ask the posteriors "
+                "that are here (`olrsearch words`)"
+                if layout == LABELS
+                else "train an encoder that makes them (`olrsearch train --help`) and run `olrsearch encode`"
+            )
+            raise EmptyStoreError(f"{self.folder} has no {HELD[layout]} yet: {advice}")
+        return fitting[-1]
+
+    @staticmethod
+    def open_segment(info: SegmentInfo) -> Segment:
+        """Maps a segment into memory: ids int64 [n], and the arrays of its layout.
+
+        Raises:
+            StoreCorruptError: its files are not what was registered.
+            StoreVersionError: a newer program wrote them.
+        """
+        return open_segment(info)
+
+    # ---- images
+
+    def living(self) -> ColumnElement[bool]:
+        """A condition on `schema.image`: images that live in this generation."""
+        c = schema.image.c
+        return (c.id <= self.last_image_id) & or_(
+            c.tombstone_version.is_(None), c.tombstone_version > self.tombstone_version
+        )
+
+    def image_ids(self, where: SqlFilter | None = None) -> I64:
+        """Ids of the living images, ascending; int64 [n].
+
+        Args:
+            where: A condition over `FILTER_COLUMNS`.
+        """
+        statement = select(schema.image.c.id).where(self.living())
+        if where is not None:
+            statement = _with_source(statement).where(where)
+        return self._ids(statement.order_by(schema.image.c.id))
+
+    @cached_property
+    def image_count(self) -> int:
+        """How many living images there are."""
+        statement = select(func.count()).select_from(schema.image).where(self.living())
+        return int(self._rows(statement)[0][0])
+
+    def tombstoned(self) -> I64:
+        """Ids of deleted and replaced images, ascending; int64."""
+        c = schema.image.c
+        statement = select(c.id).where(
+            c.tombstone_version <= self.tombstone_version, c.id <= self.last_image_id
+        )
+        return self._ids(statement.order_by(c.id))
+
+    def missing_embeddings(self, space_id: int) -> I64:
+        """Ids of living images that have neither embedding nor posterior in a space, ascending; int64."""
+        space = next((space for space in self._spaces if space.id == space_id), None)
+        living = self.image_ids()
+        if space is None or not space.segments:
+            return living
+        encoded = np.concatenate([self.open_segment(info).ids for info in space.segments])
+        return living[~np.isin(living, encoded)]
+
+    def images(self, ids: Iterable[int] | I64) -> list[ImageRow]:
+        """Rows of images, living or not, in the order asked for.
+
+        Raises:
+            UnknownImageError: there is no such id.
+        """
+        i, s, d = schema.image.c, schema.source.c, schema.dataset.c
+        wanted = as_ids(ids)
+        statement = _with_source(
+            select(
+                i.id,
+                i.key,
+                d.name,
+                d.root,
+                s.uri,
+                i.partition,
+                i.identity,
+                i.width,
+                i.height,
+                s.sha256,
+                s.size_bytes,
+            )
+        )
+        found = {
+            row[0]: ImageRow(
+                id=row[0],
+                key=row[1],
+                dataset=row[2],
+                root=Path(row[3]),
+                uri=row[4],
+                partition=row[5],
+                identity=row[6],
+                width=row[7],
+                height=row[8],
+                sha256=row[9].hex(),
+                size_bytes=row[10],
+            )
+            for row in self._rows_of(statement, wanted)
+        }
+        self._require_all(wanted, found)
+        return [found[number] for number in wanted.tolist()]
+
+    def columns(self, ids: Iterable[int] | I64, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Columns of `FILTER_COLUMNS` as arrays, in the order of the ids.
+
+        Numbers are int64 with −1 for none, text is a str array with '' for none, times are
+        datetime64.
+
+        Raises:
+            UnknownImageError: there is no such id.
+            QueryError: there is no such column.
+        """
+        wanted = as_ids(ids)
+        unknown = [name for name in names if name not in FILTER_COLUMNS]
+        if unknown:
+            raise QueryError(f"no column {unknown[0]!r}; expected some of {', '.join(FILTER_COLUMNS)}")
+        columns = [FILTER_COLUMNS[name] for name in names]
+        statement = _with_source(select(schema.image.c.id, *columns))
+        found = {row[0]: row for row in self._rows_of(statement, wanted)}
+        self._require_all(wanted, found)
+        rows = [found[number] for number in wanted.tolist()]
+        return {
+            name: _array([row[position] for row in rows], column)
+            for position, (name, column) in enumerate(zip(names, columns, strict=True), start=1)
+        }
+
+    def resolve(self, image: ImageRef) -> int:
+        """The id of a living image.
+
+        Args:
+            image: Its id, or `key`, `dataset/key` or `id:123`; digits that are no key are an id.
+
+        Raises:
+            UnknownImageError: no living image is meant, or several are.
+        """
+        i, d = schema.image.c, schema.dataset.c
+        # numpy's integers are ids too: queries return them, and digits alone could be a key.
+        ref = f"id:{image}" if isinstance(image, int | np.integer) else str(image)
+        if ref.startswith("id:") and ref[3:].isdecimal():
+            return self._living_id(int(ref[3:]), ref)
+        statement = select(i.id, d.name, i.key).join_from(schema.image, schema.dataset).where(self.living())
+        rows = list(self._rows(statement.where(i.key == ref)))
+        if not rows:
+            name, slash, key = ref.partition("/")
+            rows = list(self._rows(statement.where(d.name == name, i.key == key))) if slash else []
+        if len(rows) == 1:
+            return int(rows[0][0])
+        if rows:
+            several = " or ".join(f"{row[1]}/{row[2]}" for row in rows)
+            raise UnknownImageError(f"the key {ref!r} is in several data sets: write {several}")
+        if ref.isdecimal():
+            return self._living_id(int(ref), ref)
+        near = nearest_names(ref, self._keys_near(ref))
+        hint = f"; did you mean {', '.join(near)}?" if near else "; expected a key, dataset/key or id:NUMBER"
+        raise UnknownImageError(f"no image {ref!r} in {self.folder}{hint}")
+
+    def thumbnail(self, image_id: int) -> bytes | None:
+        """The JPEG bytes kept for an image, if there are any."""
+        t = schema.thumbnail.c
+        return next((row[0] for row in self._rows(select(t.jpeg).where(t.image_id == int(image_id)))), None)
+
+    def thumbnails(self, ids: Iterable[int] | I64) -> Iterator[tuple[int, bytes]]:
+        """Ids and the JPEG bytes kept for them, in the order asked for; images without any are left out.
+
+        They are read as they are consumed, a thousand at a time.
+        """
+        t, wanted = schema.thumbnail.c, as_ids(ids)
+        for start in range(0, wanted.size, MANY):
+            some = wanted[start : start + MANY].tolist()
+            rows = self._rows(select(t.image_id, t.jpeg).where(t.image_id.in_(some)))
+            found = {row[0]: row[1] for row in rows}
+            yield from ((number, found[number]) for number in some if number in found)
+
+    # ---- labels
+
+    def labels(
+        self, image_ids: Iterable[int] | I64, names: Sequence[str] | None = None, *, overrides: bool = True
+    ) -> I8:
+        """Stored labels: −1 absent, 0 unknown, +1 present.
+
+        Args:
+            image_ids: Images, in any order.
+            names: Labels wanted, in this order; the whole vocabulary when None.
+            overrides: Whether decisions are laid over the annotations.
+
+        Returns:
+            int8 [n, len(names)].
+
+        Raises:
+            UnknownLabelError: no such label; carries the nearest names.
+        """
+        return self._labels(image_ids, names, overrides=overrides)[0]
+
+    def annotated(self, image_ids: Iterable[int] | I64) -> Bool:
+        """Which images have stored labels at all (a row or an override); bool [n]."""
+        return self._labels(image_ids, None, overrides=True)[1]
+
+    def _labels(
+        self, image_ids: Iterable[int] | I64, names: Sequence[str] | None, *, overrides: bool
+    ) -> tuple[I8, Bool]:
+        unique, inverse = np.unique(as_ids(image_ids), return_inverse=True)
+        positions = None if names is None else self.label_positions(names)
+        with translated(self.folder), self._engine.begin() as connection:
+            values, known = read_labels(
+                connection, unique, len(self.label_names), self.label_revision, overrides=overrides
+            )
+        if positions is not None:
+            values = values[:, positions]
+        return values[inverse], known[inverse]
+
+    def label_positions(self, names: Sequence[str]) -> list[int]:
+        """Positions of labels in the vocabulary.
+
+        Raises:
+            UnknownLabelError: no such label; carries the nearest names.
+        """
+        table = LabelNames(self.label_names)
+        return [table.position(name) for name in names]
+
+    # ---- behind the answers
+
+    def _living_id(self, number: int, ref: str) -> int:
+        statement = select(schema.image.c.id).where(schema.image.c.id == number, self.living())
+        if number >= 1 << 63 or not list(self._rows(statement)):
+            raise UnknownImageError(f"no living image {ref!r} in {self.folder}")
+        return number
+
+    def _keys_near(self, ref: str) -> list[str]:
+        key = schema.image.c.key
+        keys = select(key).distinct().where(self.living()).limit(NEIGHBOURS)
+        below = self._rows(keys.where(key < ref).order_by(key.desc()))
+        above = self._rows(keys.where(key > ref).order_by(key))
+        inside = self._rows(keys.where(key.icontains(ref, autoescape=True)))
+        return list(dict.fromkeys(row[0] for rows in (below, above, inside) for row in rows))
+
+    def _rows(self, statement: AnySelect) -> Sequence[AnyRow]:
+        with translated(self.folder), self._engine.begin() as connection:
+            return connection.execute(statement).all()
+
+    def _rows_of(self, statement: AnySelect, ids: I64) -> Iterator[AnyRow]:
+        """Rows of the images with these ids; the statement's first column is the id."""
+        if not ids.size:
+            return
+        column = schema.image.c.id
+        statement = statement.where(column <= self.last_image_id, one_of(column, ids))
+        wanted = set(ids.tolist())
+        for row in self._rows(statement):
+            if row[0] in wanted:
+                yield row
+
+    def _require_all(self, wanted: I64, found: Mapping[int, object]) -> None:
+        missing = [number for number in wanted.tolist() if number not in found]
+        if missing:
+            more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+            raise UnknownImageError(f"no image has the id {missing[0]}{more} in {self.folder}")
+
+    def _ids(self, statement: AnySelect) -> I64:
+        with translated(self.folder), self._engine.begin() as connection:
+            return np.array(connection.scalars(statement).all(), np.int64)
+
+
+def _of_layout(space: SpaceInfo, layout: Layout | None) -> SpaceInfo:
+    if layout is None or space.layout == layout:
+        return space
+    asked_by = "search" if space.layout == LABELS else "words"
+    raise IncompatibleEncoderError(
+        f"the space {space.name} holds {HELD[space.layout]}, and this needs {HELD[layout]}: ask it with "
+        f"`olrsearch {asked_by}`, or name another space"
+    )
+
+
+def _with_source(statement: AnySelect) -> AnySelect:
+    i, s, d = schema.image.c, schema.source.c, schema.dataset.c
+    return statement.join_from(schema.image, schema.source, i.source_id == s.id).join(
+        schema.dataset, i.dataset_id == d.id
+    )
+
+
+def _array(values: list[Any], column: Column[Any]) -> NDArray[Any]:
+    if isinstance(column.type, DateTime):
+        return np.array(values, "datetime64[us]")
+    if isinstance(column.type, Integer):
+        return np.fromiter((-1 if value is None else value for value in values), np.int64, len(values))
+    return np.array(["" if value is None else value for value in values], np.str_)

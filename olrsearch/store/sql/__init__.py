@@ -1,0 +1,1 @@
+"""The metadata: tables, migrations, the lock, the commit."""

@@ -1,0 +1,1 @@
+"""What a writer may change, under the lock."""

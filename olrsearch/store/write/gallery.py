@@ -1,0 +1,216 @@
+"""Changes to the gallery: data sets, images, labels, tombstones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from sqlalchemy import insert, select, update
+
+from olrsearch.core.errors import (
+    DatasetError,
+    ImageMissingError,
+    UnknownDatasetError,
+    UnknownImageError,
+)
+from olrsearch.store.read.labels import as_ids
+from olrsearch.store.sql import schema
+from olrsearch.store.sql.database import translated
+from olrsearch.store.values import ImportCounts, KnownImage, Relocation
+from olrsearch.store.write.importing import Importer, chunks, ensure_annotator, ensure_labels, next_id
+from olrsearch.store.write.writing import WriterBase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from olrsearch.core.arrays import I64
+    from olrsearch.store.values import NewImage
+
+SourceCheck: TypeAlias = "Callable[[Path, str], bool]"
+"""Whether a uri names something below a root."""
+
+
+class GalleryWriter(WriterBase):
+    """The part of `Writer` that changes images and labels."""
+
+    def add_dataset(self, name: str, kind: str, root: Path) -> int:
+        """A data set's id; it is added if there is none of this name.
+
+        Args:
+            name: Unique in the store, without `/`.
+            kind: `celeba`, `folder`, ….
+            root: Folder that uris are relative to; made absolute.
+
+        Raises:
+            DatasetError: a data set of this name has another kind or root, or the name will not do.
+        """
+        if not name or "/" in name:
+            raise DatasetError(f"a data set cannot be named {name!r}: expected a name without '/'")
+        place = str(_absolute(Path(root)))
+        d = schema.dataset.c
+        with self._change(f"data set {name}") as change:
+            row = change.connection.execute(select(d.id, d.kind, d.root).where(d.name == name)).one_or_none()
+            if row is None:
+                number = next_id(change.connection, d.id)
+                change.connection.execute(
+                    insert(schema.dataset).values(
+                        id=number, name=name, kind=kind, root=place, created_at=schema.utc_now()
+                    )
+                )
+                change.touched = True
+                return number
+            if row[1] != kind or place not in {row[2], str(_absolute(Path(row[2])))}:
+                raise DatasetError(
+                    f"the data set {name!r} is a {row[1]} at {row[2]}, not a {kind} at {place}: give the new"
+                    " one another name, or run `olrsearch store relocate` if the images moved"
+                )
+            return int(row[0])
+
+    def add_labels(self, names: Sequence[str]) -> list[int]:
+        """Positions of labels in the vocabulary, which grows by those it lacks.
+
+        Raises:
+            LabelFileError: an empty name, or the same label twice.
+        """
+        with self._change("labels") as change:
+            return ensure_labels(change, names)
+
+    def add_images(
+        self,
+        dataset_id: int,
+        batch: Sequence[NewImage],
+        label_names: Sequence[str] = (),
+        *,
+        annotator: str = "import",
+    ) -> ImportCounts:
+        """Imports a batch of images, one change.
+
+        Args:
+            dataset_id: From `add_dataset`.
+            batch: Images, each key once.
+            label_names: What the values of `NewImage.labels` mean, in their order.
+            annotator: Whose labels these are.
+
+        Raises:
+            DuplicateKeyError: a key stands twice in the batch.
+            LabelFileError: labels of another count, or values other than −1, 0, 1.
+            DatasetError: a hash that is none of sha256.
+            UnknownDatasetError: no such data set.
+        """
+        with self._change(f"import of {len(batch)} images") as change:
+            self._dataset(dataset_id)
+            positions = ensure_labels(change, label_names)
+            return Importer(change, dataset_id, positions, ensure_annotator(change, annotator)).run(batch)
+
+    def known(self, dataset_id: int) -> dict[str, KnownImage]:
+        """Living images of a data set by key, for an import to skip what it has."""
+        i, s, t = schema.image.c, schema.source.c, schema.thumbnail.c
+        pictured = t.image_id.is_not(None)
+        statement = (
+            select(i.key, i.id, s.uri, s.sha256, s.size_bytes, i.width, i.height, s.orientation, pictured)
+            .join_from(schema.image, schema.source)
+            .outerjoin(schema.thumbnail, t.image_id == i.id)
+            .where(i.dataset_id == dataset_id, i.tombstone_version.is_(None))
+        )
+        with translated(self._folder), self._connection.begin():
+            return {
+                row[0]: KnownImage(row[1], row[2], row[3].hex(), *row[4:])
+                for row in self._connection.execute(statement)
+            }
+
+    def delete(self, image_ids: Iterable[int] | I64) -> int:
+        """Sets tombstones; every snapshot taken from now on leaves these images out.
+
+        Returns:
+            How many died; those already dead are not counted.
+
+        Raises:
+            UnknownImageError: an id was never given.
+        """
+        ids = np.unique(as_ids(image_ids))
+        i = schema.image
+        with self._change(f"deletion of {ids.size} images") as change:
+            living: list[int] = []
+            seen = 0
+            for some in chunks(ids.tolist()):
+                rows = change.connection.execute(
+                    select(i.c.id, i.c.tombstone_version).where(i.c.id.in_(some))
+                )
+                for number, tombstone in rows:
+                    seen += 1
+                    if tombstone is None:
+                        living.append(number)
+            if seen != ids.size:
+                raise UnknownImageError(
+                    f"{ids.size - seen} of the images to delete do not exist in {self._folder}"
+                )
+            if living:
+                change.tombstone_version += 1
+                change.touched = True
+            for some in chunks(living):
+                change.connection.execute(
+                    update(i).where(i.c.id.in_(some)).values(tombstone_version=change.tombstone_version)
+                )
+            return len(living)
+
+    def relocate(self, dataset: str | int, new_root: Path, *, check: SourceCheck | None = None) -> Relocation:
+        """Changes the folder a data set's uris are relative to.
+
+        Args:
+            dataset: Its name or id.
+            new_root: The folder where the images are now.
+            check: Whether a uri is found below a root; looks for the file, or the zip or
+                idx file that holds it, when None.
+
+        Returns:
+            How many of the living images' uris were found there, and how many there are.
+
+        Raises:
+            UnknownDatasetError: no such data set.
+            ImageMissingError: not one of its images is found there; nothing is changed.
+        """
+        found_at = check or source_exists
+        root = _absolute(Path(new_root))
+        i, s, d = schema.image.c, schema.source.c, schema.dataset
+        with self._change(f"relocation of {dataset}") as change:
+            number, before = self._dataset(dataset)
+            uris = change.connection.scalars(
+                select(s.uri)
+                .join_from(schema.image, schema.source)
+                .where(i.dataset_id == number, i.tombstone_version.is_(None))
+            ).all()
+            found = sum(found_at(root, uri) for uri in uris)
+            if uris and not found:
+                raise ImageMissingError(
+                    f"none of the {len(uris)} images of {dataset!r} is below {root} (looked for"
+                    f" {uris[0]!r}); it stays at {before}"
+                )
+            if str(root) != before:
+                change.connection.execute(update(d).where(d.c.id == number).values(root=str(root)))
+                change.touched = True
+            return Relocation(found, len(uris))
+
+    def _dataset(self, dataset: str | int) -> tuple[int, str]:
+        d = schema.dataset.c
+        by = d.id == dataset if isinstance(dataset, int) else d.name == dataset
+        row = self._connection.execute(select(d.id, d.root).where(by)).one_or_none()
+        if row is None:
+            known = ", ".join(self._connection.scalars(select(d.name).order_by(d.id))) or "none yet"
+            raise UnknownDatasetError(f"no data set {dataset!r} in {self._folder}; it has: {known}")
+        return int(row[0]), str(row[1])
+
+
+def _absolute(root: Path) -> Path:
+    """A root as it is written down: one folder has one spelling, but links stay links."""
+    place = root.absolute()
+    return place.resolve() if ".." in place.parts else place
+
+
+def source_exists(root: Path, uri: str) -> bool:
+    """Whether a uri's file, or the zip or idx file that holds it, is below a root."""
+    if (root / uri).exists():
+        return True
+    before_member, _, _ = uri.partition("!")
+    before_item, _, _ = uri.rpartition("#")
+    return any(part not in {"", uri} and (root / part).is_file() for part in (before_member, before_item))

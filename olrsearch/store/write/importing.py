@@ -1,0 +1,340 @@
+"""Images into the gallery: what a batch changes, decided image by image, written in bulk.
+
+Importing the same again costs reading and writes nothing. The rules, by key within a data set:
+
+    not there, or only deleted      a new image
+    same bytes, same labels         nothing (another uri, partition or identity is corrected)
+    same bytes, other labels        a row of the next label revision; the old row stays
+    other bytes                     a new image with a new id, a tombstone for the old one
+
+What an import does not say (labels it does not name, a partition or identity of None) keeps what
+is stored.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from sqlalchemy import func, insert, select, update
+
+from olrsearch.core.errors import DatasetError, DuplicateKeyError, LabelFileError
+from olrsearch.core.names import normalise_name
+from olrsearch.store.read.labels import MANY, unpack
+from olrsearch.store.sql import schema
+from olrsearch.store.values import ImportCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import Connection
+
+    from olrsearch.core.arrays import I8
+    from olrsearch.store.sql.commit import Change
+    from olrsearch.store.values import NewImage
+
+_DIGEST: Final = 32
+_VALUES: Final = frozenset({-1, 0, 1})
+
+
+def ensure_labels(change: Change, names: Sequence[str]) -> list[int]:
+    """Positions of labels in the vocabulary, appending those it lacks.
+
+    A name spelt as an existing label but for case, `_`, `-` and spaces is that label.
+
+    Raises:
+        LabelFileError: an empty name, or the same label twice.
+    """
+    label = schema.label
+    rows = change.connection.execute(select(label.c.name, label.c.position)).all()
+    exact: dict[str, int] = {name: position for name, position in rows}  # noqa: C416 - rows are no tuples to mypy
+    normal: dict[str, list[int]] = {}
+    for name, position in rows:
+        normal.setdefault(normalise_name(name), []).append(position)
+    positions: list[int] = []
+    new: list[dict[str, Any]] = []
+    for name in names:
+        if not name.strip():
+            raise LabelFileError("a label has an empty name; expected a word such as Smiling")
+        alike = normal.get(normalise_name(name), [])
+        if name in exact:
+            positions.append(exact[name])
+        elif len(alike) == 1:
+            positions.append(alike[0])
+        else:
+            position = change.label_count + len(new)
+            new.append({"position": position, "name": name})
+            exact[name] = position
+            positions.append(position)
+    twice = [names[index] for index, position in enumerate(positions) if position in positions[:index]]
+    if twice:
+        raise LabelFileError(f"the label {twice[0]!r} stands twice; expected each label once")
+    if new:
+        change.connection.execute(insert(label), new)
+        change.label_count += len(new)
+        change.touched = True
+    return positions
+
+
+def ensure_annotator(change: Change, name: str) -> int:
+    """The number of an annotator, added if new."""
+    table = schema.annotator
+    known = change.connection.scalar(select(table.c.id).where(table.c.name == name))
+    if known is not None:
+        return known
+    number = next_id(change.connection, table.c.id)
+    change.connection.execute(insert(table).values(id=number, name=name))
+    change.touched = True
+    return number
+
+
+def next_id(connection: Connection, column: Any) -> int:  # noqa: ANN401 - a column of any table
+    """One more than the largest number in a column; the writer's lock makes it ours."""
+    return int(connection.scalar(select(func.coalesce(func.max(column), 0))) or 0) + 1
+
+
+def chunks(items: Sequence[Any], size: int = MANY) -> Iterator[Sequence[Any]]:
+    """Runs of at most `size` items: statements have a limit on parameters."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+@dataclass(slots=True)
+class _Stored:
+    """A living image as stored."""
+
+    id: int
+    source_id: int
+    uri: str
+    sha256: bytes
+    partition: str | None
+    identity: int | None
+    packed: bytes | None = None
+    thumbnail: bool = False
+
+
+@dataclass(slots=True)
+class _Plan:
+    """Rows to write, gathered over a batch."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    images: list[dict[str, Any]] = field(default_factory=list)
+    thumbnails: list[dict[str, Any]] = field(default_factory=list)
+    annotations: list[dict[str, Any]] = field(default_factory=list)
+    dead: list[int] = field(default_factory=list)
+    corrected: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Importer:
+    """Imports one batch within one change.
+
+    Args:
+        change: The transaction.
+        dataset_id: Where the images belong.
+        positions: Vocabulary positions of the batch's labels, in the order of their values.
+        annotator_id: Whose labels these are.
+    """
+
+    def __init__(self, change: Change, dataset_id: int, positions: Sequence[int], annotator_id: int) -> None:
+        self._change = change
+        self._connection = change.connection
+        self._dataset = dataset_id
+        self._positions = np.asarray(positions, np.int64)
+        self._annotator = annotator_id
+        self._plan = _Plan()
+        self._sources: dict[tuple[str, bytes], int] = {}
+        self._next_source = 0
+
+    def run(self, batch: Sequence[NewImage]) -> ImportCounts:
+        """Writes what the batch changes.
+
+        Raises:
+            DuplicateKeyError: a key stands twice in the batch.
+            LabelFileError: labels of another count, or values other than −1, 0, 1.
+            DatasetError: a hash that is none of sha256.
+        """
+        self._check(batch)
+        stored = self._read_stored([image.key for image in batch])
+        digests = [_digest(image) for image in batch]
+        self._read_sources({image.uri for image in batch})
+        for image, digest in zip(batch, digests, strict=True):
+            self._decide(image, digest, stored.get(image.key))
+        self._write()
+        counts = self._plan.counts
+        return ImportCounts(**counts)
+
+    def _check(self, batch: Sequence[NewImage]) -> None:
+        keys = Counter(image.key for image in batch)
+        twice = next((key for key, count in keys.items() if count > 1), None)
+        if twice is not None:
+            raise DuplicateKeyError(f"the key {twice!r} stands twice in one batch; expected each image once")
+        for image in batch:
+            if image.labels is None:
+                continue
+            if len(image.labels) != self._positions.size:
+                raise LabelFileError(
+                    f"{image.key} has {len(image.labels)} label values; expected {self._positions.size}"
+                )
+            if not _VALUES.issuperset(image.labels):
+                wrong = next(value for value in image.labels if value not in _VALUES)
+                raise LabelFileError(f"{image.key} has the label value {wrong!r}; expected −1, 0 or 1")
+
+    def _read_stored(self, keys: Sequence[str]) -> dict[str, _Stored]:
+        i, s, a, t = schema.image.c, schema.source.c, schema.annotation.c, schema.thumbnail.c
+        found: dict[str, _Stored] = {}
+        for some in chunks(keys):
+            for row in self._connection.execute(
+                select(i.key, i.id, i.source_id, s.uri, s.sha256, i.partition, i.identity)
+                .join_from(schema.image, schema.source)
+                .where(i.dataset_id == self._dataset, i.tombstone_version.is_(None), i.key.in_(some))
+            ):
+                found[row[0]] = _Stored(*row[1:])
+        by_id = {image.id: image for image in found.values()}
+        for some in chunks(list(by_id)):
+            for number, packed in self._connection.execute(
+                select(a.image_id, a.packed)
+                .where(a.annotator_id == self._annotator, a.image_id.in_(some))
+                .order_by(a.revision)
+            ):
+                by_id[number].packed = packed
+            for number in self._connection.scalars(select(t.image_id).where(t.image_id.in_(some))):
+                by_id[number].thumbnail = True
+        return found
+
+    def _read_sources(self, uris: set[str]) -> None:
+        s = schema.source.c
+        self._next_source = next_id(self._connection, s.id)
+        for some in chunks(sorted(uris)):
+            for uri, sha256, number in self._connection.execute(
+                select(s.uri, s.sha256, s.id).where(s.dataset_id == self._dataset, s.uri.in_(some))
+            ):
+                self._sources[uri, sha256] = number
+
+    def _decide(self, image: NewImage, digest: bytes, stored: _Stored | None) -> None:
+        if stored is None:
+            self._add(image, digest)
+            self._plan.counts["added"] += 1
+        elif stored.sha256 != digest:
+            self._plan.dead.append(stored.id)
+            self._add(image, digest)
+            self._plan.counts["replaced"] += 1
+        else:
+            updated = self._correct(image, digest, stored)
+            if self._label(image, stored.id, stored.packed):
+                self._plan.counts["relabelled"] += 1
+            else:
+                self._plan.counts["updated" if updated else "unchanged"] += 1
+
+    def _add(self, image: NewImage, digest: bytes) -> None:
+        self._change.last_image_id += 1
+        number = self._change.last_image_id
+        self._plan.images.append(
+            {
+                "id": number,
+                "dataset_id": self._dataset,
+                "source_id": self._source(image, digest),
+                "key": image.key,
+                "partition": image.partition,
+                "identity": image.identity,
+                "width": image.width,
+                "height": image.height,
+                "created_at": schema.utc_now(),
+                "tombstone_version": None,
+            }
+        )
+        if image.thumbnail is not None:
+            self._plan.thumbnails.append({"image_id": number, "jpeg": image.thumbnail})
+        self._label(image, number, None)
+
+    def _correct(self, image: NewImage, digest: bytes, stored: _Stored) -> bool:
+        moved = image.uri != stored.uri
+        # As with labels, None says nothing: importing without the table must not empty the splits.
+        partition = stored.partition if image.partition is None else image.partition
+        identity = stored.identity if image.identity is None else image.identity
+        filed = (partition, identity) != (stored.partition, stored.identity)
+        if moved or filed:
+            self._plan.corrected.append(
+                {
+                    "number": stored.id,
+                    "source_id": self._source(image, digest) if moved else stored.source_id,
+                    "partition": partition,
+                    "identity": identity,
+                }
+            )
+        pictured = image.thumbnail is not None and not stored.thumbnail
+        if pictured:
+            self._plan.thumbnails.append({"image_id": stored.id, "jpeg": image.thumbnail})
+        return moved or filed or pictured
+
+    def _label(self, image: NewImage, number: int, packed: bytes | None) -> bool:
+        """Plans a row of labels where they differ from the stored ones; says whether they do."""
+        if image.labels is None:
+            return False
+        count = self._change.label_count
+        before: I8 = unpack([packed or b""], count)[0]
+        after = before.copy()
+        after[self._positions] = image.labels
+        if packed is not None and np.array_equal(before, after):
+            return False
+        self._plan.annotations.append({"image_id": number, "packed": after.tobytes()})
+        return True
+
+    def _source(self, image: NewImage, digest: bytes) -> int:
+        place = (image.uri, digest)
+        if place not in self._sources:
+            self._sources[place] = self._next_source
+            self._plan.sources.append(
+                {
+                    "id": self._next_source,
+                    "dataset_id": self._dataset,
+                    "uri": image.uri,
+                    "sha256": digest,
+                    "size_bytes": image.size_bytes,
+                    "orientation": image.orientation,
+                }
+            )
+            self._next_source += 1
+        return self._sources[place]
+
+    def _write(self) -> None:
+        change, plan, run = self._change, self._plan, self._connection.execute
+        written = (plan.images, plan.thumbnails, plan.annotations, plan.dead, plan.corrected)
+        if not any(written):
+            return
+        change.touched = True
+        if plan.counts["relabelled"]:
+            change.label_revision += 1
+        i = schema.image
+        if plan.dead:  # before the images that take over their keys
+            change.tombstone_version += 1
+            for some in chunks(plan.dead):
+                run(update(i).where(i.c.id.in_(some)).values(tombstone_version=change.tombstone_version))
+        for table, rows in (
+            (schema.source, plan.sources),
+            (schema.image, plan.images),
+            (schema.thumbnail, plan.thumbnails),
+        ):
+            if rows:
+                run(insert(table), rows)
+        if plan.annotations:
+            mine = {"annotator_id": self._annotator, "revision": change.label_revision}
+            run(insert(schema.annotation), [row | mine for row in plan.annotations])
+        for row in plan.corrected:
+            number = row.pop("number")
+            run(update(i).where(i.c.id == number).values(**row))
+
+
+def _digest(image: NewImage) -> bytes:
+    try:
+        digest = bytes.fromhex(image.sha256)
+    except ValueError:
+        digest = b""
+    if len(digest) != _DIGEST:
+        raise DatasetError(
+            f"{image.key} has the hash {image.sha256!r}; expected the sha256 of its bytes, 64 hexadecimal"
+            " digits"
+        )
+    return digest

@@ -1,0 +1,270 @@
+"""Changes to spaces: encoders, segments and what derives from them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sqlalchemy import insert, or_, select, update
+
+from olrsearch.core.errors import (
+    IncompatibleEncoderError,
+    StoreError,
+    UnknownImageError,
+    UnknownSpaceError,
+    VectorError,
+)
+from olrsearch.store.files import MODELS, SEGMENTS, TEMPORARY, remove_tree, sync_folder, sync_tree
+from olrsearch.store.read.labels import as_ids
+from olrsearch.store.sql import schema
+from olrsearch.store.sql.database import translated
+from olrsearch.store.vectors.layout import LABELS, as_layout
+from olrsearch.store.vectors.segments import IDS, checked, write_segment
+from olrsearch.store.write.importing import next_id
+from olrsearch.store.write.writing import WriterBase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from olrsearch.core.arrays import F32, I64, Layout
+    from olrsearch.store.sql.commit import Change
+    from olrsearch.store.values import SegmentInfo
+
+
+class SpaceWriter(WriterBase):
+    """The part of `Writer` that changes spaces."""
+
+    def add_model(self, fingerprint: str, folder: Path, *, replace: bool = False) -> Path:
+        """Copies a model folder to `models/<fingerprint>`, where the store keeps it.
+
+        Nothing happens when it is there already, unless it is to be replaced. Whether the
+        files have this fingerprint is for the caller, who can read models, to know.
+        """
+        final = self._folder / MODELS / fingerprint
+        if final.exists() and not replace:
+            return final
+        temporary = final.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
+        try:
+            shutil.copytree(folder, temporary)
+            sync_tree(temporary)
+            remove_tree(final)
+            temporary.rename(final)
+            sync_folder(final.parent)
+        except BaseException:
+            remove_tree(temporary)
+            raise
+        return final
+
+    def add_space(
+        self,
+        *,
+        fingerprint: str,
+        name: str,
+        kind: str,
+        labels: Sequence[str],
+        k: int,
+        config: dict[str, Any],
+        layout: Layout = LABELS,
+    ) -> int:
+        """A space's id; it is added if the store has none of this encoder.
+
+        Args:
+            fingerprint: The encoder's, 64 hexadecimal digits.
+            name: What people call it.
+            kind: The encoder's kind.
+            labels: The encoder's labels, in the order of its embeddings; its words, if it makes
+                posteriors.
+            k: Numbers a label; dimensions of posteriors.
+            config: The encoder's configuration, JSON-ready.
+            layout: What it makes of an image: `labels` or `posterior`.
+
+        Raises:
+            IncompatibleEncoderError: the fingerprint is known with other labels, another k or layout.
+            StoreError: the configuration is not JSON.
+        """
+        s = schema.space.c
+        with self._change(f"space {name}") as change:
+            row = change.connection.execute(
+                select(s.id, s.labels, s.k, s.layout).where(s.fingerprint == fingerprint)
+            ).one_or_none()
+            if row is not None:
+                if (list(row[1]), row[2], row[3]) != (list(labels), k, layout):
+                    raise IncompatibleEncoderError(
+                        f"the encoder {fingerprint[:12]} is known with {len(row[1])} labels × {row[2]}"
+                        f" numbers in the layout {row[3]}; this one has {len(labels)} × {k} in the layout"
+                        f" {layout}, or its labels differ: it is not the same model"
+                    )
+                return int(row[0])
+            number = next_id(change.connection, s.id)
+            change.connection.execute(
+                insert(schema.space).values(
+                    id=number,
+                    fingerprint=fingerprint,
+                    name=name,
+                    kind=kind,
+                    layout=layout,
+                    labels=list(labels),
+                    k=k,
+                    config=_json(config, "an encoder's configuration"),
+                    created_at=schema.utc_now(),
+                    added_in=change.generation,
+                )
+            )
+            change.touched = True
+            return number
+
+    def add_segment(
+        self, space_id: int, ids: Iterable[int] | I64, arrays: F32 | Mapping[str, F32]
+    ) -> SegmentInfo:
+        """Adds embeddings or posteriors of images to a space: files first, then the commit.
+
+        Every segment is a folder and a scan of its own: a few thousand images in one are
+        better than a few dozen.
+
+        Args:
+            space_id: From `add_space`.
+            ids: Living images that this space has nothing of, in any order; [n].
+            arrays: In the same order, not changed: label embeddings float32 [L, n, k]; posteriors by
+                name, `mean` float32 [n, d] and `factor` float32 [n, T], packed Cholesky factors.
+
+        Raises:
+            VectorError: NaN, infinities, wrong shapes, arrays of another layout, duplicate ids, images
+                that are not living or that the space has already, posteriors with an eigenvalue
+                below σ₀².
+            UnknownSpaceError: no such space.
+        """
+        fingerprint, layout, labels, k = self._space(space_id)
+        numbers, ordered = checked(as_ids(ids), arrays, layout, labels, k)
+        info = write_segment(self._folder / SEGMENTS, numbers, ordered, fingerprint, layout, labels, k)
+        try:
+            with self._change(f"segment of {numbers.size} images") as change:
+                try:
+                    self._require_living(numbers)
+                except UnknownImageError as error:
+                    raise VectorError(str(error)) from error
+                self._require_new(space_id, numbers)
+                change.connection.execute(
+                    insert(schema.segment).values(
+                        uuid=info.uuid,
+                        space_id=space_id,
+                        count=info.count,
+                        manifest_sha256=info.manifest_sha256,
+                        added_in=change.generation,
+                        removed_in=None,
+                    )
+                )
+                change.touched = True
+        except BaseException:
+            # An interrupt may come after the commit: files go only when SQL does not know them.
+            if not self._registered(info.uuid):
+                remove_tree(info.path)
+            raise
+        return info
+
+    def set_metric(self, space_id: int, payload: dict[str, Any]) -> None:
+        """Records the metric of a space's label indexes, in place of an earlier one."""
+        self._set_artefact(space_id, "metric", "", payload)
+
+    def set_calibration(
+        self, space_id: int, payload: dict[str, Any], *, label_revision: int | None, split: str
+    ) -> None:
+        """Records a space's calibration, in place of an earlier one.
+
+        Args:
+            space_id: From `add_space`.
+            payload: JSON-ready.
+            label_revision: Of the labels it was fitted to; None where these are not of this store.
+            split: What it was fitted on, in words a reader understands.
+        """
+        self._set_artefact(
+            space_id, "calibration", "", payload | {"label_revision": label_revision, "split": split}
+        )
+
+    def add_index(self, space_id: int, name: str, payload: dict[str, Any]) -> None:
+        """Records an index built for a space (its files are already durable), by name."""
+        self._set_artefact(space_id, "index", name, payload)
+
+    def remove_index(self, space_id: int, name: str) -> bool:
+        """Forgets an index; says whether there was one. Its files are the caller's to remove."""
+        with self._change(f"index {name} removed") as change:
+            return self._end_artefact(change, space_id, "index", name)
+
+    def _space(self, space_id: int) -> tuple[str, Layout, int, int]:
+        s = schema.space.c
+        with translated(self._folder), self._connection.begin():
+            row = self._connection.execute(
+                select(s.fingerprint, s.layout, s.labels, s.k).where(s.id == space_id)
+            ).one_or_none()
+        if row is None:
+            raise UnknownSpaceError(f"{self._folder} has no space number {space_id}")
+        layout = as_layout(row[1], where=f"space number {space_id} in {self._folder}")
+        return row[0], layout, len(row[2]), row[3]
+
+    def _require_new(self, space_id: int, ids: I64) -> None:
+        g = schema.segment.c
+        for name in self._connection.scalars(
+            select(g.uuid).where(g.space_id == space_id, g.removed_in.is_(None))
+        ):
+            there = np.load(self._folder / SEGMENTS / name / IDS, mmap_mode="r", allow_pickle=False)
+            twice = ids[np.isin(ids, there)]
+            if twice.size:
+                raise VectorError(
+                    f"image {twice[0]} has an embedding in this space already ({twice.size} such among"
+                    f" {ids.size}); add those of `missing_embeddings` only"
+                )
+
+    def _registered(self, name: str) -> bool:
+        g = schema.segment.c
+        with translated(self._folder), self._connection.begin():
+            return self._connection.scalar(select(g.uuid).where(g.uuid == name)) is not None
+
+    def _set_artefact(self, space_id: int, kind: str, name: str, payload: dict[str, Any]) -> None:
+        content = _json(payload, f"a {kind}")
+        self._space(space_id)
+        with self._change(f"{kind} {name}".rstrip()) as change:
+            self._end_artefact(change, space_id, kind, name)
+            change.connection.execute(
+                insert(schema.artefact).values(
+                    id=next_id(change.connection, schema.artefact.c.id),
+                    space_id=space_id,
+                    kind=kind,
+                    name=name,
+                    payload=content,
+                    created_at=schema.utc_now(),
+                    added_in=change.generation,
+                    removed_in=None,
+                )
+            )
+            change.touched = True
+
+    def _end_artefact(self, change: Change, space_id: int, kind: str, name: str) -> bool:
+        a = schema.artefact
+        ended = change.connection.execute(
+            update(a)
+            .where(
+                a.c.space_id == space_id,
+                a.c.kind == kind,
+                a.c.name == name,
+                or_(a.c.removed_in.is_(None), a.c.removed_in > change.generation),
+            )
+            .values(removed_in=change.generation)
+        )
+        change.touched |= bool(ended.rowcount)
+        return bool(ended.rowcount)
+
+
+def _json(payload: dict[str, Any], what: str) -> dict[str, Any]:
+    """The payload as it will be read back.
+
+    Raises:
+        StoreError: it is not JSON.
+    """
+    try:
+        content: dict[str, Any] = json.loads(json.dumps(payload, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"{what} must be plain JSON: {error}") from error
+    return content

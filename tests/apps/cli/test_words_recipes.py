@@ -1,0 +1,218 @@
+"""KL recipes by the command line: built, described, asked, refused, on an encoder that needs no torch."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+from command import call, good, refused
+from pictures import LABELS, name, write_pictures
+
+from olrsearch import Store
+from olrsearch.core.resources import recipes_dir
+from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
+from olrsearch.maths.kl_features import feature_size
+
+RECIPE = "kl-projected"
+PROVEN = "kl-proven"
+MATCH = ("--mode", "match")
+
+
+@pytest.fixture(scope="module")
+def home(gallery, tmp_path_factory):
+    """120 pictures as label embeddings and as posteriors, with two recipes built."""
+    root = tmp_path_factory.mktemp("word-recipes")
+    model = root / TinyPosteriorEncoder.create(root, LABELS, input_size=(24, 24), shrinkage=0.2).fingerprint
+    home = gallery.copy(root / "store")
+    good(home, "encode", "--encoder", model)
+    good(home, "index", "build", "--recipe", PROVEN)
+    said = good(home, "index", "build", "--recipe", RECIPE).err.splitlines()
+    assert said[0].startswith(f"{RECIPE}: about ")
+    assert "kl-projected of 120 images (query-to-image)" in said[1]
+    assert [line.partition(", ")[0].rpartition(" ")[2] for line in said[2:]] == [
+        *(f"words-{size}" for size in (1, 2, 3, 4)),
+        "images",
+    ]
+    return home
+
+
+def posterior_space(home):
+    with Store.open(home, read_only=True) as store:
+        info = store._posterior_space(None).info
+        return info.name, info.index_path
+
+
+def ids_of(called):
+    return [(row["key"], row["distance"]) for row in called.rows]
+
+
+def test_recipes_are_said_and_verified(home, tmp_path):
+    space, _ = posterior_space(home)
+    said = good(home, "index", "info", "--space", space).out
+    for recipe in (RECIPE, PROVEN):
+        assert f"\n{recipe} (query-to-image): 8 files, 0." in said
+        index = good(home, "index", "info", "--space", space, "--json").row["indexes"][recipe]
+        assert index["recall"]["words-2"]["at_10"] >= index["recipe"]["recall_at_10"]
+        assert index["count"] == 120
+    assert good(home, "store", "verify").code == 0
+    copy = shutil.copytree(home, tmp_path / "store")
+    _, folder = posterior_space(copy)
+    for file, size in (("index.faiss", -1), ("queries.npy", -1), ("ids.npy", -8)):
+        path = folder / RECIPE / file
+        whole = path.read_bytes()
+        path.write_bytes(whole[:size] + bytes(-size) if whole[-1] else whole[:size] + b"\x01" * -size)
+        called = call(copy, "store", "verify", "--json")
+        assert (called.code, [problem["code"] for problem in called.row["problems"]]) == (1, ["index"])
+        path.write_bytes(whole)
+    assert good(copy, "store", "verify").code == 0
+
+
+def test_answers_are_those_of_the_exact_search(home):
+    for recipe in (RECIPE, PROVEN):
+        for words in (("bright",), ("bright", "framed"), ("red^2", "striped", "framed")):
+            wanted = ids_of(good(home, "words", *words, *MATCH, "-k", 3, "--json"))
+            called = good(home, "words", *words, *MATCH, "-k", 3, "--recipe", recipe, "--json")
+            assert ids_of(called) == wanted
+            assert "was not used" not in called.err
+            assert (
+                ids_of(good(home, "words", *words, *MATCH, "-k", 3, "--recipe", "exact", "--json")) == wanted
+            )
+        options = ("--by", "posterior", "--direction", "query-to-image", "-k", 4, "--json")
+        wanted = ids_of(good(home, "similar", name(3), *options))
+        called = good(home, "similar", name(3), *options, "--recipe", recipe)
+        assert ids_of(called) == wanted
+        assert name(3) not in {key for key, _ in wanted}
+
+
+def test_answers_say_whether_they_are_proven(home):
+    with Store.open(home, read_only=True) as store:
+        ranking = store.words(["bright"], k=3, mode="match", recipe=RECIPE)
+        recall = store._posterior_space(None).built(RECIPE).described.recall["words-1"]
+        assert not ranking.exact
+        assert (
+            f"proposed by {RECIPE} and not proven exact: measured recall@10 {recall.at_10:.3f}, "
+            f"recall@100 {recall.at_100:.3f} (words-1)"
+        ) in ranking.notes
+        assert store.words(["bright"], k=3, mode="match", recipe=PROVEN).exact
+        assert store.words(["bright"], k=120, mode="match", recipe=RECIPE).exact  # all were scored
+        paged = store.words(["bright"], k=2, offset=1, mode="match", recipe=PROVEN)
+        assert [hit.key for hit in paged] == [
+            hit.key for hit in store.words(["bright"], k=3, mode="match").hits[1:]
+        ]
+        assert store._posterior_space(None).built(RECIPE) is store._posterior_space(None).built(RECIPE)
+
+
+def test_what_a_recipe_is_not_for_is_answered_exactly_and_said(home):
+    for arguments, reason in (
+        (("words", "bright", *MATCH, "--direction", "image-to-query"), "not for image-to-query"),
+        (("words", "bright", *MATCH, "--direction", "jeffreys"), "not for jeffreys"),
+        (("words", "bright", *MATCH, "--farthest"), "not the farthest"),
+        (("words", "bright", "!red", *MATCH), "negated words are scored for all images"),
+        (("words", "bright", *MATCH, "--shrinkage", 0.5), "measured with the shrinkage 0.2"),
+        (("words", "bright", *MATCH, "--where", "partition = 'test'"), "fewer than 25% of the images"),
+        (
+            ("words", "bright", *MATCH, "--attributes", "red", "--attributes-mode", "rank"),
+            "fusing ranks all images",
+        ),
+        (("similar", name(3), "--by", "posterior"), "not for jeffreys"),
+        (("similar", name(3), "--by", "posterior", "--farthest"), "not the farthest"),
+    ):
+        wanted = ids_of(good(home, *arguments, "--json"))
+        called = good(home, *arguments, "--recipe", RECIPE, "--json")
+        assert ids_of(called) == wanted
+        assert f"{RECIPE} was not used, the answer is exact: " in called.err
+        assert reason in called.err
+    wide = ("words", "bright", *MATCH, "--where", "partition = 'train'", "-k", 50, "--json")
+    called = good(home, *wide, "--recipe", RECIPE)
+    assert ids_of(called) == ids_of(good(home, *wide))
+    assert "was not used" not in called.err
+    assert "take the mode match" in refused(home, "words", "bright", "--recipe", RECIPE)
+
+
+def test_images_added_and_deleted_since(home, tmp_path):
+    copy = shutil.copytree(home, tmp_path / "store")
+    first = good(copy, "words", "bright", *MATCH, "-k", 3, "--json").rows[1]["key"]
+    good(copy, "delete", first)
+    write_pictures(tmp_path / "more", 30, first=500)
+    good(copy, "import", "folder", tmp_path / "more")
+    space, folder = posterior_space(copy)
+    good(copy, "encode", "--encoder", space)
+    for count in (3, 40):
+        wanted = ids_of(good(copy, "words", "bright", *MATCH, "-k", count, "--json"))
+        called = good(copy, "words", "bright", *MATCH, "-k", count, "--recipe", PROVEN, "--json")
+        assert ids_of(called) == wanted
+        assert f"30 images came after {PROVEN} was built" in called.err
+        assert first not in dict(wanted)
+    assert {key for key, _ in wanted} & {name(row) for row in range(500, 530)}
+    good(copy, "index", "build", "--space", space, "--recipe", PROVEN)
+    called = good(copy, "words", "bright", *MATCH, "-k", 40, "--recipe", PROVEN, "--json")
+    assert ids_of(called) == wanted
+    assert "came after" not in called.err
+    (folder / PROVEN / "scale.npy").unlink()
+    line = refused(copy, "words", "bright", *MATCH, "--recipe", PROVEN)
+    assert "scale.npy is missing" in line
+    assert "run index build again" in line
+
+
+def test_a_recipe_for_a_gpu(home, tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    space, folder = posterior_space(home)
+    called = call(home, "index", "build", "--recipe", "kl-torch")
+    assert called.code == 1
+    said = called.err.splitlines()
+    assert re.fullmatch(r"kl-torch: about 0 MB beside the segments, 0 MB on the device", said[0])
+    assert "torch sees no GPU here, and the index is for the device auto: leave --recipe out" in said[-1]
+    assert not (folder / "kl-torch").exists()
+    own = tmp_path / "kl-own.toml"
+    text = (recipes_dir() / "kl-torch.toml").read_text("utf-8")
+    own.write_text(text.replace('device = "auto"', 'device = "cpu"'), "utf-8")
+    copy = shutil.copytree(home, tmp_path / "store")
+    good(copy, "index", "build", "--space", space, "--recipe", own)
+    for words in (("bright",), ("bright", "framed")):
+        wanted = good(copy, "words", *words, *MATCH, "-k", 5, "--json")
+        called = good(copy, "words", *words, *MATCH, "-k", 5, "--recipe", "kl-own", "--json")
+        assert ids_of(called) == ids_of(wanted)
+        assert "not proven" not in called.err
+    assert good(copy, "store", "verify").code == 0
+    assert "kl-own (query-to-image): 4 files" in good(copy, "index", "info", "--space", space).out
+    with Store.open(copy, read_only=True) as store:
+        size = feature_size(store._posterior_space(None).view.size)
+        each = 2 * 16 * -(-size // 16) + 4
+        assert store.estimate_index_device(str(own)) == 120 * each
+        assert store.estimate_index_device("kl-fp16") == store.estimate_index_device("exact") == 0
+        assert store.estimate_index(str(own)) < store.estimate_index("kl-fp16")
+
+
+def test_refusals(home, tmp_path):
+    space, folder = posterior_space(home)
+    line = refused(home, "words", "bright", *MATCH, "--recipe", "kl-fp16")
+    assert f"no index 'kl-fp16' in {space}, built are: {RECIPE}, {PROVEN}" in line
+    assert "expected exact, kl-fp16" in refused(
+        home, "index", "build", "--space", space, "--recipe", "kl-nothing"
+    )
+    with Store.open(home, read_only=True) as store:
+        labels = store.info()["spaces"][0]["name"]
+    assert "is for posteriors, and" in refused(home, "index", "build", "--space", labels, "--recipe", RECIPE)
+    text = (
+        'kind = "projected"\n[parameters]\nproposals = 1\nwidth = 4\n[promise]\nqueries = ["images"]\n'
+        "recall_at_10 = 1.0\nrecall_at_100 = 1.0\n"
+    )
+    before = sorted(path.name for path in folder.iterdir())
+    (tmp_path / "kl-blind.toml").write_text(text)
+    line = refused(home, "index", "build", "--recipe", tmp_path / "kl-blind.toml")
+    assert "kl-blind finds 0." in line
+    assert "promised are 1.0 and 1.0" in line
+    assert sorted(path.name for path in folder.iterdir()) == before
+    assert "kl-blind" not in good(home, "index", "info", "--space", space).out
+    (tmp_path / "words.toml").write_text(text)
+    line = refused(home, "index", "build", "--space", space, "--recipe", tmp_path / "words.toml")
+    assert "a recipe cannot be called 'words'" in line
+    (tmp_path / "own.toml").write_text(text.replace("1.0", "0.0"))
+    copy = shutil.copytree(home, tmp_path / "store")
+    good(copy, "index", "build", "--space", space, "--recipe", tmp_path / "own.toml")
+    with Store.open(copy, read_only=True) as store:
+        ranking = store.words(["bright"], k=1, mode="match", recipe="own")
+    truth = good(home, "words", "bright", *MATCH, "-k", 120, "--json").rows
+    distances = {row["key"]: row["distance"] for row in truth}
+    np.testing.assert_allclose(ranking.hits[0].distance, distances[ranking.hits[0].key], rtol=1e-12)

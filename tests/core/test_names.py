@@ -1,0 +1,65 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from olrsearch.core.errors import QueryError, UnknownLabelError
+from olrsearch.core.names import LabelNames, nearest_names, normalise_name
+from olrsearch.search.query import canonical, parse, resolve_names
+
+LABELS = (
+    "5_o_Clock_Shadow",
+    "Attractive",
+    "Eyeglasses",
+    "Male",
+    "Mouth_Slightly_Open",
+    "Smiling",
+    "Wavy_Hair",
+    "Wearing_Hat",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "spelt"),
+    [
+        ("SMILING & wavy-hair", "Smiling & Wavy_Hair"),
+        ("5 o clock shadow^2 | !wearing hat", "5_o_Clock_Shadow^2 | !Wearing_Hat"),
+        ('!("mouth  slightly_open" & male)^2', "!(Mouth_Slightly_Open & Male)^2"),
+    ],
+)
+def test_names_match_whatever_case_and_separator(text, spelt):
+    assert canonical(resolve_names(parse(text), LABELS)) == spelt
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("smile", "Smiling"),
+        ("hat", "Wearing_Hat"),
+        ("glasses", "Eyeglasses"),
+        ("wavyhair", "Wavy_Hair"),
+        ("mail", "Male"),
+    ],
+)
+def test_unknown_names_get_the_nearest(name, nearest):
+    with pytest.raises(UnknownLabelError, match="did you mean") as caught:
+        resolve_names(parse(f"male & !{name}"), LABELS)
+    assert caught.value.name == name
+    assert caught.value.nearest[0] == nearest
+
+
+def test_nothing_near_gives_no_advice():
+    assert nearest_names("zqx", LABELS) == ()
+    with pytest.raises(UnknownLabelError, match=r"^unknown label 'zqx'$"):
+        LabelNames(LABELS).find("zqx")
+
+
+def test_exact_spelling_wins_and_anything_else_is_ambiguous():
+    names = LabelNames(["big_nose", "Big Nose", "x"])
+    assert names.position("Big Nose") == 1
+    with pytest.raises(QueryError, match="big_nose or Big Nose"):
+        names.find("BIG NOSE")
+
+
+@given(st.text(max_size=20))
+def test_normalising_is_stable(name):
+    assert normalise_name(normalise_name(name)) == normalise_name(name)

@@ -1,0 +1,185 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from olrsearch.core.errors import FaissInstallError, IndexBuildError, VectorError
+from olrsearch.search.index import faiss_index
+from olrsearch.search.index.faiss_index import FaissIndex, SearchOptions, check_install, installed_faiss
+from olrsearch.search.kl.proposers import FlatKl
+from olrsearch.search.kl.recipes import KlParameters, KlRecipe, build_proposer
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    return np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
+
+
+IDS = np.arange(300, dtype=np.int64) * 7 + 5
+
+
+@pytest.mark.parametrize("factory", ["Flat", "HNSW16,Flat", "SQ8", "IVF8,Flat"])
+def test_builds_searches_saves_and_loads(factory, vectors, tmp_path):
+    index = FaissIndex.build(IDS, vectors, factory, ef_construction=40)
+    options = SearchOptions(ef_search=64, nprobe=8)
+    found = index.search(vectors[42], 5, options)
+    truth = IDS[np.argsort(((vectors - vectors[42]) ** 2).sum(axis=1))[:5]]
+    assert found[0] == IDS[42]
+    assert len(set(found.tolist()) & set(truth.tolist())) >= 4
+    index.save(tmp_path / "a.faiss")
+    again = FaissIndex.load(tmp_path / "a.faiss", size=8, count=300)
+    assert again.search(vectors[42], 5, options).tolist() == found.tolist()
+    assert len(index.search(vectors[0], 1000, options)) <= 300
+    assert index.search(vectors[0], 0).shape == (0,)
+
+
+def test_what_faiss_swallows_is_named(vectors):
+    holed = vectors.copy()
+    holed[7, 3] = np.nan
+    with pytest.raises(VectorError, match=r"1 of 300 vectors hold NaN .* image 54"):
+        FaissIndex.build(IDS, holed, "Flat")
+    with pytest.raises(VectorError, match="1 ids occur twice"):
+        FaissIndex.build(np.where(IDS == 5, 12, IDS), vectors, "Flat")
+    with pytest.raises(VectorError, match="float64"):
+        FaissIndex.build(IDS, vectors.astype(np.float64), "Flat")
+    with pytest.raises(VectorError, match="float32 vectors"):
+        FaissIndex.build(IDS[:0], vectors[:0], "Flat")
+    with pytest.raises(VectorError, match="do not fit"):
+        FaissIndex.build(IDS[:5], vectors, "Flat")
+    index = FaissIndex.build(IDS, vectors, "Flat")
+    for query in (vectors[0, :7], vectors[:1], np.full(8, np.inf, np.float32)):
+        with pytest.raises(VectorError, match="8 finite numbers"):
+            index.search(query, 3)
+
+
+def test_faiss_own_errors_are_named(vectors, tmp_path):
+    with pytest.raises(IndexBuildError, match="cannot build 'Nonsense'"):
+        FaissIndex.build(IDS, vectors, "Nonsense")
+    with pytest.raises(IndexBuildError, match="cannot build 'IVF1024"):
+        FaissIndex.build(IDS, vectors, "IVF1024,Flat")
+    index = FaissIndex.build(IDS, vectors, "Flat")
+    path = tmp_path / "a.faiss"
+    with pytest.raises(IndexBuildError, match="cannot be written"):
+        index.save(tmp_path / "no" / "a.faiss")
+    with pytest.raises(IndexBuildError, match="missing"):
+        FaissIndex.load(path, size=8, count=300)
+    index.save(path)
+    with pytest.raises(IndexBuildError, match="expected 299 of 8"):
+        FaissIndex.load(path, size=8, count=299)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(IndexBuildError, match="damaged"):
+        FaissIndex.load(path, size=8, count=300)
+
+
+def test_installations_are_told_apart(monkeypatch):
+    assert len(installed_faiss()) == 1
+    check_install(["faiss-cpu"])
+    with pytest.raises(FaissInstallError, match=r"olrsearch\[cpu\]"):
+        check_install([])
+    with pytest.raises(FaissInstallError, match="faiss-cpu and faiss-gpu are installed"):
+        check_install(["faiss-cpu", "faiss-gpu"])
+    faiss_index.load_faiss.cache_clear()
+    monkeypatch.setattr(faiss_index, "installed_faiss", lambda: ("faiss-cpu", "faiss-gpu"))
+    with pytest.raises(FaissInstallError, match="overwrite each other"):
+        faiss_index.load_faiss()
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    monkeypatch.setattr(faiss_index, "installed_faiss", lambda: ())
+    with pytest.raises(FaissInstallError, match="no faiss is installed"):
+        faiss_index.load_faiss()
+    monkeypatch.setattr(faiss_index, "installed_faiss", lambda: ("faiss-cpu",))
+    with pytest.raises(FaissInstallError, match="install it again"):
+        faiss_index.load_faiss()
+
+
+def test_a_gpu_that_is_not_there_is_no_silent_cpu_build(vectors):
+    faiss = faiss_index.load_faiss()
+    if hasattr(faiss, "StandardGpuResources"):
+        pytest.skip("this faiss has GPU code")
+    with pytest.raises(FaissInstallError, match="extra gpu"):
+        FaissIndex.build(IDS, vectors, "Flat", device="gpu")
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """faiss as if it had a GPU, whose indexes take no parameters and no long answers; calls are counted."""
+    faiss = faiss_index.load_faiss()
+    counts = []
+
+    class OnGpu:
+        def __init__(self, index):
+            self.index = index
+
+        def search(self, queries, count):
+            assert count <= faiss_index.GPU_COUNT
+            counts.append(count)
+            return self.index.search(queries.astype(np.float16).astype(np.float32), count)
+
+    def put(resources, device, index):
+        assert (resources, device) == ("resources", 0)
+        if type(faiss.downcast_index(index.index)).__name__ == "IndexHNSWFlat":
+            raise RuntimeError("Error: 'false' failed: This index type is not implemented on GPU")
+        return OnGpu(faiss.clone_index(index))
+
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1, raising=False)
+    monkeypatch.setattr(faiss, "StandardGpuResources", lambda: "resources", raising=False)
+    monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", None, raising=False)
+    monkeypatch.setattr(faiss, "index_cpu_to_gpu", put, raising=False)
+    return counts
+
+
+def test_a_flat_index_is_searched_on_a_gpu(stand_in, vectors, tmp_path, monkeypatch):
+    plain = FaissIndex.of_blocks(vectors, [(IDS, vectors)], "SQfp16", metric="ip")
+    index = plain.on_gpu()
+    assert (index.count, index.size) == (300, 8)
+    assert index.search(vectors[3], 7).tolist() == plain.search(vectors[3], 7).tolist()
+    assert stand_in == [7]
+    monkeypatch.setattr(faiss_index, "GPU_COUNT", 50)
+    assert len(index.search(vectors[3], 51)) == 51  # longer answers come from the CPU
+    assert stand_in == [7]
+    index.save(tmp_path / "a.faiss")
+    again = FaissIndex.load(tmp_path / "a.faiss", size=8, count=300)
+    assert again.search(vectors[3], 7).tolist() == plain.search(vectors[3], 7).tolist()
+    with pytest.raises(IndexBuildError, match="searched on a GPU takes no more vectors"):
+        index.add(IDS[:1] + 1, vectors[:1])
+    graph = FaissIndex.build(IDS, vectors, "HNSW16,Flat")
+    with pytest.raises(
+        IndexBuildError, match=r"300 vectors of 8 numbers on the GPU: .*not implemented on GPU"
+    ):
+        graph.on_gpu()
+
+
+def test_features_are_searched_on_a_gpu_where_the_recipe_says_so(stand_in, vectors):
+    features = 1000 * vectors
+    flat = FlatKl(features, "SQfp16", gpu=True)
+    for query in (vectors[5].astype(np.float64), 1e30 * vectors[6], 1e-30 * vectors[7].astype(np.float64)):
+        near = np.argsort(features.astype(np.float64) @ query)[:5]
+        assert np.isin(near, flat.propose(query, 12).rows).all()
+    assert stand_in == [12, 12, 12]
+    again = FlatKl.restore(flat.index, 8, "SQfp16", flat.centre, gpu=True)
+    assert again.propose(vectors[5], 12).rows.tolist() == flat.propose(vectors[5], 12).rows.tolist()
+    assert not FlatKl(features, "SQfp16").propose(vectors[5], 0).rows.size
+    recipe = KlRecipe("kl-own", "", "fp16", ("words",), 0, 0, KlParameters(device="cuda"))
+    before = len(stand_in)
+    build_proposer(recipe, features, {"words": vectors[:2].astype(np.float64)}).propose(vectors[5], 3)
+    assert len(stand_in) == before + 1
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_gpu_that_is_not_there_is_named(vectors, monkeypatch):
+    plain = FaissIndex.of_blocks(vectors, [(IDS, vectors)], "SQfp16", metric="ip")
+    monkeypatch.setattr(faiss_index.load_faiss(), "get_num_gpus", lambda: 0, raising=False)
+    with pytest.raises(FaissInstallError, match="faiss sees no GPU"):
+        plain.on_gpu()
+    monkeypatch.delattr(faiss_index.load_faiss(), "StandardGpuResources")
+    with pytest.raises(FaissInstallError, match="no GPU code: install the extra gpu"):
+        plain.on_gpu()
+
+
+def test_queries_import_neither_faiss_nor_torch():
+    code = (
+        "import sys, olrsearch.search.attributes, olrsearch.search.similar, olrsearch.search.filters, "
+        "olrsearch.search.index.whole; print('faiss' in sys.modules, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

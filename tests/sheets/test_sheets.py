@@ -1,0 +1,172 @@
+"""Contact sheets: whole, self-contained, escaped."""
+
+import stat
+
+import pytest
+from command import good
+from pages import read_page
+from pictures import jpeg
+from PIL import Image
+
+from olrsearch import Contribution, Hit, OlrsearchError, Ranking, Store
+from olrsearch.sheets import Bar, Card, Sheet, ranking_sheet, write_sheet
+from olrsearch.sheets.write import render_png
+
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+
+
+def hit(rank, key="a.jpg", probabilities=(0.9, 0.5), **more):
+    parts = tuple(
+        Contribution(f"Label{number}", -0.1 * (number + 1), chance)
+        for number, chance in enumerate(probabilities)
+    )
+    score = sum(part.value for part in parts)
+    return Hit(rank, rank, key, f"img/{key}", -score, score, parts, **more)
+
+
+def ranking(*hits, query="Label0 & Label1", **more):
+    fields = {"candidates": 100, "total": 100, "generation": 7} | more
+    return Ranking(query, hits, **fields)
+
+
+def test_html_is_well_formed_and_self_contained(tmp_path):
+    asked = (Card("asked.jpg", "asked", jpeg(form="PNG")),)
+    sheet = ranking_sheet(ranking(hit(1), hit(2, "b.jpg"), notes=("a note",)), lambda _: jpeg(), asked=asked)
+    page = read_page(write_sheet(sheet, tmp_path / "sheet.html"))
+    assert page.tags.count("img") == page.tags.count("figure") == 3
+    assert all(link.startswith("data:image/") for link in page.links)
+    assert page.links[0].startswith("data:image/png;")
+    assert page.links[1].startswith("data:image/jpeg;")
+    text = " ".join(page.text)
+    for part in (
+        "Label0 & Label1",
+        "a note",
+        "1. a.jpg",
+        "2. b.jpg",
+        "Label0",
+        "0.90",
+        "p = 0.74",
+        "generation 7",
+    ):
+        assert part in text
+
+
+def test_html_escapes_everything_of_the_users(tmp_path):
+    bad = '<script>alert("x")</script>'
+    attack = hit(1, bad + "\"' onload=y")
+    sheet = ranking_sheet(
+        ranking(attack, query=bad, notes=(bad,)), lambda _: jpeg(), asked=(Card(bad, bad, None),)
+    )
+    sheet = Sheet(
+        sheet.heading, sheet.summary, (*sheet.cards, Card(bad, bad, None, (Bar(bad, bad, 0.5),))), sheet.notes
+    )
+    path = write_sheet(sheet, tmp_path / "sheet.html")
+    page = read_page(path)
+    assert "script" not in page.tags
+    assert "<script" not in path.read_text()
+    assert bad in " ".join(page.text)
+
+
+def test_missing_pictures_and_empty_answers_are_said(tmp_path):
+    page = read_page(write_sheet(ranking_sheet(ranking(hit(1)), lambda _: None), tmp_path / "gone.html"))
+    assert "img" not in page.tags
+    assert "picture not available" in " ".join(page.text)
+    empty = ranking_sheet(ranking(total=0), lambda _: None)
+    assert "No image answers this query." in " ".join(
+        read_page(write_sheet(empty, tmp_path / "empty.htm")).text
+    )
+    assert "above the cut-off (100 ranked)" in empty.summary
+
+
+def test_png_sizes_follow_the_cards(tmp_path):
+    cards = tuple(hit(rank) for rank in range(1, 8))
+    sheet = ranking_sheet(ranking(*cards), lambda _: jpeg())
+    path = write_sheet(sheet, tmp_path / "deep" / "sheet.png", columns=3)
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        three = image.size
+    with render_png(sheet, columns=7) as image:
+        seven = image.size
+    assert seven[0] > three[0]
+    assert seven[1] < three[1]
+    assert three[0] == 12 + 3 * (160 + 12)
+    rows = three[1] - seven[1]
+    assert rows % 2 == 0  # two rows fewer
+    empty = render_png(ranking_sheet(ranking(total=0), lambda _: None))
+    assert empty.size[0] >= 480
+
+
+def test_png_shows_pictures_and_gaps():
+    sheet = Sheet("heading", "summary", (Card("a", "s", jpeg("red", (160, 196))), Card("b", "s", None)))
+    image = render_png(sheet, columns=2)
+    header = image.size[1] - (196 + 12 + 15 * 2 + 6)
+    assert image.getpixel((12 + 80, header + 90))[0] > 200
+    assert image.getpixel((12 + 172 + 80, header + 40)) == (214, 214, 210)
+
+
+def test_png_shortens_what_is_too_long():
+    long = "x" * 4000
+    sheet = Sheet(
+        long, long, (Card(long, long, None, (Bar(long, "0.5", 2.0), Bar("b", "0", -1.0))),), (long,)
+    )
+    assert render_png(sheet).size[0] == 480
+
+
+def test_similarity_cards_show_distances_and_few_bars():
+    parts = tuple(Contribution(f"L{number:02}", -float(number)) for number in range(40))
+    far = Hit(1, 1, "a", "a", 780.0, -780.0, parts)
+    (card,) = ranking_sheet(ranking(far), lambda _: None).cards
+    assert card.score == "distance 780"
+    assert [bar.label for bar in card.bars] == ["L39", "L38", "L37"]
+    assert all(0 <= bar.fill <= 1 for bar in card.bars)
+
+
+def test_a_sheet_replaces_another_only_when_it_is_whole(tmp_path, monkeypatch):
+    sheet = ranking_sheet(ranking(hit(1)), lambda _: jpeg())
+    path = write_sheet(sheet, tmp_path / "sheet.html")
+    whole = path.read_bytes()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.replace", fail)
+        with pytest.raises(KeyboardInterrupt):
+            write_sheet(ranking_sheet(ranking(hit(1, "other.jpg")), lambda _: jpeg()), path)
+    assert path.read_bytes() == whole
+    assert [item.name for item in tmp_path.iterdir()] == ["sheet.html"]
+    write_sheet(ranking_sheet(ranking(hit(1, "other.jpg")), lambda _: jpeg()), path)
+    assert b"other.jpg" in path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["sheet.pdf", "sheet"])
+def test_other_suffixes_are_refused(tmp_path, name):
+    with pytest.raises(OlrsearchError, match=r"\.html or \.png"):
+        write_sheet(ranking_sheet(ranking(hit(1)), lambda _: None), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_sheets_of_a_store(gallery, tmp_path):
+    with Store.open(gallery.store, read_only=True) as store:
+        found = store.search("bright & striped", 6)
+        page = read_page(store.sheet(found, tmp_path / "search.html"))
+        assert page.tags.count("img") == 6
+        path = store.sheet(
+            store.similar("0001.png", k=4), tmp_path / "similar.png", asked=["0001.png"], columns=5
+        )
+        with Image.open(path) as image:
+            assert image.size[0] == 12 + 5 * 172
+    called = good(
+        gallery.store,
+        "similar",
+        "0001.png",
+        "-k",
+        3,
+        "--sheet",
+        tmp_path / "a.html",
+        "--sheet",
+        tmp_path / "a.png",
+    )
+    assert called.err.count("sheet: ") == 2
+    assert read_page(tmp_path / "a.html").tags.count("figure") == 4
