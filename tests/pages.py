@@ -2,6 +2,8 @@
 
 import html.parser
 
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+
 
 class Page(html.parser.HTMLParser):
     """Checks that tags close in order, and keeps what a browser would see."""

@@ -12,8 +12,6 @@ from olrsearch import Contribution, Hit, OlrsearchError, Ranking, Store
 from olrsearch.sheets import Bar, Card, Sheet, ranking_sheet, write_sheet
 from olrsearch.sheets.write import render_png
 
-VOID = {"meta", "link", "img", "br", "hr", "input"}
-
 
 def hit(rank, key="a.jpg", probabilities=(0.9, 0.5), **more):
     parts = tuple(
