@@ -57,7 +57,7 @@ format: $(STAMP_DEV)
 	$(BIN)/ruff format --quiet .
 
 docs: $(STAMP_RUN)  ## regenerate the command reference
-	$(BIN)/python -m olrsearch.apps.cli.reference > docs/commands.md
+	$(BIN)/python docs/command_reference.py > docs/commands.md
 
 clean:
 	rm -rf $(VENV) demo .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -6,66 +6,152 @@
         for hit in store.search("smiling & eyeglasses & !male", k=20):
             print(hit.key, hit.score)
 
-Importing the package loads neither torch nor faiss.
+`olrsearch.errors` holds the exceptions, all of them an `OlrsearchError`. Importing the package loads neither
+torch nor faiss: a name is fetched when it is first used.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from olrsearch._version import __version__
+from olrsearch._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from olrsearch.api.store import Store
-    from olrsearch.core.errors import OlrsearchError
-    from olrsearch.encoders.folder.shipped import EncoderEntry, shipped_encoders
-    from olrsearch.search.results import (
-        Contribution,
-        Description,
-        Hit,
-        LabelEstimate,
-        Ranking,
-        WordDescription,
-        WordEstimate,
-    )
+    from olrsearch.api.imports import ImportOptions as ImportOptions
+    from olrsearch.api.imports import ReadOptions as ReadOptions
+    from olrsearch.api.imports import open_dataset as open_dataset
+    from olrsearch.api.store import Store as Store
+    from olrsearch.audit.decisions.decide import Decided as Decided
+    from olrsearch.audit.decisions.export_labels import LabelExport as LabelExport
+    from olrsearch.audit.decisions.files import DecisionRequest as DecisionRequest
+    from olrsearch.audit.runs.results import AuditedEntry as AuditedEntry
+    from olrsearch.audit.runs.results import AuditReport as AuditReport
+    from olrsearch.audit.runs.results import AuditRun as AuditRun
+    from olrsearch.audit.runs.results import AuditSummary as AuditSummary
+    from olrsearch.audit.runs.results import ErrorCount as ErrorCount
+    from olrsearch.audit.runs.results import LabelIssue as LabelIssue
+    from olrsearch.audit.runs.results import LabelIssues as LabelIssues
+    from olrsearch.audit.runs.results import LabelSummary as LabelSummary
+    from olrsearch.audit.runs.results import RuleCount as RuleCount
+    from olrsearch.core import errors as errors
+    from olrsearch.core.errors import OlrsearchError as OlrsearchError
+    from olrsearch.datasets.generated.avatars import generate_avatars as generate_avatars
+    from olrsearch.datasets.generated.pairs import generate_pairs as generate_pairs
+    from olrsearch.datasets.label_writing import LabelForm as LabelForm
+    from olrsearch.encoders.folder.shipped import EncoderEntry as EncoderEntry
+    from olrsearch.encoders.folder.shipped import shipped_encoders as shipped_encoders
+    from olrsearch.evaluation.looks.components import Components as Components
+    from olrsearch.evaluation.looks.correlations import LabelPair as LabelPair
+    from olrsearch.evaluation.looks.correlations import NormCorrelation as NormCorrelation
+    from olrsearch.evaluation.looks.correlations import NormCorrelations as NormCorrelations
+    from olrsearch.evaluation.looks.disagreements import DisagreementCount as DisagreementCount
+    from olrsearch.evaluation.looks.disagreements import Disagreements as Disagreements
+    from olrsearch.evaluation.looks.gaussians import GaussianLook as GaussianLook
+    from olrsearch.evaluation.report import Report as Report
+    from olrsearch.pipeline.calibrating import CalibrationReport as CalibrationReport
+    from olrsearch.pipeline.importing import EncodeReport as EncodeReport
+    from olrsearch.pipeline.importing import ImportReport as ImportReport
+    from olrsearch.pipeline.inventory import encoder_details as encoder_details
+    from olrsearch.pipeline.inventory import find_encoder as find_encoder
+    from olrsearch.pipeline.pixels import OnError as OnError
+    from olrsearch.pipeline.training import TrainedSpace as TrainedSpace
+    from olrsearch.search.index.scores import Evidence as Evidence
+    from olrsearch.search.kl.exact import Divergence as Divergence
+    from olrsearch.search.results import Contribution as Contribution
+    from olrsearch.search.results import Description as Description
+    from olrsearch.search.results import Hit as Hit
+    from olrsearch.search.results import LabelEstimate as LabelEstimate
+    from olrsearch.search.results import Ranking as Ranking
+    from olrsearch.search.results import WordDescription as WordDescription
+    from olrsearch.search.results import WordEstimate as WordEstimate
+    from olrsearch.search.word_queries import AttributesMode as AttributesMode
+    from olrsearch.search.word_terms import Mode as Mode
+    from olrsearch.store.decisions import Decision as Decision
+    from olrsearch.store.decisions import Verdict as Verdict
+    from olrsearch.store.verify import VerifyReport as VerifyReport
 
-__all__ = [
-    "Contribution",
-    "Description",
-    "EncoderEntry",
-    "Hit",
-    "LabelEstimate",
-    "OlrsearchError",
-    "Ranking",
-    "Store",
-    "WordDescription",
-    "WordEstimate",
-    "__version__",
-    "shipped_encoders",
-]
-
-_HOMES = {
-    "Contribution": "olrsearch.search.results",
-    "Description": "olrsearch.search.results",
-    "EncoderEntry": "olrsearch.encoders.folder.shipped",
-    "Hit": "olrsearch.search.results",
-    "LabelEstimate": "olrsearch.search.results",
-    "OlrsearchError": "olrsearch.core.errors",
-    "Ranking": "olrsearch.search.results",
-    "Store": "olrsearch.api.store",
-    "WordDescription": "olrsearch.search.results",
-    "WordEstimate": "olrsearch.search.results",
-    "shipped_encoders": "olrsearch.encoders.folder.shipped",
+_NAMES: Final = {
+    "api.imports": (
+        "ImportOptions",
+        "ReadOptions",
+        "open_dataset",
+    ),
+    "api.store": ("Store",),
+    "audit.decisions.decide": ("Decided",),
+    "audit.decisions.export_labels": ("LabelExport",),
+    "audit.decisions.files": ("DecisionRequest",),
+    "audit.runs.results": (
+        "AuditReport",
+        "AuditRun",
+        "AuditSummary",
+        "AuditedEntry",
+        "ErrorCount",
+        "LabelIssue",
+        "LabelIssues",
+        "LabelSummary",
+        "RuleCount",
+    ),
+    "core.errors": ("OlrsearchError",),
+    "datasets.generated.avatars": ("generate_avatars",),
+    "datasets.generated.pairs": ("generate_pairs",),
+    "datasets.label_writing": ("LabelForm",),
+    "encoders.folder.shipped": (
+        "EncoderEntry",
+        "shipped_encoders",
+    ),
+    "evaluation.looks.components": ("Components",),
+    "evaluation.looks.correlations": (
+        "LabelPair",
+        "NormCorrelation",
+        "NormCorrelations",
+    ),
+    "evaluation.looks.disagreements": (
+        "DisagreementCount",
+        "Disagreements",
+    ),
+    "evaluation.looks.gaussians": ("GaussianLook",),
+    "evaluation.report": ("Report",),
+    "pipeline.calibrating": ("CalibrationReport",),
+    "pipeline.importing": (
+        "EncodeReport",
+        "ImportReport",
+    ),
+    "pipeline.inventory": (
+        "encoder_details",
+        "find_encoder",
+    ),
+    "pipeline.pixels": ("OnError",),
+    "pipeline.training": ("TrainedSpace",),
+    "search.index.scores": ("Evidence",),
+    "search.kl.exact": ("Divergence",),
+    "search.results": (
+        "Contribution",
+        "Description",
+        "Hit",
+        "LabelEstimate",
+        "Ranking",
+        "WordDescription",
+        "WordEstimate",
+    ),
+    "search.word_queries": ("AttributesMode",),
+    "search.word_terms": ("Mode",),
+    "store.decisions": (
+        "Decision",
+        "Verdict",
+    ),
+    "store.verify": ("VerifyReport",),
 }
+_HOMES: Final = {name: f"olrsearch.{home}" for home, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attributes have any type
-    # Names are fetched when they are used, so that importing the package costs nothing.
+    if name == "errors":
+        return import_module("olrsearch.core.errors")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'olrsearch' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted(["__version__", "errors", *_HOMES])

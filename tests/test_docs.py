@@ -148,7 +148,7 @@ def test_python_examples_run(reader, world, page, number, monkeypatch, capsys):
     code = instead(blocks(page, "python")[number])
     ast.parse(code)
     with Store.open(reader.store) as store:
-        names = {"store": store, "my_vector": store.embedding("000001.jpg")[0]}
+        names = {"store": store, "my_vector": store.looks.embedding("000001.jpg")[0]}
         exec(compile(code, str(page), "exec"), names)
     if page.name == "README.md":
         assert (reader.home / "answer.html").stat().st_size > 10_000

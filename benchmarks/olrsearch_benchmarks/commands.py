@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from olrsearch.apps.cli.bench import compare, queries_option, shared_options
+from olrsearch.apps.cli.bench import queries_option, shared_options
 from olrsearch.apps.cli.common import open_to_measure, say, store_path
 from olrsearch.apps.cli.reports import render
 
@@ -30,9 +30,13 @@ def richness(
     as_json: bool,
 ) -> None:
     """P6: whether the embeddings hold more than probabilities."""
+    from olrsearch.evaluation.query_set import read_queries
     from olrsearch_benchmarks.richness import run_richness
 
-    compare(ctx, run_richness, query_file, space, seed, out, as_json=as_json)
+    asked = None if query_file is None else read_queries(query_file)
+    with open_to_measure(ctx) as store:
+        data, metric = store.bench.data(space=space), store.indexes.metric(space=space)
+    render(run_richness(data, metric=metric, queries=asked, seed=seed), out, as_json=as_json)
 
 
 @click.group("papers")
@@ -51,11 +55,11 @@ def olr(ctx: click.Context, space: str | None, seed: int, out: Path | None, as_j
     from olrsearch_benchmarks.papers.olr import run_olr_paper
 
     with open_to_measure(ctx) as store:
-        report = run_olr_paper(store.bench_data(space=space), seed=seed)
+        report = run_olr_paper(store.bench.data(space=space), seed=seed)
         render(report, out, as_json=as_json)
         if out is not None:
             for name, look in (("norms", report.correlations), ("components", report.components)):
-                say(f"plot: {store.plot(look, out.with_name(f'{out.name}-{name}.png'))}")
+                say(f"plot: {store.looks.plot(look, out.with_name(f'{out.name}-{name}.png'))}")
 
 
 @papers.command("informed-prior")
@@ -158,7 +162,7 @@ def _queries_speed(ctx: click.Context, store: Store, space: str | None, seed: in
 
     info = store.info()
     cases = speed_cases(store, space=space, seed=seed)
-    first = store.labels(space=space)[0]  # the store may have labels that this encoder never learnt
+    first = store.labels.known(space=space)[0]  # the store may have labels that this encoder never learnt
     command = [sys.executable, "-m", "olrsearch", "--store", str(store_path(ctx))]
     command += ["search", f'"{first}"', "--json", *([] if space is None else ["--space", space])]
     return run_speed(

@@ -40,7 +40,7 @@ def posterior_data(store: Store, *, space: str | None = None, name: str | None =
 def labels_beside(store: Store) -> BenchData | None:
     """The arrays of the newest space of label embeddings; None in a store without one."""
     held = {info.layout for info in store.session.backend.snapshot().spaces() if info.segments}
-    return store.bench_data() if LABELS in held else None
+    return store.bench.data() if LABELS in held else None
 
 
 def kl_speed(

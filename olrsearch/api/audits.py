@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from olrsearch.api.pictures import pictures
 from olrsearch.audit.runs.lists import Page, csv_table, find_audit, named, stale_notes, suggestions, suspects
 from olrsearch.audit.runs.results import (
     AuditRun,
@@ -27,19 +28,18 @@ from olrsearch.core.errors import (
     StoreCorruptError,
     StoreVersionError,
 )
-from olrsearch.core.progress import Track, silent
 from olrsearch.search.page import check_page
 from olrsearch.store.audit_runs import RUNS, RunFolder, audit_folders
 from olrsearch.store.decisions import NAMED_VALUES
 from olrsearch.store.write.audits import count_suspects, read_audits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from olrsearch.api.session import Session
     from olrsearch.audit.runs.results import AuditedEntry, AuditReport
     from olrsearch.core.arrays import I8
-    from olrsearch.sheets.card import Pictures
-    from olrsearch.store.backend import Backend
+    from olrsearch.sheets.card import Picture
     from olrsearch.store.write.audits import AuditInfo
 
 _EXAMPLES = 5
@@ -47,18 +47,15 @@ _EXAMPLES = 5
 
 
 class Audits:
-    """The audits of a store: `Store.audit`.
+    """The audits of a store: `Store.audit`."""
 
-    Args:
-        backend: The store.
-        pictures: From image ids and the longer edge in pixels to a function that gives each one's picture.
-        track: Shows the progress of long work.
-    """
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._backend = session.backend
+        self._track = session.track
 
-    def __init__(self, backend: Backend, pictures: Pictures, track: Track = silent) -> None:
-        self._backend = backend
-        self._pictures = pictures
-        self._track = track
+    def _pictures(self, ids: Iterable[int], edge: int) -> Picture:
+        return pictures(self._session, ids, edge)
 
     def run(
         self,

@@ -1,42 +1,53 @@
-"""Looks into the embedding of an open store: norms, principal components, disagreements with the teacher.
+"""Looks into the embedding: norms, principal components, disagreements with the teacher, Gaussians.
 
-And what the protocols measure and draw of posteriors. Nothing here changes what the store answers, and only
-`disagreements`, `labels_beside` (once, to ask the teacher) and `draw_pairs` (to decode) import torch.
-Notation: N images, L labels, k numbers a label.
+Nothing here changes what the store answers. Only `disagreements` (once, to ask the teacher), `posteriors`,
+`words` and `decode` (to open a decoder) import torch. Notation: N images, L labels, k numbers a label.
 
-Source: paper 001, sections 4.1 to 4.3.
+Source: paper 001, sections 4.1 to 4.3; paper 004, figures 2 to 4.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from olrsearch.api.words import WordReader
+from olrsearch.api.pictures import picture_of, pictures
+from olrsearch.api.session import allowed, several
 from olrsearch.core.errors import BenchmarkError, QueryError
+from olrsearch.core.names import LabelNames
+from olrsearch.evaluation.looks.gaussians import GaussianLook, word_correlations
 from olrsearch.search.spaces.labels import stored_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from olrsearch.core.arrays import I64
+    from numpy.typing import ArrayLike
+
+    from olrsearch.api.session import Session
+    from olrsearch.core.arrays import F32, I64, U8
+    from olrsearch.encoders.protocol import PosteriorEncoder
     from olrsearch.evaluation.looks.components import Components
     from olrsearch.evaluation.looks.correlations import NormCorrelations
     from olrsearch.evaluation.looks.disagreements import Disagreements
+    from olrsearch.maths.gaussian import Gaussians
     from olrsearch.search.spaces.labels import OpenSpace
-    from olrsearch.sheets import Sheet
-    from olrsearch.sheets.card import Picture
-
-_STORED = {-1: "absent", 0: "unknown", 1: "present"}
+    from olrsearch.search.spaces.posteriors import OpenPosteriors
+    from olrsearch.store.values import ImageRef
 
 
-class Looker(WordReader):
-    """An open store whose embeddings can be looked into, beside all that a reader asks."""
+class Looks:
+    """Looks into the embeddings of a store: `Store.looks`.
 
-    def norm_correlations(
+    A space is named by name or fingerprint; when None it is the newest of its layout.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def norms(
         self,
         *,
         labels: Sequence[str] | None = None,
@@ -58,10 +69,10 @@ class Looker(WordReader):
         """
         from olrsearch.evaluation.looks.correlations import correlate_norms
 
-        opened = self._space(space)
+        opened = self._session.space(space)
         known = opened.info.labels
         asked = known if labels is None else labels
-        chosen = list(dict.fromkeys(self._position(opened, name) for name in asked))
+        chosen = list(dict.fromkeys(LabelNames(known).position(name) for name in asked))
         if len(chosen) < 2:
             raise BenchmarkError(f"{len(chosen)} label, expected at least two to correlate: name more")
         names = [known[label] for label in chosen]
@@ -105,8 +116,8 @@ class Looker(WordReader):
         from olrsearch.evaluation.looks.components import ComponentImage, evenly_spaced, label_components
 
         _check_count(count)
-        opened = self._space(space)
-        position = self._position(opened, label)
+        opened = self._session.space(space)
+        position = LabelNames(opened.info.labels).position(label)
         rows = self._rows(opened, where)
         if len(rows) < 2:
             raise BenchmarkError(f"{len(rows)} images, expected at least two to compare: select more")
@@ -148,23 +159,116 @@ class Looker(WordReader):
         Source: paper 001, section 4.1 and figure 3.
         """
         from olrsearch.evaluation.looks.disagreements import find_disagreements, judge_gallery
-        from olrsearch.pipeline.measuring import teacher_run
+        from olrsearch.pipeline.measuring import bench_data, teacher_run
 
         _check_count(count)
-        opened = self._space(space)
-        position = None if label is None else self._position(opened, label)
-        if teacher_run(self._backend, opened) is None:
+        opened = self._session.space(space)
+        position = None if label is None else LabelNames(opened.info.labels).position(label)
+        if teacher_run(self._session.backend, opened) is None:
             raise BenchmarkError(
-                f"the teacher of {opened.info.name} is gone: no run in {self.path / 'runs'} keeps it "
-                "(teacher.safetensors), so nothing stands against the embeddings; "
+                f"the teacher of {opened.info.name} is gone: no run in {self._session.path / 'runs'} keeps "
+                "it (teacher.safetensors), so nothing stands against the embeddings; "
                 "train an encoder in this store with olrsearch train olr"
             )
-        data = self.bench_data(space=space)
+        data = bench_data(self._session.backend, opened)
         return find_disagreements(
             data, judge_gallery(data), label=position, count=count, notes=opened.coverage_notes()
         )
 
-    def look_sheet(self, found: Components | Disagreements, path: Path | str, *, columns: int = 8) -> Path:
+    def posteriors(
+        self,
+        images: ImageRef | Iterable[ImageRef],
+        *,
+        samples: int = 8,
+        seed: int = 0,
+        space: str | None = None,
+    ) -> list[GaussianLook]:
+        """The posteriors of images of the store or of image files.
+
+        Args:
+            images: Ids, keys or files of the images to look at.
+            samples: How many are decoded, where there is a decoder.
+            seed: Of the samples.
+            space: Name or fingerprint; the newest of posteriors when None.
+
+        Raises:
+            UnknownImageError: an image is neither in the store nor a file.
+            QueryError: a negative number of samples.
+        """
+        opened = self._session.posteriors(space)
+        looks = []
+        for image in several(images):
+            _, gaussian = self._session.gaussian(opened, image)
+            shown = picture_of(self._session, image)
+            looks.append(self._look(opened, str(image), gaussian, samples, seed, shown))
+        return looks
+
+    def words(
+        self,
+        words: str | Sequence[str],
+        *,
+        shrinkage: float | None = None,
+        samples: int = 8,
+        seed: int = 0,
+        vectors: str | Path | None = None,
+        space: str | None = None,
+    ) -> GaussianLook:
+        """The prior of a set of words.
+
+        Args:
+            words: As `words` takes them; none may be negated.
+            shrinkage: λ; the encoder's when None.
+            samples: How many are decoded, where there is a decoder.
+            seed: Of the samples.
+            vectors: As `words` takes it.
+            space: Name or fingerprint; the newest of posteriors when None.
+
+        Raises:
+            QueryError: no set of words, a negated word, or a negative number of samples.
+            UnknownWordError, GaussianError, WordVectorsError: as `words`.
+        """
+        from olrsearch.search.query import canonical
+        from olrsearch.search.word_queries import open_table
+        from olrsearch.search.word_terms import match_prior, parse_words, query_of, resolve_words
+
+        opened = self._session.posteriors(space)
+        vocabulary = opened.vocabulary
+        terms = resolve_words(parse_words(words), vocabulary, open_table(vocabulary, vectors))
+        absent = [term.spelling for term in terms if term.negated]
+        if absent:
+            raise QueryError(f"a prior is of words that are there, found {', '.join(absent)}: leave them out")
+        prior = match_prior(terms, vocabulary, opened.shrinkage if shrinkage is None else shrinkage)
+        return self._look(opened, canonical(query_of(terms)), prior, samples, seed, None)
+
+    def embedding(self, image: ImageRef, *, space: str | None = None) -> F32:
+        """One image's label embeddings, float32 [L, k]; a file outside the store is encoded."""
+        opened = self._session.space(space)
+        source = self._session.source(opened, image)
+        return opened.view.embedding(source) if isinstance(source, int) else source
+
+    def posterior(self, image: ImageRef, *, space: str | None = None) -> Gaussians:
+        """One image's posterior, a batch of one; a file outside the store is encoded."""
+        return self._session.gaussian(self._session.posteriors(space), image)[1]
+
+    def decode(self, points: ArrayLike, *, space: str | None = None) -> U8:
+        """Expected images at points of the latent space.
+
+        Args:
+            points: float [m, d].
+            space: Name or fingerprint; the newest of posteriors when None.
+
+        Returns:
+            uint8 [m, H, W, 3], RGB.
+
+        Raises:
+            EncoderError: the encoder has no decoder, or points of another dimension.
+        """
+        return self._decoder(self._session.posteriors(space)).decode(np.asarray(points, np.float32))
+
+    def _decoder(self, opened: OpenPosteriors) -> PosteriorEncoder:
+        return cast("PosteriorEncoder", self._session.encoder(opened.info))
+
+    def sheet(self, found: Components | Disagreements, path: Path | str, *, columns: int = 8) -> Path:
         """Write a contact sheet of a look: `.html` or `.png`.
 
         Args:
@@ -175,101 +279,68 @@ class Looker(WordReader):
         Raises:
             OlrsearchError: another suffix.
         """
-        from olrsearch.evaluation.looks.components import Components
-        from olrsearch.sheets import write_sheet
+        from olrsearch.sheets.looks import look_sheet
+        from olrsearch.sheets.write import write_sheet
 
-        picture = self._pictures([item.image_id for item in found.shown])
-        draw = _component_sheet if isinstance(found, Components) else _disagreement_sheet
-        return write_sheet(draw(found, picture), path, columns=columns)  # type: ignore[arg-type]  # of its kind
+        shown = pictures(self._session, [item.image_id for item in found.shown])
+        return write_sheet(look_sheet(found, shown), path, columns=columns)
 
     @staticmethod
-    def plot(found: NormCorrelations | Components, path: Path | str) -> Path:
-        """Draw a look as a PNG: heat maps of correlations, or the shares of principal components.
+    def to_dict(found: NormCorrelations | Components | Disagreements) -> dict[str, Any]:
+        """A look, JSON-ready: arrays are lists, and numbers that are none are null."""
+        from olrsearch.evaluation.report import jsonable
+
+        made: dict[str, Any] = jsonable(found)
+        return made
+
+    @staticmethod
+    def plot(
+        found: NormCorrelations | Components | GaussianLook | Sequence[GaussianLook], path: Path | str
+    ) -> Path:
+        """Draw a look.
 
         Args:
-            found: What `norm_correlations` or `components` returned.
-            path: A file ending in `.png`.
+            found: What `norms`, `components`, `posteriors` or `words` returned.
+            path: A `.png`: heat maps of correlations, shares of principal components, or covariances. Of
+                Gaussians also an `.html` with a picture each.
 
         Raises:
             OlrsearchError: another suffix.
+            QueryError: there is nothing to draw.
         """
-        from olrsearch.evaluation.looks.components import Components
-        from olrsearch.sheets.plots import plot_components, plot_correlations
+        from olrsearch.sheets.looks import plot_look
 
-        if isinstance(found, Components):
-            return plot_components(
-                path,
-                found.shares,
-                found.component,
-                [(found.label, found.own), *((item.label, item.correlation) for item in found.others)],
-                title=f"{found.label}: principal components over {found.images:,} images",
-            )
-        order = np.asarray(found.order)
-        square = np.ix_(order, order)
-        return plot_correlations(
-            path,
-            [found.label_names[row] for row in found.order],
-            found.norms[square],
-            found.labels[square],
-            title=f"Correlations between {len(order)} labels over {found.images:,} images",
-        )
+        return plot_look(found, path)
+
+    def _look(
+        self,
+        opened: OpenPosteriors,
+        name: str,
+        gaussian: Gaussians,
+        samples: int,
+        seed: int,
+        shown: bytes | None,
+    ) -> GaussianLook:
+        if samples < 0:
+            raise QueryError(f"{samples} samples: expected 0 or more")
+        vocabulary, decoded = opened.vocabulary, None
+        notes: tuple[str, ...] = ()
+        encoder = self._decoder(opened)
+        if encoder.has_decoder:
+            drawn = gaussian.sample(samples, np.random.default_rng(seed))[0]
+            decoded = encoder.decode(np.concatenate([gaussian.mean, drawn]).astype(np.float32))
+        else:
+            notes = (f"the encoder of {opened.info.name} has no decoder: its covariance alone is shown",)
+        correlations = word_correlations(gaussian, vocabulary.vectors)
+        return GaussianLook(name, gaussian, vocabulary.names, correlations, decoded, shown, notes)
 
     def _rows(self, opened: OpenSpace, where: str | None) -> I64:
         """Rows of the view that a condition selects, int64, by rising image id."""
         rows = np.argsort(opened.view.ids, kind="stable")
-        allowed = self._allowed(opened, where)
-        return rows if allowed is None else rows[allowed[rows]]
+        chosen = allowed(opened, where)
+        return rows if chosen is None else rows[chosen[rows]]
 
 
 def _check_count(count: int | None) -> None:
     if count is not None and count < 1:
         raise QueryError(f"count says how many to show, expected 1 or more, found {count}")
-
-
-def _component_sheet(found: Components, picture: Picture) -> Sheet:
-    from olrsearch.sheets import Bar, Card, Sheet
-
-    share = found.shares[found.component - 1]
-    return Sheet(
-        heading=f"{found.label}: principal component {found.component}, {share:.1%} of the variance",
-        summary=f"{len(found.shown)} of {found.images:,} images at equal steps of rank, smallest projection "
-        f"first · correlation with the label's logit {found.own:+.2f}",
-        cards=tuple(
-            Card(
-                title=f"{item.rank:,}. {item.key}",
-                score=f"projection {item.projection:+.3f}",
-                picture=picture(item.image_id),
-                bars=(Bar(found.label, f"{item.probability:.2f}", item.probability),),
-            )
-            for item in found.shown
-        ),
-        notes=found.notes,
-    )
-
-
-def _disagreement_sheet(found: Disagreements, picture: Picture) -> Sheet:
-    from olrsearch.sheets import Bar, Card, Sheet
-
-    total = found.total
-    return Sheet(
-        heading="Probe on the embeddings and teacher decide differently"
-        + ("" if total.label == "all" else f" about {total.label}"),
-        summary=f"{len(found.shown)} of {total.disagreements:,} among {total.entries:,} entries of "
-        f"{found.images:,} images · stored label with the probe {total.with_probe:,}, with the teacher "
-        f"{total.with_teacher:,}",
-        cards=tuple(
-            Card(
-                title=f"{rank}. {item.key}",
-                score=item.label,
-                picture=picture(item.image_id),
-                # The stored label as a bar too: beside a long name it would be cut off.
-                bars=(
-                    Bar("stored", _STORED[item.stored], float(item.stored > 0)),
-                    Bar("probe", f"{item.probe:.2f}", item.probe),
-                    Bar("teacher", f"{item.teacher:.2f}", item.teacher),
-                ),
-            )
-            for rank, item in enumerate(found.shown, 1)
-        ),
-        notes=found.notes,
-    )

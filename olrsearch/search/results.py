@@ -29,21 +29,6 @@ class Contribution:
     probability: float | None = None
 
 
-def is_probability(hit: Hit) -> bool:
-    """Whether a hit's score is a log-probability: every contribution is one, and none a distance."""
-    return bool(hit.contributions) and all(part.probability is not None for part in hit.contributions)
-
-
-def top_contributions(contributions: tuple[Contribution, ...], most: int = 6) -> tuple[Contribution, ...]:
-    """All contributions if there are at most `most`, else the half as many that cost most, worst first.
-
-    For people: forty labels under every picture explain nothing.
-    """
-    if len(contributions) <= most:
-        return contributions
-    return tuple(sorted(contributions, key=lambda part: part.value)[: most // 2])
-
-
 @dataclass(frozen=True, slots=True)
 class Hit:
     """One image of a ranking.
@@ -66,6 +51,20 @@ class Hit:
     distance: float
     score: float
     contributions: tuple[Contribution, ...] = ()
+
+    @property
+    def is_probability(self) -> bool:
+        """Whether the score is a log-probability: every contribution is one, and none a distance."""
+        return bool(self.contributions) and all(part.probability is not None for part in self.contributions)
+
+    def top_contributions(self, most: int = 6) -> tuple[Contribution, ...]:
+        """All contributions if there are at most `most`, else the half as many that cost most, worst first.
+
+        For people: forty labels under every picture explain nothing.
+        """
+        if len(self.contributions) <= most:
+            return self.contributions
+        return tuple(sorted(self.contributions, key=lambda part: part.value)[: most // 2])
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from olrsearch.search.results import is_probability, top_contributions
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import TypeAlias
@@ -137,12 +135,12 @@ def ranking_sheet(
 def _card(hit: Hit, picture: bytes | None, ranges: dict[str, tuple[float, float]]) -> Card:
     # An attribute score is a log-probability: shown as the probability it stands for.
     chance = f"p = {math.exp(min(hit.score, 0.0)):#.3g}"
-    score = chance if is_probability(hit) else f"distance {hit.distance:.4g}"
+    score = chance if hit.is_probability else f"distance {hit.distance:.4g}"
     return Card(
         title=f"{hit.rank}. {hit.key}",
         score=score,
         picture=picture,
-        bars=tuple(_bar(part, ranges[part.literal]) for part in top_contributions(hit.contributions)),
+        bars=tuple(_bar(part, ranges[part.literal]) for part in hit.top_contributions()),
     )
 
 

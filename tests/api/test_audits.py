@@ -97,7 +97,7 @@ def test_what_a_list_refuses(read):
 
 def test_reviewed_entries_are_hidden_unless_asked_for(asked):
     first, second, third = asked.audit.list("red", 3)
-    asked.decide(
+    asked.labels.decide(
         [
             DecisionRequest(first.key, "Red", "flip"),
             DecisionRequest(second.key, "Red", "accept"),
@@ -130,7 +130,7 @@ def test_deleted_images_and_changed_labels_are_left_out(asked, gallery, tmp_path
     assert found.total == 119
     assert len(asked.audit.list(unknown=True)) == 3
     asked.delete([name(UNLABELLED[0])])
-    asked.set_label([name(UNLABELLED[1])], "Striped", "present", who="ann")
+    asked.labels.set([name(UNLABELLED[1])], "Striped", "present", who="ann")
     left = asked.audit.list(unknown=True)
     assert [issue.key for issue in left] == [name(UNLABELLED[2])]
 
@@ -152,7 +152,9 @@ def test_an_entry_with_all_that_is_known_of_it(asked):
         assert image.key == name(image.image_id - 1)
     assert "likely by how the image looks" in found.evidence[0].text
     assert found.decisions == ()
-    asked.decide([DecisionRequest(issue.key, "Red", "flip", why="looks red")], who="ann", run=found.run)
+    asked.labels.decide(
+        [DecisionRequest(issue.key, "Red", "flip", why="looks red")], who="ann", run=found.run
+    )
     later = asked.audit.show(issue.image_id, "red")
     (made,) = later.decisions
     assert (made.verdict, made.given, made.value, made.who, made.why, made.run) == (
@@ -292,7 +294,7 @@ def test_a_list_as_a_table_that_is_filled_in_and_decided(asked, tmp_path):
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    written = asked.decide_file(path, who="ann", run=found.run)
+    written = asked.labels.decide_file(path, who="ann", run=found.run)
     assert (written.decisions, written.undecided) == (len(WRONG), 2)
     with Store.open(asked.path, read_only=True) as store:
         for row in WRONG:

@@ -53,8 +53,8 @@ def keys(ranking):
 def everything(store):
     """Ids int64 [N] and embeddings float32 [L, N, k], by a way round the search code."""
     (segment,) = (
-        store._backend.snapshot().open_segment(info)
-        for info in store._backend.snapshot().space(None).segments
+        store.session.backend.snapshot().open_segment(info)
+        for info in store.session.backend.snapshot().space(None).segments
     )
     return np.array(segment.ids), np.array(segment.embeddings)
 
@@ -62,7 +62,7 @@ def everything(store):
 def by_hand(store, label, query):
     """Scaled distances of one label to a vector, float64 [N]."""
     _, embeddings = everything(store)
-    metric = store.metric()
+    metric = store.indexes.metric()
     return metric.distances(query, embeddings[label], label).astype(float) / metric.scale[label]
 
 
@@ -95,7 +95,7 @@ def test_contributions_of_a_conjunction_add_up(store):
 def test_the_tiny_encoder_finds_what_pictures_show(store):
     found = store.search("bright & !red", 10)
     ids = [hit.image_id for hit in found]
-    stored = store._backend.snapshot().labels(ids, ("Bright", "Red"))
+    stored = store.session.backend.snapshot().labels(ids, ("Bright", "Red"))
     assert (stored == (1, -1)).all(axis=1).mean() >= 0.8
 
 
@@ -134,25 +134,25 @@ def test_more_hits_than_images(store):
 @pytest.mark.parametrize("evidence", ["labels", "both"])
 def test_stored_labels_as_evidence(store, evidence):
     ranking = store.search("bright & red", 5, evidence=evidence)
-    stored = store._backend.snapshot().labels([hit.image_id for hit in ranking], ("Bright", "Red"))
+    stored = store.session.backend.snapshot().labels([hit.image_id for hit in ranking], ("Bright", "Red"))
     assert (stored > 0).all()
 
 
 def test_corrected_labels_count_at_once(own):
     before = own.search("striped", 1, evidence="labels").hits[0]
-    assert own.set_label([before.image_id], "striped", "absent", who="me", why="seen") == 1
+    assert own.labels.set([before.image_id], "striped", "absent", who="me", why="seen") == 1
     assert own.search("striped", 1, evidence="labels").hits[0].image_id != before.image_id
     (described,) = own.describe(before.image_id)
     assert {item.label: item.stored for item in described}["Striped"] == -1
     notes = own.search("striped", 1).notes
     assert any("run olrsearch calibrate" in note for note in notes)
     assert own.info()["spaces"][0]["calibration_stale"]
-    own.calibrate()
+    own.encoders.calibrate()
     assert not own.search("striped", 1).notes
     with pytest.raises(QueryError, match="present, absent or unknown, found 'perhaps'"):
-        own.set_label([1], "striped", "perhaps", who="me")
+        own.labels.set([1], "striped", "perhaps", who="me")
     with pytest.raises(UnknownLabelError):
-        own.set_label([1], "stripy", "absent", who="me")
+        own.labels.set([1], "stripy", "absent", who="me")
 
 
 # -- similarity --------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def test_weights_of_labels(store):
 
 def test_prototypes_are_means_of_the_images_that_have_a_label(store):
     ids, embeddings = everything(store)
-    stored = store._backend.snapshot().labels(ids, LABELS)
+    stored = store.session.backend.snapshot().labels(ids, LABELS)
     mean = embeddings[STRIPED][stored[:, STRIPED] > 0].mean(axis=0)
     ranking = store.similar(prototypes=["striped"], k=3)
     assert store.similar(prototypes="striped", k=3) == ranking
@@ -252,12 +252,12 @@ def test_each_label_has_its_own_index(own):
     """A changed plane of one label changes answers by that label, and no others."""
     before = {label: keys(own.similar(name(5), by=label, k=30, include_self=True)) for label in LABELS}
     composed = own.similar(with_={"Striped": name(5), "Red": name(6)}, k=30).hits
-    (info,) = own._backend.snapshot().space(None).segments
+    (info,) = own.session.backend.snapshot().space(None).segments
     plane = np.load(info.path / "embeddings.npy", mmap_mode="r+")
     plane[STRIPED] = plane[STRIPED][::-1].copy()
     plane.flush()
     del plane
-    own._spaces.clear()
+    own.session._opened.clear()
     after = {label: keys(own.similar(name(5), by=label, k=30, include_self=True)) for label in LABELS}
     assert {label for label in LABELS if before[label] != after[label]} == {"Striped"}
     assert own.similar(with_={"Striped": name(5), "Red": name(6)}, k=30).hits != composed
@@ -270,7 +270,7 @@ def test_each_label_has_its_own_index(own):
 def test_a_file_outside_the_store_is_encoded_as_inside(store, gallery, tmp_path):
     path = tmp_path / "copy of a picture.png"
     shutil.copy(gallery.data / name(7), path)
-    np.testing.assert_allclose(store.embedding(path), store.embedding(name(7)), atol=1e-5)
+    np.testing.assert_allclose(store.looks.embedding(path), store.looks.embedding(name(7)), atol=1e-5)
     assert keys(store.similar(path, k=20)) == keys(store.similar(name(7), k=20, include_self=True))
     inside, outside = store.describe([name(7), path])
     assert outside.image_id is None
@@ -314,7 +314,7 @@ def test_thumbnails_stand_in_for_missing_files(tmp_path):
 def test_filters_by_columns_and_stored_labels(store):
     ranking = store.search("bright", EVERYTHING, where="partition = 'test' and Red = present")
     assert 0 < ranking.candidates == len(ranking) < 24
-    snapshot = store._backend.snapshot()
+    snapshot = store.session.backend.snapshot()
     ids = [hit.image_id for hit in ranking]
     assert set(snapshot.columns(ids, ["partition"])["partition"]) == {"test"}
     assert (snapshot.labels(ids, ("Red",)) > 0).all()
@@ -365,10 +365,10 @@ def test_relocation(gallery, tmp_path):
         shutil.move(tmp_path / "here", tmp_path / "there")
         report = store.verify(sources=True)
         assert (report.ok, report.sources_missing) == (True, 120)
-        assert store.relocate("pictures", tmp_path / "there") == (120, 120)
+        assert store.maintenance.relocate("pictures", tmp_path / "there") == (120, 120)
         assert store.verify(sources=True).sources_missing == 0
         with pytest.raises(UnknownDatasetError):
-            store.relocate("pictured", tmp_path / "there")
+            store.maintenance.relocate("pictured", tmp_path / "there")
 
 
 def test_keys_in_two_data_sets(own, tmp_path):
@@ -397,7 +397,7 @@ def test_unknown_labels_name_the_nearest(store):
 
 
 def test_unknown_images_name_the_nearest(store):
-    for ask in (store.similar, store.describe, store.embedding):
+    for ask in (store.similar, store.describe, store.looks.embedding):
         with pytest.raises(UnknownImageError, match=r"did you mean 0001\.png|did you mean 00"):
             ask("00001.png")
     with pytest.raises(UnknownImageError, match="id:99999"):
@@ -434,18 +434,18 @@ def test_empty_stores_say_what_comes_next(gallery, tmp_path):
             with pytest.raises(EmptyStoreError, match="import"):
                 ask()
         with pytest.raises(EmptyStoreError):
-            store.train_olr("tiny")
+            store.encoders.train("olr", "tiny")
         store.import_folder(gallery.data)
         with pytest.raises(EmptyStoreError):
             store.search("bright")
         with pytest.raises(EmptyStoreError):
             store.encode()
         with pytest.raises(EmptyStoreError, match="label"):
-            store.train_olr("tiny")
+            store.encoders.train("olr", "tiny")
 
 
 def test_unknown_spaces(store):
-    for ask in (store.similar, store.describe, store.embedding, store.search):
+    for ask in (store.similar, store.describe, store.looks.embedding, store.search):
         with pytest.raises(UnknownSpaceError, match="nothing"):
             ask("bright", space="nothing")
 
@@ -456,12 +456,12 @@ def test_unknown_spaces(store):
 def test_read_only_stores_refuse_changes(store, tmp_path):
     for change in (
         lambda: store.delete([1]),
-        lambda: store.set_label([1], "red", 1, who="me"),
+        lambda: store.labels.set([1], "red", 1, who="me"),
         store.encode,
-        store.calibrate,
-        store.build_index,
-        lambda: store.train_olr("tiny"),
-        lambda: store.relocate("pictures", tmp_path),
+        store.encoders.calibrate,
+        store.indexes.build,
+        lambda: store.encoders.train("olr", "tiny"),
+        lambda: store.maintenance.relocate("pictures", tmp_path),
     ):
         with pytest.raises(StoreReadOnlyError, match="read-only"):
             change()
@@ -533,7 +533,7 @@ def test_verify_finds_changed_sources(tmp_path):
 
 def test_kept_scores_answer_as_computed_ones(own):
     computed = own.search("bright & !red", EVERYTHING)
-    assert own.build_index()
+    assert own.indexes.build()
     kept = own.search("bright & !red", EVERYTHING)
     assert keys(kept) == keys(computed)
     assert [hit.score for hit in kept] == pytest.approx([hit.score for hit in computed], abs=1e-6)
@@ -555,7 +555,7 @@ def test_a_damaged_model_is_replaced_by_a_good_copy(own, gallery):
 
 
 def test_verify_finds_damaged_scores(own):
-    own.build_index()
+    own.indexes.build()
     (path,) = own.path.glob("indexes/*/scores/*.npy")
     data = bytearray(path.read_bytes())
     data[-1] ^= 0x40  # the exponent of the last score
@@ -563,16 +563,16 @@ def test_verify_finds_damaged_scores(own):
     (problem,) = own.verify().problems
     assert problem.code == "index"
     assert str(path) in problem.message
-    own.build_index()
+    own.indexes.build()
     assert own.verify().ok
 
 
 def test_recipes_say_what_they_recall(own):
     pytest.importorskip("faiss")
-    lines = own.build_index("sq8")
+    lines = own.indexes.build("sq8")
     assert any("1 whole index" in line and "recall@10" in line for line in lines)
     assert any("4 label indexes" in line for line in lines)
-    assert own.estimate_index("sq8") > 0
+    assert own.indexes.estimate("sq8") > 0
     for asked in ({}, {"by": "red"}):
         exact = own.similar(name(3), k=10, **asked)
         proposed = own.similar(name(3), k=10, recipe="sq8", **asked)
@@ -581,22 +581,22 @@ def test_recipes_say_what_they_recall(own):
         assert len(set(keys(exact)) & set(keys(proposed))) >= 9
     with pytest.raises(OlrsearchError, match="hnsw"):
         own.similar(name(3), recipe="hnsw")
-    info = own.index_info()
+    info = own.indexes.info()
     assert own.info()["spaces"][0]["indexes"] == ["sq8"]
     assert info["indexes"]["sq8"]["count"] == 120
     assert own.verify().ok
     with pytest.raises(IndexBuildError, match="no index recipe 'hope'"):
-        own.build_index("hope")
+        own.indexes.build("hope")
 
 
 def test_a_recipe_of_ones_own(own, tmp_path):
     (tmp_path / "mine.toml").write_text('description = "scan"\n[promise]\nrecall_at_10 = 1.0\n')
-    own.build_index(str(tmp_path / "mine.toml"))
+    own.indexes.build(str(tmp_path / "mine.toml"))
     assert own.info()["spaces"][0]["indexes"] == ["mine"]
     kept = sorted(own.path.glob("indexes/*/scores/*"))
     (tmp_path / "mine.toml").rename(tmp_path / "scores.toml")
     with pytest.raises(IndexBuildError, match="cannot be called 'scores'"):
-        own.build_index(str(tmp_path / "scores.toml"))
+        own.indexes.build(str(tmp_path / "scores.toml"))
     assert sorted(own.path.glob("indexes/*/scores/*")) == kept != []
 
 
@@ -615,7 +615,7 @@ def test_similarity_where_there_is_no_pair_to_measure_a_metric_on(gallery, tmp_p
 
 
 def test_the_labels_queries_may_name(store):
-    assert store.labels() == LABELS
+    assert store.labels.known() == LABELS
 
 
 # -- ids ---------------------------------------------------------------------------------
@@ -629,24 +629,24 @@ def test_ids_as_select_returns_them(store):
     assert keys(store.similar(with_={"Bright": chosen})) == keys(store.similar(with_={"Bright": asked}))
     assert store.picture(chosen) == store.picture(asked)
     with pytest.raises(UnknownImageError, match="'id:9999'"):
-        store.embedding(np.int64(9999))
+        store.looks.embedding(np.int64(9999))
 
 
 # -- counts ------------------------------------------------------------------------------
 
 
 def test_label_counts(store):
-    rows = {row["label"]: row for row in store.label_counts()}
+    rows = {row["label"]: row for row in store.labels.counts()}
     assert tuple(rows) == LABELS
     assert all(row["present"] + row["absent"] + row["unknown"] == 120 for row in rows.values())
 
 
 def test_calibration_on_chosen_images(own):
-    report = own.calibrate(where="partition = 'train'")
+    report = own.encoders.calibrate(where="partition = 'train'")
     assert report.calibration.count == 72
     assert report.lines()
     with pytest.raises(Exception, match="expected 20 or more"):
-        own.calibrate(where="id <= 5")
+        own.encoders.calibrate(where="id <= 5")
 
 
 def test_a_ranking_is_still_drawn_after_one_of_its_images_was_deleted(own, tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from command import call, good, process, refused
+from olrsearch_benchmarks.on_a_store import posterior_data
 from olrsearch_benchmarks.speed.speed_words import project_posteriors
 from pictures import LABELS as PICTURE_LABELS
 from pictures import write_pictures
@@ -91,7 +92,7 @@ def test_pairs_are_measured_and_drawn(pairs, tmp_path):
 
 def test_what_is_retrieved_is_what_the_store_answers(pairs):
     with Store.open(pairs, read_only=True) as store:
-        data = store.posterior_data()
+        data = posterior_data(store)
         found = store.words(
             ["Digit_4", "Digit_5"], 20, mode="match", where="partition = 'test'", direction="query-to-image"
         )
@@ -183,7 +184,7 @@ def test_recipes_are_measured_too(tmp_path):
     model = TinyPosteriorEncoder.create(tmp_path / "models", names, input_size=(24, 24))
     good(store, "-q", "encode", "--encoder", tmp_path / "models" / model.fingerprint)
     with Store.open(store, read_only=True) as opened:
-        space = opened._posterior_space(None)
+        space = opened.session.posteriors(None)
         made = synthetic_posteriors(model.vocabulary.vectors, 120, np.random.default_rng(0))
         space.view.means = lambda rows: made.mean[rows]
         space.view.factors = lambda rows: made.packed[rows]
@@ -215,7 +216,7 @@ def test_a_gpu_that_is_not_there_is_a_note(mixed, monkeypatch):
     monkeypatch.setattr(measuring_words, "_WORDS", 1)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with Store.open(mixed, read_only=True) as store:
-        space = store._posterior_space(None)
+        space = store.session.posteriors(None)
 
         def notes(recipe_images):
             found = measuring_words.kl_speed_report(space, images=50, recipe_images=recipe_images, turns=1)

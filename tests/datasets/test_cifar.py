@@ -247,4 +247,4 @@ def test_the_facade_reads_the_tar(archive, tmp_path):
     with Store.create(tmp_path / "store") as store:
         report = store.import_cifar100(archive, coarse=True, limit=3)
         assert (report.dataset, report.added, report.failed) == ("cifar100", 3, [])
-        assert [row["label"] for row in store.label_counts()] == list(COARSE)
+        assert [row["label"] for row in store.labels.counts()] == list(COARSE)

@@ -52,8 +52,8 @@ class Counting:
 
 def counting(store, **options):
     """Puts a counting encoder in the place of the newest space's."""
-    info = store._backend.snapshot().space(None)
-    found = store._encoders[info.fingerprint] = Counting(TinyEncoder.load(info.model_path), **options)
+    info = store.session.backend.snapshot().space(None)
+    found = store.session._encoders[info.fingerprint] = Counting(TinyEncoder.load(info.model_path), **options)
     return found
 
 
@@ -127,7 +127,7 @@ def test_thumbnails_left_out_at_first_can_be_had_later(tmp_path):
         store.import_folder(tmp_path / "pictures", labels=table, thumbnails=False)
         again = store.import_folder(tmp_path / "pictures", labels=table)
         assert (again.updated, again.unchanged) == (5, 0)
-        assert store._backend.snapshot().thumbnail(1)
+        assert store.session.backend.snapshot().thumbnail(1)
         assert store.import_folder(tmp_path / "pictures", labels=table, thumbnails=False).unchanged == 5
 
 
@@ -141,8 +141,8 @@ def test_a_limit_takes_the_first_images(tmp_path):
 
 def test_labels_survive_the_way_in(gallery):
     with Store.open(gallery.store, read_only=True) as store:
-        ids = [store._backend.snapshot().resolve(name(row)) for row in range(20)]
-        stored = store._backend.snapshot().labels(ids, LABELS)
+        ids = [store.session.backend.snapshot().resolve(name(row)) for row in range(20)]
+        stored = store.session.backend.snapshot().labels(ids, LABELS)
     assert [tuple(row) for row in stored.tolist()] == [picture(row)[1] for row in range(20)]
 
 
@@ -230,9 +230,9 @@ def test_another_encoders_embeddings_are_refused(gallery, tmp_path):
     other = TinyEncoder.create(tmp_path / "models", LABELS, k=6, seed=99)
     home = gallery.copy(tmp_path / "store")
     with Store.open(home) as store:
-        info = store._backend.snapshot().space(None)
+        info = store.session.backend.snapshot().space(None)
         with pytest.raises(IncompatibleEncoderError, match="with its own encoder"):
-            ingest.encode_missing(store._backend, info, other)
+            ingest.encode_missing(store.session.backend, info, other)
         report = store.encode(tmp_path / "models" / other.fingerprint)  # a space of its own
         assert report.encoded == 120
         assert {space["fingerprint"] for space in store.info()["spaces"]} == {
@@ -275,7 +275,7 @@ def test_an_interrupted_encoding_keeps_what_it_had(gallery, tmp_path):
     home = tmp_path / "store"
     good(home, "import", "folder", gallery.data)
     with Store.open(home) as store:
-        add_model(store._backend, gallery.model)
+        add_model(store.session.backend, gallery.model)
         first = counting(store, stop_after=32)
         with pytest.raises(KeyboardInterrupt):
             store.encode(batch_size=16)

@@ -13,7 +13,7 @@ from olrsearch.pipeline.inventory import default_encoder, encoder_details, find_
 @pytest.fixture
 def snapshot(gallery):
     with Store.open(gallery.store, read_only=True) as store:
-        yield store._backend.snapshot()
+        yield store.session.backend.snapshot()
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def bare(gallery, tmp_path):
     """A store that holds pictures and no encoder."""
     with Store.create(tmp_path / "store") as store:
         store.import_folder(gallery.data)
-        yield store._backend.snapshot()
+        yield store.session.backend.snapshot()
 
 
 @pytest.mark.usefixtures("shipped")

@@ -241,7 +241,7 @@ def test_encoding_interrupted_while_it_waits_for_pixels_keeps_what_it_had(galler
         return load_array(root, uri, *rest)
 
     with Store.open(home) as store:
-        add_model(store._backend, gallery.model)
+        add_model(store.session.backend, gallery.model)
         with monkeypatch.context() as patched:
             patched.setattr(pixels, "load_array", load)
             with pytest.raises(KeyboardInterrupt):
@@ -258,7 +258,7 @@ def test_encoding_stopped_by_an_unreadable_image_keeps_what_it_had(gallery, tmp_
     good(home, "import", "folder", tmp_path / "pictures")
     (tmp_path / "pictures" / name(25)).write_text("no image any more")
     with Store.open(home) as store:
-        add_model(store._backend, gallery.model)
+        add_model(store.session.backend, gallery.model)
         with pytest.raises(ImageDecodeError, match=name(25)):
             store.encode(batch_size=10, on_error="fail")
         report = store.encode(batch_size=10)
@@ -295,7 +295,7 @@ def test_ctrl_c_during_an_encoding(gallery, tmp_path):
     home = tmp_path / "store"
     good(home, "import", "folder", gallery.data)
     with Store.open(home) as store:
-        add_model(store._backend, gallery.model)
+        add_model(store.session.backend, gallery.model)
     with subprocess.Popen(
         [sys.executable, "-c", SLOW_ENCODING, str(home)],
         stdout=subprocess.PIPE,

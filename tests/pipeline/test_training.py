@@ -52,7 +52,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(world, imported, tmp_path
     killed = process(store, *ARGUMENTS, program=KILL_IN_SECOND_EPOCH)
     assert killed.code == -signal.SIGKILL, killed.err
     with Store.open(store) as opened:
-        assert opened.has_unfinished_run()
+        assert opened.encoders.has_unfinished_run()
         assert opened.verify().ok
         assert not opened.info()["spaces"]
     (run,) = (store / "runs").iterdir()
@@ -60,7 +60,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(world, imported, tmp_path
     trained = good(store, "-q", "train", "olr", "--resume", "--json").row
     assert trained["fingerprint"] == fingerprint(store) == fingerprint(world.store)
     with Store.open(store) as opened:
-        assert not opened.has_unfinished_run()
+        assert not opened.encoders.has_unfinished_run()
         assert opened.verify().ok
 
 
@@ -99,7 +99,7 @@ def test_a_run_keeps_what_it_used_and_no_pixels(world):
     ids, selection = np.load(run / "ids.npy"), np.load(run / "selection.npy")
     assert selection.shape == ids.shape
     with Store.open(world.store, read_only=True) as store:
-        columns = store._backend.snapshot().columns(ids, ("partition", "identity"))
+        columns = store.session.backend.snapshot().columns(ids, ("partition", "identity"))
     assert set(columns["partition"]) == {"train"}
     held_back = set(columns["identity"][selection].tolist())
     assert not held_back & set(columns["identity"][~selection].tolist())
@@ -145,8 +145,8 @@ def test_images_that_are_gone_stop_training_with_a_way_on(tmp_path):
     assert "cannot be read" in line
     assert "relocate" in line
     with Store.open(store) as opened:
-        assert not opened.has_unfinished_run()
-        opened.relocate("pictures", tmp_path / "elsewhere")
+        assert not opened.encoders.has_unfinished_run()
+        opened.maintenance.relocate("pictures", tmp_path / "elsewhere")
         assert opened.verify(sources=True).ok
 
 
@@ -180,9 +180,9 @@ def test_some_labels_only(tmp_path):
         opened.encode()
         assert opened.info()["spaces"][0]["labels"] == 2
         assert opened.search("red & !striped", 3).hits
-        assert set(LABELS) == {row["label"] for row in opened.label_counts()}
+        assert set(LABELS) == {row["label"] for row in opened.labels.counts()}
         assert len(opened.describe("0001.png")[0].estimates) == 2
-        assert opened.labels() == ("Striped", "Red")  # what `bench speed` asks for must be among them
+        assert opened.labels.known() == ("Striped", "Red")  # what `bench speed` asks for must be among them
 
 
 def test_another_head_takes_the_teacher_of_a_run_or_space(world, tmp_path):
@@ -193,12 +193,12 @@ def test_another_head_takes_the_teacher_of_a_run_or_space(world, tmp_path):
         space = opened.info()["spaces"][0]["name"]
         for name in (run.name, space):
             settings = {"head": "query", "freeze_trunk": "true", "k": "3" if name == space else "5"}
-            trained = opened.train_olr("tiny", settings=settings, teacher=name)
+            trained = opened.encoders.train("olr", "tiny", settings=settings, teacher=name)
             for file in ("ids.npy", "selection.npy", "teacher.safetensors"):
                 assert (trained.run / file).read_bytes() == (run / file).read_bytes()
     command = ("train", "olr", "--profile", "tiny", "--teacher")
     assert "nobody" in refused(store, *command, "nobody")
     assert "does not fit: width (its 8, here 4)" in refused(store, *command, run.name, "--set", "width=4")
     with Store.open(store) as opened:
-        assert not opened.has_unfinished_run()
+        assert not opened.encoders.has_unfinished_run()
         assert opened.verify().ok

@@ -107,7 +107,7 @@ def run(arguments: list[str] | None = None) -> int:
     Args:
         arguments: As typed after the program's name; `sys.argv` when None.
     """
-    from olrsearch.core.errors import OlrsearchError
+    from olrsearch import OlrsearchError
 
     try:
         code = cli.main(arguments, prog_name="olrsearch", standalone_mode=False)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from olrsearch.api.labels import VALUE_NAMES
 from olrsearch.apps.cli import audit_decisions
-from olrsearch.apps.cli.common import emit_json, open_store, say
+from olrsearch.apps.cli.common import emit_json, open_store, say, say_notes, split_names
 from olrsearch.apps.cli.search import check_sheets
-from olrsearch.store.decisions import VALUE_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from olrsearch.audit.runs.results import AuditedEntry, AuditReport, ErrorCount, LabelIssues
+    from olrsearch import AuditedEntry, AuditReport, ErrorCount, LabelIssues
 
 _VALUE = click.Choice(["present", "absent"])
 _run_option = click.option("--run", "run", metavar="NAME", help="Of the audit; the newest by default.")
@@ -85,9 +85,9 @@ def run(
     with open_store(ctx) as store:
         report = store.audit.run(
             space=space,
-            labels=_names(labels),
+            labels=split_names(labels),
             where=where,
-            scorers=_names(scorers),
+            scorers=split_names(scorers),
             rules=rules,
             weights=weights,
             folds=folds,
@@ -154,7 +154,7 @@ def list_issues(
         )
         # Before anything is printed: whoever reads only the first lines still gets the whole table.
         written = None if table is None else store.audit.table(found, table)
-        _say_notes(found.notes)
+        say_notes(found.notes)
         _print_issues(found, as_json=as_json)
         if written is not None:
             say(f"table: {written}")
@@ -174,7 +174,7 @@ def show(
     check_sheets(() if out is None else (out,))
     with open_store(ctx, read_only=True) as store:
         found = store.audit.show(image, label, run=run)
-        _say_notes(found.notes)
+        say_notes(found.notes)
         if as_json:
             emit_json(found.to_dict())
         else:
@@ -191,7 +191,7 @@ def summary(ctx: click.Context, run: str | None, as_json: bool) -> None:
     """How many entries of each label are wrong, in each direction, with 90 % intervals."""
     with open_store(ctx, read_only=True) as store:
         found = store.audit.summary(run=run)
-    _say_notes(found.notes)
+    say_notes(found.notes)
     if as_json:
         for row in found:
             emit_json(row.to_dict())
@@ -295,12 +295,8 @@ def delete(ctx: click.Context, name: str) -> None:
 audit_decisions.register(audit_command)
 
 
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [part.strip() for part in text.split(",")]
-
-
 def _print_report(report: AuditReport, *, as_json: bool) -> None:
-    _say_notes(report.notes)
+    say_notes(report.notes)
     if as_json:
         emit_json(report.to_dict())
         return
@@ -349,8 +345,3 @@ def _counted(count: ErrorCount) -> str:
     if count.count is None or count.low is None or count.high is None or not math.isfinite(count.count):
         return f"? of {count.entries:,}"
     return f"{count.count:,.0f} ({count.low:,.0f} – {count.high:,.0f})"
-
-
-def _say_notes(notes: Iterable[str]) -> None:
-    for note in notes:
-        say(f"note: {note}")

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from olrsearch.api.labels import VALUE_NAMES
 from olrsearch.apps.cli.common import emit_json, open_store, say
 from olrsearch.apps.cli.common import images as images_said
-from olrsearch.store.decisions import VALUE_NAMES
 
 if TYPE_CHECKING:
-    from olrsearch.audit.decisions.decide import Decided
-    from olrsearch.datasets.label_writing import LabelForm
-    from olrsearch.store.decisions import Decision, Verdict
+    from olrsearch import Decided, Decision, LabelForm, Verdict
 
 
 def register(group: click.Group) -> None:
@@ -64,17 +62,17 @@ def decide(
         if image is not None or take_back or why:
             raise click.UsageError("--from takes everything from the file: leave IMAGE, --undo and --why out")
         with open_store(ctx) as store:
-            written = store.decide_file(file, who=who, run=run)
+            written = store.labels.decide_file(file, who=who, run=run)
         _tell(written, as_json=as_json)
         return
     if image is None or label is None or (verdict is None) != take_back:
         raise click.UsageError("expected IMAGE LABEL accept|flip|unsure, --undo IMAGE LABEL, or --from FILE")
-    from olrsearch.audit.decisions.decide import DecisionRequest
+    from olrsearch import DecisionRequest
 
     with open_store(ctx) as store:
         request = DecisionRequest(image, label, verdict or "undo", why=why)
-        written = store.decide([request], who=who, run=run)
-        (latest,) = store.decisions(image, label)[-1:]
+        written = store.labels.decide([request], who=who, run=run)
+        (latest,) = store.labels.history(image, label)[-1:]
     if as_json:
         emit_json(written.to_dict())
         return
@@ -100,7 +98,7 @@ def _tell(written: Decided, *, as_json: bool) -> None:
 def history(ctx: click.Context, image: str | None, label: str | None, as_json: bool) -> None:
     """List the decisions on labels, oldest first: of IMAGE, or of all images."""
     with open_store(ctx, read_only=True) as store:
-        rows = store.decisions(image, label)
+        rows = store.labels.history(image, label)
     if as_json:
         for row in rows:
             emit_json(decision_json(row))
@@ -158,14 +156,14 @@ def export(
                 raise click.UsageError(
                     "--decisions writes the whole history: leave --form, --dataset and --where out"
                 )
-            count = store.export_decisions(out, replace=replace)
+            count = store.labels.export_history(out, replace=replace)
             if as_json:
                 nothing = dict.fromkeys(("images", "labels", "changed", "unlabelled"))
                 emit_json({"path": str(out), "form": "decisions", **nothing, "decisions": count})
             else:
                 say(f"{count:,} decisions in {out}")
             return
-        written = store.export_labels(out, form=form, dataset=dataset, where=where, replace=replace)
+        written = store.labels.export(out, form=form, dataset=dataset, where=where, replace=replace)
     if as_json:
         emit_json({**dataclasses.asdict(written), "decisions": None})
         return

@@ -15,8 +15,6 @@ from olrsearch.apps.cli.reports import render
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from olrsearch.evaluation.report import Report
-
 
 _BROUGHT: Final = "olrsearch.bench"
 
@@ -74,7 +72,7 @@ def attributes(ctx: click.Context, space: str | None, seed: int, out: Path | Non
     encoder's own words.
     """
     with open_to_measure(ctx) as store:
-        report = store.attributes(space=space, seed=seed)
+        report = store.bench.attributes(space=space, seed=seed)
     render(report, out, as_json=as_json)
 
 
@@ -93,16 +91,9 @@ def queries(
     as_json: bool,
 ) -> None:
     """P2: attribute-set queries from embeddings alone, against teacher, SVM and chance."""
-    from olrsearch.evaluation.queries import run_queries
-    from olrsearch.evaluation.query_set import generate_queries, read_queries
-    from olrsearch.evaluation.query_set import write_queries as write
-
     with open_to_measure(ctx) as store:
-        data = store.bench_data(space=space)
-    asked = generate_queries(data, seed=seed) if query_file is None else read_queries(query_file)
-    if write_queries is not None:
-        write(write_queries, asked)
-    render(run_queries(data, queries=asked, seed=seed), out, as_json=as_json)
+        report = store.bench.queries(queries=query_file, write=write_queries, space=space, seed=seed)
+    render(report, out, as_json=as_json)
 
 
 @bench_command.command("similar")
@@ -118,28 +109,8 @@ def similar(
     as_json: bool,
 ) -> None:
     """P3: similar images overall and by exemplar, triplets, and what of identity shows."""
-    from olrsearch.evaluation.similar import run_similar
-
-    compare(ctx, run_similar, query_file, space, seed, out, as_json=as_json)
-
-
-def compare(
-    ctx: click.Context,
-    run: Callable[..., Report],
-    query_file: Path | None,
-    space: str | None,
-    seed: int,
-    out: Path | None,
-    *,
-    as_json: bool,
-) -> None:
-    """Run a protocol that compares images by the space's metric, and print its report."""
-    from olrsearch.evaluation.query_set import read_queries
-
-    asked = None if query_file is None else read_queries(query_file)
     with open_to_measure(ctx) as store:
-        data, metric = store.bench_data(space=space), store.metric(space=space)
-    report = run(data, metric=metric, queries=asked, seed=seed)
+        report = store.bench.similar(queries=query_file, space=space, seed=seed)
     render(report, out, as_json=as_json)
 
 

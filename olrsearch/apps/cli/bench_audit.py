@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from olrsearch.apps.cli.common import open_to_measure
+from olrsearch.apps.cli.common import open_to_measure, split_names
 from olrsearch.apps.cli.reports import render
 
 _NOISES = ("n1-1", "n1-5", "n1-10", "n2", "n3")
@@ -78,11 +78,11 @@ def audit(
     passed, unit, seed.
     """
     with open_to_measure(ctx) as store:
-        report = store.audit_report(
+        report = store.bench.audit(
             space=space,
             views=views,
             hard=hard,
-            scorers=None if scorers is None else [name.strip() for name in scorers.split(",")],
+            scorers=split_names(scorers),
             noises=noises or _NOISES,
             seeds=seeds,
             cache=cache,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from olrsearch.api.store import Store
+    from olrsearch import Store
 
 
 _QUOTED = re.compile(r'"((?:[^"]|"")+)"')
@@ -33,7 +33,7 @@ def store_path(ctx: click.Context) -> Path:
 @contextlib.contextmanager
 def open_store(ctx: click.Context, *, read_only: bool = False, create: bool = False) -> Iterator[Store]:
     """The store of this call, closed at the end; made first if `create` and there is none."""
-    from olrsearch.api.store import Store
+    from olrsearch import Store
 
     path, track = store_path(ctx), tracker(ctx)
     if create and not (path / "store.json").exists():
@@ -93,6 +93,17 @@ def images(number: int) -> str:
 def emit_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
     """One JSON object, on one line of stdout."""
     click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """Names that are given as `A, B, C`; None where none are."""
+    return None if text is None else [part.strip() for part in text.split(",")]
+
+
+def say_notes(notes: Iterable[str]) -> None:
+    """What a reader must know beside an answer, on stderr."""
+    for note in notes:
+        say(f"note: {note}")
 
 
 def split_name(text: str, separator: str) -> tuple[str, str | None]:

@@ -30,7 +30,7 @@ def datasets_command() -> None:
 @click.pass_context
 def avatars(ctx: click.Context, out: Path, count: int, label_noise: float, seed: int) -> None:
     """Draw avatar faces with exact labels, in CelebA's own layout."""
-    from olrsearch.datasets.generated.avatars import generate_avatars
+    from olrsearch import generate_avatars
 
     with counter(ctx, total=count, what="draw") as drawn:
         made = generate_avatars(out, count=count, label_noise=label_noise, seed=seed, progress=drawn)
@@ -56,7 +56,7 @@ def pairs(source: Path, out: Path, train: int, test: int, seed: int) -> None:
 
     IDX_DIR holds MNIST's four files, or those of a data set in its format.
     """
-    from olrsearch.datasets.generated.pairs import generate_pairs
+    from olrsearch import generate_pairs
 
     made = generate_pairs(source, out, train=train, test=test, seed=seed)
     height, width = made.size

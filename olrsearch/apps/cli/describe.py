@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from olrsearch import WordEstimate
 from olrsearch.apps.cli.common import emit_json, open_store
-from olrsearch.search.results import WordEstimate
 
 if TYPE_CHECKING:
-    from olrsearch.search.results import Description, WordDescription
+    from olrsearch import Description, WordDescription
 
 _STORED = {None: "", -1: "stored: absent", 0: "stored: unknown", 1: "stored: present"}
 

@@ -9,8 +9,7 @@ import click
 from olrsearch.apps.cli.common import open_store, say
 
 if TYPE_CHECKING:
-    from olrsearch.api.store import Store
-    from olrsearch.pipeline.pixels import OnError
+    from olrsearch import OnError, Store
 
 
 @click.command("encode")
@@ -49,7 +48,7 @@ def _announce(store: Store, encoder: str | None) -> None:
     """Say which encoder is taken where nobody chose one: its terms are the user's to keep."""
     if encoder is not None or not store.info()["images"]:
         return
-    chosen = store.default_encoder()
+    chosen = store.encoders.default()
     if chosen is not None and chosen.source == "shipped":
         say(
             f"no encoder here yet: using {chosen.name}, which comes with olrsearch, {chosen.notice} "
@@ -66,6 +65,6 @@ def _announce(store: Store, encoder: str | None) -> None:
 def calibrate_command(ctx: click.Context, space: str | None, where: str | None) -> None:
     """Fit probabilities to stored labels, and the metric of label indexes."""
     with open_store(ctx) as store:
-        report = store.calibrate(space, where=where)
+        report = store.encoders.calibrate(space, where=where)
     for line in report.lines():
         say(line)

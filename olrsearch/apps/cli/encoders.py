@@ -11,7 +11,7 @@ import click
 from olrsearch.apps.cli.common import emit_json, open_store, say, store_path
 
 if TYPE_CHECKING:
-    from olrsearch.encoders.folder.shipped import EncoderEntry
+    from olrsearch import EncoderEntry
 
 
 @click.group("encoders")
@@ -24,13 +24,13 @@ def encoders_command() -> None:
 @click.pass_context
 def list_encoders(ctx: click.Context, as_json: bool) -> None:
     """Encoders that `encode` can use. Without a store, those that come with olrsearch."""
-    from olrsearch.pipeline.inventory import list_encoders as listed
+    from olrsearch import shipped_encoders
 
     if _has_store(ctx):
         with open_store(ctx, read_only=True) as store:
-            entries = store.encoders()
+            entries = store.encoders.list()
     else:
-        entries = listed()
+        entries = shipped_encoders()
     if as_json:
         for entry in entries:
             emit_json(entry.to_dict())
@@ -67,18 +67,18 @@ def info(ctx: click.Context, name: str, as_json: bool, card: bool) -> None:
 
     NAME is a shipped encoder, a space of the store, a fingerprint or a model folder.
     """
-    from olrsearch.encoders.folder.card import read_card_page
-    from olrsearch.pipeline.inventory import encoder_details, find_encoder
+    from olrsearch import encoder_details, find_encoder
+    from olrsearch.api.encoders import card_page
 
     if as_json and card:
         raise click.UsageError("--json and --card are two forms: choose one")
     if _has_store(ctx):
         with open_store(ctx, read_only=True) as store:
-            entry = store.encoder(name)
+            entry = store.encoders.get(name)
     else:
         entry = find_encoder(name)
     if card:
-        click.echo(read_card_page(entry.path), nl=False)
+        click.echo(card_page(entry), nl=False)
         return
     found = encoder_details(entry)
     if as_json:
@@ -208,7 +208,7 @@ def publish(
     """
     # As for the protocols: what the teacher says is kept for the next one where that is possible.
     with open_store(ctx, read_only=not os.access(store_path(ctx), os.W_OK)) as store:
-        folder = store.publish_encoder(
+        folder = store.encoders.publish(
             space,
             out_dir,
             name=name,
@@ -218,7 +218,7 @@ def publish(
             replace=replace,
             share=share,
         )
-        entry = store.encoder(folder)
+        entry = store.encoders.get(folder)
     say(f"published {folder}: {entry.bytes / 1e6:.1f} MB, {entry.fingerprint}")
     if share is not None:
         say(f"it needs {Path(share).name} beside it: copy both folders")

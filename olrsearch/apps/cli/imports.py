@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from olrsearch.apps.cli.common import emit_json, open_store, say
+from olrsearch.apps.cli.common import emit_json, open_store, say, split_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from olrsearch.datasets import Dataset
-    from olrsearch.pipeline.pixels import OnError
+    from olrsearch import OnError
+    from olrsearch.api.imports import Layout
 
 _MANY = 10
 
@@ -68,10 +68,8 @@ def celeba(
     as_json: bool,
 ) -> None:
     """CelebA's layout, from folders or from the zips as distributed (read in place)."""
-    from olrsearch.datasets import open_celeba
-
-    dataset = open_celeba(path, images=images, annotations=annotations)
-    _import(ctx, dataset, "celeba" if name is None else name, on_error, limit, no_thumbnails, as_json)
+    reader = {"images": images, "annotations": annotations}
+    _import(ctx, "celeba", path, reader, name, on_error, limit, no_thumbnails, as_json)
 
 
 @import_command.command("folder")
@@ -96,11 +94,8 @@ def folder(
     as_json: bool,
 ) -> None:
     """Any folder of images, with or without a table of labels."""
-    from olrsearch.datasets import open_folder
-
-    dataset = open_folder(path, labels=labels, key_column=key_column)
-    chosen = path.resolve().name if name is None else name
-    _import(ctx, dataset, chosen, on_error, limit, no_thumbnails, as_json)
+    reader = {"labels": labels, "key_column": key_column}
+    _import(ctx, "folder", path, reader, name, on_error, limit, no_thumbnails, as_json)
 
 
 @import_command.command("idx")
@@ -124,12 +119,8 @@ def idx(
 
     Label files hold one class an image, or rows of several.
     """
-    from olrsearch.datasets import open_idx
-
-    classes = None if names is None else [part.strip() for part in names.split(",")]
-    dataset = open_idx(images, labels, names=classes)
-    chosen = images.resolve().name if name is None else name
-    _import(ctx, dataset, chosen, on_error, limit, no_thumbnails, as_json)
+    reader = {"labels": labels, "names": split_names(names)}
+    _import(ctx, "idx", images, reader, name, on_error, limit, no_thumbnails, as_json)
 
 
 @import_command.command("cifar100")
@@ -148,25 +139,30 @@ def cifar100(
     as_json: bool,
 ) -> None:
     """CIFAR-100's binary version, from its folder or from the tar as distributed (read in place)."""
-    from olrsearch.datasets import open_cifar100
-
-    dataset = open_cifar100(path, coarse=coarse)
-    _import(ctx, dataset, "cifar100" if name is None else name, on_error, limit, no_thumbnails, as_json)
+    _import(ctx, "cifar100", path, {"coarse": coarse}, name, on_error, limit, no_thumbnails, as_json)
 
 
 def _import(
     ctx: click.Context,
-    dataset: Dataset,
-    name: str,
+    layout: Layout,
+    path: Path,
+    reader: dict[str, Any],
+    name: str | None,
     on_error: OnError,
     limit: int | None,
     no_thumbnails: bool,
     as_json: bool,
 ) -> None:
-    # The data set is open by now: where there is none, no store is made for it.
+    from olrsearch.api.imports import default_name, open_dataset
+
+    dataset = open_dataset(layout, path, **reader)  # first: where there is none, no store is made for it
     with open_store(ctx, create=True) as store:
         report = store.import_dataset(
-            dataset, name=name, on_error=on_error, limit=limit, thumbnails=not no_thumbnails
+            dataset,
+            name=default_name(dataset, path) if name is None else name,
+            on_error=on_error,
+            limit=limit,
+            thumbnails=not no_thumbnails,
         )
     if as_json:
         emit_json(report.to_dict())

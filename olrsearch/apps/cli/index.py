@@ -30,8 +30,8 @@ def build(ctx: click.Context, recipe: str, space: str | None) -> None:
     index that proposes images, of the newest space of posteriors by default.
     """
     with open_store(ctx) as store:
-        need = store.estimate_index(recipe, space=space)
-        inside = store.estimate_index_device(recipe, space=space)
+        need = store.indexes.estimate(recipe, space=space)
+        inside = store.indexes.estimate_device(recipe, space=space)
         say(
             (
                 f"{recipe}: about {need / 1e6:,.0f} MB beside the segments"
@@ -40,7 +40,7 @@ def build(ctx: click.Context, recipe: str, space: str | None) -> None:
             )
             + (f", {inside / 1e6:,.0f} MB on the device" if inside else "")
         )
-        for line in store.build_index(recipe, space=space):
+        for line in store.indexes.build(recipe, space=space):
             say(line)
 
 
@@ -51,7 +51,7 @@ def build(ctx: click.Context, recipe: str, space: str | None) -> None:
 def info(ctx: click.Context, space: str | None, as_json: bool) -> None:
     """What is built, how large it is, and its measured recall."""
     with open_store(ctx, read_only=True) as store:
-        found = store.index_info(space=space)
+        found = store.indexes.info(space=space)
     if as_json:
         emit_json(found)
         return

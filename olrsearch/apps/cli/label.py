@@ -21,7 +21,7 @@ def label_command() -> None:
 def list_labels(ctx: click.Context, as_json: bool) -> None:
     """The labels of the store, with how often each is present, absent and unknown."""
     with open_store(ctx, read_only=True) as store:
-        rows = store.label_counts()
+        rows = store.labels.counts()
     if as_json:
         for row in rows:
             emit_json(row)
@@ -46,5 +46,5 @@ def set_label(
 ) -> None:
     """Correct a stored label of IMAGES; the original annotation is kept."""
     with open_store(ctx) as store:
-        count = store.set_label(images, label, value, who=who, why=why)
+        count = store.labels.set(images, label, value, who=who, why=why)
     say(f"{label} is now {value} for {images_said(count)}")

@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from olrsearch.apps.cli.common import emit_json, open_store, open_to_measure, say
+from olrsearch.apps.cli.common import emit_json, open_store, open_to_measure, say, say_notes, split_names
 from olrsearch.apps.cli.search import check_sheets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
-    from olrsearch.api.gaussian_looks import GaussianLook
-    from olrsearch.api.store import Store
-    from olrsearch.evaluation.looks.components import Components
-    from olrsearch.evaluation.looks.correlations import LabelPair, NormCorrelation, NormCorrelations
-    from olrsearch.evaluation.looks.disagreements import DisagreementCount, Disagreements
+    from olrsearch import (
+        Components,
+        DisagreementCount,
+        Disagreements,
+        GaussianLook,
+        LabelPair,
+        NormCorrelation,
+        NormCorrelations,
+        Store,
+    )
 
 _STORED = {-1: "absent", 0: "unknown", 1: "present"}
 _SHARES = 5
@@ -69,10 +74,10 @@ def norms(
     have no correlation.
     """
     _check_plot(out)
-    chosen = None if labels is None else [part.strip() for part in labels.split(",")]
+    chosen = split_names(labels)
     with open_store(ctx, read_only=True) as store:
-        found = store.norm_correlations(labels=chosen, where=where, space=space)
-        _say_notes(found.notes)
+        found = store.looks.norms(labels=chosen, where=where, space=space)
+        say_notes(found.notes)
         _print_norms(found, as_json=as_json)
         _plot(store, found, out)
 
@@ -107,8 +112,8 @@ def components(
     check_sheets(sheets)
     _check_plot(out)
     with open_store(ctx, read_only=True) as store:
-        found = store.components(label, component=component, count=count, where=where, space=space)
-        _say_notes(found.notes)
+        found = store.looks.components(label, component=component, count=count, where=where, space=space)
+        say_notes(found.notes)
         _print_components(found, as_json=as_json)
         _write_sheets(store, found, sheets)
         _plot(store, found, out)
@@ -136,8 +141,8 @@ def disagreements(
     """
     check_sheets(sheets)
     with open_to_measure(ctx) as store:
-        found = store.disagreements(label=label, count=count, space=space)
-        _say_notes(found.notes)
+        found = store.looks.disagreements(label=label, count=count, space=space)
+        say_notes(found.notes)
         _print_disagreements(found, as_json=as_json)
         _write_sheets(store, found, sheets)
 
@@ -168,9 +173,9 @@ def posterior(
     """
     check_sheets((out,))
     with open_store(ctx, read_only=True) as store:
-        found = store.look_posteriors(images, samples=samples, seed=seed, space=space)
+        found = store.looks.posteriors(images, samples=samples, seed=seed, space=space)
         _print_gaussians(found)
-        say(f"drawn: {store.draw_gaussians(found, out)}")
+        say(f"drawn: {store.looks.plot(found, out)}")
 
 
 @look_command.command("words")
@@ -195,15 +200,15 @@ def words_look(
     """The prior of a set of WORDS, as a posterior is shown."""
     check_sheets((out,))
     with open_store(ctx, read_only=True) as store:
-        found = store.look_words(
+        found = store.looks.words(
             words, shrinkage=shrinkage, samples=samples, seed=seed, vectors=vectors, space=space
         )
         _print_gaussians([found])
-        say(f"drawn: {store.draw_gaussians(found, out)}")
+        say(f"drawn: {store.looks.plot(found, out)}")
 
 
 def _print_gaussians(looks: Sequence[GaussianLook]) -> None:
-    _say_notes(dict.fromkeys(note for look in looks for note in look.notes))
+    say_notes(dict.fromkeys(note for look in looks for note in look.notes))
     width = max(len(look.name) for look in looks)
     for look in looks:
         low, high = look.deviations
@@ -297,29 +302,24 @@ def _signed(value: float) -> str:
 
 
 def _emit(found: NormCorrelations | Components | Disagreements) -> None:
-    from olrsearch.evaluation.report import jsonable
+    from olrsearch.api.looks import Looks
 
-    emit_json(jsonable(found))
-
-
-def _say_notes(notes: Iterable[str]) -> None:
-    for note in notes:
-        say(f"note: {note}")
+    emit_json(Looks.to_dict(found))
 
 
 def _check_plot(out: Path | None) -> None:
     """Refuse a plot of another form before anything is measured."""
     if out is not None:
-        from olrsearch.sheets import plot_form
+        from olrsearch.api.pictures import check_plot
 
-        plot_form(out)
+        check_plot(out)
 
 
 def _plot(store: Store, found: NormCorrelations | Components, out: Path | None) -> None:
     if out is not None:
-        say(f"plot: {store.plot(found, out)}")
+        say(f"plot: {store.looks.plot(found, out)}")
 
 
 def _write_sheets(store: Store, found: Components | Disagreements, paths: tuple[Path, ...]) -> None:
     for path in paths:
-        say(f"sheet: {store.look_sheet(found, path)}")
+        say(f"sheet: {store.looks.sheet(found, path)}")

@@ -12,7 +12,7 @@ from olrsearch.apps.cli.common import emit_json, say
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from olrsearch.evaluation.report import Report
+    from olrsearch import Report
 
 
 def render(

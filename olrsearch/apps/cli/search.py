@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from olrsearch.apps.cli.common import emit_json, open_store, say
-from olrsearch.search.results import is_probability, top_contributions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from olrsearch.api.store import Store
-    from olrsearch.search.index.scores import Evidence
-    from olrsearch.search.results import Hit, Ranking
+    from olrsearch import Evidence, Hit, Ranking, Store
 
 
 def ranking_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -95,7 +92,7 @@ def render(ranking: Ranking, *, as_json: bool) -> None:
     width = max((len(hit.key) for hit in ranking), default=3)
     for hit in ranking:
         # What is shown beside it adds up to it: log-probabilities to a score, distances to a distance.
-        value = hit.score if is_probability(hit) else hit.distance
+        value = hit.score if hit.is_probability else hit.distance
         click.echo(f"{hit.rank:>4}  {hit.key:<{width}}  {value:>z9.4f}  {_explanation(hit)}")
     if not ranking.hits:
         say("no image answers this query")
@@ -107,7 +104,7 @@ def _explanation(hit: Hit) -> str:
         f"{part.literal} {part.probability:.2f}"
         if part.probability is not None
         else f"{part.literal} {-part.value:.3g}"
-        for part in top_contributions(hit.contributions)
+        for part in hit.top_contributions()
     ]
     return ("  " if len(parts) == len(hit.contributions) else "  most apart: ").join(["", "  ".join(parts)])
 
@@ -115,10 +112,10 @@ def _explanation(hit: Hit) -> str:
 def check_sheets(paths: tuple[Path, ...]) -> None:
     """Refuse a sheet of another form before anything is searched."""
     if paths:
-        from olrsearch.sheets import sheet_form
+        from olrsearch.api.pictures import check_sheet
 
         for path in paths:
-            sheet_form(path)
+            check_sheet(path)
 
 
 def write_sheets(

@@ -26,7 +26,7 @@ def store_command() -> None:
 @click.pass_context
 def create(ctx: click.Context, database_url: str | None) -> None:
     """Create an empty store."""
-    from olrsearch.api.store import Store
+    from olrsearch import Store
 
     with Store.create(store_path(ctx), database_url=database_url) as store:
         say(f"created {store.path}; next: olrsearch import --help")
@@ -97,7 +97,7 @@ def verify(ctx: click.Context, sources: bool, as_json: bool) -> None:
 def relocate(ctx: click.Context, dataset: str, root: Path) -> None:
     """Tell the store that DATASET's images now lie below ROOT."""
     with open_store(ctx) as store:
-        found, total = store.relocate(dataset, root)
+        found, total = store.maintenance.relocate(dataset, root)
     say(f"{dataset}: {found:,} of {total:,} images found below {root}")
 
 
@@ -105,7 +105,7 @@ def relocate(ctx: click.Context, dataset: str, root: Path) -> None:
 @click.pass_context
 def migrate(ctx: click.Context) -> None:
     """Bring an older store's metadata to this version's schema (a SQLite file is copied first)."""
-    from olrsearch.api.store import Store
+    from olrsearch import Store
 
     before, after = Store.migrate(store_path(ctx), database_url=os.environ.get("OLRSEARCH_DATABASE_URL"))
     say(

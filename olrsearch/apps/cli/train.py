@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from olrsearch.apps.cli.common import emit_json, open_store, parse_pairs, say
+from olrsearch.apps.cli.common import emit_json, open_store, parse_pairs, say, split_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from olrsearch.pipeline.training import TrainedSpace
+    from olrsearch import TrainedSpace
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
@@ -51,10 +51,6 @@ def _training_options(profiles: str, default: str, example: str) -> Callable[[Co
     return add
 
 
-def _split(labels: str | None) -> list[str] | None:
-    return None if labels is None else [part.strip() for part in labels.split(",")]
-
-
 def _report(trained: TrainedSpace, *, as_json: bool) -> None:
     if as_json:
         emit_json(trained.to_dict())
@@ -79,10 +75,11 @@ def olr(
 ) -> None:
     """Train OLR: a teacher, then the Siamese network whose embeddings the store holds."""
     with open_store(ctx) as store:
-        trained = store.train_olr(
+        trained = store.encoders.train(
+            "olr",
             profile,
             settings=parse_pairs(settings, "--set", "KEY=VALUE"),
-            labels=_split(labels),
+            labels=split_names(labels),
             teacher=teacher,
             resume=resume,
             progress=not ctx.obj["quiet"],
@@ -103,10 +100,11 @@ def informed_prior(
 ) -> None:
     """Train posteriors: images become Gaussians near those of their words."""
     with open_store(ctx) as store:
-        trained = store.train_informed_prior(
+        trained = store.encoders.train(
+            "informed-prior",
             profile,
             settings=parse_pairs(settings, "--set", "KEY=VALUE"),
-            labels=_split(labels),
+            labels=split_names(labels),
             resume=resume,
             progress=not ctx.obj["quiet"],
         )

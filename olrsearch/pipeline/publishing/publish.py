@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from olrsearch import _version
+from olrsearch._version import __version__
 from olrsearch.core.errors import BenchmarkError, CalibrationError, EncoderError, ModelFileError
 from olrsearch.encoders.folder.card import OWN_TERMS, ModelCard, Rounding, WordSource, read_card, write_card
 from olrsearch.encoders.folder.defaults import Defaults, write_defaults
@@ -132,7 +132,7 @@ def publish(
         p1 = given["P1"] if "P1" in given else _measure(backend, opened)
         card = ModelCard(
             name=name,
-            version=_version.__version__,
+            version=__version__,
             data=tuple(item.name for item in data),
             terms=OWN_TERMS if run is None else terms_of(data, snapshot.label_names),
             training=_finished(training, info, name, half=half, share=other),

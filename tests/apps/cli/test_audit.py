@@ -6,11 +6,11 @@ import shutil
 
 import pytest
 from command import call, good, process, refused
+from command_reference import json_keys
 from made_audits import WRONG, Scorers, spoil
 from pictures import LABELS, name
 from PIL import Image
 
-from olrsearch.apps.cli.reference import json_keys
 from olrsearch.store.audit_runs import audit_folders
 
 WITHOUT = """

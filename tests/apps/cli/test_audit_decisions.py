@@ -5,9 +5,8 @@ import re
 
 import pytest
 from command import call, good, refused
+from command_reference import json_keys
 from pictures import LABELS, name, write_pictures
-
-from olrsearch.apps.cli.reference import json_keys
 
 
 @pytest.fixture

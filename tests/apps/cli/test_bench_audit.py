@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 from command import call, good, refused
+from command_reference import json_keys
 from made_audits import Nearest
 from pictures import LABELS
 
 from olrsearch.apps.cli import bench_audit
-from olrsearch.apps.cli.reference import json_keys
 from olrsearch.audit.benchmark import on_a_store as benchmark
 from olrsearch.audit.benchmark.cases import NOISES
 from olrsearch.audit.benchmark.on_a_store import audit_case

@@ -8,10 +8,11 @@ import sys
 
 import pytest
 from command import call, environment, good, refused
+from command_reference import json_keys
+from olrsearch_benchmarks.on_a_store import speed_cases
 from pictures import LABELS, name, picture, write_pictures
 
 from olrsearch import Store
-from olrsearch.apps.cli.reference import json_keys
 from olrsearch.encoders.folder import model_files
 from olrsearch.encoders.folder.defaults import read_defaults
 from olrsearch.encoders.tiny.labels import TinyEncoder
@@ -240,12 +241,12 @@ def test_from_a_folder_to_answers_without_training_or_labels(shipped, plain, tmp
 def test_probabilities_use_what_came_with_the_encoder(encoded, shipped):
     defaults = read_defaults(shipped.folder)
     with Store.open(encoded, read_only=True) as store:
-        opened = store._space(None)
+        opened = store.session.space(None)
         assert store.info()["spaces"][0]["calibrated"]
         assert not store.info()["spaces"][0]["calibration_stale"]
         assert opened.calibration.to_dict() == defaults.calibration.to_dict()
         assert opened.metric.to_dict() == defaults.metric.to_dict()
-        raw = opened.readout.logits(store.embedding(name(203))[:, None])
+        raw = opened.readout.logits(store.looks.embedding(name(203))[:, None])
         wanted = defaults.calibration.probability(raw, range(4))[:, 0]
         (described,) = store.describe(name(203))
     found = {item.label: item.probability for item in described}
@@ -285,7 +286,7 @@ def test_evidence_that_is_not_there_is_said(encoded, evidence):
 
 def test_speed_is_measured_without_labels(encoded):
     with Store.open(encoded, read_only=True) as store:
-        cases = store.speed_cases()
+        cases = speed_cases(store)
         assert len(cases) == 4
         for case in cases:
             assert case.ours() is not None

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 from command import call, good, one_thread, process
+from command_reference import json_keys
 from PIL import Image
 
-from olrsearch.apps.cli.reference import json_keys
 from olrsearch.datasets.celeba_files import ATTRIBUTES, parse_attributes
 from olrsearch.datasets.generated.avatars import TRUTH
 

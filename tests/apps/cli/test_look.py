@@ -4,10 +4,9 @@ import json
 
 import pytest
 from command import PROGRAM, call, good, process, refused
+from command_reference import json_keys
 from pictures import LABELS
 from PIL import Image
-
-from olrsearch.apps.cli.reference import json_keys
 
 WITHOUT = """
 import sys

@@ -12,9 +12,9 @@ from pictures import LABELS, name, write_pictures
 from PIL import Image
 
 from olrsearch import Store
-from olrsearch.api.gaussian_looks import word_correlations
 from olrsearch.core.errors import QueryError
 from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
+from olrsearch.evaluation.looks.gaussians import word_correlations
 from olrsearch.maths.gaussian import jeffreys, kl, word_prior
 
 
@@ -45,7 +45,7 @@ def alone(gallery, words_model, tmp_path_factory):
 
 def posteriors_of(home):
     with Store.open(home, read_only=True) as store:
-        opened = store._posterior_space(None)
+        opened = store.session.posteriors(None)
         rows = np.arange(len(opened.view))
         keys = [row.key for row in opened.snapshot.images(opened.view.ids.tolist())]
         return opened.view.gaussians(rows), keys, opened
@@ -231,7 +231,7 @@ def test_encoding_calibrates_and_keeps_what_a_first_query_needs(both):
     with Store.open(both, read_only=True) as store:
         labels, posteriors = store.info()["spaces"]
         assert (posteriors["calibrated"], posteriors["metric"]) == (True, None)
-        opened = store._posterior_space(None)
+        opened = store.session.posteriors(None)
         assert opened.calibration.count == 96
         (segment,) = opened.segments
         assert (opened.kl_folder / f"{segment.info.uuid}.query-to-image").is_dir()
@@ -257,7 +257,7 @@ def test_indexes_are_built_verified_and_built_again(both, tmp_path):
     home = shutil.copytree(both, tmp_path / "store")
     with Store.open(home, read_only=True) as store:
         space = store.info()["spaces"][1]["name"]
-        folder = store._posterior_space(None).info.index_path
+        folder = store.session.posteriors(None).info.index_path
     said = good(home, "index", "build", "--space", space).err
     assert "KL features of both directions and word scores of 120 images" in said
     assert good(home, "store", "verify").code == 0
@@ -318,8 +318,8 @@ def test_looks_are_drawn(both, tmp_path):
 
 def test_what_is_decoded_is_drawn(both, tmp_path):
     with Store.open(both, read_only=True) as store:
-        opened = store._posterior_space(None)
-        encoder = store._posterior_encoder(opened.info)
+        opened = store.session.posteriors(None)
+        encoder = store.session.encoder(opened.info)
         asked = []
 
         class Decoding:
@@ -332,16 +332,16 @@ def test_what_is_decoded_is_drawn(both, tmp_path):
                 asked.append(points)
                 return np.full((len(points), 6, 5, 3), 40, np.uint8)
 
-        store._encoders[opened.info.fingerprint] = Decoding()
-        (look,) = store.look_posteriors(name(3), samples=3, seed=4)
-        gaussian = store.posterior(name(3))
+        store.session._encoders[opened.info.fingerprint] = Decoding()
+        (look,) = store.looks.posteriors(name(3), samples=3, seed=4)
+        gaussian = store.looks.posterior(name(3))
         np.testing.assert_allclose(asked[0][0], gaussian.mean[0], rtol=1e-6)
         np.testing.assert_allclose(
             asked[0][1:], gaussian.sample(3, np.random.default_rng(4))[0], rtol=1e-5, atol=1e-6
         )
         assert look.decoded.shape == (4, 6, 5, 3)
-        assert store.decode(gaussian.mean).shape == (1, 6, 5, 3)
-        plain = store.draw_gaussians(look, tmp_path / "with.png")
+        assert store.looks.decode(gaussian.mean).shape == (1, 6, 5, 3)
+        plain = store.looks.plot(look, tmp_path / "with.png")
         with Image.open(plain) as picture:
             drawn = np.asarray(picture.convert("RGB"))
         assert (np.abs(drawn.astype(int) - 40).max(axis=2) < 3).mean() > 0.02

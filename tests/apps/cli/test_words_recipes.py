@@ -38,7 +38,7 @@ def home(gallery, tmp_path_factory):
 
 def posterior_space(home):
     with Store.open(home, read_only=True) as store:
-        info = store._posterior_space(None).info
+        info = store.session.posteriors(None).info
         return info.name, info.index_path
 
 
@@ -87,7 +87,7 @@ def test_answers_are_those_of_the_exact_search(home):
 def test_answers_say_whether_they_are_proven(home):
     with Store.open(home, read_only=True) as store:
         ranking = store.words(["bright"], k=3, mode="match", recipe=RECIPE)
-        recall = store._posterior_space(None).built(RECIPE).described.recall["words-1"]
+        recall = store.session.posteriors(None).built(RECIPE).described.recall["words-1"]
         assert not ranking.exact
         assert (
             f"proposed by {RECIPE} and not proven exact: measured recall@10 {recall.at_10:.3f}, "
@@ -99,7 +99,7 @@ def test_answers_say_whether_they_are_proven(home):
         assert [hit.key for hit in paged] == [
             hit.key for hit in store.words(["bright"], k=3, mode="match").hits[1:]
         ]
-        assert store._posterior_space(None).built(RECIPE) is store._posterior_space(None).built(RECIPE)
+        assert store.session.posteriors(None).built(RECIPE) is store.session.posteriors(None).built(RECIPE)
 
 
 def test_what_a_recipe_is_not_for_is_answered_exactly_and_said(home):
@@ -177,11 +177,11 @@ def test_a_recipe_for_a_gpu(home, tmp_path, monkeypatch):
     assert good(copy, "store", "verify").code == 0
     assert "kl-own (query-to-image): 4 files" in good(copy, "index", "info", "--space", space).out
     with Store.open(copy, read_only=True) as store:
-        size = feature_size(store._posterior_space(None).view.size)
+        size = feature_size(store.session.posteriors(None).view.size)
         each = 2 * 16 * -(-size // 16) + 4
-        assert store.estimate_index_device(str(own)) == 120 * each
-        assert store.estimate_index_device("kl-fp16") == store.estimate_index_device("exact") == 0
-        assert store.estimate_index(str(own)) < store.estimate_index("kl-fp16")
+        assert store.indexes.estimate_device(str(own)) == 120 * each
+        assert store.indexes.estimate_device("kl-fp16") == store.indexes.estimate_device("exact") == 0
+        assert store.indexes.estimate(str(own)) < store.indexes.estimate("kl-fp16")
 
 
 def test_refusals(home, tmp_path):

@@ -316,13 +316,15 @@ def test_a_search_by_labels_sees_effective_labels(gallery, tmp_path):
 
         before = striped()
         there, lacking = min(before), next(name(row) for row in range(120) if name(row) not in before)
-        own.decide([DecisionRequest(image, "striped", "flip") for image in (there, lacking)], who="ann")
+        own.labels.decide(
+            [DecisionRequest(image, "striped", "flip") for image in (there, lacking)], who="ann"
+        )
         assert striped() == before - {there} | {lacking}
         (described,) = own.describe(there)
         assert {item.label: item.stored for item in described}["Striped"] == -1
-        own.undo_decision(there, "striped", who="ann")
+        own.labels.undo(there, "striped", who="ann")
         assert striped() == before | {lacking}
-        assert [item.verdict for item in own.decisions(there)] == ["flip", "undo"]
-        assert [item.key for item in own.decisions(label="striped")] == [there, lacking, there]
-        assert own.set_label([there], "striped", "unknown", who="me") == 1
-        assert own.decisions(there)[-1].verdict == "set"
+        assert [item.verdict for item in own.labels.history(there)] == ["flip", "undo"]
+        assert [item.key for item in own.labels.history(label="striped")] == [there, lacking, there]
+        assert own.labels.set([there], "striped", "unknown", who="me") == 1
+        assert own.labels.history(there)[-1].verdict == "set"

@@ -27,7 +27,7 @@ from olrsearch.store import Backend, NewDecision
 
 def state(store):
     """Effective labels, partition and identity of every image by key, and who has labels."""
-    snapshot = store._backend.snapshot()
+    snapshot = store.session.backend.snapshot()
     ids = snapshot.image_ids()
     columns = snapshot.columns(ids, ("key", "partition", "identity"))
     return {
@@ -44,17 +44,17 @@ def state(store):
 
 
 def verdicts(store):
-    snapshot = store._backend.snapshot()
+    snapshot = store.session.backend.snapshot()
     return snapshot.verdicts(snapshot.image_ids()).tolist()
 
 
 def flips(store, count, seed=0):
     """Decides some entries, every other one of them flipped."""
-    snapshot = store._backend.snapshot()
+    snapshot = store.session.backend.snapshot()
     ids, rng = snapshot.image_ids(), np.random.default_rng(seed)
     given = snapshot.labels(ids)
     chosen = rng.permutation(np.flatnonzero(given))[:count]
-    store.decide(
+    store.labels.decide(
         [
             DecisionRequest(
                 int(ids[entry // given.shape[1]]),
@@ -75,7 +75,7 @@ def folder(tmp_path):
     with Store.create(tmp_path / "store") as store:
         store.import_folder(pictures, labels=table)
         flips(store, 8)
-        store.set_label([name(3)], "Red", "unknown", who="ann")
+        store.labels.set([name(3)], "Red", "unknown", who="ann")
         yield store, pictures
 
 
@@ -83,7 +83,7 @@ def folder(tmp_path):
 def test_a_folder_is_exported_and_imported_again(folder, tmp_path, out):
     store, pictures = folder
     wanted, judged = state(store), verdicts(store)
-    written = store.export_labels(tmp_path / "out" / out)
+    written = store.labels.export(tmp_path / "out" / out)
     assert (written.images, written.labels, written.unlabelled) == (11, 4, 1)
     assert written.changed == 5, "four flips and one taken for unknown"
     assert [path.name for path in (tmp_path / "out").iterdir()] == [out]
@@ -100,11 +100,11 @@ def test_a_folder_is_exported_and_imported_again(folder, tmp_path, out):
 def test_a_folder_without_unknown_values_as_celebas_file(folder, tmp_path):
     store, pictures = folder
     with pytest.raises(LabelFileError, match="1 values of 1 images are unknown"):
-        store.export_labels(tmp_path / "labels.txt")
+        store.labels.export(tmp_path / "labels.txt")
     assert not (tmp_path / "labels.txt").exists()
-    store.undo_decision(name(3), "Red", who="ann")
+    store.labels.undo(name(3), "Red", who="ann")
     wanted = {key: row[0] for key, row in state(store).items()}
-    store.export_labels(tmp_path / "labels.txt")
+    store.labels.export(tmp_path / "labels.txt")
     with Store.create(tmp_path / "fresh") as fresh:
         fresh.import_folder(pictures, labels=tmp_path / "labels.txt")
         assert {key: row[0] for key, row in state(fresh).items()} == wanted
@@ -129,7 +129,7 @@ def test_celebas_layout_is_exported_and_imported_again(faces, tmp_path, form):
         store.import_celeba(faces, thumbnails=False)
         flips(store, 40)
         wanted, judged = state(store), verdicts(store)
-        assert store.export_labels(out).changed == 20
+        assert store.labels.export(out).changed == 20
         with Store.create(tmp_path / "fresh") as fresh:
             fresh.import_celeba(faces, annotations=out, thumbnails=False)
             assert state(fresh) == wanted
@@ -147,20 +147,20 @@ def test_celebas_layout_is_exported_and_imported_again(faces, tmp_path, form):
 
 def test_which_images_are_exported(folder, tmp_path):
     store, _ = folder
-    store.export_labels(tmp_path / "some.csv", where="partition = 'train' and Bright = present")
+    store.labels.export(tmp_path / "some.csv", where="partition = 'train' and Bright = present")
     keys = [line.partition(",")[0] for line in (tmp_path / "some.csv").read_text().splitlines()[1:]]
     assert keys == [key for key, row in state(store).items() if row[2] == "train" and row[0]["Bright"] == 1]
     assert 0 < len(keys) < 8
     with pytest.raises(QuerySyntaxError):
-        store.export_labels(tmp_path / "none.csv", where="colour = 'red'")
+        store.labels.export(tmp_path / "none.csv", where="colour = 'red'")
     with pytest.raises(LabelFileError, match=r"no image of .* is chosen"):
-        store.export_labels(tmp_path / "none.csv", where="key = 'x'")
+        store.labels.export(tmp_path / "none.csv", where="key = 'x'")
     with pytest.raises(LabelFileError, match="none of 1 images has stored labels"):
-        store.export_labels(tmp_path / "none.csv", where=f"key = '{name(7)}'")
+        store.labels.export(tmp_path / "none.csv", where=f"key = '{name(7)}'")
     with pytest.raises(UnknownDatasetError, match="did you mean pictures"):
-        store.export_labels(tmp_path / "none.csv", dataset="picture")
+        store.labels.export(tmp_path / "none.csv", dataset="picture")
     with pytest.raises(UnknownDatasetError, match="it has: pictures"):
-        store.export_labels(tmp_path / "none.csv", dataset="xyz")
+        store.labels.export(tmp_path / "none.csv", dataset="xyz")
     assert not (tmp_path / "none.csv").exists()
 
 
@@ -241,5 +241,5 @@ def test_nothing_known_is_nothing_to_export(tmp_path):
 
 def test_the_labels_of_a_gallery(gallery, tmp_path):
     with Store.open(gallery.store, read_only=True) as store:
-        written = store.export_labels(tmp_path / "labels.csv")
+        written = store.labels.export(tmp_path / "labels.csv")
     assert (written.images, written.labels, written.form) == (120, len(LABELS), "csv")

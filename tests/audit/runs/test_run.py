@@ -237,8 +237,8 @@ def test_the_store_may_change_while_an_audit_runs(fresh, scorers):
     scorers.fail[2] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         fresh.audit.run(weights="injected")
-    fresh.set_label([name(WRONG[0])], "Red", "unknown", who="ann")
-    fresh.set_label([name(WRONG[0])], "Red", "present", who="ann")
+    fresh.labels.set([name(WRONG[0])], "Red", "unknown", who="ann")
+    fresh.labels.set([name(WRONG[0])], "Red", "present", who="ann")
     fresh.delete([name(WRONG[1])])
     fresh.audit.run(resume=True)
     found = fresh.audit.list("red", 10)
@@ -283,7 +283,7 @@ def test_decisions_teach(asked, scorers):
     judged = [*(name(row) for row in WRONG[:3]), name(0)]
     from olrsearch.audit.decisions.decide import DecisionRequest
 
-    asked.decide(
+    asked.labels.decide(
         [DecisionRequest(key, "Red", "accept" if key == name(0) else "flip") for key in judged], who="ann"
     )
     note = asked.audit.list("red").notes[-1]
@@ -312,7 +312,7 @@ def test_reviews_move_the_weights_of_their_label_alone(fresh, weights):
     from olrsearch.audit.decisions.decide import DecisionRequest
 
     against = [DecisionRequest(name(row), "Framed", "flip") for row in (0, 1, 2)]
-    fresh.decide(against, who="ann")
+    fresh.labels.decide(against, who="ann")
     assert fresh.audit.refit().reviewed == 3
     after = {(one.key, one.label): one.score for one in fresh.audit.list(k=1000, reviewed=True)}
     moved = {label for (key, label), score in after.items() if before.get((key, label), score) != score}
@@ -320,7 +320,7 @@ def test_reviews_move_the_weights_of_their_label_alone(fresh, weights):
 
 
 def test_labels_that_changed_otherwise_are_said_after_a_refit_too(asked):
-    asked.set_label([name(0)], "Framed", "unknown", who="ann")
+    asked.labels.set([name(0)], "Framed", "unknown", who="ann")
     asked.audit.refit()
     assert any("looked at labels of revision" in note for note in asked.audit.list().notes)
 
@@ -413,9 +413,9 @@ def test_what_cannot_be_audited(fresh, gallery, tmp_path):
 def test_one_class_and_five_positives_are_no_error(fresh):
     rare = [name(row) for row in range(5)]
     everybody = [name(row) for row in range(120)]
-    fresh.set_label(everybody, "Framed", "absent", who="ann")
-    fresh.set_label(everybody, "Bright", "absent", who="ann")
-    fresh.set_label(rare, "Bright", "present", who="ann")
+    fresh.labels.set(everybody, "Framed", "absent", who="ann")
+    fresh.labels.set(everybody, "Bright", "absent", who="ann")
+    fresh.labels.set(rare, "Bright", "present", who="ann")
     report = fresh.audit.run(scorers=["probability", "other-labels"], weights="injected")
     assert report.entries == 4 * 120 - 3
     summary = {row.label: row for row in fresh.audit.summary()}

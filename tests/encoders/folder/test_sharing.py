@@ -238,7 +238,7 @@ def test_a_store_takes_a_whole_model(gallery, tmp_path):
     one, other = (tmp_path / encoder.fingerprint for encoder in made)
     share_tensors(other, one)
     with Store.open(gallery.copy(tmp_path / "store")) as store:
-        fingerprint = add_model(store._backend, other)
+        fingerprint = add_model(store.session.backend, other)
         kept = tmp_path / "store" / "models" / fingerprint
         assert not (kept / "shared.json").exists()
         assert model_files.tensor_names(kept / "weights.safetensors") == {"directions", "words.vectors"}
@@ -246,4 +246,4 @@ def test_a_store_takes_a_whole_model(gallery, tmp_path):
         assert store.encode(fingerprint).encoded == 120
         assert store.verify().ok
         with pytest.raises(ModelFileError, match="is missing"):
-            add_model(store._backend, other)
+            add_model(store.session.backend, other)

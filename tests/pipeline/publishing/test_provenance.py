@@ -37,7 +37,7 @@ def opened(gallery, tmp_path):
 
 @pytest.mark.parametrize("name", sorted(PROFILES))
 def test_the_command_trains_with_the_very_same_settings(opened, name):
-    labels = opened.labels()
+    labels = opened.labels.known()
     changed = profile(name, labels).with_overrides(
         {"seed": "11", "occlusion": "0.1,0.25", "flip": "false", "dropout": "0.35"}
     )
@@ -50,14 +50,14 @@ def test_the_command_trains_with_the_very_same_settings(opened, name):
 def test_labels_that_were_chosen_are_named(opened):
     chosen = profile("tiny", ("Red", "Bright"))
     run = add_run(opened.path, config=chosen.to_dict())
-    (command,) = train_commands(run, opened.labels())
+    (command,) = train_commands(run, opened.labels.known())
     assert command == "olrsearch train olr --profile tiny --labels Red,Bright"
-    assert config_of(command, opened.labels()) == chosen
+    assert config_of(command, opened.labels.known()) == chosen
 
 
 @pytest.mark.parametrize(("fingerprint", "named"), [("ab" * 32, "olr-abababab"), (None, "RUN")])
 def test_a_teacher_of_another_run_is_trained_first(opened, fingerprint, named):
-    labels = opened.labels()
+    labels = opened.labels.known()
     longer = profile("tiny", labels).with_overrides({"teacher_epochs": "9"})
     teacher = add_run(opened.path, name="olr-teacher", fingerprint=fingerprint, config=longer.to_dict())
     run = add_run(opened.path, name="olr-second", teacher="olr-teacher")
@@ -68,7 +68,7 @@ def test_a_teacher_of_another_run_is_trained_first(opened, fingerprint, named):
 
 
 def test_a_teacher_that_the_run_would_have_trained_itself_is_not_told_of(opened):
-    labels = opened.labels()
+    labels = opened.labels.known()
     add_run(opened.path, name="olr-teacher", fingerprint=None)
     before = OlrConfig.from_dict(read_run(opened.path / "runs" / "olr-teacher")["config"])
     other = before.with_overrides({"head": "query", "siamese_epochs": "7"})
@@ -81,7 +81,7 @@ def test_a_teacher_that_the_run_would_have_trained_itself_is_not_told_of(opened)
 
 def test_training_is_told_from_the_run(opened):
     run = add_run(opened.path)
-    snapshot = opened._backend.snapshot()
+    snapshot = opened.session.backend.snapshot()
     found = training_of(run, snapshot, hardware="an abacus")
     assert (found.images, found.selection, found.seed, found.hardware) == (48, 24, 4, "an abacus")
     assert found.commands[0] == "olrsearch import folder PATH"
@@ -91,7 +91,7 @@ def test_training_is_told_from_the_run(opened):
     held_back = np.load(run / "selection.npy")
     learnt = np.load(run / "labels.npy")[~held_back]
     assert found.prevalence == pytest.approx(
-        dict(zip(opened.labels(), (learnt > 0).mean(axis=0), strict=True))
+        dict(zip(opened.labels.known(), (learnt > 0).mean(axis=0), strict=True))
     )
     assert json.dumps(found.prevalence)
 
@@ -101,14 +101,14 @@ def test_labels_nobody_knows_have_no_prevalence(opened):
     labels = np.load(run / "labels.npy")
     labels[:, 1] = 0
     np.save(run / "labels.npy", labels)
-    found = training_of(run, opened._backend.snapshot(), hardware="x")
-    assert found.prevalence[opened.labels()[1]] is None
+    found = training_of(run, opened.session.backend.snapshot(), hardware="x")
+    assert found.prevalence[opened.labels.known()[1]] is None
 
 
 def test_data_sets_that_were_trained_on(opened, gallery):
     run = add_run(opened.path)
     opened.import_folder(gallery.data, name="later")
-    snapshot = opened._backend.snapshot()
+    snapshot = opened.session.backend.snapshot()
     assert [item.name for item in snapshot.datasets()] == ["pictures", "later"]
     assert [item.name for item in data_of(run, snapshot)] == ["pictures"]
 
@@ -132,7 +132,7 @@ def test_terms_follow_the_data(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(informed_prior.PROFILES))
 def test_runs_of_words_have_their_own_command(opened, name):
-    labels = opened.labels()
+    labels = opened.labels.known()
     changed = informed_prior.profile(name, labels).with_overrides(
         {"seed": "11", "shrinkage": "0.25", "decoder_size": "8,8", "flip": "false"}
     )
@@ -140,17 +140,20 @@ def test_runs_of_words_have_their_own_command(opened, name):
     (command,) = train_commands(run, labels)
     assert f"--profile {name}" in command
     assert config_of(command, labels, "informed-prior") == changed
-    found = training_of(run, opened._backend.snapshot(), hardware="an abacus")
+    found = training_of(run, opened.session.backend.snapshot(), hardware="an abacus")
     assert (found.seed, found.seconds, found.images) == (11, {"posterior": 60.0}, 48)
     assert informed_prior.InformedPriorConfig.from_dict(found.settings) == changed
 
 
 def test_the_encoder_a_trunk_came_from_is_named_and_trained_first_if_it_was_trained_here(opened):
-    labels = opened.labels()
+    labels = opened.labels.known()
     faces = informed_prior.profile("faces", labels)
     shipped = add_run(opened.path, name="one", kind="informed-prior", config=faces.to_dict())
     assert train_commands(shipped, labels) == ("olrsearch train informed-prior --profile faces",)
-    assert training_of(shipped, opened._backend.snapshot(), hardware="x").settings["start_from"] == "faces"
+    assert (
+        training_of(shipped, opened.session.backend.snapshot(), hardware="x").settings["start_from"]
+        == "faces"
+    )
     base = add_run(opened.path, name="base", fingerprint="cd" * 32)
     own = faces.with_overrides({"start_from": "olr-cdcdcdcd"})
     run = add_run(opened.path, name="two", kind="informed-prior", config=own.to_dict(), fingerprint="ef" * 32)
@@ -160,7 +163,7 @@ def test_the_encoder_a_trunk_came_from_is_named_and_trained_first_if_it_was_trai
 
 
 def test_paths_of_the_machine_are_not_told(opened):
-    labels = opened.labels()
+    labels = opened.labels.known()
     config = informed_prior.profile("faces", labels).with_overrides(
         {"start_from": "/home/me/models/faces", "words": "/data/glove.txt", "label_words": "own.toml"}
     )
@@ -168,11 +171,11 @@ def test_paths_of_the_machine_are_not_told(opened):
     (command,) = train_commands(run, labels)
     for said in ("start_from=PATH/faces", "words=PATH/glove.txt", "label_words=own.toml"):
         assert said in command
-    settings = training_of(run, opened._backend.snapshot(), hardware="x").settings
+    settings = training_of(run, opened.session.backend.snapshot(), hardware="x").settings
     assert (settings["start_from"], settings["words"]) == ("PATH/faces", "PATH/glove.txt")
 
 
 def test_an_unknown_kind_of_run_is_named(opened):
     run = add_run(opened.path, kind="mixture")
     with pytest.raises(TrainingError, match="kind 'mixture': expected one of informed-prior, olr"):
-        train_commands(run, opened.labels())
+        train_commands(run, opened.labels.known())

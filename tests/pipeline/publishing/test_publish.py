@@ -45,7 +45,7 @@ def files(folder):
 
 
 def test_half_and_full_are_two_encoders_with_like_embeddings(trained, published, tmp_path):
-    full = trained.publish_encoder(None, tmp_path / "out", name="full")
+    full = trained.encoders.publish(None, tmp_path / "out", name="full")
     assert full == tmp_path / "out" / "full"
     one, other = registry.load(full), registry.load(published.folder)
     assert one.fingerprint == trained.info()["spaces"][0]["fingerprint"] != other.fingerprint
@@ -71,8 +71,8 @@ def test_the_folder_holds_the_model_its_defaults_and_its_card(published):
     ]
     assert [path.name for path in published.root.iterdir()] == ["faces"]  # and no debris
     with Store.open(published.store, read_only=True) as store:
-        info = store._backend.snapshot().space()
-        metric = store.metric()
+        info = store.session.backend.snapshot().space()
+        metric = store.indexes.metric()
     defaults = read_defaults(published.folder)
     assert defaults.calibration.slope.tolist() == info.calibration["slope"]
     assert defaults.calibration.offset.tolist() == info.calibration["offset"]
@@ -83,7 +83,7 @@ def test_the_folder_holds_the_model_its_defaults_and_its_card(published):
 
 def test_the_cards_figures_are_those_of_p1(published):
     with Store.open(published.store, read_only=True) as store:
-        report = run_attributes(store.bench_data())
+        report = run_attributes(store.bench.data())
     measured = read_card(published.folder)["measured"]
     (everyone,) = measured["groups"]
     assert everyone["map"] == report.methods["encoder"].map
@@ -103,24 +103,24 @@ def test_nothing_of_the_images_is_in_the_folder(published):
 
 
 def test_publishing_again_writes_the_same_bytes(trained, published, tmp_path):
-    again = trained.publish_encoder(None, tmp_path / "out", name="faces", half=True)
+    again = trained.encoders.publish(None, tmp_path / "out", name="faces", half=True)
     assert files(again) == files(published.folder)
 
 
 def test_nothing_is_written_over_unasked(trained, tmp_path):
-    folder = trained.publish_encoder(None, tmp_path, name="mine")
+    folder = trained.encoders.publish(None, tmp_path, name="mine")
     before = files(folder)
     with pytest.raises(ModelFileError, match=r"mine exists: give --replace"):
-        trained.publish_encoder(None, tmp_path, name="mine", half=True)
+        trained.encoders.publish(None, tmp_path, name="mine", half=True)
     assert files(folder) == before
-    trained.publish_encoder(None, tmp_path, name="mine", half=True, hardware="two hands", replace=True)
+    trained.encoders.publish(None, tmp_path, name="mine", half=True, hardware="two hands", replace=True)
     assert files(folder) != before
     assert read_card(folder)["training"]["hardware"] == "two hands"
     assert not list(tmp_path.glob(".*"))
 
 
 def test_reports_that_are_given_are_not_measured_again(trained, tmp_path, monkeypatch):
-    p1 = run_attributes(trained.bench_data(), seed=5, command="measured elsewhere").to_dict()
+    p1 = run_attributes(trained.bench.data(), seed=5, command="measured elsewhere").to_dict()
     p2 = {
         "protocol": "P2",
         "data": p1["data"],
@@ -140,7 +140,7 @@ def test_reports_that_are_given_are_not_measured_again(trained, tmp_path, monkey
         raise AssertionError("P1 was measured")
 
     monkeypatch.setattr("olrsearch.pipeline.publishing.publish.run_attributes", measured)
-    folder = trained.publish_encoder(None, tmp_path / "out", name="mine", reports=paths)
+    folder = trained.encoders.publish(None, tmp_path / "out", name="mine", reports=paths)
     card = read_card(folder)
     assert (card["measured"]["command"], card["measured"]["seed"]) == ("measured elsewhere", 5)
     assert card["queries"] == [
@@ -162,30 +162,30 @@ def test_reports_that_are_given_are_not_measured_again(trained, tmp_path, monkey
     ],
 )
 def test_reports_of_something_else_are_refused(trained, tmp_path, change, message):
-    report = run_attributes(trained.bench_data(), resamples=20).to_dict()
+    report = run_attributes(trained.bench.data(), resamples=20).to_dict()
     change(report)
     path = tmp_path / "report.json"
     path.write_text(json.dumps(report))
     with pytest.raises(BenchmarkError, match=message) as caught:
-        trained.publish_encoder(None, tmp_path / "out", name="mine", reports=[path])
+        trained.encoders.publish(None, tmp_path / "out", name="mine", reports=[path])
     assert str(path) in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 
 def test_the_same_protocol_twice_is_refused(trained, tmp_path):
     path = tmp_path / "report.json"
-    path.write_text(json.dumps(run_attributes(trained.bench_data(), resamples=20).to_dict()))
+    path.write_text(json.dumps(run_attributes(trained.bench.data(), resamples=20).to_dict()))
     with pytest.raises(BenchmarkError, match="is another report of P1"):
-        trained.publish_encoder(None, tmp_path / "out", name="mine", reports=[path, path])
+        trained.encoders.publish(None, tmp_path / "out", name="mine", reports=[path, path])
     with pytest.raises(BenchmarkError, match="is no report"):
-        trained.publish_encoder(None, tmp_path / "out", name="mine", reports=[tmp_path / "nothing.json"])
+        trained.encoders.publish(None, tmp_path / "out", name="mine", reports=[tmp_path / "nothing.json"])
 
 
 def test_names_and_spaces_are_checked_first(trained, tmp_path):
     with pytest.raises(ModelFileError, match="cannot be published as"):
-        trained.publish_encoder(None, tmp_path / "out", name="../out")
+        trained.encoders.publish(None, tmp_path / "out", name="../out")
     with pytest.raises(UnknownSpaceError, match="nothing"):
-        trained.publish_encoder("nothing", tmp_path / "out", name="mine")
+        trained.encoders.publish("nothing", tmp_path / "out", name="mine")
     assert not (tmp_path / "out").exists()
 
 
@@ -195,29 +195,29 @@ def test_a_space_without_calibration_has_nothing_to_bring(gallery, tmp_path):
         store.import_folder(tmp_path / "pictures")
         store.encode(gallery.model)
         with pytest.raises(CalibrationError, match="run olrsearch calibrate first"):
-            store.publish_encoder(None, tmp_path / "out", name="mine")
+            store.encoders.publish(None, tmp_path / "out", name="mine")
 
 
 def test_a_stale_calibration_is_refused(trained, tmp_path):
-    trained.set_label([name(1)], "red", "unknown", who="me")
+    trained.labels.set([name(1)], "red", "unknown", who="me")
     with pytest.raises(CalibrationError, match="run olrsearch calibrate again"):
-        trained.publish_encoder(None, tmp_path / "out", name="mine")
-    trained.calibrate()
-    assert trained.publish_encoder(None, tmp_path / "out", name="mine").is_dir()
+        trained.encoders.publish(None, tmp_path / "out", name="mine")
+    trained.encoders.calibrate()
+    assert trained.encoders.publish(None, tmp_path / "out", name="mine").is_dir()
 
 
 def test_rounding_is_compared_on_pictures_that_are_there(gallery, published, tmp_path):
     store = shutil.copytree(published.store, tmp_path / "store")
     shutil.copytree(gallery.data, tmp_path / "pictures")
     with Store.open(store) as opened:
-        opened.relocate("pictures", tmp_path / "pictures")
+        opened.maintenance.relocate("pictures", tmp_path / "pictures")
         for path in (tmp_path / "pictures").glob("*[1-9].png"):
             path.unlink()
-        folder = opened.publish_encoder(None, tmp_path / "out", name="few", half=True)
+        folder = opened.encoders.publish(None, tmp_path / "out", name="few", half=True)
         assert read_card(folder)["rounding"]["images"] == 12
         shutil.rmtree(tmp_path / "pictures")
         with pytest.raises(EncoderError, match=r"relocate the data set .* or publish without --half"):
-            opened.publish_encoder(None, tmp_path / "out", name="none", half=True)
+            opened.encoders.publish(None, tmp_path / "out", name="none", half=True)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["few"]
 
 
@@ -230,20 +230,20 @@ def test_rounding_that_changes_the_model_is_refused(trained, tmp_path, monkeypat
 
     monkeypatch.setattr(model_files, "halved", ruined)
     with pytest.raises(EncoderError, match=r"changes a probability by 0\.\d+, at most 0\.05"):
-        trained.publish_encoder(None, tmp_path / "out", name="mine", half=True)
+        trained.encoders.publish(None, tmp_path / "out", name="mine", half=True)
     assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_rounded_encoder_is_measured_in_the_store_it_was_trained_in(trained, published, tmp_path):
     """So that defaults and figures can be those of the very weights that are published."""
     trained.encode(published.folder)
-    info = trained._backend.snapshot().space()
+    info = trained.session.backend.snapshot().space()
     assert info.calibration["split"].endswith("shipped with the encoder")
-    report = trained.calibrate()
+    report = trained.encoders.calibrate()
     assert (report.calibration.split, report.calibration.count) == ("selection", 24)
     with pytest.raises(ModelFileError, match="in half precision already: leave --half out"):
-        trained.publish_encoder(None, tmp_path / "out", name="mine", half=True)
-    folder = trained.publish_encoder(None, tmp_path / "out", name="mine")
+        trained.encoders.publish(None, tmp_path / "out", name="mine", half=True)
+    folder = trained.encoders.publish(None, tmp_path / "out", name="mine")
     assert model_files.read_config(folder) == model_files.read_config(published.folder)
     card = read_card(folder)
     assert (card["rounding"], card["training"]["seed"]) == (None, 4)
@@ -262,16 +262,16 @@ def test_what_others_published_keeps_their_card(published, gallery, tmp_path):
         store.import_folder(gallery.data, labels=gallery.data / "labels.csv")
         store.encode(published.folder)
         with pytest.raises(ModelFileError, match=r"its card is theirs: copy .*models"):
-            store.publish_encoder(None, tmp_path / "out", name="mine")
+            store.encoders.publish(None, tmp_path / "out", name="mine")
 
 
 def test_an_encoder_from_elsewhere_needs_a_report(gallery, trained, tmp_path):
     report = tmp_path / "p1.json"
-    report.write_text(json.dumps(run_attributes(trained.bench_data(), resamples=20).to_dict()))
+    report.write_text(json.dumps(run_attributes(trained.bench.data(), resamples=20).to_dict()))
     with Store.open(gallery.copy(tmp_path / "store")) as store:
         with pytest.raises(BenchmarkError, match=r"with olrsearch bench attributes --out .* --report"):
-            store.publish_encoder(None, tmp_path / "out", name="mine")
-        folder = store.publish_encoder(None, tmp_path / "out", name="mine", reports=[report])
+            store.encoders.publish(None, tmp_path / "out", name="mine")
+        folder = store.encoders.publish(None, tmp_path / "out", name="mine", reports=[report])
     card = read_card(folder)
     assert (card["training"], card["data"]) == (None, [])
     assert card["calibration"] == "96 labelled images outside test of pictures"
@@ -295,8 +295,8 @@ def test_faces_have_celebas_terms_and_groups(tmp_path):
         store.import_celeba(data)
         store.encode(tmp_path / "models" / encoder.fingerprint)
         add_run(store.path)
-        store.calibrate()
-        folder = store.publish_encoder(None, tmp_path / "out", name="faces", half=True)
+        store.encoders.calibrate()
+        folder = store.encoders.publish(None, tmp_path / "out", name="faces", half=True)
     card, page = read_card(folder), read_card_page(folder)
     assert (card["terms"]["subject"], card["data"]) == ("celeba", ["celeba"])
     assert card["terms"]["notice"] == "for aligned face crops and non-commercial research only"

@@ -121,7 +121,7 @@ def test_the_trunk_is_stored_once(trained):
 def test_publishing_again_writes_the_same_bytes(trained, tmp_path):
     shutil.copytree(trained.models / "faces", tmp_path / "out" / "faces")
     with Store.open(trained.store) as store:
-        folder = store.publish_encoder(
+        folder = store.encoders.publish(
             trained.space, tmp_path / "out", name="faces-words", half=True, share=tmp_path / "out" / "faces"
         )
     before = trained.models / "faces-words"
@@ -135,7 +135,7 @@ def test_the_rounded_encoder_says_nearly_the_same(trained):
     assert rounding["images"] == 256
     assert 0 < rounding["mean"] < rounding["largest"] < 0.05
     with Store.open(trained.store, read_only=True) as store:
-        full = registry.load_posteriors(store.encoder(trained.space).path)
+        full = registry.load_posteriors(store.encoders.get(trained.space).path)
     half = registry.load_posteriors(words)
     assert model_files.read_config(words)["rounded_from"] == full.fingerprint != half.fingerprint
     pixels = np.stack([picture(row)[0] for row in range(20)])
@@ -148,7 +148,7 @@ def test_the_rounded_encoder_says_nearly_the_same(trained):
 def test_defaults_are_the_calibration_of_the_words(trained):
     defaults = read_defaults(trained.models / "faces-words")
     with Store.open(trained.store, read_only=True) as store:
-        kept = store._backend.snapshot().space(trained.space).calibration
+        kept = store.session.backend.snapshot().space(trained.space).calibration
     assert defaults.metric is None
     assert defaults.calibration.slope.tolist() == kept["slope"]
     assert defaults.calibration.offset.tolist() == kept["offset"]
@@ -160,7 +160,7 @@ def test_the_cards_figures_are_those_of_the_calibrated_probabilities(trained):
     card = read_card(trained.models / "faces-words")
     (everyone,) = card["measured"]["groups"]
     with Store.open(trained.store, read_only=True) as store:
-        snapshot = store._backend.snapshot()
+        snapshot = store.session.backend.snapshot()
         opened = OpenPosteriors(snapshot, snapshot.space(trained.space))
         partition = snapshot.columns(opened.view.ids, ("partition",))["partition"]
         rows = np.flatnonzero(np.isin(partition, ("val", "test")))
@@ -226,26 +226,26 @@ def test_what_cannot_be_published_says_why(trained, tmp_path):
     with Store.open(trained.copy(tmp_path / "store")) as store:
         for share in ("faces", trained.models / "faces", "nobody"):
             with pytest.raises(ModelFileError, match=r"is no encoder in .*copy its folder there first"):
-                store.publish_encoder(trained.space, tmp_path / "out", name="words", share=share)
+                store.encoders.publish(trained.space, tmp_path / "out", name="words", share=share)
         shutil.copytree(trained.models / "faces", tmp_path / "out" / "faces")
         with pytest.raises(ModelFileError, match="cannot share tensors with itself"):
-            store.publish_encoder(trained.space, tmp_path / "out", name="faces", share="faces", replace=True)
+            store.encoders.publish(trained.space, tmp_path / "out", name="faces", share="faces", replace=True)
         shutil.copytree(trained.models / "faces-words", tmp_path / "out" / "shares")
         with pytest.raises(ModelFileError, match="takes tensors from faces already"):
-            store.publish_encoder(trained.space, tmp_path / "out", name="words", share="shares")
+            store.encoders.publish(trained.space, tmp_path / "out", name="words", share="shares")
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["faces", "shares"]
-        store.set_label([name(1)], "red", "unknown", who="me")
+        store.labels.set([name(1)], "red", "unknown", who="me")
         with pytest.raises(CalibrationError, match="run olrsearch calibrate again"):
-            store.publish_encoder(trained.space, tmp_path / "out", name="words")
+            store.encoders.publish(trained.space, tmp_path / "out", name="words")
 
 
 def test_posteriors_that_nobody_calibrated_have_nothing_to_bring(trained, plain, tmp_path):
     with Store.open(trained.store, read_only=True) as store:
-        model = store.encoder(trained.space).path
+        model = store.encoders.get(trained.space).path
     with Store.open(plain) as store:
         store.encode(model)
         with pytest.raises(CalibrationError, match="has no calibration that others could use"):
-            store.publish_encoder(None, tmp_path / "out", name="words")  # the only space there is
+            store.encoders.publish(None, tmp_path / "out", name="words")  # the only space there is
 
 
 def test_rounding_that_changes_the_model_is_refused(trained, tmp_path, monkeypatch):
@@ -260,7 +260,7 @@ def test_rounding_that_changes_the_model_is_refused(trained, tmp_path, monkeypat
         Store.open(trained.store) as store,
         pytest.raises(EncoderError, match=r"changes a probability by 0\.\d+, at most 0\.05"),
     ):
-        store.publish_encoder(trained.space, tmp_path / "out", name="mine", half=True)
+        store.encoders.publish(trained.space, tmp_path / "out", name="mine", half=True)
     assert not list((tmp_path / "out").iterdir())
 
 
@@ -273,7 +273,7 @@ def test_reports_of_words_are_taken(trained, tmp_path):
     assert sorted(report["results"]["methods"]) == ["encoder", "majority"]
     assert "| word " in (tmp_path / "p1.md").read_text()
     with Store.open(trained.store) as store:
-        folder = store.publish_encoder(
+        folder = store.encoders.publish(
             trained.space, tmp_path / "out", name="mine", reports=[tmp_path / "p1.json"]
         )
         card = read_card(folder)
@@ -281,7 +281,7 @@ def test_reports_of_words_are_taken(trained, tmp_path):
         assert card["measured"]["groups"] == read_card(trained.models / "faces-words")["measured"]["groups"]
         assert (card["shared"], card["rounding"]) == (None, None)
         with pytest.raises(BenchmarkError, match="of 4 labels × 6 numbers"):
-            store.publish_encoder(None, tmp_path / "out", name="other", reports=[tmp_path / "p1.json"])
+            store.encoders.publish(None, tmp_path / "out", name="other", reports=[tmp_path / "p1.json"])
 
 
 def test_a_rounded_encoder_is_published_from_the_store_it_was_trained_in(trained, tmp_path):
@@ -340,7 +340,7 @@ def test_words_are_asked_without_training_or_labels(shipped_words, plain):
     assert "probabilities are calibrated on" in called.err
     assert "shipped with the encoder" in called.err
     with Store.open(plain, read_only=True) as store:
-        snapshot = store._backend.snapshot()
+        snapshot = store.session.backend.snapshot()
         opened = OpenPosteriors(snapshot, snapshot.space(layout="posterior"))
         defaults = read_defaults(shipped_words.models / "faces-words")
         assert opened.calibration.to_dict() == defaults.calibration.to_dict()

@@ -42,7 +42,7 @@ def mixed(gallery, posterior_model, tmp_path_factory):
 
 
 def opened(store, layout="posterior"):
-    snapshot = store._backend.snapshot()
+    snapshot = store.session.backend.snapshot()
     return OpenPosteriors(snapshot, snapshot.space(layout=layout))
 
 
@@ -67,13 +67,13 @@ def test_segments_are_joined_from_batches_and_only_new_images_are_encoded(galler
     home = gallery.copy(tmp_path / "store")
     more = tmp_path / "more"
     with Store.open(home) as store:
-        add_model(store._backend, posterior_model)
-        info = store._backend.snapshot().space()
+        add_model(store.session.backend, posterior_model)
+        info = store.session.backend.snapshot().space()
         assert (info.layout, info.k, info.labels) == ("posterior", 4, LABELS)
         encoder = registry.load_posteriors(posterior_model)
-        report = ingest.encode_missing(store._backend, info, encoder, batch_size=16, segment_images=50)
+        report = ingest.encode_missing(store.session.backend, info, encoder, batch_size=16, segment_images=50)
         assert (report.encoded, report.present) == (120, 0)
-        assert [part.count for part in store._backend.snapshot().space().segments] == [64, 56]
+        assert [part.count for part in store.session.backend.snapshot().space().segments] == [64, 56]
         write_pictures(more, 7, first=500)
         store.import_folder(more)
         assert opened(store).coverage_notes() == (
@@ -82,7 +82,7 @@ def test_segments_are_joined_from_batches_and_only_new_images_are_encoded(galler
         assert store.encode().encoded == 7  # the newest space, of whatever layout
         assert opened(store).coverage_notes() == ()
         with pytest.raises(IncompatibleEncoderError, match="with its own encoder"):
-            ingest.encode_missing(store._backend, info, TinyEncoder.load(gallery.model))
+            ingest.encode_missing(store.session.backend, info, TinyEncoder.load(gallery.model))
 
 
 def test_an_interrupted_encoding_keeps_what_it_had(gallery, posterior_model, tmp_path):
@@ -102,12 +102,12 @@ def test_an_interrupted_encoding_keeps_what_it_had(gallery, posterior_model, tmp
             return encoder.encode(pixels)
 
     with Store.open(home) as store:
-        fingerprint = add_model(store._backend, posterior_model)
-        store._encoders[fingerprint] = Stopping()
+        fingerprint = add_model(store.session.backend, posterior_model)
+        store.session._encoders[fingerprint] = Stopping()
         with pytest.raises(KeyboardInterrupt):
             store.encode(batch_size=16)
         assert store.verify().ok
-        store._encoders.clear()
+        store.session._encoders.clear()
         report = store.encode()
         assert (report.encoded, report.present) == (88, 32)
         assert ["calibrated on 96 images" in note for note in report.notes] == [True]
@@ -128,11 +128,11 @@ def test_a_posterior_below_the_floor_names_its_image(gallery, posterior_model, t
             return made
 
     with Store.open(home) as store:
-        store._encoders[add_model(store._backend, posterior_model)] = Narrow()
+        store.session._encoders[add_model(store.session.backend, posterior_model)] = Narrow()
         line = r"posterior of image 4 has the eigenvalue .* expected σ₀² = 0\.0001 or more"
         with pytest.raises(VectorError, match=line):
             store.encode()
-        assert store._backend.snapshot().space().count == 0
+        assert store.session.backend.snapshot().space().count == 0
         assert store.verify().ok
 
 
@@ -142,7 +142,7 @@ def test_a_posterior_below_the_floor_names_its_image(gallery, posterior_model, t
 def test_a_space_of_posteriors_opened(mixed, tmp_path):
     home = shutil.copytree(mixed, tmp_path / "store")
     with Store.open(home) as store:
-        everything = store._backend.snapshot().image_ids()
+        everything = store.session.backend.snapshot().image_ids()
         store.delete([f"id:{everything[5]}"])
         space = opened(store)
         assert space.ids.tolist() == np.delete(everything, 5).tolist()
@@ -168,7 +168,7 @@ def test_shrinkage_is_of_the_space_or_else_of_the_model(mixed, tmp_path):
 
 def test_each_kind_of_space_is_opened_by_its_own(mixed):
     with Store.open(mixed, read_only=True) as store:
-        snapshot = store._backend.snapshot()
+        snapshot = store.session.backend.snapshot()
         labels, posterior = snapshot.spaces()
         with pytest.raises(IncompatibleEncoderError, match="holds label embeddings, no posteriors"):
             OpenPosteriors(snapshot, labels)
@@ -178,7 +178,7 @@ def test_each_kind_of_space_is_opened_by_its_own(mixed):
 
 def test_a_space_with_nothing_in_it(gallery, posterior_model, tmp_path):
     with Store.open(gallery.copy(tmp_path / "store")) as store:
-        add_model(store._backend, posterior_model)
+        add_model(store.session.backend, posterior_model)
         with pytest.raises(EmptyStoreError, match="holds no posteriors yet: run olrsearch encode"):
             opened(store)
 
@@ -192,11 +192,11 @@ def test_questions_about_labels_go_to_the_newest_space_of_labels(mixed, gallery)
         assert both.similar(name(3)).hits == before.similar(name(3)).hits
         assert both.describe(name(3)) == before.describe(name(3))
         assert both.describe(gallery.data / name(4)) == before.describe(gallery.data / name(4))
-        assert both.labels() == LABELS
-        assert both.index_info()["space"] == before.index_info()["space"]
-        newest = both._backend.snapshot().space()
+        assert both.labels.known() == LABELS
+        assert both.indexes.info()["space"] == before.indexes.info()["space"]
+        newest = both.session.backend.snapshot().space()
         assert newest.layout == "posterior"
-        assert default_encoder(both._backend.snapshot()).fingerprint == newest.fingerprint
+        assert default_encoder(both.session.backend.snapshot()).fingerprint == newest.fingerprint
 
 
 def test_they_are_not_asked_of_posteriors(mixed, tmp_path):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import click
 
-    from olrsearch.api.store import Store
+    from olrsearch import Store
 
 COUNT: Final = 600
 """Avatars to audit."""
@@ -44,11 +44,11 @@ def audit_avatars(
     Returns:
         What the audit found, line by line, and the sheets.
     """
-    from olrsearch.api.store import Store
+    from olrsearch import Store
 
     avatars, home = folder / "noisy-avatars", folder / "audit"
     if not avatars.exists():
-        from olrsearch.datasets.generated.avatars import generate_avatars
+        from olrsearch import generate_avatars
 
         with counter(ctx, total=count, what="draw avatars") as drawn:
             generate_avatars(avatars, count=count, seed=seed, label_noise=NOISE, progress=drawn)
@@ -73,21 +73,21 @@ def audit_avatars(
 
 def _score(store: Store, avatars: Path) -> list[str]:
     """How many of the first suspects are wrong, and the labels' estimates beside the truth."""
-    from olrsearch.datasets.celeba_files import ATTRIBUTES, parse_attributes
-    from olrsearch.datasets.generated.avatars import TRUTH
+    from olrsearch.api.imports import TRUTH, open_dataset
 
-    truth = parse_attributes((avatars / TRUTH).read_bytes(), where=TRUTH)
-    given = parse_attributes((avatars / ATTRIBUTES).read_bytes(), where=ATTRIBUTES)
-    wrong = {
-        (truth.keys[row], truth.names[column])
-        for row, column in zip(*(truth.labels != given.labels).nonzero(), strict=True)
-    }
+    names = open_dataset("celeba", avatars).label_names
+    given, true = (
+        {record.key: record.labels for record in open_dataset("celeba", avatars, **table)}
+        for table in ({}, {"annotations": avatars / TRUTH})
+    )
+    pairs = [(key, zip(names, given[key] or (), labels or (), strict=True)) for key, labels in true.items()]
+    wrong = {(key, name) for key, row in pairs for name, stored, truth in row if stored != truth}
     suspects = store.audit.list(k=max(TOP, len(wrong))).issues
     hits = [(issue.key, issue.label) in wrong for issue in suspects]
     first, errors = sum(hits[:TOP]), len(wrong)
     said = (
         f"{first} of the {TOP} most suspicious labels are wrong, as are {sum(hits[:errors]):,} of the first "
-        f"{errors:,}; {errors:,} of {truth.labels.size:,} are in all"
+        f"{errors:,}; {errors:,} of {len(true) * len(names):,} are in all"
     )
     lines = [said]
     rows = {row.label: row for row in store.audit.summary()}

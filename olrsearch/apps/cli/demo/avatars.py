@@ -12,8 +12,7 @@ from olrsearch.apps.cli.common import counter, say, tracker
 from olrsearch.apps.cli.demo.audit import COUNT, audit_avatars
 
 if TYPE_CHECKING:
-    from olrsearch.api.store import Store
-    from olrsearch.search.results import Ranking
+    from olrsearch import Ranking, Store
 
 _QUERIES = (
     ("smiling-eyeglasses", "smiling & eyeglasses"),
@@ -40,12 +39,12 @@ def demo_command(ctx: click.Context, folder: Path, count: int, seed: int, profil
 
     Run again, it goes on where it was interrupted.
     """
-    from olrsearch.api.store import Store
+    from olrsearch import Store
 
     started = time.perf_counter()
     avatars, home = folder / "avatars", folder / "store"
     if not avatars.exists():
-        from olrsearch.datasets.generated.avatars import generate_avatars
+        from olrsearch import generate_avatars
 
         with counter(ctx, total=count, what="draw avatars") as drawn:
             generate_avatars(avatars, count=count, seed=seed, progress=drawn)
@@ -55,8 +54,9 @@ def demo_command(ctx: click.Context, folder: Path, count: int, seed: int, profil
         report = store.import_celeba(avatars, name="avatars")
         _step(f"imported: {report.added:,} added, {report.unchanged:,} unchanged", started)
         if _space(store, "labels") is None:
-            begun = store.has_unfinished_run()  # which keeps its own settings
-            trained = store.train_olr(
+            begun = store.encoders.has_unfinished_run()  # which keeps its own settings
+            trained = store.encoders.train(
+                "olr",
                 profile,
                 settings=None if begun else {"seed": str(seed)},
                 resume=begun,
@@ -66,13 +66,14 @@ def demo_command(ctx: click.Context, folder: Path, count: int, seed: int, profil
                 _step(line, started)
         encoded = store.encode(_space(store, "labels"))
         _step(f"encoded: {encoded.encoded:,} images", started)
-        for line in store.build_index():
+        for line in store.indexes.build():
             _step(line, started)
         if _space(store, "posterior") is None:
             # On the trunk that has just been trained: a minute instead of several.
-            begun = store.has_unfinished_run("informed-prior")
+            begun = store.encoders.has_unfinished_run("informed-prior")
             trunk = {"start_from": str(_space(store, "labels")), "freeze_trunk": "true"}
-            trained = store.train_informed_prior(
+            trained = store.encoders.train(
+                "informed-prior",
                 profile,
                 settings=None if begun else {"seed": str(seed), **trunk},
                 resume=begun,
@@ -85,7 +86,7 @@ def demo_command(ctx: click.Context, folder: Path, count: int, seed: int, profil
         pictures = _ask(store, folder)
         _step("asked", started)
         scores = _score(store)
-        encoder = store.encoder(str(_space(store, "labels"))).path
+        encoder = store.encoders.get(str(_space(store, "labels"))).path
     found, sheets = audit_avatars(
         ctx,
         folder,
@@ -152,10 +153,9 @@ def _show(question: str, ranking: Ranking) -> None:
 def _score(store: Store) -> list[str]:
     """The figures of P2 on the avatars' val and test partitions."""
     from olrsearch.core.errors import BenchmarkError
-    from olrsearch.evaluation.queries import run_queries
 
     try:
-        report = run_queries(store.bench_data(), svm_strengths=())
+        report = store.bench.queries(svm=False)
     except BenchmarkError as error:  # a small demo is still a demo
         return [f"not scored: {error}"]
     lines = []

@@ -1,4 +1,4 @@
-"""The command reference, written from the program: `python -m olrsearch.apps.cli.reference`.
+"""The command reference, written from the program: `python docs/command_reference.py > docs/commands.md`.
 
 What `--json` prints is described by the docstrings of the types that are printed, so that
 the reference, the types and the output cannot drift apart unseen.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _HEAD: Final = """\
 # Commands
 
-<!-- Written by `python -m olrsearch.apps.cli.reference`; change the program, not this file. -->
+<!-- Written by docs/command_reference.py; change the program, not this file. -->
 
 `olrsearch [OPTIONS] COMMAND …`, also as `python -m olrsearch`. Data goes to stdout, progress and
 notes to stderr. With `--json` stdout holds JSON objects, one a line. The exit code is 0; 1 for an
@@ -91,15 +91,22 @@ _FIGURE: Final = {
 
 def json_keys() -> dict[str, tuple[str, dict[str, str]]]:
     """What each command prints with `--json`: what one object is, and its keys with their meaning."""
-    from olrsearch.audit.decisions.decide import Decided
-    from olrsearch.audit.decisions.export_labels import LabelExport
+    from olrsearch import (
+        Contribution,
+        Decided,
+        Decision,
+        Description,
+        Hit,
+        ImportReport,
+        LabelEstimate,
+        LabelExport,
+        TrainedSpace,
+        VerifyReport,
+        WordEstimate,
+    )
     from olrsearch.evaluation.report import Report
-    from olrsearch.pipeline.importing import ImportReport
     from olrsearch.pipeline.pixels import Failure
-    from olrsearch.pipeline.training import TrainedSpace
-    from olrsearch.search.results import Contribution, Description, Hit, LabelEstimate, WordEstimate
-    from olrsearch.store.decisions import Decision
-    from olrsearch.store.verify import Problem, VerifyReport
+    from olrsearch.store.verify import Problem
 
     hit = _described(Hit, contributions=Contribution)
     report = _described(ImportReport, failed=Failure)
@@ -136,20 +143,17 @@ def json_keys() -> dict[str, tuple[str, dict[str, str]]]:
         "audit decide": ("One object", _described(Decided)),
         "audit history": ("One object a decision", _described(Decision)),
         "audit export": ("One object", {**_described(LabelExport), "decisions": _EXPORTED}),
-        **{
-            f"bench {name}": ("One object", bench)
-            for name in ("attributes", "queries", "similar", "richness", "papers olr", "speed")
-        },
-        "bench papers informed-prior": ("One object a figure", _FIGURE),
+        **{f"bench {name}": ("One object", bench) for name in ("attributes", "queries", "similar")},
         "bench audit": ("One object a figure", dict(list(_FIGURE.items())[:7])),
     }
 
 
 def _looks() -> dict[str, tuple[str, dict[str, str]]]:
     """What `look …` prints."""
-    from olrsearch.evaluation.looks.components import ComponentImage, ComponentLabel, Components
-    from olrsearch.evaluation.looks.correlations import LabelPair, NormCorrelation, NormCorrelations
-    from olrsearch.evaluation.looks.disagreements import Disagreement, DisagreementCount, Disagreements
+    from olrsearch import Components, Disagreements, NormCorrelations
+    from olrsearch.evaluation.looks.components import ComponentImage, ComponentLabel
+    from olrsearch.evaluation.looks.correlations import LabelPair, NormCorrelation
+    from olrsearch.evaluation.looks.disagreements import Disagreement, DisagreementCount
 
     norms = _described(NormCorrelations, together=LabelPair, apart=LabelPair, paper=NormCorrelation)
     components = _described(Components, others=ComponentLabel, shown=ComponentImage)
@@ -164,18 +168,8 @@ def _looks() -> dict[str, tuple[str, dict[str, str]]]:
 
 def _audits() -> dict[str, tuple[str, dict[str, str]]]:
     """What `audit …` prints but for decisions."""
-    from olrsearch.audit.runs.results import (
-        AuditedEntry,
-        AuditReport,
-        AuditRun,
-        DecisionMade,
-        ErrorCount,
-        Evidence,
-        EvidenceImage,
-        LabelIssue,
-        LabelSummary,
-        RuleCount,
-    )
+    from olrsearch import AuditedEntry, AuditReport, AuditRun, ErrorCount, LabelIssue, LabelSummary, RuleCount
+    from olrsearch.audit.runs.results import DecisionMade, Evidence, EvidenceImage
 
     report = _described(AuditReport)
     entry = _described(AuditedEntry, evidence=Evidence, decisions=DecisionMade)
@@ -219,7 +213,9 @@ def _commands(
     group: click.Group, context: click.Context
 ) -> Iterator[tuple[str, click.Command, click.Context]]:
     """All commands that do something, groups before what is in them, in the order of the help."""
-    for name in group.list_commands(context):
+    # A group's own: what other packages bring is theirs to describe.
+    own = group.commands or group.list_commands(context)
+    for name in (name for name in group.list_commands(context) if name in own):
         command = group.get_command(context, name)
         if command is None:  # a group lists no name that it does not have
             continue

@@ -1,0 +1,204 @@
+"""Encoders of a store: listed, trained, calibrated, published, and used to encode."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from olrsearch.core.errors import CalibrationError, IndexBuildError, TrainingError
+from olrsearch.encoders.folder.card import read_card_page
+from olrsearch.pipeline.inventory import default_encoder, find_encoder, list_encoders
+from olrsearch.store.vectors.layout import LABELS, POSTERIOR
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from olrsearch.api.session import HasSession, Session
+    from olrsearch.encoders.folder.shipped import EncoderEntry
+    from olrsearch.pipeline.calibrating import CalibrationReport
+    from olrsearch.pipeline.importing import EncodeReport
+    from olrsearch.pipeline.pixels import OnError
+    from olrsearch.pipeline.training import TrainedSpace
+
+
+class Encoders:
+    """Encoders of a store: `Store.encoders`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def list(self) -> tuple[EncoderEntry, ...]:
+        """Encoders that can be named: those that come with the package, and those of this store."""
+        return list_encoders(self._session.snapshot())
+
+    def get(self, name: str | Path) -> EncoderEntry:
+        """One of them, or a model folder.
+
+        Args:
+            name: As `Store.encode` takes it.
+
+        Raises:
+            UnknownEncoderError: nothing has this name or fingerprint, or several have.
+        """
+        return find_encoder(name, self._session.snapshot())
+
+    def default(self) -> EncoderEntry | None:
+        """What `Store.encode` uses when none is named; None where neither store nor package has one."""
+        return default_encoder(self._session.snapshot())
+
+    def train(
+        self,
+        kind: str = "olr",
+        profile: str | None = None,
+        *,
+        settings: Mapping[str, str] | None = None,
+        labels: Sequence[str] | None = None,
+        resume: bool = False,
+        progress: bool = False,
+        **options: Any,  # noqa: ANN401 - the kind's own
+    ) -> TrainedSpace:
+        """Train an encoder on the labelled images; the new space is empty until `Store.encode`.
+
+        Args:
+            kind: `olr` or `informed-prior`.
+            profile: Networks, sizes and lengths by name; the kind's default when None.
+            settings: Values of single settings, as text.
+            labels: Labels to learn; all of the store's when None.
+            resume: Go on with the newest unfinished run of this kind.
+            progress: Progress bars of the trainer.
+            options: The kind's own: `teacher` of `olr` takes the teacher of a run or space.
+
+        Raises:
+            EmptyStoreError: no labelled images.
+            TrainingError: no such kind, nothing to resume, unknown settings, or training diverged.
+        """
+        from olrsearch.pipeline import training
+
+        kinds = {"olr": training.train_olr, "informed-prior": training.train_informed_prior}
+        if kind not in kinds:
+            raise TrainingError(f"no encoder of kind {kind!r} can be trained: expected {', '.join(kinds)}")
+        given = options if profile is None else {"profile": profile, **options}
+        return kinds[kind](
+            self._session.backend,
+            settings=settings,
+            labels=labels,
+            resume=resume,
+            progress=progress,
+            track=self._session.track,
+            **given,
+        )
+
+    def has_unfinished_run(self, kind: str = "olr") -> bool:
+        """Whether training this kind of encoder (`olr`, `informed-prior`) can be resumed."""
+        from olrsearch.pipeline.training import unfinished_run
+
+        return unfinished_run(self._session.path / "runs", kind) is not None
+
+    def calibrate(self, space: str | None = None, *, where: str | None = None) -> CalibrationReport:
+        """Fit probabilities, and choose the label indexes' metric, on labelled images.
+
+        Args:
+            space: Name or fingerprint; when None the newest of label embeddings, and in a store without
+                any the newest of posteriors.
+            where: Which images; those that training held back when None.
+
+        Raises:
+            CalibrationError: there are no labelled images to fit on.
+        """
+        from olrsearch.pipeline.calibrating import calibrate
+
+        ids = None if where is None else self._session.select(where)
+        return calibrate(self._session.backend, space, ids=ids)
+
+    def publish(
+        self,
+        space: str | None,
+        out: Path | str,
+        *,
+        name: str,
+        half: bool = False,
+        reports: Iterable[Path | str] = (),
+        hardware: str | None = None,
+        replace: bool = False,
+        share: Path | str | None = None,
+    ) -> Path:
+        """Write a trained encoder as a folder that others can use.
+
+        See `olrsearch.pipeline.publishing.publish.publish` for the arguments.
+        """
+        from olrsearch.pipeline.publishing.publish import publish
+
+        return publish(
+            self._session.backend,
+            space,
+            Path(out),
+            name=name,
+            half=half,
+            reports=[Path(report) for report in reports],
+            hardware=hardware,
+            replace=replace,
+            share=share,
+        )
+
+
+def card_page(entry: EncoderEntry) -> str:
+    """The model card of an encoder, Markdown.
+
+    Raises:
+        ModelFileError: it has none.
+    """
+    return read_card_page(entry.path)
+
+
+def encode(
+    store: HasSession, encoder: str | Path | None = None, *, batch_size: int = 256, on_error: OnError = "skip"
+) -> EncodeReport:
+    """Encode the images that have no embedding, or posterior, yet.
+
+    A space that has no calibration yet is calibrated, and the metric of label embeddings chosen,
+    where the store has labels to do it with. An encoder that brings both is taken with them. Of new
+    posteriors the KL features and word scores that a first query needs are kept.
+
+    Args:
+        encoder: Name or fingerprint of a space, or an encoder that becomes a space of this store:
+            a model folder, or the name of one that comes with the package (`faces`). When None,
+            the newest space's, be it of label embeddings or of posteriors; in a store without any
+            the face encoder that comes with the package, which is for aligned face crops and
+            non-commercial research only.
+        batch_size: Images a batch.
+        on_error: Unreadable images: `skip` counts and reports them, `fail` stops.
+
+    Raises:
+        EmptyStoreError: there are no images, or no encoder.
+        UnknownEncoderError: nothing has this name or fingerprint, or several have.
+        ModelFileError: the encoder's files are damaged.
+    """
+    session = store.session
+    from olrsearch.pipeline.calibrating import calibrate, encoder_space
+    from olrsearch.pipeline.importing import encode_missing
+    from olrsearch.pipeline.indexing_words import keep_new
+
+    session.living()
+    info = encoder_space(session.backend, encoder)
+    report = encode_missing(
+        session.backend,
+        info,
+        session.encoder(info),
+        on_error=on_error,
+        batch_size=batch_size,
+        track=session.track,
+    )
+    # Also where an earlier run was interrupted after its last segment.
+    held = report.encoded + report.present
+    if info.layout == POSTERIOR and held:
+        try:
+            keep_new(session.backend, info.fingerprint)
+        except (IndexBuildError, OSError) as error:  # queries compute what is not kept
+            report.notes.append(f"{info.name}: KL features are not kept: {error}")
+    unfitted = info.calibration is None or (info.layout == LABELS and info.metric is None)
+    if unfitted and held:
+        try:
+            report.notes.extend(calibrate(session.backend, info.fingerprint).lines())
+        except CalibrationError as error:  # the embeddings are there all the same
+            report.notes.append(f"{info.name} is not calibrated: {error}")
+    return report

@@ -1,0 +1,136 @@
+"""Stored labels: counted, corrected, decided on, exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from olrsearch.audit.decisions import decide as deciding
+from olrsearch.audit.decisions.export_labels import export_labels
+from olrsearch.core.errors import QueryError
+from olrsearch.core.names import LabelNames
+from olrsearch.store.decisions import NAMED_VALUES
+from olrsearch.store.decisions import VALUE_NAMES as VALUE_NAMES  # noqa: PLC0414 - handed on
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from olrsearch.api.session import Session
+    from olrsearch.audit.decisions.decide import Decided
+    from olrsearch.audit.decisions.export_labels import LabelExport
+    from olrsearch.audit.decisions.files import DecisionRequest
+    from olrsearch.datasets.label_writing import LabelForm
+    from olrsearch.store.decisions import Decision
+    from olrsearch.store.values import ImageRef
+
+
+class Labels:
+    """The stored labels of a store and what people decided of them: `Store.labels`.
+
+    A decision never overwrites an annotation. It is a row of a history that only grows, and can be undone.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def counts(self) -> list[dict[str, Any]]:
+        """How often each label is present, absent and unknown among living images."""
+        snapshot = self._session.snapshot()
+        stored = snapshot.labels(snapshot.image_ids())
+        return [
+            {
+                "label": name,
+                "present": int((stored[:, column] > 0).sum()),
+                "absent": int((stored[:, column] < 0).sum()),
+                "unknown": int((stored[:, column] == 0).sum()),
+            }
+            for column, name in enumerate(snapshot.label_names)
+        ]
+
+    def known(self, *, space: str | None = None) -> tuple[str, ...]:
+        """The labels that a space's encoder knows, in its order: those that queries may name.
+
+        Args:
+            space: Name or fingerprint of a space of label embeddings; the newest when None.
+
+        Raises:
+            IncompatibleEncoderError: the space holds posteriors.
+        """
+        return self._session.space(space).info.labels
+
+    def set(
+        self, images: Iterable[ImageRef], label: str, value: str | int, *, who: str, why: str = ""
+    ) -> int:
+        """Correct a stored label; the original annotation is kept beside it.
+
+        Args:
+            images: Ids or keys of the images to change.
+            label: Its name, in any spelling.
+            value: `present`, `absent` or `unknown`; or 1, −1, 0.
+            who: Who says so.
+            why: The reason, kept beside the correction.
+
+        Returns:
+            How many images were named.
+
+        Raises:
+            QueryError: another value.
+            UnknownImageError, UnknownLabelError: there is none.
+        """
+        snapshot = self._session.snapshot()
+        number = NAMED_VALUES.get(value) if isinstance(value, str) else value
+        if number not in {-1, 0, 1}:
+            raise QueryError(f"a label is present, absent or unknown, found {value!r}")
+        name = LabelNames(snapshot.label_names).find(label)
+        ids = np.unique([snapshot.resolve(image) for image in images]).astype(np.int64)
+        with self._session.backend.writer() as writer:
+            writer.set_override(ids, name, number, who=who, why=why)
+        return len(ids)
+
+    def decide(self, decisions: Iterable[DecisionRequest], *, who: str, run: str | None = None) -> Decided:
+        """Accept, flip or leave labels, all or none; see `olrsearch.audit.decisions.decide.decide`."""
+        return deciding.decide(self._session.backend, decisions, who=who, run=run)
+
+    def decide_file(self, path: Path | str, *, who: str, run: str | None = None) -> Decided:
+        """Decide what a CSV, or a history that was exported, says; see `decisions.decide.decide_file`."""
+        return deciding.decide_file(self._session.backend, Path(path), who=who, run=run)
+
+    def undo(self, image: int | str, label: str, *, who: str, why: str = "") -> Decided:
+        """Take the latest decision on a label of an image back; see `decisions.decide.undo`."""
+        return deciding.undo(self._session.backend, image, label, who=who, why=why)
+
+    def history(self, image: ImageRef | None = None, label: str | None = None) -> list[Decision]:
+        """The history of decisions, oldest first: of one image or all, of one label or all.
+
+        Raises:
+            UnknownImageError: no such image.
+            UnknownLabelError: no such label; carries the nearest names.
+        """
+        snapshot = self._session.snapshot()
+        ids = None if image is None else [snapshot.resolve(image)]
+        return snapshot.decisions(ids, None if label is None else [label])
+
+    def export_history(self, path: Path | str, *, replace: bool = False) -> int:
+        """Write the history of decisions as JSON lines; returns how many there are.
+
+        Args:
+            path: Where to.
+            replace: Write over a file that is there.
+        """
+        return deciding.export_decisions(self._session.snapshot(), Path(path), replace=replace)
+
+    def export(
+        self,
+        path: Path | str,
+        *,
+        form: LabelForm | None = None,
+        dataset: str | None = None,
+        where: str | None = None,
+        replace: bool = False,
+    ) -> LabelExport:
+        """Write stored labels, decisions applied, as a file to import; see `export_labels`."""
+        return export_labels(
+            self._session.snapshot(), Path(path), form=form, dataset=dataset, where=where, replace=replace
+        )

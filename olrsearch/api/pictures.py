@@ -1,0 +1,100 @@
+"""Pictures of images, and contact sheets of rankings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from olrsearch.core.errors import DatasetError, UnknownImageError
+from olrsearch.datasets.files import load_image, thumbnail_jpeg
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from olrsearch.api.session import HasSession, Session
+    from olrsearch.search.results import Ranking
+    from olrsearch.sheets.card import Picture
+    from olrsearch.store.read.snapshot import Snapshot
+    from olrsearch.store.values import ImageRef, ImageRow
+
+EDGE: Final = 240
+"""Pixels of the longer side of a sheet's pictures."""
+
+
+def picture(store: HasSession, image: ImageRef, edge: int = EDGE) -> bytes | None:
+    """A JPEG of an image, its longer side at most `edge` pixels.
+
+    Where the file is gone its thumbnail is returned, and None where there is none.
+    """
+    return picture_of(store.session, image, edge)
+
+
+def picture_of(session: Session, image: ImageRef, edge: int = EDGE) -> bytes | None:
+    """See `picture`."""
+    snapshot = session.snapshot()
+    try:
+        row = snapshot.images([snapshot.resolve(image)])[0]
+    except UnknownImageError:
+        if not Path(str(image)).is_file():
+            raise
+        path = Path(str(image)).resolve()
+        return thumbnail_jpeg(load_image(path.parent, path.name), edge)
+    return _of_row(snapshot, row, edge)
+
+
+def check_sheet(path: Path) -> None:
+    """Refuse a contact sheet of a form that is not written, before anything is searched.
+
+    Raises:
+        OlrsearchError: the path ends in neither `.html` nor `.png`.
+    """
+    from olrsearch.sheets import sheet_form
+
+    sheet_form(path)
+
+
+def check_plot(path: Path) -> None:
+    """Refuse a plot of a form that is not drawn, before anything is measured.
+
+    Raises:
+        OlrsearchError: the path does not end in `.png`.
+    """
+    from olrsearch.sheets import plot_form
+
+    plot_form(path)
+
+
+def pictures(session: Session, ids: Iterable[int], edge: int = EDGE) -> Picture:
+    """One generation and one query for all pictures of a sheet; images deleted since are still shown."""
+    snapshot = session.snapshot()
+    rows = {row.id: row for row in snapshot.images(ids)}
+    return lambda image_id: _of_row(snapshot, rows[image_id], edge)
+
+
+def sheet(
+    store: HasSession, ranking: Ranking, path: Path | str, *, asked: Iterable[ImageRef] = (), columns: int = 5
+) -> Path:
+    """Write a contact sheet of a ranking: `.html` or `.png`.
+
+    Args:
+        ranking: What to show.
+        path: Where to.
+        asked: Images the question was about, shown first.
+        columns: Pictures in a row of a PNG.
+    """
+    from olrsearch import sheets
+
+    session = store.session
+    question = tuple(
+        sheets.Card(title=str(image), score="asked", picture=picture_of(session, image)) for image in asked
+    )
+    found = pictures(session, [hit.image_id for hit in ranking])
+    return sheets.write_sheet(sheets.ranking_sheet(ranking, found, asked=question), path, columns=columns)
+
+
+def _of_row(snapshot: Snapshot, row: ImageRow, edge: int) -> bytes | None:
+    """A JPEG of an image of the store: of its file, else its thumbnail, else None."""
+    try:
+        return thumbnail_jpeg(load_image(row.root, row.uri), edge)
+    except (DatasetError, OSError):
+        return snapshot.thumbnail(row.id)

@@ -1,0 +1,141 @@
+"""How looks are shown: contact sheets of components and disagreements, plots, pictures of Gaussians."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from olrsearch.core.errors import QueryError
+from olrsearch.evaluation.looks.components import Components
+from olrsearch.evaluation.looks.correlations import NormCorrelations
+from olrsearch.evaluation.looks.gaussians import GaussianLook
+from olrsearch.sheets.card import Bar, Card, Sheet
+from olrsearch.sheets.write import sheet_form, write_sheet, write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from olrsearch.evaluation.looks.disagreements import Disagreements
+    from olrsearch.sheets.card import Picture
+
+_STORED: Final = {-1: "absent", 0: "unknown", 1: "present"}
+
+
+def look_sheet(found: Components | Disagreements, picture: Picture) -> Sheet:
+    """A contact sheet of components or disagreements.
+
+    Args:
+        found: What is shown.
+        picture: From an image's id to its JPEG.
+    """
+    return _components(found, picture) if isinstance(found, Components) else _disagreements(found, picture)
+
+
+def plot_look(
+    found: NormCorrelations | Components | GaussianLook | Sequence[GaussianLook], path: Path | str
+) -> Path:
+    """Draw a look; see `Looks.plot`."""
+    if isinstance(found, Components):
+        return _plot_components(found, path)
+    if isinstance(found, NormCorrelations):
+        return _plot_correlations(found, path)
+    return _draw_gaussians([found] if isinstance(found, GaussianLook) else list(found), Path(path))
+
+
+def _plot_components(found: Components, path: Path | str) -> Path:
+    from olrsearch.sheets.plots import plot_components
+
+    return plot_components(
+        path,
+        found.shares,
+        found.component,
+        [(found.label, found.own), *((item.label, item.correlation) for item in found.others)],
+        title=f"{found.label}: principal components over {found.images:,} images",
+    )
+
+
+def _plot_correlations(found: NormCorrelations, path: Path | str) -> Path:
+    from olrsearch.sheets.plots import plot_correlations
+
+    order = np.asarray(found.order)
+    square = np.ix_(order, order)
+    return plot_correlations(
+        path,
+        [found.label_names[row] for row in found.order],
+        found.norms[square],
+        found.labels[square],
+        title=f"Correlations between {len(order)} labels over {found.images:,} images",
+    )
+
+
+def _draw_gaussians(shown: list[GaussianLook], target: Path) -> Path:
+    from olrsearch.sheets.plots import GaussianPanels, draw_gaussians
+
+    if not shown:
+        raise QueryError("no Gaussian to draw: name an image")
+    form = sheet_form(target)
+    panels = [
+        GaussianPanels(look.name, look.gaussian.covariance[0], look.words, look.correlations, look.decoded)
+        for look in shown
+    ]
+    if form == "png":
+        write_whole(target, draw_gaussians(panels))
+        return target
+    cards = []
+    for look, panel in zip(shown, panels, strict=True):
+        if look.picture is not None:
+            cards.append(Card(title=look.name, score="", picture=look.picture))
+        low, high = look.deviations
+        said = f"standard deviations from {low:.3g} to {high:.3g}"
+        cards.append(Card(title=look.name, score=said, picture=draw_gaussians([panel]), wide=True))
+    notes = tuple(dict.fromkeys(note for look in shown for note in look.notes))
+    heading = ", ".join(look.name for look in shown)
+    summary = f"{shown[0].gaussian.size} dimensions, {len(shown[0].words)} words"
+    return write_sheet(Sheet(heading=heading, summary=summary, cards=tuple(cards), notes=notes), target)
+
+
+def _components(found: Components, picture: Picture) -> Sheet:
+    share = found.shares[found.component - 1]
+    return Sheet(
+        heading=f"{found.label}: principal component {found.component}, {share:.1%} of the variance",
+        summary=f"{len(found.shown)} of {found.images:,} images at equal steps of rank, smallest projection "
+        f"first · correlation with the label's logit {found.own:+.2f}",
+        cards=tuple(
+            Card(
+                title=f"{item.rank:,}. {item.key}",
+                score=f"projection {item.projection:+.3f}",
+                picture=picture(item.image_id),
+                bars=(Bar(found.label, f"{item.probability:.2f}", item.probability),),
+            )
+            for item in found.shown
+        ),
+        notes=found.notes,
+    )
+
+
+def _disagreements(found: Disagreements, picture: Picture) -> Sheet:
+    total = found.total
+    return Sheet(
+        heading="Probe on the embeddings and teacher decide differently"
+        + ("" if total.label == "all" else f" about {total.label}"),
+        summary=f"{len(found.shown)} of {total.disagreements:,} among {total.entries:,} entries of "
+        f"{found.images:,} images · stored label with the probe {total.with_probe:,}, with the teacher "
+        f"{total.with_teacher:,}",
+        cards=tuple(
+            Card(
+                title=f"{rank}. {item.key}",
+                score=item.label,
+                picture=picture(item.image_id),
+                # The stored label as a bar too: beside a long name it would be cut off.
+                bars=(
+                    Bar("stored", _STORED[item.stored], float(item.stored > 0)),
+                    Bar("probe", f"{item.probe:.2f}", item.probe),
+                    Bar("teacher", f"{item.teacher:.2f}", item.teacher),
+                ),
+            )
+            for rank, item in enumerate(found.shown, 1)
+        ),
+        notes=found.notes,
+    )
