@@ -23,7 +23,7 @@ from olrsearch.audit.decision_files import DecisionRequest
 from olrsearch.datasets.avatars import generate_avatars
 
 IMAGES, SIZE = 180, (56, 46)
-BEFORE = ("hnsw", "kl-projected", "kl-hnsw", "kl-torch")
+BEFORE = ("exact", "hnsw", "kl-projected", "kl-hnsw", "kl-torch")
 """Built before the last images were encoded: they are searched beside the index."""
 AFTER = ("sq8", "kl-proven", "kl-projected-hnsw", "kl-sq8", "kl-fp16")
 
@@ -35,24 +35,21 @@ def make(folder: Path) -> Path:
     generate_avatars(first, count=IMAGES, seed=5, size=SIZE, label_noise=0.04, workers=1)
     # The same pictures with other labels: what people corrected, as a later edition of the data set.
     generate_avatars(second, count=IMAGES, seed=5, size=SIZE, label_noise=0.02, workers=1)
-    for name in ("list_attr_celeba.txt",):
-        shutil.copy(second / name, folder / name)
     with Store.create(folder / "store") as store:
         store.import_celeba(first, name="avatars", thumbnails=False)
         store.train_olr("tiny", settings={"seed": "3", "teacher_epochs": "6", "siamese_epochs": "6"})
         store.encode()
-        store.build_index("exact")
         olr = store.info()["spaces"][0]["name"]
         words = {"seed": "3", "words": "glove", "size": "10", "epochs": "8"}
         store.train_informed_prior("tiny", settings=words)
         store.encode()
         prior = store.info()["spaces"][1]["name"]
         store.build_index("exact", space=prior)
-        build(store, folder, BEFORE, olr, prior)
         # Other labels of images that are there: a label revision.
-        shutil.copy(folder / "list_attr_celeba.txt", first)
+        shutil.copy(second / "list_attr_celeba.txt", first)
         store.import_celeba(first, name="avatars", thumbnails=False)
         store.calibrate(olr)  # the other space's calibration stays that of the labels before
+        build(store, folder, BEFORE, olr, prior)
         store.import_folder(others_folder(others), labels=others / "labels.csv", name="others")
         store.encode(olr)
         store.encode(prior)
@@ -118,7 +115,9 @@ def audit_and_decide(store: Store) -> None:
     for number, issue in enumerate(suspects[20:26]):
         decision = DecisionRequest(issue.image_id, issue.label, verdicts[number % 5])
         store.decide([decision], who="bob")
-    store.set_label(["avatars/000011.jpg", "others/000005.jpg"], "Smiling", "unknown", who="eve", why="asleep")
+    store.set_label(
+        ["avatars/000011.jpg", "others/000005.jpg"], "Smiling", "unknown", who="eve", why="asleep"
+    )
     store.set_label(["avatars/000012.jpg"], "Beard", "present", who="eve")
     store.undo_decision("avatars/000011.jpg", "Smiling", who="eve")
 
