@@ -1,17 +1,25 @@
-"""Whether two versions of the program answer the same, to the bit: hundreds of questions of all kinds to a store.
+r"""Whether two versions of the program answer a store's questions the same, to the bit.
 
     python benchmarks/same_answers.py ask STORE before.json                     with the version before
     python benchmarks/same_answers.py ask STORE after.json --as before.json     with the version after
     python benchmarks/same_answers.py compare before.json after.json
 
-What is asked, and by which calls, is in `tests/golden`. Which version answers is a matter of the interpreter's path
-(`PYTHONPATH=CHECKOUT`); the program says whose folder it was. With `--as` the questions are those of another
-file, so that a store which says less of what it holds is asked all the same. Names that end in `.xz` are compressed.
+Hundreds of questions of all kinds are asked. What is asked, and by which calls, is in `tests/golden`. Which
+version answers is a matter of the interpreter's path (`PYTHONPATH=CHECKOUT`); the program says whose folder
+it was. With `--as` the questions are those of another file, so that a store which says less of what it
+holds is asked all the same. Names that end in `.xz` are compressed.
+
+Numbers are added up on one thread, unless OMP_NUM_THREADS says otherwise: with another number of threads
+the last bits of some answers differ. To record the answers that `tests/golden/test_golden.py` expects:
+
+    python benchmarks/same_answers.py ask STORE tests/golden/answers/0004.json.xz --form readable --hits 3 \
+        --without network --without sheets
 """
 
 from __future__ import annotations
 
 import collections
+import os
 import sys
 import time
 from pathlib import Path
@@ -19,6 +27,7 @@ from typing import Any
 
 import click
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is loaded
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from golden import answers, asking, questions

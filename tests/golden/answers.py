@@ -1,4 +1,4 @@
-"""What is kept of answers: exactly, to compare bit by bit, or readably, to compare within what processors round.
+"""What is kept of answers: exactly, bit by bit, or readably, to compare within what processors round.
 
 exact       floats as `float.hex` writes them; arrays as type, shape and sha256
 readable    floats to nine digits; arrays as type, shape, sums and some of their numbers
@@ -61,14 +61,14 @@ def readable(answer: Any, home: Path) -> Any:
     return _plain(answer, home, number=number, array=array)
 
 
-def _plain(
+def _plain(  # noqa: C901 - a type after another
     answer: Any,
     home: Path,
     *,
     number: Callable[[float], Any],
     array: Callable[[NDArray[Any]], Any],
 ) -> Any:
-    """An answer without types of the program: dicts, lists, text and numbers; the store's folder as `<store>`."""
+    """An answer as dicts, lists, text and numbers; the store's folder is `<store>`."""
 
     def plain(value: Any) -> Any:
         if value is None or isinstance(value, bool | int):
@@ -110,7 +110,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return head, rows
 
 
-def differences(
+def differences(  # noqa: C901 - a type after another
     kept: Any, found: Any, *, relative: float = 0.0, absolute: float = 0.0, place: str = ""
 ) -> Iterator[str]:
     """Where two JSON-ready answers differ, a line each: the place, what was kept, what is found.

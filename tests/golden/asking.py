@@ -1,8 +1,8 @@
-"""Every call of the program that golden stores are asked with: one place to follow where the program's face moves.
+"""Every call of the program that golden stores are asked with: one place to follow where its face moves.
 
-`questions.py` says what is asked, by the names of these functions; `answers.py` what is kept of an answer. A
-function takes an open store first, and otherwise numbers, text, lists and dicts alone, so that a question can be
-written down.
+`questions.py` says what is asked, by the names of these functions; `answers.py` what is kept of an answer.
+A function takes an open store first, and otherwise numbers, text, lists and dicts alone, so that a question
+can be written down.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Makes the golden store of today's format: generated avatars, both kinds of encoders, whatever a store can hold.
+"""Makes the golden store of today's format: generated avatars, both kinds of encoders, all a store can hold.
 
     python tests/golden/making.py FOLDER tests/golden/stores/0004.tar.xz
 
-It was run once, with the code whose answers are recorded, and is kept to show what the store holds. FOLDER must
-not be there; the store remembers it as the place of its images, so name one that says nothing. It is removed in
-the end. `older.py` makes the stores of earlier revisions.
+It was run once, with the code whose answers are recorded, and is kept to show what the store holds. FOLDER
+must not be there, and is removed in the end. The store remembers it as the place of its images, so name one
+that says nothing. `older.py` makes the stores of earlier revisions.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def make(folder: Path) -> Path:
 
 
 def others_folder(folder: Path) -> Path:
-    """A folder of pictures with a table of labels, some of them unknown, and one label the encoders never met."""
+    """A folder of pictures with a table of labels: some are unknown, and one no encoder has met."""
     generate_avatars(folder.parent / "drawn", count=20, seed=8, size=SIZE, workers=1)
     shutil.copytree(folder.parent / "drawn" / "img_align_celeba", folder)
     names, rows = read_attributes(folder.parent / "drawn" / "list_attr_celeba.txt")

@@ -2,9 +2,9 @@
 
     PYTHONPATH=CHECKOUT python tests/golden/older.py FOLDER tests/golden/stores/0001.tar.xz
 
-CHECKOUT is a checkout of the last commit whose newest revision was that one: e897dca for 0001, 53d7c47 for 0002.
-Revisions 0003 and 0004 came with one commit, bcde0e4: for 0003 its checkout goes without `0004_audits.py`, and
-`HEAD` in its `store/migrate.py` says 0003. The script uses what all of them know, and more where there is more.
+CHECKOUT is of a commit whose newest revision was that one: e897dca for 0001, 53d7c47 for 0002. Revisions
+0003 and 0004 came with one commit, bcde0e4: for 0003 its checkout goes without `0004_audits.py`, and `HEAD`
+in its `store/migrate.py` says 0003. The script uses what all of them know, and more where there is more.
 FOLDER as for `making.py`.
 """
 
