@@ -38,20 +38,20 @@ def info(store: Store) -> Any:
 
 
 def index_info(store: Store, space: str) -> Any:
-    return store.index_info(space=space)
+    return store.indexes.info(space=space)
 
 
 def encoders(store: Store) -> Any:
     """Without shipped ones: these are the program's, not the store's."""
-    return [entry.to_dict() for entry in store.encoders() if entry.source == "store"]
+    return [entry.to_dict() for entry in store.encoders.list() if entry.source == "store"]
 
 
 def labels(store: Store, space: str | None = None) -> Any:
-    return store.labels(space=space)
+    return store.labels.known(space=space)
 
 
 def label_counts(store: Store) -> Any:
-    return store.label_counts()
+    return store.labels.counts()
 
 
 def select(store: Store, where: str) -> Any:
@@ -59,11 +59,11 @@ def select(store: Store, where: str) -> Any:
 
 
 def metric(store: Store) -> Any:
-    return store.metric().to_dict()
+    return store.indexes.metric().to_dict()
 
 
 def embedding(store: Store, image: int) -> Any:
-    return store.embedding(image)
+    return store.looks.embedding(image)
 
 
 # -- rankings ------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def describe_words(store: Store, images: list[int], **options: Any) -> Any:
 
 
 def posterior(store: Store, image: int) -> Any:
-    found = store.posterior(image)
+    found = store.looks.posterior(image)
     return {"mean": found.mean, "factor": found.factor, "covariance": found.covariance}
 
 
@@ -99,15 +99,15 @@ def posterior(store: Store, image: int) -> Any:
 
 
 def norm_correlations(store: Store, **options: Any) -> Any:
-    return store.norm_correlations(**options)
+    return store.looks.norms(**options)
 
 
 def components(store: Store, label: str, **options: Any) -> Any:
-    return store.components(label, **options)
+    return store.looks.components(label, **options)
 
 
 def disagreements(store: Store, **options: Any) -> Any:
-    return store.disagreements(**options)
+    return store.looks.disagreements(**options)
 
 
 def _look(found: Any) -> Any:
@@ -119,33 +119,33 @@ def _look(found: Any) -> Any:
 
 
 def look_posteriors(store: Store, images: list[int], **options: Any) -> Any:
-    return [_look(found) for found in store.look_posteriors(images, **options)]
+    return [_look(found) for found in store.looks.posteriors(images, **options)]
 
 
 def look_words(store: Store, asked: list[str], **options: Any) -> Any:
-    return _look(store.look_words(asked, **options))
+    return _look(store.looks.words(asked, **options))
 
 
 def decode(store: Store, points: list[list[float]]) -> Any:
-    return store.decode(np.asarray(points, np.float32))
+    return store.looks.decode(np.asarray(points, np.float32))
 
 
 def bench_data(store: Store) -> Any:
-    return store.bench_data()
+    return store.bench.data()
 
 
 # -- decisions and exports -----------------------------------------------------------------
 
 
 def decisions(store: Store, **options: Any) -> Any:
-    return store.decisions(**options)
+    return store.labels.history(**options)
 
 
 def export_decisions(store: Store) -> Any:
     """The file's text."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "history.jsonl"
-        store.export_decisions(path)
+        store.labels.export_history(path)
         return path.read_text(encoding="utf-8")
 
 
@@ -153,7 +153,7 @@ def export_labels(store: Store, name: str, **options: Any) -> Any:
     """The file's text, and what is said of it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
-        said = store.export_labels(path, **options)
+        said = store.labels.export(path, **options)
         counts = (said.form, said.images, said.labels, said.changed, said.unlabelled)
         return {"counts": counts, "text": path.read_text(encoding="utf-8")}
 

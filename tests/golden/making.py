@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 from making_files import pack
-
-from olrsearch import Store
 from olrsearch.audit.decision_files import DecisionRequest
 from olrsearch.datasets.avatars import generate_avatars
+
+from olrsearch import Store
 
 IMAGES, SIZE = 180, (56, 46)
 BEFORE = ("exact", "hnsw", "kl-projected", "kl-hnsw", "kl-torch")

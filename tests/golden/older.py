@@ -16,9 +16,9 @@ import sys
 from pathlib import Path
 
 from making_files import pack
+from olrsearch.datasets.avatars import generate_avatars
 
 from olrsearch import Store
-from olrsearch.datasets.avatars import generate_avatars
 
 
 def make(folder: Path) -> Path:
