@@ -81,7 +81,7 @@ def test_the_wheel_holds_the_package_and_its_resources(wheel):
     package = {path.relative_to(ROOT).as_posix() for path in (ROOT / "olrsearch").rglob("*.py")}
     assert package <= names
     assert "olrsearch/sheets/sheet.html.jinja" in names
-    assert "olrsearch/encoders/model_card.md.jinja" in names
+    assert "olrsearch/encoders/folder/model_card.md.jinja" in names
     models = (path for path in (ROOT / "olrsearch" / "encoders" / "models").rglob("*") if path.is_file())
     assert {path.relative_to(ROOT).as_posix() for path in models} <= names
     migrations = (ROOT / "migrations" / "versions").glob("*.py")
@@ -117,7 +117,10 @@ def checkout(published, tmp_path_factory):
     for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", ".gitignore"):
         shutil.copy(ROOT / name, copy)
     for name in ("olrsearch", "migrations", "indexes/recipes"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "faces*"))
+        shutil.copytree(
+            ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.safetensors")
+        )
+    shutil.rmtree(copy / "olrsearch" / "encoders" / "models")
     shutil.copytree(published.folder, copy / "olrsearch" / "encoders" / "models" / "faces")
     return copy
 

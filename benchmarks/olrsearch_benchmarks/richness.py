@@ -19,7 +19,7 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from olrsearch.core.errors import BenchmarkError
-from olrsearch.evaluation.attributes import fit_on_selection, nan_mean
+from olrsearch.evaluation.attributes import nan_mean
 from olrsearch.evaluation.bootstrap import RESAMPLES, Interval, cluster_weights, interval, paired_difference
 from olrsearch.evaluation.data import image_major
 from olrsearch.evaluation.looks.components import effective_rank, spectrum
@@ -31,6 +31,7 @@ from olrsearch.evaluation.metrics import (
     pearson_rows,
     ranked,
 )
+from olrsearch.evaluation.probe import fit_on_selection
 from olrsearch.evaluation.queries import conjunction_scores, judge
 from olrsearch.evaluation.query_set import generate_queries
 from olrsearch.evaluation.report import Report, Table

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from olrsearch.evaluation.attributes import STRENGTHS
 from olrsearch.evaluation.bootstrap import RESAMPLES, Interval, cluster_weights, interval
 from olrsearch.evaluation.looks.components import Components, label_components
 from olrsearch.evaluation.looks.correlations import (
@@ -24,6 +23,7 @@ from olrsearch.evaluation.looks.correlations import (
     gallery_correlations,
 )
 from olrsearch.evaluation.looks.disagreements import Disagreements, find_disagreements, judge_gallery
+from olrsearch.evaluation.probe import STRENGTHS
 from olrsearch.evaluation.report import Report, Table
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ import numpy as np
 from scipy.special import expit
 
 from olrsearch.core.errors import BenchmarkError
-from olrsearch.evaluation.attributes import STRENGTHS, fit_probe
 from olrsearch.evaluation.data import image_major
+from olrsearch.evaluation.probe import STRENGTHS, fit_probe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

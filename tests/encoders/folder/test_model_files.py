@@ -166,7 +166,8 @@ def test_torch_stays_away(tmp_path, encoder):
     code = (
         "import sys, pathlib\n"
         "import olrsearch.encoders, olrsearch.encoders.olr\n"
-        "from olrsearch.encoders import registry, model_files\n"
+        "from olrsearch.encoders import registry\n"
+        "from olrsearch.encoders.folder import model_files\n"
         "from olrsearch.encoders.olr.config import OlrConfig\n"
         "path = pathlib.Path(sys.argv[1])\n"
         "model_files.read_readout(path); registry.load(path)\n"
