@@ -235,6 +235,7 @@ def _section(
     level = "##" if " " not in name else "###"
     pieces = " ".join(command.collect_usage_pieces(context))
     lines = [f"{level} {name}", "", "```", f"olrsearch {name} {pieces}", "```", "", text, ""]
+    lines += ["```", *(line.strip() for line in (command.epilog or "").splitlines()[2:]), "```", ""]
     options = _options(command, context)
     if options:
         lines += [options]

@@ -162,6 +162,15 @@ def test_help_of_every_command_says_something():
         for option in command.params:
             if isinstance(option, click.Option) and not option.hidden:
                 assert option.help, f"{context.command_path} {option.opts[-1]}"
+        if not isinstance(
+            command, click.Group
+        ):  # how it is called; the reference shows it, and it is parsed there
+            shown = [line.strip() for line in (command.epilog or "").splitlines()[2:]]
+            assert shown, context.command_path
+            assert all(
+                shlex.split(line)[0] == "olrsearch" and context.command_path.split()[-1] in line
+                for line in shown
+            )
         if isinstance(command, click.Group):
             for name in command.list_commands(context):
                 child = command.get_command(context, name)

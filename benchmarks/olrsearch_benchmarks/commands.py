@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from olrsearch.apps.cli.bench import queries_option, shared_options
-from olrsearch.apps.cli.common import open_to_measure, say, store_path
+from olrsearch.apps.cli.common import Group, examples, open_to_measure, say, store_path
 from olrsearch.apps.cli.reports import render
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from olrsearch.evaluation.report import Report
 
 
-@click.command("richness")
+@click.command("richness", epilog=examples("olrsearch bench richness --out p6"))
 @queries_option
 @shared_options
 @click.pass_context
@@ -39,12 +39,12 @@ def richness(
     render(run_richness(data, metric=metric, queries=asked, seed=seed), out, as_json=as_json)
 
 
-@click.group("papers")
+@click.group("papers", cls=Group)
 def papers() -> None:
     """P5: what the papers report, measured on the store."""
 
 
-@papers.command("olr")
+@papers.command("olr", epilog=examples("olrsearch bench papers olr --out p5"))
 @shared_options
 @click.pass_context
 def olr(ctx: click.Context, space: str | None, seed: int, out: Path | None, as_json: bool) -> None:
@@ -62,7 +62,7 @@ def olr(ctx: click.Context, space: str | None, seed: int, out: Path | None, as_j
                 say(f"plot: {store.looks.plot(look, out.with_name(f'{out.name}-{name}.png'))}")
 
 
-@papers.command("informed-prior")
+@papers.command("informed-prior", epilog=examples("olrsearch bench papers informed-prior --figures figures"))
 @queries_option
 @click.option(
     "--figures",
@@ -101,7 +101,7 @@ def informed_prior(
         say(f"plot: {path}")
 
 
-@click.command("speed")
+@click.command("speed", epilog=examples("olrsearch bench speed kl --rows 20000 --no-recipes"))
 @click.argument(
     "part", type=click.Choice(["queries", "encoding", "kl"]), default="queries", metavar="[encoding|kl]"
 )

@@ -10,7 +10,7 @@ import click
 
 from olrsearch.api.labels import VALUE_NAMES
 from olrsearch.apps.cli import audit_decisions
-from olrsearch.apps.cli.common import emit_json, open_store, say, say_notes, split_names
+from olrsearch.apps.cli.common import Group, emit_json, examples, open_store, say, say_notes, split_names
 from olrsearch.apps.cli.search import check_sheets
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ def _choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.group("audit")
+@click.group("audit", cls=Group)
 def audit_command() -> None:
     """Find stored labels that are wrong, count them, and decide on them."""
 
 
-@audit_command.command("run")
+@audit_command.command("run", epilog=examples("olrsearch audit run --labels Eyeglasses,Smiling"))
 @click.option("--labels", help="Only these labels, comma-separated; all that are stored by default.")
 @click.option("--where", help="Only images this selects, e.g. \"partition = 'test'\".")
 @click.option("--scorers", help="What to ask, comma-separated; all that can be asked by default.")
@@ -97,7 +97,7 @@ def run(
     _print_report(report, as_json=as_json)
 
 
-@audit_command.command("refit")
+@audit_command.command("refit", epilog=examples("olrsearch audit refit"))
 @_run_option
 @_json_option("")
 @click.pass_context
@@ -108,7 +108,9 @@ def refit(ctx: click.Context, run: str | None, as_json: bool) -> None:
     _print_report(report, as_json=as_json)
 
 
-@audit_command.command("list")
+@audit_command.command(
+    "list", epilog=examples("olrsearch audit list --label Eyeglasses -k 50 --csv review.csv")
+)
 @click.option("--label", help="Only of this label; of all by default.")
 @_choice_options
 @click.option("--suggested", type=_VALUE, help="Only entries that the evidence finds so.")
@@ -160,7 +162,7 @@ def list_issues(
             say(f"table: {written}")
 
 
-@audit_command.command("show")
+@audit_command.command("show", epilog=examples("olrsearch audit show 000001.jpg Eyeglasses --out entry.html"))
 @click.argument("image")
 @click.argument("label")
 @click.option("--out", type=click.Path(path_type=Path), help="Also a page with pictures, .html or .png.")
@@ -183,7 +185,7 @@ def show(
             say(f"sheet: {store.audit.card(found, out)}")
 
 
-@audit_command.command("summary")
+@audit_command.command("summary", epilog=examples("olrsearch audit summary"))
 @_run_option
 @_json_option(" a label")
 @click.pass_context
@@ -209,7 +211,7 @@ def summary(ctx: click.Context, run: str | None, as_json: bool) -> None:
         )
 
 
-@audit_command.command("rules")
+@audit_command.command("rules", epilog=examples("olrsearch audit rules"))
 @click.option("--rules", type=click.Path(path_type=Path), help="Your own rules first, from this file.")
 @_json_option(" a rule")
 @click.pass_context
@@ -228,7 +230,9 @@ def rules_command(ctx: click.Context, rules: Path | None, as_json: bool) -> None
         say("the stored labels follow no rule")
 
 
-@audit_command.command("sheet")
+@audit_command.command(
+    "sheet", epilog=examples("olrsearch audit sheet suspects.html --label Eyeglasses --label Smiling")
+)
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
     "--label", "labels", multiple=True, help="A section for this label (repeatable); else one over all."
@@ -258,7 +262,7 @@ def sheet(
     say(f"sheet: {path}")
 
 
-@audit_command.command("runs")
+@audit_command.command("runs", epilog=examples("olrsearch audit runs"))
 @_json_option(" an audit")
 @click.pass_context
 def runs(ctx: click.Context, as_json: bool) -> None:
@@ -282,7 +286,7 @@ def runs(ctx: click.Context, as_json: bool) -> None:
         say("no audit has been run in this store: run `olrsearch audit run`")
 
 
-@audit_command.command("delete")
+@audit_command.command("delete", epilog=examples("olrsearch audit delete NAME"))
 @click.argument("name")
 @click.pass_context
 def delete(ctx: click.Context, name: str) -> None:

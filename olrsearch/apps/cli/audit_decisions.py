@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from olrsearch.api.labels import VALUE_NAMES
-from olrsearch.apps.cli.common import emit_json, open_store, say
+from olrsearch.apps.cli.common import emit_json, examples, open_store, say
 from olrsearch.apps.cli.common import images as images_said
 
 if TYPE_CHECKING:
@@ -23,7 +23,13 @@ def register(group: click.Group) -> None:
         group.add_command(command)
 
 
-@click.command("decide")
+@click.command(
+    "decide",
+    epilog=examples(
+        "olrsearch audit decide 000001.jpg Eyeglasses flip --why 'none to be seen'",
+        "olrsearch audit decide --from review.csv",
+    ),
+)
 @click.argument("image", required=False)
 @click.argument("label", required=False)
 @click.argument("verdict", type=click.Choice(["accept", "flip", "unsure"]), required=False)
@@ -90,7 +96,7 @@ def _tell(written: Decided, *, as_json: bool) -> None:
         say(f"note: {written.undecided:,} lines say no decision and were left out")
 
 
-@click.command("history")
+@click.command("history", epilog=examples("olrsearch audit history --label Eyeglasses"))
 @click.argument("image", required=False)
 @click.option("--label", help="Of this label only.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a decision.")
@@ -121,7 +127,7 @@ def decision_json(row: Decision) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__slots__} | {"when": row.when.isoformat()}
 
 
-@click.command("export")
+@click.command("export", epilog=examples("olrsearch audit export labels.csv --where \"partition = 'train'\""))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
     "--form",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from olrsearch.apps.cli.bench_audit import audit
-from olrsearch.apps.cli.common import open_to_measure
+from olrsearch.apps.cli.common import Group, examples, open_to_measure
 from olrsearch.apps.cli.reports import render
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ queries_option = click.option(
 )
 
 
-class _BenchGroup(click.Group):
+class _BenchGroup(Group):
     """The protocols of the program, and those that other packages bring as entry points `olrsearch.bench`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -62,7 +62,7 @@ def bench_command() -> None:
     """Measure quality and speed by the published protocols, on the store's val and test partitions."""
 
 
-@bench_command.command("attributes")
+@bench_command.command("attributes", epilog=examples("olrsearch bench attributes --out p1"))
 @shared_options
 @click.pass_context
 def attributes(ctx: click.Context, space: str | None, seed: int, out: Path | None, as_json: bool) -> None:
@@ -76,7 +76,9 @@ def attributes(ctx: click.Context, space: str | None, seed: int, out: Path | Non
     render(report, out, as_json=as_json)
 
 
-@bench_command.command("queries")
+@bench_command.command(
+    "queries", epilog=examples("olrsearch bench queries --write-queries asked.tsv --out p2")
+)
 @queries_option
 @click.option("--write-queries", type=click.Path(path_type=Path), help="Write the queries that were drawn.")
 @shared_options
@@ -96,7 +98,7 @@ def queries(
     render(report, out, as_json=as_json)
 
 
-@bench_command.command("similar")
+@bench_command.command("similar", epilog=examples("olrsearch bench similar --out p3"))
 @queries_option
 @shared_options
 @click.pass_context

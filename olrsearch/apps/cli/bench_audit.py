@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from olrsearch.apps.cli.common import open_to_measure, split_names
+from olrsearch.apps.cli.common import examples, open_to_measure, split_names
 from olrsearch.apps.cli.reports import render
 
 _NOISES = ("n1-1", "n1-5", "n1-10", "n2", "n3")
@@ -23,7 +23,9 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple
         ) from None
 
 
-@click.command("audit")
+@click.command(
+    "audit", epilog=examples("olrsearch bench audit --noise n1-5 --seeds 0 --cache p4-cache --out p4")
+)
 @click.option(
     "--noise",
     "noises",

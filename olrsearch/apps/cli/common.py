@@ -24,6 +24,25 @@ if TYPE_CHECKING:
 _QUOTED = re.compile(r'"((?:[^"]|"")+)"')
 
 
+class Group(click.Group):
+    """A group whose help says of every command what it does, in a whole sentence."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click does, with no summary cut."""
+        known = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, command.get_short_help_str(limit=1000)) for name, command in known if command]
+            )
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: how it is called."""
+    return "\b\n" + "\n".join(
+        ["Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)]
+    )
+
+
 def store_path(ctx: click.Context) -> Path:
     """The store named by `--store`, the environment or the default."""
     path: Path = ctx.obj["store"]

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import click
 
-from olrsearch.apps.cli.common import counter, say
+from olrsearch.apps.cli.common import Group, counter, examples, say
 
 
-@click.group("datasets")
+@click.group("datasets", cls=Group)
 def datasets_command() -> None:
     """Generate data sets."""
 
 
-@datasets_command.command("avatars")
+@datasets_command.command(
+    "avatars", epilog=examples("olrsearch datasets avatars avatars --count 600 --seed 1")
+)
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--count", type=click.IntRange(min=1), default=4000, show_default=True, help="How many images.")
 @click.option(
@@ -39,7 +41,7 @@ def avatars(ctx: click.Context, out: Path, count: int, label_noise: float, seed:
     say(f"next: olrsearch import celeba {made.path}")
 
 
-@datasets_command.command("pairs")
+@datasets_command.command("pairs", epilog=examples("olrsearch datasets pairs mnist pairs"))
 @click.argument("source", metavar="IDX_DIR", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(

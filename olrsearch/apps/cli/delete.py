@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import click
 
+from olrsearch.apps.cli.common import examples, open_store, say
 from olrsearch.apps.cli.common import images as images_said
-from olrsearch.apps.cli.common import open_store, say
 
 
-@click.command("delete")
+@click.command(
+    "delete",
+    epilog=examples(
+        "olrsearch delete 000001.jpg 000002.jpg", "olrsearch delete --where \"partition = 'val'\""
+    ),
+)
 @click.argument("images", nargs=-1)
 @click.option("--where", help="Delete every image this condition selects, e.g. \"partition = 'test'\".")
 @click.option("--yes", is_flag=True, help="Do not ask before a --where.")

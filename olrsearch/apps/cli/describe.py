@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from olrsearch import WordEstimate
-from olrsearch.apps.cli.common import emit_json, open_store
+from olrsearch.apps.cli.common import emit_json, examples, open_store
 
 if TYPE_CHECKING:
     from olrsearch import Description, WordDescription
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 _STORED = {None: "", -1: "stored: absent", 0: "stored: unknown", 1: "stored: present"}
 
 
-@click.command("describe")
+@click.command(
+    "describe",
+    epilog=examples(
+        "olrsearch describe 000001.jpg holiday.jpg", "olrsearch describe 000001.jpg --words --open sunglasses"
+    ),
+)
 @click.argument("images", nargs=-1, required=True)
 @click.option("--words", "by_words", is_flag=True, help="By words of the posterior, instead of labels.")
 @click.option(

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from olrsearch.apps.cli.common import open_store, say
+from olrsearch.apps.cli.common import examples, open_store, say
 
 if TYPE_CHECKING:
     from olrsearch import OnError, Store
 
 
-@click.command("encode")
+@click.command("encode", epilog=examples("olrsearch encode", "olrsearch encode --encoder faces-words"))
 @click.option(
     "--encoder",
     help="Name or fingerprint of a space, a shipped encoder, or a model folder; by default the newest "
@@ -56,7 +56,7 @@ def _announce(store: Store, encoder: str | None) -> None:
         )
 
 
-@click.command("calibrate")
+@click.command("calibrate", epilog=examples("olrsearch calibrate --where \"partition = 'val'\""))
 @click.option(
     "--space", help="Name or fingerprint; the newest of label embeddings by default, else of posteriors."
 )

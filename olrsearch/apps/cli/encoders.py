@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from olrsearch.apps.cli.common import emit_json, open_store, say, store_path
+from olrsearch.apps.cli.common import Group, emit_json, examples, open_store, say, store_path
 
 if TYPE_CHECKING:
     from olrsearch import EncoderEntry
 
 
-@click.group("encoders")
+@click.group("encoders", cls=Group)
 def encoders_command() -> None:
     """Encoders that come with olrsearch and those of the store: list, read up, publish."""
 
 
-@encoders_command.command("list")
+@encoders_command.command("list", epilog=examples("olrsearch encoders list"))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object an encoder.")
 @click.pass_context
 def list_encoders(ctx: click.Context, as_json: bool) -> None:
@@ -57,7 +57,7 @@ def _table(entries: tuple[EncoderEntry, ...]) -> list[str]:
     return [*lines, "* is what olrsearch encode uses when none is named"]
 
 
-@encoders_command.command("info")
+@encoders_command.command("info", epilog=examples("olrsearch encoders info faces --card"))
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--card", is_flag=True, help="Print the model card.")
@@ -165,7 +165,9 @@ def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-@encoders_command.command("publish")
+@encoders_command.command(
+    "publish", epilog=examples("olrsearch encoders publish olr-1a2b3c4d encoders --name my-faces --half")
+)
 @click.argument("space")
 @click.argument("out_dir", type=click.Path(path_type=Path))
 @click.option("--name", required=True, help="What the encoder is to be called: OUT_DIR/NAME is written.")

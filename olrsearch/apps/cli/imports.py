@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from olrsearch.apps.cli.common import emit_json, open_store, say, split_names
+from olrsearch.apps.cli.common import Group, emit_json, examples, open_store, say, split_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ def _shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.group("import")
+@click.group("import", cls=Group)
 def import_command() -> None:
     """Bring images and labels into a store (which is created if there is none).
 
@@ -46,7 +46,7 @@ def import_command() -> None:
     """
 
 
-@import_command.command("celeba")
+@import_command.command("celeba", epilog=examples("olrsearch import celeba ~/celeba"))
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--images", type=click.Path(path_type=Path), help="Image folder or zip, if elsewhere.")
 @click.option(
@@ -72,7 +72,9 @@ def celeba(
     _import(ctx, "celeba", path, reader, name, on_error, limit, no_thumbnails, as_json)
 
 
-@import_command.command("folder")
+@import_command.command(
+    "folder", epilog=examples("olrsearch import folder ~/photos --labels labels.csv --name photos")
+)
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
     "--labels",
@@ -98,7 +100,7 @@ def folder(
     _import(ctx, "folder", path, reader, name, on_error, limit, no_thumbnails, as_json)
 
 
-@import_command.command("idx")
+@import_command.command("idx", epilog=examples("olrsearch import idx mnist"))
 @click.argument("images", type=click.Path(path_type=Path))
 @click.argument("labels", type=click.Path(path_type=Path), required=False)
 @click.option("--names", help="Label names, comma-separated, in the order of the classes.")
@@ -123,7 +125,7 @@ def idx(
     _import(ctx, "idx", images, reader, name, on_error, limit, no_thumbnails, as_json)
 
 
-@import_command.command("cifar100")
+@import_command.command("cifar100", epilog=examples("olrsearch import cifar100 cifar-100-binary --coarse"))
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--coarse", is_flag=True, help="Take the 20 coarse classes for labels, not the 100 fine ones.")
 @_shared_options

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import click
 
-from olrsearch.apps.cli.common import emit_json, open_store, say
+from olrsearch.apps.cli.common import Group, emit_json, examples, open_store, say
 
 SPACE = "Name or fingerprint; the newest of label embeddings by default, else of posteriors."
 
 
-@click.group("index")
+@click.group("index", cls=Group)
 def index_command() -> None:
     """Build and inspect indexes. Queries work without any: they then scan the segments."""
 
 
-@index_command.command("build")
+@index_command.command(
+    "build", epilog=examples("olrsearch index build", "olrsearch index build --recipe hnsw")
+)
 @click.option(
     "--recipe",
     default="exact",
@@ -44,7 +46,7 @@ def build(ctx: click.Context, recipe: str, space: str | None) -> None:
             say(line)
 
 
-@index_command.command("info")
+@index_command.command("info", epilog=examples("olrsearch index info"))
 @click.option("--space", help=SPACE)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context

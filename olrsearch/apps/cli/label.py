@@ -6,16 +6,16 @@ import getpass
 
 import click
 
-from olrsearch.apps.cli.common import emit_json, open_store, say
+from olrsearch.apps.cli.common import Group, emit_json, examples, open_store, say
 from olrsearch.apps.cli.common import images as images_said
 
 
-@click.group("label")
+@click.group("label", cls=Group)
 def label_command() -> None:
     """List labels and correct stored values."""
 
 
-@label_command.command("list")
+@label_command.command("list", epilog=examples("olrsearch label list"))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a label.")
 @click.pass_context
 def list_labels(ctx: click.Context, as_json: bool) -> None:
@@ -34,7 +34,9 @@ def list_labels(ctx: click.Context, as_json: bool) -> None:
         )
 
 
-@label_command.command("set")
+@label_command.command(
+    "set", epilog=examples("olrsearch label set Smiling absent 000001.jpg --why 'the mouth is closed'")
+)
 @click.argument("label")
 @click.argument("value", type=click.Choice(["present", "absent", "unknown"]))
 @click.argument("images", nargs=-1, required=True)

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from olrsearch.apps.cli.common import emit_json, open_store, open_to_measure, say, say_notes, split_names
+from olrsearch.apps.cli.common import (
+    Group,
+    emit_json,
+    examples,
+    open_store,
+    open_to_measure,
+    say,
+    say_notes,
+    split_names,
+)
 from olrsearch.apps.cli.search import check_sheets
 
 if TYPE_CHECKING:
@@ -48,12 +57,14 @@ def _plot_option(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
     return click.option("--out", type=click.Path(path_type=Path), help=f"Also draw {what}: a .png file.")
 
 
-@click.group("look")
+@click.group("look", cls=Group)
 def look_command() -> None:
     """Look into the embedding: norms, components, disagreements with the teacher; posteriors, words."""
 
 
-@look_command.command("norms")
+@look_command.command(
+    "norms", epilog=examples("olrsearch look norms --labels Male,Young,Smiling --out norms.png")
+)
 @click.option("--labels", help="Only these labels, comma-separated; all the encoder knows by default.")
 @_where_option
 @_plot_option("the heat maps")
@@ -82,7 +93,9 @@ def norms(
         _plot(store, found, out)
 
 
-@look_command.command("components")
+@look_command.command(
+    "components", epilog=examples("olrsearch look components Smiling --out smiling.png --sheet smiling.html")
+)
 @click.argument("label")
 @click.option(
     "--component", type=click.IntRange(min=1), default=1, show_default=True, help="Which one, from 1."
@@ -119,7 +132,9 @@ def components(
         _plot(store, found, out)
 
 
-@look_command.command("disagreements")
+@look_command.command(
+    "disagreements", epilog=examples("olrsearch look disagreements --label Smiling --sheet apart.html")
+)
 @click.option("--label", help="Only this label; all by default.")
 @click.option("--count", type=click.IntRange(min=1), default=50, show_default=True, help="Entries listed.")
 @_sheet_option
@@ -157,7 +172,7 @@ _drawing_option = click.option(
 _posterior_space_option = click.option("--space", help="Name or fingerprint; the newest of posteriors.")
 
 
-@look_command.command("posterior")
+@look_command.command("posterior", epilog=examples("olrsearch look posterior 000001.jpg --out posterior.png"))
 @click.argument("images", nargs=-1, required=True)
 @_drawing_option
 @_samples_option
@@ -178,7 +193,7 @@ def posterior(
         say(f"drawn: {store.looks.plot(found, out)}")
 
 
-@look_command.command("words")
+@look_command.command("words", epilog=examples("olrsearch look words beard smiling --out prior.png"))
 @click.argument("words", nargs=-1, required=True)
 @_drawing_option
 @click.option("--shrinkage", type=float, help="λ of the prior; the encoder's by default.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from olrsearch.apps.cli.common import emit_json, open_store, say
+from olrsearch.apps.cli.common import emit_json, examples, open_store, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,13 @@ def ranking_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command("search")
+@click.command(
+    "search",
+    epilog=examples(
+        "olrsearch search 'smiling & eyeglasses & !male' -k 10",
+        "olrsearch search '(bald | wavy hair) & young' --where \"partition = 'test'\" --sheet answer.html",
+    ),
+)
 @click.argument("query")
 @click.option(
     "--min-probability", type=click.FloatRange(0, 1), help="Leave out hits whose score is below this."

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from olrsearch.apps.cli.common import open_store, parse_pairs, split_name
+from olrsearch.apps.cli.common import examples, open_store, parse_pairs, split_name
 from olrsearch.apps.cli.search import check_sheets, ranking_options, render, write_sheets
 from olrsearch.apps.cli.words import DIRECTIONS
 
@@ -19,7 +19,13 @@ BY_POSTERIOR = "posterior"
 """Of `--by`: a label of this name is written in double quotes."""
 
 
-@click.command("similar")
+@click.command(
+    "similar",
+    epilog=examples(
+        "olrsearch similar 000001.jpg --by Smiling -k 10",
+        "olrsearch similar --with Smiling=000001.jpg --with Wavy_Hair=000002.jpg --sheet mixed.html",
+    ),
+)
 @click.argument("image", required=False)
 @click.option(
     "--by",

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import click
 
-from olrsearch.apps.cli.common import emit_json, open_store, say, store_path
+from olrsearch.apps.cli.common import Group, emit_json, examples, open_store, say, store_path
 
 
-@click.group("store")
+@click.group("store", cls=Group)
 def store_command() -> None:
     """Create, inspect, verify, relocate and migrate stores."""
 
 
-@store_command.command("create")
+@store_command.command("create", epilog=examples("olrsearch --store faces store create"))
 @click.option(
     "--database-url",
     envvar="OLRSEARCH_DATABASE_URL",
@@ -32,7 +32,7 @@ def create(ctx: click.Context, database_url: str | None) -> None:
         say(f"created {store.path}; next: olrsearch import --help")
 
 
-@store_command.command("info")
+@store_command.command("info", epilog=examples("olrsearch store info"))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context
 def info(ctx: click.Context, as_json: bool) -> None:
@@ -69,7 +69,7 @@ def _info_lines(found: dict[str, object]) -> list[str]:
     return lines
 
 
-@store_command.command("verify")
+@store_command.command("verify", epilog=examples("olrsearch store verify --sources"))
 @click.option("--sources", is_flag=True, help="Also read every image file and compare its hash.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context
@@ -90,7 +90,7 @@ def verify(ctx: click.Context, sources: bool, as_json: bool) -> None:
         ctx.exit(1)
 
 
-@store_command.command("relocate")
+@store_command.command("relocate", epilog=examples("olrsearch store relocate celeba /media/celeba"))
 @click.argument("dataset")
 @click.argument("root", type=click.Path(path_type=Path, exists=True))
 @click.pass_context
@@ -101,7 +101,7 @@ def relocate(ctx: click.Context, dataset: str, root: Path) -> None:
     say(f"{dataset}: {found:,} of {total:,} images found below {root}")
 
 
-@store_command.command("migrate")
+@store_command.command("migrate", epilog=examples("olrsearch store migrate"))
 @click.pass_context
 def migrate(ctx: click.Context) -> None:
     """Bring an older store's metadata to this version's schema (a SQLite file is copied first)."""

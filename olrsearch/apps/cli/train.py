@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from olrsearch.apps.cli.common import emit_json, open_store, parse_pairs, say, split_names
+from olrsearch.apps.cli.common import Group, emit_json, examples, open_store, parse_pairs, say, split_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
 
-@click.group("train")
+@click.group("train", cls=Group)
 def train_command() -> None:
     """Train an encoder on the store's labelled images."""
 
@@ -60,7 +60,12 @@ def _report(trained: TrainedSpace, *, as_json: bool) -> None:
     say("next: olrsearch encode")
 
 
-@train_command.command("olr")
+@train_command.command(
+    "olr",
+    epilog=examples(
+        "olrsearch train olr --profile faces", "olrsearch train olr --set k=16 --labels Smiling,Male"
+    ),
+)
 @click.option("--teacher", help="Take the teacher of this run or space instead of training one.")
 @_training_options("cpu, faces, demo, gpu or tiny", "cpu", "k=16")
 @click.pass_context
@@ -87,7 +92,9 @@ def olr(
     _report(trained, as_json=as_json)
 
 
-@train_command.command("informed-prior")
+@train_command.command(
+    "informed-prior", epilog=examples("olrsearch train informed-prior --set shrinkage=0.05")
+)
 @_training_options("faces, digits, pairs, demo or tiny", "faces", "shrinkage=0.05")
 @click.pass_context
 def informed_prior(

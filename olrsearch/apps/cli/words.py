@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from olrsearch.apps.cli.common import open_store
+from olrsearch.apps.cli.common import examples, open_store
 from olrsearch.apps.cli.search import check_sheets, ranking_options, render, write_sheets
 
 if TYPE_CHECKING:
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 DIRECTIONS = ("query-to-image", "image-to-query", "jeffreys")
 
 
-@click.command("words")
+@click.command(
+    "words",
+    epilog=examples(
+        "olrsearch words beard eyeglasses '!male' -k 10",
+        "olrsearch words 'blonde hair^2' smiling --mode match --sheet answer.html",
+    ),
+)
 @click.argument("words", nargs=-1, required=True)
 @click.option(
     "--mode",

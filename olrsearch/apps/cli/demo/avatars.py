@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from olrsearch.apps.cli.common import counter, say, tracker
+from olrsearch.apps.cli.common import counter, examples, say, tracker
 from olrsearch.apps.cli.demo.audit import COUNT, audit_avatars
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _QUERIES = (
 _WORDS = ("sunglasses", "beard")
 
 
-@click.command("demo")
+@click.command("demo", epilog=examples("olrsearch demo demo --count 1000"))
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("demo"))
 @click.option(
     "--count", type=click.IntRange(min=200), default=4000, show_default=True, help="How many avatars."
