@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 import numpy as np
 
 from olrsearch.api import facts, imports, pictures, questions
+from olrsearch.api import similar as likeness
 from olrsearch.api import words as word_questions
 from olrsearch.api.encoders import encode
 from olrsearch.api.session import Session
@@ -285,7 +286,7 @@ class Store:
     # Each stands in the module of what it is about, with its arguments and what it raises.
     encode = encode
     search = questions.search
-    similar = questions.similar
+    similar = likeness.similar
     words = word_questions.words
     describe = questions.describe
     describe_words = word_questions.describe_words

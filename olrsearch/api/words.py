@@ -5,11 +5,11 @@ Notation: N images, W own words, d dimensions of the latent space.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from olrsearch.api.questions import SimilarPage, ranking
+from olrsearch.api.answers import built_index, ranking
 from olrsearch.api.session import allowed, several
 from olrsearch.maths.calibration import log_sigmoid
 from olrsearch.search.attributes import query_values, search_attributes
@@ -20,7 +20,6 @@ from olrsearch.search.results import WordDescription, WordEstimate
 from olrsearch.search.spaces.labels import stored_labels
 from olrsearch.search.word_queries import (
     LIKELY,
-    SPELT,
     Attributes,
     WordQuery,
     check_modes,
@@ -38,7 +37,6 @@ from olrsearch.search.word_terms import (
     parse_words,
     query_of,
     resolve_words,
-    similar_posteriors,
     slope_and_offset,
 )
 
@@ -47,7 +45,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from olrsearch.api.session import HasSession, Session
-    from olrsearch.search.kl.built import BuiltKl
     from olrsearch.search.kl.exact import Divergence
     from olrsearch.search.results import Ranking
     from olrsearch.search.spaces.posteriors import OpenPosteriors
@@ -124,7 +121,7 @@ def words(
         farthest,
     )
     notes = [*opened.score_notes(), *term_notes(query)]
-    built = _built(opened, recipe)
+    built = built_index(opened, recipe)
     if built is not None and shrinkage not in {None, opened.shrinkage}:
         notes.append(not_used(built, f"its recall was measured with the shrinkage {opened.shrinkage:g}"))
         built = None
@@ -156,35 +153,6 @@ def words(
             built=built,
         )
     return ranking(opened, page, notes, query=heading)
-
-
-def similar_by_posterior(
-    session: Session,
-    image: ImageRef,
-    *,
-    direction: Divergence | None,
-    farthest: bool,
-    **page: Unpack[SimilarPage],
-) -> Ranking:
-    """See `questions.similar`: by posterior."""
-    check_page(page["k"], page["offset"])
-    opened = session.posteriors(page["space"])
-    source, query = session.gaussian(opened, image)
-    chosen = direction or "jeffreys"
-    found = similar_posteriors(
-        opened.index,
-        query,
-        direction=chosen,
-        exclude=() if page["include_self"] or source is None else (source,),
-        count=page["k"],
-        offset=page["offset"],
-        max_distance=page["max_distance"],
-        allowed=allowed(opened, page["where"]),
-        farthest=farthest,
-        built=_built(opened, page["recipe"]),
-    )
-    how = "unlike" if farthest else "like"
-    return ranking(opened, found, query=f"{how} {image} by {SPELT[chosen]} of posteriors")
 
 
 def describe_words(
@@ -260,8 +228,3 @@ def _attribute_values(session: Session, opened: OpenPosteriors, attributes: str)
             "are left out: run olrsearch encode"
         )
     return Attributes(canonical(node), values, held, tuple(notes))
-
-
-def _built(opened: OpenPosteriors, recipe: str | None) -> BuiltKl | None:
-    """The index of a recipe; None for the exact search."""
-    return None if recipe in {None, "exact"} else opened.built(str(recipe))

@@ -1,0 +1,60 @@
+"""What verbs that rank images share: which hits are wanted, and how they are returned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+from olrsearch.search.results import Hit, Ranking
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from olrsearch.search.kl.built import BuiltKl
+    from olrsearch.search.page import Page
+    from olrsearch.search.spaces.labels import OpenSpace
+    from olrsearch.search.spaces.posteriors import OpenPosteriors
+
+
+class SimilarPage(TypedDict):
+    """Which hits a question about similar images answers with; see `similar`."""
+
+    k: int
+    offset: int
+    max_distance: float | None
+    where: str | None
+    include_self: bool
+    recipe: str | None
+    space: str | None
+
+
+def ranking(
+    opened: OpenSpace | OpenPosteriors, page: Page, notes: Iterable[str] = (), *, query: str | None = None
+) -> Ranking:
+    """A page of answers with the keys of its images, as it is returned."""
+    rows = opened.snapshot.images(page.ids.tolist())
+    hits = tuple(
+        Hit(
+            rank=page.first_rank + place,
+            image_id=row.id,
+            key=row.key,
+            uri=row.uri,
+            distance=float(page.distances[place]),
+            score=-float(page.distances[place]),
+            contributions=page.contributions[place],
+        )
+        for place, row in enumerate(rows)
+    )
+    return Ranking(
+        query=page.query if query is None else query,
+        hits=hits,
+        candidates=page.candidates,
+        total=page.total,
+        generation=opened.snapshot.generation,
+        exact=page.exact,
+        notes=(*page.notes, *notes, *opened.coverage_notes()),
+    )
+
+
+def built_index(opened: OpenPosteriors, recipe: str | None) -> BuiltKl | None:
+    """The index of a recipe; None for the exact search."""
+    return None if recipe in {None, "exact"} else opened.built(str(recipe))
