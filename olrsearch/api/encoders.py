@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from olrsearch.core.errors import CalibrationError, IndexBuildError, TrainingError
-from olrsearch.encoders.folder.card import read_card_page
-from olrsearch.pipeline.inventory import default_encoder, find_encoder, list_encoders
 from olrsearch.store.vectors.layout import LABELS, POSTERIOR
 
 if TYPE_CHECKING:
@@ -29,6 +27,8 @@ class Encoders:
 
     def list(self) -> tuple[EncoderEntry, ...]:
         """Encoders that can be named: those that come with the package, and those of this store."""
+        from olrsearch.pipeline.inventory import list_encoders
+
         return list_encoders(self._session.snapshot())
 
     def get(self, name: str | Path) -> EncoderEntry:
@@ -40,10 +40,14 @@ class Encoders:
         Raises:
             UnknownEncoderError: nothing has this name or fingerprint, or several have.
         """
+        from olrsearch.pipeline.inventory import find_encoder
+
         return find_encoder(name, self._session.snapshot())
 
     def default(self) -> EncoderEntry | None:
         """What `Store.encode` uses when none is named; None where neither store nor package has one."""
+        from olrsearch.pipeline.inventory import default_encoder
+
         return default_encoder(self._session.snapshot())
 
     def train(
@@ -147,6 +151,8 @@ def card_page(entry: EncoderEntry) -> str:
     Raises:
         ModelFileError: it has none.
     """
+    from olrsearch.encoders.folder.card import read_card_page
+
     return read_card_page(entry.path)
 
 

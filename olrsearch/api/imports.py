@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from olrsearch import datasets
-from olrsearch.datasets.generated.avatars import TRUTH as TRUTH  # noqa: PLC0414 - handed on
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -53,6 +50,8 @@ def open_dataset(layout: Layout, path: Path | str, **options: Any) -> Dataset:  
         DatasetNotFoundError: it is not there.
         DatasetError: it cannot be read.
     """
+    from olrsearch import datasets
+
     readers: dict[Layout, Callable[..., Dataset]] = {
         "celeba": datasets.open_celeba,
         "folder": datasets.open_folder,
@@ -65,3 +64,14 @@ def open_dataset(layout: Layout, path: Path | str, **options: Any) -> Dataset:  
 def default_name(dataset: Dataset, path: Path | str) -> str:
     """What a data set is called where nobody named it: by its layout where only one has it, or its folder."""
     return dataset.kind if dataset.kind in {"celeba", "cifar100"} else Path(path).resolve().name
+
+
+def open_truth(path: Path | str) -> Dataset:
+    """Avatars with the labels they were drawn with, where `generate_avatars` turned some of them round.
+
+    Args:
+        path: Their folder.
+    """
+    from olrsearch.datasets.generated.avatars import TRUTH
+
+    return open_dataset("celeba", path, annotations=Path(path) / TRUTH)

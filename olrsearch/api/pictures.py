@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from olrsearch.core.errors import DatasetError, UnknownImageError
-from olrsearch.datasets.files import load_image, thumbnail_jpeg
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +30,8 @@ def picture(store: HasSession, image: ImageRef, edge: int = EDGE) -> bytes | Non
 
 def picture_of(session: Session, image: ImageRef, edge: int = EDGE) -> bytes | None:
     """See `picture`."""
+    from olrsearch.datasets.files import load_image, thumbnail_jpeg
+
     snapshot = session.snapshot()
     try:
         row = snapshot.images([snapshot.resolve(image)])[0]
@@ -94,6 +95,8 @@ def sheet(
 
 def _of_row(snapshot: Snapshot, row: ImageRow, edge: int) -> bytes | None:
     """A JPEG of an image of the store: of its file, else its thumbnail, else None."""
+    from olrsearch.datasets.files import load_image, thumbnail_jpeg
+
     try:
         return thumbnail_jpeg(load_image(row.root, row.uri), edge)
     except (DatasetError, OSError):

@@ -11,34 +11,11 @@ import numpy as np
 
 from olrsearch.api.answers import built_index, ranking
 from olrsearch.api.session import allowed, several
-from olrsearch.maths.calibration import log_sigmoid
 from olrsearch.search.attributes import query_values, search_attributes
-from olrsearch.search.kl.word_scores import log_mean_exp
 from olrsearch.search.page import check_page
 from olrsearch.search.query import Literal, canonical, parse, resolve_names
 from olrsearch.search.results import WordDescription, WordEstimate
 from olrsearch.search.spaces.labels import stored_labels
-from olrsearch.search.word_queries import (
-    LIKELY,
-    Attributes,
-    WordQuery,
-    check_modes,
-    fused,
-    open_table,
-    spelt,
-    term_notes,
-)
-from olrsearch.search.word_terms import (
-    WordProbabilities,
-    WordTerm,
-    match_prior,
-    match_words,
-    not_used,
-    parse_words,
-    query_of,
-    resolve_words,
-    slope_and_offset,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,8 +25,8 @@ if TYPE_CHECKING:
     from olrsearch.search.kl.exact import Divergence
     from olrsearch.search.results import Ranking
     from olrsearch.search.spaces.posteriors import OpenPosteriors
-    from olrsearch.search.word_queries import AttributesMode
-    from olrsearch.search.word_terms import Mode
+    from olrsearch.search.word_queries import Attributes, AttributesMode
+    from olrsearch.search.word_terms import Mode, WordTerm
     from olrsearch.store.values import ImageRef
 
 
@@ -106,6 +83,25 @@ def words(
         EmptyStoreError: nothing is imported, or there are no posteriors.
         IncompatibleEncoderError: the space holds label embeddings.
     """
+    from olrsearch.search.word_queries import (
+        LIKELY,
+        WordQuery,
+        check_modes,
+        fused,
+        open_table,
+        spelt,
+        term_notes,
+    )
+    from olrsearch.search.word_terms import (
+        WordProbabilities,
+        match_prior,
+        match_words,
+        not_used,
+        parse_words,
+        query_of,
+        resolve_words,
+    )
+
     session = store.session
     check_page(k, offset)
     check_modes(mode, direction, shrinkage, attributes_mode, farthest=farthest, recipe=recipe)
@@ -175,6 +171,9 @@ def describe_words(
         UnknownImageError: an image is neither in the store nor a file.
         UnknownWordError, QueryError, WordVectorsError: as `words`.
     """
+    from olrsearch.search.word_queries import open_table
+    from olrsearch.search.word_terms import WordTerm, resolve_words
+
     session = store.session
     opened = session.posteriors(space)
     vocabulary, table = opened.vocabulary, open_table(opened.vocabulary, vectors)
@@ -190,6 +189,10 @@ def describe_words(
 def _describe(
     session: Session, opened: OpenPosteriors, image: ImageRef, terms: Sequence[WordTerm]
 ) -> WordDescription:
+    from olrsearch.maths.calibration import log_sigmoid
+    from olrsearch.search.kl.word_scores import log_mean_exp
+    from olrsearch.search.word_terms import slope_and_offset
+
     source, gaussian = session.gaussian(opened, image)
     densities = gaussian.log_likelihood(np.stack([term.vector for term in terms]))[0]
     ratios = densities - log_mean_exp(densities[: len(opened.vocabulary)][:, None])[0]
@@ -212,6 +215,8 @@ def _describe(
 
 def _attribute_values(session: Session, opened: OpenPosteriors, attributes: str) -> Attributes:
     """What the newest space of label embeddings says of an attribute query."""
+    from olrsearch.search.word_queries import Attributes
+
     node = parse(attributes)
     labelled = session.space(None)
     scores = labelled.scores()

@@ -73,13 +73,11 @@ def audit_avatars(
 
 def _score(store: Store, avatars: Path) -> list[str]:
     """How many of the first suspects are wrong, and the labels' estimates beside the truth."""
-    from olrsearch.api.imports import TRUTH, open_dataset
+    from olrsearch.api.imports import open_dataset, open_truth
 
-    names = open_dataset("celeba", avatars).label_names
-    given, true = (
-        {record.key: record.labels for record in open_dataset("celeba", avatars, **table)}
-        for table in ({}, {"annotations": avatars / TRUTH})
-    )
+    stored, drawn = open_dataset("celeba", avatars), open_truth(avatars)
+    names = stored.label_names
+    given, true = ({record.key: record.labels for record in data} for data in (stored, drawn))
     pairs = [(key, zip(names, given[key] or (), labels or (), strict=True)) for key, labels in true.items()]
     wrong = {(key, name) for key, row in pairs for name, stored, truth in row if stored != truth}
     suspects = store.audit.list(k=max(TOP, len(wrong))).issues
