@@ -140,9 +140,9 @@ class PosteriorLooker(Looker):
             OlrsearchError: another suffix.
             QueryError: there is nothing to draw.
         """
+        from olrsearch.core.files import write_whole
         from olrsearch.sheets import Card, Sheet, sheet_form, write_sheet
         from olrsearch.sheets.plots import GaussianPanels, draw_gaussians
-        from olrsearch.sheets.write import write_whole
 
         shown = [looks] if isinstance(looks, GaussianLook) else list(looks)
         if not shown:
