@@ -30,6 +30,7 @@ from olrsearch.audit.benchmark.on_a_store import picture_case
 from olrsearch.audit.scorers.material import identity_folds
 from olrsearch.audit.scorers.probability import Probability
 from olrsearch.core.arrays import npy
+from olrsearch.core.files import write_whole
 from olrsearch.core.progress import silent
 from olrsearch.datasets.selection import selection_split
 from olrsearch.encoders.olr.config import profile
@@ -38,7 +39,6 @@ from olrsearch.encoders.trainer.metrics import average_precision
 from olrsearch.pipeline.pixels import cache_pixels
 from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.store.backend import Backend
-from olrsearch.store.files import replace_durably
 from olrsearch.store.vectors.layout import LABELS
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def main(
                     np.load(pixels, mmap_mode="r"), given, ~here, here, case.identity, config, Path(scratch)
                 )
                 click.echo(f"fold {number}: {time.perf_counter() - started:.0f} s", err=True)
-                replace_durably(kept, npy(found))
+                write_whole(kept, npy(found))
             trained[:, here] = np.load(kept)
     asked = np.isin(fold, wanted)
     both = expit((odds(frozen) + odds(trained)) / 2)

@@ -292,7 +292,7 @@ class Audits:
 
     def table(self, found: LabelIssues, path: Path | str) -> Path:
         """Write a list as CSV, whose column `decision` is to be filled in for `Store.decide_file`."""
-        from olrsearch.sheets.write import write_whole
+        from olrsearch.core.files import write_whole
 
         write_whole(Path(path), csv_table(self._backend.snapshot(), found))
         return Path(path)

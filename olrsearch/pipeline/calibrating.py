@@ -17,6 +17,7 @@ from olrsearch.core.errors import (
     StoreCorruptError,
     StoreVersionError,
 )
+from olrsearch.core.files import remove_leftovers
 from olrsearch.encoders.folder import model_files
 from olrsearch.encoders.folder.card import read_card
 from olrsearch.encoders.folder.defaults import read_defaults
@@ -383,6 +384,7 @@ def build_index(backend: Backend, recipe_name: str, ref: str | None) -> list[str
     with backend.writer() as writer:
         snapshot = backend.snapshot()
         info = _recipe_space(snapshot, recipe_name, ref)
+        remove_leftovers(info.index_path)  # of builds that were killed: gigabytes
         if info.layout != LABELS:
             return build_word_index(writer, OpenPosteriors(snapshot, info), recipe_name)
         recipe = _recipe(recipe_name)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from olrsearch.core.errors import BenchmarkError
+from olrsearch.core.files import TEMPORARY, whole_file
 from olrsearch.evaluation.data import BenchData, rows_of
 from olrsearch.evaluation.describing import run_describing
 from olrsearch.pipeline.calibrating import selection_ids
@@ -148,14 +149,13 @@ def teacher_probabilities(backend: Backend, opened: OpenSpace, ids: I64) -> F32 
     rows = opened.snapshot.images(ids.tolist())
     place = None if backend.read_only else run  # gigabytes, which a temporary folder may not hold
     # A folder of this process alone: benchmarks may run side by side, and hold no lock.
-    with tempfile.TemporaryDirectory(prefix=".gallery-", dir=place) as scratch:
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=place) as scratch:
         pixels = Path(scratch) / "pixels.npy"
         read, _ = cache_pixels(rows, config.image_size, config.crop, pixels)
         if not np.array_equal(read, ids):
             return None
         probabilities = ask(run, np.load(pixels, mmap_mode="r"))
         if not backend.read_only:
-            answers = Path(scratch) / kept.name
-            np.savez(answers, ids=ids, probabilities=probabilities)
-            answers.replace(kept)
+            with whole_file(kept, durable=False) as temporary:  # computed again where it is lost
+                np.savez(temporary, ids=ids, probabilities=probabilities)
     return probabilities

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from olrsearch.core.errors import DatasetError
+from olrsearch.core.files import whole_file
 from olrsearch.core.progress import T, Track, silent
 from olrsearch.datasets.files import load_array
 
@@ -169,21 +170,19 @@ def cache_pixels(
     Returns:
         The ids in the file's order, and the images that could not be read.
     """
-    scratch = path.with_suffix(".part")
-    target = np.lib.format.open_memmap(scratch, "w+", np.uint8, (len(rows), *size, 3))
     ids: list[int] = []
     failures: list[Failure] = []
-    with closing(decoded(batched(rows, _CACHED), size, crop)) as source:
-        for batch in track(source, total=len(rows), what="decode"):
-            target[len(ids) : len(ids) + len(batch.ids)] = batch.pixels
-            ids.extend(batch.ids)
-            failures.extend(batch.failures)
-    target.flush()
-    if failures:  # the file must be as long as the ids
-        np.save(path, target[: len(ids)])
-        scratch.unlink()
-    else:
-        scratch.replace(path)
+    with whole_file(path, durable=False) as scratch:  # gigabytes that are decoded again where they are lost
+        target = np.lib.format.open_memmap(scratch, "w+", np.uint8, (len(rows), *size, 3))
+        with closing(decoded(batched(rows, _CACHED), size, crop)) as source:
+            for batch in track(source, total=len(rows), what="decode"):
+                target[len(ids) : len(ids) + len(batch.ids)] = batch.pixels
+                ids.extend(batch.ids)
+                failures.extend(batch.failures)
+        target.flush()
+        if failures:  # the file must be as long as the ids
+            with whole_file(scratch, durable=False) as shorter:
+                np.save(shorter, target[: len(ids)])
     return np.asarray(ids, np.int64), failures
 
 

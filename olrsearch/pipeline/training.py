@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 
 from olrsearch.core.errors import EmptyStoreError, TrainingError
+from olrsearch.core.files import write_whole
 from olrsearch.core.names import LabelNames
 from olrsearch.core.progress import Track, silent
 from olrsearch.datasets.selection import selection_split
@@ -25,7 +26,6 @@ from olrsearch.encoders.folder.model_files import layout_of, read_config
 from olrsearch.encoders.trainer.config import TrainerConfig
 from olrsearch.pipeline.inventory import find_encoder
 from olrsearch.pipeline.pixels import cache_pixels
-from olrsearch.store.files import replace_durably
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -540,4 +540,4 @@ def unfinished_run(runs: Path, kind: str) -> Path | None:
 
 def _write_record(run: Path, record: Mapping[str, Any]) -> None:
     """In one step: every later command reads the records of all runs."""
-    replace_durably(run / _RECORD, json.dumps(record, indent=1).encode())
+    write_whole(run / _RECORD, json.dumps(record, indent=1).encode())

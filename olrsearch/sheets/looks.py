@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from olrsearch.core.errors import QueryError
+from olrsearch.core.files import write_whole
 from olrsearch.evaluation.looks.components import Components
 from olrsearch.evaluation.looks.correlations import NormCorrelations
 from olrsearch.evaluation.looks.gaussians import GaussianLook
 from olrsearch.sheets.card import Bar, Card, Sheet
-from olrsearch.sheets.write import sheet_form, write_sheet, write_whole
+from olrsearch.sheets.write import sheet_form, write_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

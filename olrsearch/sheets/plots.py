@@ -20,7 +20,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from olrsearch.sheets.write import plot_form, write_whole
+from olrsearch.core.files import write_whole
+from olrsearch.sheets.write import plot_form
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import bisect
 import io
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +12,7 @@ import jinja2
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from olrsearch.core.errors import OlrsearchError
+from olrsearch.core.files import write_whole
 from olrsearch.sheets.card import COMPANIONS, Section
 
 if TYPE_CHECKING:
@@ -86,20 +85,6 @@ def write_sheet(sheet: Sheet, path: Path | str, *, columns: int = 5) -> Path:
         data = buffer.getvalue()
     write_whole(target, data)
     return target
-
-
-def write_whole(target: Path, data: bytes) -> None:
-    """Write a file, making the folders above it; one that exists is replaced once the new one is whole."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(scratch).chmod(0o644)
-        Path(scratch).replace(target)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
 
 
 def render_html(sheet: Sheet) -> str:

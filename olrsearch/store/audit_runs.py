@@ -13,9 +13,7 @@ names is whole, or was damaged afterwards, which its checksum tells.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,16 +22,15 @@ import numpy as np
 from olrsearch._version import __version__
 from olrsearch.core.arrays import npy
 from olrsearch.core.errors import AuditError, StoreCorruptError, StoreVersionError
-from olrsearch.store.files import (
-    FORMAT_VERSION,
-    LOCK,
-    TEMPORARY,
+from olrsearch.core.files import (
+    file_sha256,
     parse_json,
-    remove_tree,
-    replace_durably,
+    remove_leftovers,
     sha256_hex,
-    sync_folder,
+    whole_folder,
+    write_whole,
 )
+from olrsearch.store.files import FORMAT_VERSION, LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -75,18 +72,11 @@ class RunFolder:
             arrays: What the run begins with, by name.
             record: What it says of itself, JSON-ready.
         """
-        building = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
-        try:
-            building.mkdir(parents=True)
-            about = {"kind": AUDIT, "format_version": FORMAT_VERSION, "written_by": __version__}
+        about = {"kind": AUDIT, "format_version": FORMAT_VERSION, "written_by": __version__}
+        with whole_folder(path) as building:
             made = cls(building, {**about, **record, _ARRAYS: {}})
             for name, array in arrays.items():
                 made.keep(name, array)
-            building.rename(path)
-            sync_folder(path.parent)
-        except BaseException:
-            remove_tree(building)
-            raise
         return cls(path, made.record)
 
     @classmethod
@@ -118,15 +108,13 @@ class RunFolder:
     def note(self, **changes: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
         """Changes the record, in one step on disk."""
         record = {**self.record, **changes}
-        replace_durably(self.path / RECORD, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
+        write_whole(self.path / RECORD, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
         self.record = record
 
     def keep(self, name: str, array: NDArray[Any]) -> None:
         """Writes an array, in place of one of this name, and then records it."""
-        file = self._file(name)
-        file.parent.mkdir(exist_ok=True)
         data = npy(array)
-        replace_durably(file, data)
+        write_whole(self._file(name), data)
         entry = {
             "sha256": sha256_hex(data),
             "bytes": len(data),
@@ -173,7 +161,10 @@ class RunFolder:
     def whole(self, name: str) -> bool:
         """Whether an array is recorded and has the bytes that were written."""
         entry = self.record[_ARRAYS].get(name)
-        return entry is not None and _sha256(self._file(name)) == entry["sha256"]
+        try:
+            return entry is not None and file_sha256(self._file(name)) == entry["sha256"]
+        except OSError:
+            return False
 
     def damaged(self) -> Iterator[Path]:
         """Yields the files of recorded arrays that are missing or have other bytes."""
@@ -183,8 +174,7 @@ class RunFolder:
 
     def clean(self) -> None:
         """Removes what writes that were killed have left; call it under the lock."""
-        for file in self.path.rglob(f"{TEMPORARY}*"):
-            file.unlink(missing_ok=True)
+        remove_leftovers(self.path)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -218,12 +208,3 @@ class RunFolder:
 def audit_folders(runs: Path) -> list[Path]:
     """Folders of audit runs, the oldest first; [] where nothing was ever run."""
     return sorted(file.parent for file in runs.glob(f"{AUDIT}-*/{RECORD}"))
-
-
-def _sha256(file: Path) -> str | None:
-    """A file's hash; None where it cannot be read."""
-    try:
-        with file.open("rb") as data:
-            return hashlib.file_digest(data, "sha256").hexdigest()
-    except OSError:
-        return None

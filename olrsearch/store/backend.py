@@ -13,7 +13,6 @@ with Backend.open(path) as store:
 from __future__ import annotations
 
 import errno
-import uuid
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
@@ -29,17 +28,8 @@ from olrsearch.core.errors import (
     StoreNotFoundError,
     StoreReadOnlyError,
 )
-from olrsearch.store.files import (
-    DATABASE,
-    INDEXES,
-    MODELS,
-    SEGMENTS,
-    StoreFile,
-    remove_tree,
-    sync_folder,
-    sync_tree,
-    writable,
-)
+from olrsearch.core.files import is_free, whole_folder, writable
+from olrsearch.store.files import DATABASE, INDEXES, MODELS, SEGMENTS, StoreFile
 from olrsearch.store.read.snapshot import Snapshot
 from olrsearch.store.sql import schema
 from olrsearch.store.sql.commit import first_generation
@@ -105,33 +95,25 @@ class Backend:
             StoreExistsError: there is something at this path.
             StoreError: the database cannot be used.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if not is_free(path):
             raise StoreExistsError(_taken(path))
         url = database_url or url_from_environment()
         about = StoreFile.new(POSTGRESQL if url else SQLITE)
         path = path.absolute()
-        building = path.with_name(f".{path.name}.creating-{uuid.uuid4().hex}")
-        finished = False
         try:
-            building.mkdir(parents=True)
-            for folder in (SEGMENTS, MODELS, INDEXES):
-                (building / folder).mkdir()
-            about.write(building)
-            with translated(path):
-                _create_tables(building, about, url)
-            sync_tree(building)
-            building.rename(path)
-            finished = True
-            sync_folder(path.parent)
+            with whole_folder(path) as building:
+                for folder in (SEGMENTS, MODELS, INDEXES):
+                    (building / folder).mkdir()
+                about.write(building)
+                with translated(path):
+                    _create_tables(building, about, url)
         except OSError as error:
             if error.errno in {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR} and path.exists():
                 raise StoreExistsError(_taken(path)) from error
             raise StoreError(f"{path} cannot be made a store: {error.strerror or error}") from error
         finally:
-            if not finished:
-                remove_tree(building)
-                if url is not None:
-                    _drop_schema(url, about.store_id)
+            if url is not None and not _is_there(path, about):
+                _drop_schema(url, about.store_id)
         return cls.open(path, database_url=url)
 
     @classmethod
@@ -295,6 +277,12 @@ def _create_tables(folder: Path, about: StoreFile, url: str | None) -> None:
             first_generation(connection)
     finally:
         engine.dispose()
+
+
+def _is_there(path: Path, about: StoreFile) -> bool:
+    with suppress(StoreError):
+        return StoreFile.read(path) == about
+    return False
 
 
 def _drop_schema(url: str, store_id: str) -> None:

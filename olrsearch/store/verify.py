@@ -14,6 +14,7 @@ import numpy as np
 from sqlalchemy import Connection, func, select, text
 
 from olrsearch.core.errors import DatasetError, IndexBuildError, OlrsearchError
+from olrsearch.core.files import leftovers, sha256_hex
 from olrsearch.store.audit_runs import RUNS, RunFolder, audit_folders
 from olrsearch.store.files import (
     DATABASE,
@@ -23,8 +24,6 @@ from olrsearch.store.files import (
     MODELS,
     SEGMENTS,
     STORE_JSON,
-    TEMPORARY,
-    sha256_hex,
 )
 from olrsearch.store.sql import schema
 from olrsearch.store.sql.commit import current
@@ -32,7 +31,7 @@ from olrsearch.store.sql.database import translated
 from olrsearch.store.vectors.segments import open_segment, verify_segment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from olrsearch.core.arrays import I64
@@ -170,7 +169,7 @@ def verify(
     Returns:
         What was found; look at `ok`.
     """
-    found = list(_entries(store.path))  # before SQL: what is registered meanwhile is not called stray
+    found = _entries(store.path)  # before SQL: what is registered meanwhile is not called stray
     snapshot = store.snapshot()
     problems: list[Problem] = []
     with translated(store.path), store.engine.begin() as connection:
@@ -206,33 +205,34 @@ def verify(
         segments,
         tuple(problems),
         tuple(to_rebuild),
-        tuple(sorted(_strays(found, registered, fingerprints))),
+        tuple(
+            sorted(
+                _strays(
+                    found,
+                    {".": _KNOWN, SEGMENTS: registered, MODELS: fingerprints, INDEXES: fingerprints},
+                )
+            )
+        ),
         sources.checked,
         sources.missing,
         tuple(sources.examples),
     )
 
 
-def _entries(folder: Path) -> Iterator[tuple[str, str]]:
-    """What lies in a store: `(parent, name)`, the parent empty at the top."""
-    for entry in folder.iterdir():
-        yield "", entry.name
-    for parent in (SEGMENTS, MODELS, INDEXES, RUNS):
-        if (folder / parent).is_dir():
-            for entry in (folder / parent).iterdir():
-                yield parent, entry.name
+def _entries(folder: Path) -> set[Path]:
+    """What lies in a store, relative to it: at the top, in its folders, and unfinished anywhere below."""
+    places = (folder, *(folder / name for name in (SEGMENTS, MODELS, INDEXES)))
+    found = {entry for place in places if place.is_dir() for entry in place.iterdir()}
+    return {entry.relative_to(folder) for entry in found.union(leftovers(folder))}
 
 
-def _strays(found: Iterable[tuple[str, str]], registered: set[str], fingerprints: set[str]) -> Iterator[str]:
-    for parent, name in found:
-        if parent == RUNS:  # of many kinds; only what an interrupted write left is known to be stray
-            if name.startswith(TEMPORARY):
-                yield f"{parent}/{name}"
-        elif parent:
-            if name not in (registered if parent == SEGMENTS else fingerprints):
-                yield f"{parent}/{name}"
-        elif name not in _KNOWN and not name.startswith(_BACKUP):
-            yield name
+def _strays(found: Iterable[Path], known: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """Entries that are not among the known names of their folder."""
+    for path in found:
+        place = path.parent.as_posix()
+        if path.name in known.get(place, ()) or (place == "." and path.name.startswith(_BACKUP)):
+            continue
+        yield path.as_posix()
 
 
 def _check_metadata(connection: Connection, snapshot: Snapshot) -> Iterator[Problem]:

@@ -191,11 +191,11 @@ def test_pixels_in_a_file(folder, tmp_path, monkeypatch):
     assert [failure.key for failure in failures] == [name(7), name(30)]
     kept = np.load(tmp_path / "pixels.npy", mmap_mode="r")
     np.testing.assert_array_equal(kept, [picture(number)[0] for number in ids])
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob(".tmp-*"))
     sound, none = cache_pixels(rows[10:20], (24, 24), "none", tmp_path / "pixels.npy")
     assert (sound.tolist(), none) == (list(range(10, 20)), [])
     np.testing.assert_array_equal(np.load(tmp_path / "pixels.npy"), [picture(n)[0] for n in range(10, 20)])
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob(".tmp-*"))
 
 
 # -- interruptions -------------------------------------------------------------------------------

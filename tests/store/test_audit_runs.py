@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from olrsearch.core import files
 from olrsearch.core.errors import AuditError, StoreCorruptError, StoreVersionError
-from olrsearch.store import files
 from olrsearch.store.audit_runs import RunFolder, audit_folders
 
 IDS = np.arange(5)
@@ -31,7 +31,7 @@ def test_a_run_that_could_not_begin_leaves_nothing(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "write_durably", full)
+    monkeypatch.setattr(files, "sync", full)
     with pytest.raises(OSError, match="No space left"):
         RunFolder.create(tmp_path / "runs" / "audit-1", {"ids": IDS}, {})
     assert list((tmp_path / "runs").iterdir()) == []

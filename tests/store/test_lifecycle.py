@@ -28,7 +28,6 @@ from olrsearch.core.errors import (
     StoreVersionError,
 )
 from olrsearch.store import Backend
-from olrsearch.store import backend as backend_module
 
 ROOT = Path(__file__).parents[2]
 
@@ -105,7 +104,7 @@ def test_an_interrupted_create_leaves_nothing(stores, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(backend_module, "sync_tree", interrupted)
+    monkeypatch.setattr("olrsearch.core.files.sync", interrupted)
     with pytest.raises(KeyboardInterrupt):
         stores.create()
     assert list(tmp_path.iterdir()) == []
@@ -117,9 +116,10 @@ def test_a_killed_create_leaves_nothing_that_looks_like_a_store(tmp_path):
     code = """
         import os, sys
         from pathlib import Path
-        from olrsearch.store import backend
-        backend.sync_tree = lambda folder: os._exit(9)
-        backend.Backend.create(Path(sys.argv[1]))
+        from olrsearch.core import files
+        from olrsearch.store import Backend
+        files.sync = lambda _: os._exit(9)
+        Backend.create(Path(sys.argv[1]))
     """
     done = run(code, tmp_path / "store")
     assert done.returncode == 9

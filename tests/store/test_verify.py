@@ -91,6 +91,24 @@ def test_what_belongs_to_nothing_is_named_and_no_damage(whole):
     assert any(line.startswith("belongs to nothing: notes.txt") for line in report.lines())
 
 
+def test_what_interrupted_writes_left_is_named_wherever_it_lies(whole):
+    fingerprint = whole.snapshot().space().fingerprint
+    left = (
+        f"indexes/{fingerprint}/.exact.building",
+        f"indexes/{fingerprint}/kl/.tmp-1",
+        f"indexes/{fingerprint}/words/0123.background.tmp",
+        "runs/audit-1/.tmp-2.npy",
+        "runs/olr-1/.gallery-3",
+        "runs/olr-1/pixels.part",
+        "runs/olr-1/siamese/checkpoint.ckpt.partial",
+    )
+    for name in left:
+        (whole.path / name).mkdir(parents=True)
+    report = verify(whole)
+    assert report.ok
+    assert report.unreferenced == left
+
+
 def test_models(whole):
     assert codes(verify(whole, check_model=lambda _: "cd" * 32)) == ["model"]
 

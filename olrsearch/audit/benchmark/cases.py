@@ -17,7 +17,7 @@ from olrsearch._version import __version__
 from olrsearch.audit.evidence.noise import asymmetric, instance_dependent, symmetric
 from olrsearch.core.arrays import digest, npy
 from olrsearch.core.errors import BenchmarkError
-from olrsearch.store.files import replace_durably
+from olrsearch.core.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,8 +161,7 @@ class Kept:
         found = self._read(place)
         if found is None:
             found = self._checked(compute(), what)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            replace_durably(place, npy(found))
+            write_whole(place, npy(found))
         return found
 
     def _read(self, place: Path) -> F32 | None:

@@ -21,11 +21,11 @@ from scipy.special import expit
 
 from olrsearch.core.arrays import npy
 from olrsearch.core.errors import AuditError
+from olrsearch.core.files import TEMPORARY, write_whole
 from olrsearch.core.progress import silent
 from olrsearch.maths.linear import LinearProblem
 from olrsearch.maths.principal import principal_components
 from olrsearch.pipeline.pixels import batched, decoded
-from olrsearch.store.files import replace_durably
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,10 +111,10 @@ def picture_features(
         return found
     if cache is not None:
         cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=cache) as scratch:
         found = _computed(rows, Path(scratch) / "maps.npy", track)
     if place is not None:
-        replace_durably(place, npy(found))
+        write_whole(place, npy(found))
     return found
 
 

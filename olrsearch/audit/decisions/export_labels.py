@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from olrsearch.core.errors import AuditError, LabelFileError, UnknownDatasetError
+from olrsearch.core.files import write_whole
 from olrsearch.core.names import nearest_names
 from olrsearch.datasets.label_writing import LABEL_FORMS, LabelForm, LabelRows, format_labels
 from olrsearch.search.spaces.labels import matching
-from olrsearch.store.files import replace_durably
 from olrsearch.store.read.snapshot import FILTER_COLUMNS
 
 if TYPE_CHECKING:
@@ -145,8 +145,7 @@ def write_new(path: Path, data: bytes) -> None:
         AuditError: the file cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_durably(path.absolute(), data)
+        write_whole(path.absolute(), data)
     except OSError as error:
         raise AuditError(f"{path} cannot be written: {error.strerror or error}") from error
 

@@ -47,10 +47,10 @@ from olrsearch.audit.runs.reviewed import Reviewed
 from olrsearch.audit.scorers.material import FOLDS, Material
 from olrsearch.audit.scorers.twins import find_twins
 from olrsearch.core.errors import AuditError, StoreCorruptError, StoreReadOnlyError
+from olrsearch.core.files import discard_folder
 from olrsearch.core.progress import Track, silent
 from olrsearch.evaluation.report import jsonable
 from olrsearch.store.audit_runs import RUNS, RunFolder, audit_folders
-from olrsearch.store.files import TEMPORARY, remove_tree
 from olrsearch.store.write.audits import read_audits
 
 if TYPE_CHECKING:
@@ -179,12 +179,10 @@ def delete_audit(backend: Backend, name: str) -> None:
         with backend.writer() as writer:
             writer.remove_audit(name)
         return
-    gone = path.with_name(f"{TEMPORARY}{name}")
     with RunFolder(path, {}).locked():
         with backend.writer() as writer:
             writer.remove_audit(name)
-        path.rename(gone)
-    remove_tree(gone)
+        discard_folder(path)
 
 
 class _Run:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from olrsearch.core.errors import DatasetError
+from olrsearch.core.files import is_free, whole_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 def check_free(out: Path) -> None:
     """Raise `DatasetError` unless `out` is not there, or is an empty folder."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not is_free(out):
         raise DatasetError(f"{out} exists and is not empty; name another folder, or remove it")
 
 
@@ -34,21 +32,5 @@ def new_folder(out: Path) -> Iterator[Path]:
         DatasetError: `out` exists and is not empty.
     """
     check_free(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
+    with whole_folder(out, durable=False) as building:  # thousands of small files, made again by one command
         yield building
-        building.chmod(0o777 & ~_umask())
-        if out.exists():
-            out.rmdir()  # empty, as was checked
-        building.rename(out)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
-
-
-def _umask() -> int:
-    """The umask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

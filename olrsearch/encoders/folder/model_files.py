@@ -21,9 +21,7 @@ matter to it: those that lie in another model's folder are held against the same
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,6 +31,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from olrsearch.core.errors import IncompatibleEncoderError, ModelFileError
+from olrsearch.core.files import whole_folder
 from olrsearch.encoders.folder.model_config import (
     COMPANION_VERSION,
     CONFIG_NAME,
@@ -155,20 +154,11 @@ def save_model(
             shutil.rmtree(target)
         else:
             return target
-    root.mkdir(parents=True, exist_ok=True)
-    staging = root / f".{uuid.uuid4().hex}.partial"
-    staging.mkdir()
-    try:
+    with whole_folder(target) as staging:
         save_file(arrays, staging / WEIGHTS_NAME)
         (staging / CONFIG_NAME).write_text(
             json.dumps(body, sort_keys=True, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
-        for path in (staging / WEIGHTS_NAME, staging / CONFIG_NAME, staging):
-            _fsync(path)
-        staging.rename(target)
-        _fsync(root)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return target
 
 
@@ -327,12 +317,3 @@ def read_vocabulary(path: Path) -> Vocabulary:
         raise ModelFileError(f"the model configuration in {path} lacks words; copy the model again")
     tensors = read_tensors(path, [name for name in config["tensors"] if name.startswith("words.")])
     return Vocabulary.from_model(words, config["labels"], tensors)
-
-
-def _fsync(path: Path) -> None:
-    """Make a file or a folder's entries last through a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

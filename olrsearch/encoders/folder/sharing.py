@@ -15,15 +15,14 @@ store takes whole models only, so that nothing in it depends on a neighbour.
 
 from __future__ import annotations
 
-import os
 import shutil
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors.numpy import save_file
 
 from olrsearch.core.errors import ModelFileError
+from olrsearch.core.files import whole_file, whole_folder
 from olrsearch.encoders.folder.model_files import (
     SHARED_NAME,
     WEIGHTS_NAME,
@@ -104,14 +103,10 @@ def whole_model(folder: Path, target: Path) -> Path:
     if target.exists():
         raise ModelFileError(f"{target} exists: name another folder for the copy of {folder}")
     tensors = read_stored(folder)
-    staging = target.with_name(f".{uuid.uuid4().hex}.partial")
-    try:
-        shutil.copytree(folder, staging, ignore=shutil.ignore_patterns(SHARED_NAME))
+    with whole_folder(target) as staging:
+        shutil.copytree(folder, staging, ignore=shutil.ignore_patterns(SHARED_NAME), dirs_exist_ok=True)
         if tensor_names(folder / WEIGHTS_NAME) != set(tensors):
             _replace_weights(staging, tensors)
-        staging.rename(target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return target
 
 
@@ -122,11 +117,5 @@ def _content(entry: dict[str, Any]) -> tuple[str, tuple[int, ...], str]:
 
 def _replace_weights(folder: Path, tensors: dict[str, NDArray[Any]]) -> None:
     """Other weights in place of a folder's, in one step."""
-    temporary = folder / f".{uuid.uuid4().hex}.partial"
-    try:
+    with whole_file(folder / WEIGHTS_NAME) as temporary:
         save_file(tensors, temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(folder / WEIGHTS_NAME)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from olrsearch.core.errors import TrainingError
+from olrsearch.core.files import whole_file
 from olrsearch.encoders.olr import encoder as olr_encoder
 from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.encoders.olr.network import OlrNetwork, TeacherNetwork
@@ -289,9 +290,8 @@ def teacher_probabilities(run_dir: Path, pixels: U8) -> F32:
 
 
 def _save_teacher(run_dir: Path, teacher: TeacherNetwork) -> None:
-    partial = run_dir / (TEACHER_NAME + ".partial")
-    save_file({name: value.contiguous() for name, value in teacher.state_dict().items()}, partial)
-    partial.replace(run_dir / TEACHER_NAME)
+    with whole_file(run_dir / TEACHER_NAME) as temporary:
+        save_file({name: value.contiguous() for name, value in teacher.state_dict().items()}, temporary)
 
 
 def _fit_readout(network: OlrNetwork, pixels: U8, labels: I8, rows: I64) -> None:

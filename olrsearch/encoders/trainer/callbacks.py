@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 import time
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from lightning.pytorch.callbacks import Callback, WeightAveraging
 from tqdm import tqdm
 
 from olrsearch.core.errors import TrainingError
+from olrsearch.core.files import whole_file
 from olrsearch.encoders.trainer.stage import SELECTION_SCORE, Stage
 
 if TYPE_CHECKING:
@@ -143,12 +143,12 @@ class Record(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002 - Lightning's signature
         """Replace the checkpoint."""
-        partial = self.folder / (CHECKPOINT_NAME + ".partial")
-        trainer.save_checkpoint(partial)
+        path = self.folder / CHECKPOINT_NAME
         if trainer.is_global_zero:
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
-            partial.replace(self.folder / CHECKPOINT_NAME)
+            with whole_file(path) as temporary:
+                trainer.save_checkpoint(temporary)
+        else:
+            trainer.save_checkpoint(path)  # every process takes part, the first alone writes
         trainer.strategy.barrier()
 
 

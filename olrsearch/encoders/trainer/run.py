@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from olrsearch.core.errors import TrainingError
+from olrsearch.core.files import write_whole
 from olrsearch.encoders.trainer.config import TrainerConfig
 
 if TYPE_CHECKING:
@@ -118,11 +119,8 @@ def open_run(file: Path, config: TrainerConfig, digest: str, *, resume: bool) ->
     if not resume:
         if file.exists():
             raise TrainingError(f"{file.parent} holds a run already: resume it, or name another folder")
-        file.parent.mkdir(parents=True, exist_ok=True)
         record = {"config": config.to_dict(), "data": digest}
-        partial = file.with_name(file.name + ".partial")
-        partial.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
-        partial.replace(file)
+        write_whole(file, json.dumps(record, indent=1, ensure_ascii=False).encode())
         return
     before, data = read_run(file, type(config))
     different = config.differences(before)

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from olrsearch.core.errors import TrainingError
+from olrsearch.core.files import write_whole
 from olrsearch.encoders.trainer.callbacks import (
     CHECKPOINT_NAME,
     METRICS_NAME,
@@ -173,9 +174,7 @@ def _finish(folder: Path) -> StageResult:
     weights = {name: value.contiguous() for name, value in state["best_state"].items()}
     save_file(weights, folder / WEIGHTS_NAME)
     result = {"best_epoch": state["best_epoch"], "history": state["history"]}
-    partial = folder / (RESULT_NAME + ".partial")
-    partial.write_text(json.dumps(result, indent=1), encoding="utf-8")
-    partial.replace(folder / RESULT_NAME)
+    write_whole(folder / RESULT_NAME, json.dumps(result, indent=1).encode())
     (folder / CHECKPOINT_NAME).unlink()
     return _read_result(folder)
 

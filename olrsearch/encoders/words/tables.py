@@ -23,14 +23,14 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import sys
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+
+from olrsearch.core.files import whole_folder, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -228,51 +228,39 @@ def _map(path: Path) -> Any:  # noqa: ANN401, arrays of several types
 
 def _write(root: Path, content: str, words: WordList, *, source: str, mapped: Path | None) -> bool:
     """Write an entry of the cache, whole or not at all; False where that cannot be done."""
-    target, staging = root / content, root / f".tmp-{uuid.uuid4().hex}"
+    target = root / content
     count, size = len(words.words), words.chunks[0].shape[1]
     try:
-        staging.mkdir(parents=True)
-        digest, text, starts, order = words.index()
-        np.save(staging / "text.npy", text)
-        np.save(staging / "starts.npy", starts)
-        np.save(staging / "order.npy", order)
-        if mapped is None:
-            with (staging / "vectors.npy").open("wb") as file:
-                header = {"descr": "<f4", "fortran_order": False, "shape": (count, size)}
-                np.lib.format.write_array_header_1_0(file, header)
-                for chunk in words.chunks:
-                    file.write(chunk.astype("<f4").data)
-        meta = {
-            "format_version": FORMAT_VERSION,
-            "digest": digest,
-            "shape": [count, size],
-            "source": source,
-        }
-        (staging / _META).write_text(json.dumps(meta), encoding="utf-8")
-        for path in staging.iterdir():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        if target.exists() and _load(target, mapped) is None:
-            shutil.rmtree(target)
-        if not target.exists():
-            staging.rename(target)
+        with whole_folder(target, replace=target.exists() and _load(target, mapped) is None) as staging:
+            digest, text, starts, order = words.index()
+            np.save(staging / "text.npy", text)
+            np.save(staging / "starts.npy", starts)
+            np.save(staging / "order.npy", order)
+            if mapped is None:
+                with (staging / "vectors.npy").open("wb") as file:
+                    header = {"descr": "<f4", "fortran_order": False, "shape": (count, size)}
+                    np.lib.format.write_array_header_1_0(file, header)
+                    for chunk in words.chunks:
+                        file.write(chunk.astype("<f4").data)
+            meta = {
+                "format_version": FORMAT_VERSION,
+                "digest": digest,
+                "shape": [count, size],
+                "source": source,
+            }
+            (staging / _META).write_text(json.dumps(meta), encoding="utf-8")
     except OSError as error:
         if (target / _META).exists():  # another process was faster
             return True
         log.warning("word vectors are kept in memory: %s cannot be written to (%s)", root, error)
         return False
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return True
 
 
 def _remember(pointer: Path, content: str) -> None:
     """Note which entry a source is; left undone where the folder cannot be written to."""
-    staging = pointer.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
-        pointer.parent.mkdir(parents=True, exist_ok=True)
-        staging.write_text(json.dumps({"content": content}), encoding="utf-8")
-        staging.replace(pointer)
+        write_whole(pointer, json.dumps({"content": content}).encode(), durable=False)  # found out again
     except OSError as error:
         log.debug("%s cannot be written (%s)", pointer, error)
 

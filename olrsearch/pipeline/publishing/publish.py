@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-import uuid
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from olrsearch._version import __version__
 from olrsearch.core.errors import BenchmarkError, CalibrationError, EncoderError, ModelFileError
+from olrsearch.core.files import TEMPORARY, put_folder
 from olrsearch.encoders.folder.card import OWN_TERMS, ModelCard, Rounding, WordSource, read_card, write_card
 from olrsearch.encoders.folder.defaults import Defaults, write_defaults
 from olrsearch.encoders.folder.model_files import (
@@ -124,10 +125,8 @@ def publish(
         training = training_of(run, snapshot, hardware=hardware or f"{os.cpu_count()} CPU cores")
     given = card_figures.read_reports(reports, info)
     out.mkdir(parents=True, exist_ok=True)
-    staging = out / f".{uuid.uuid4().hex}.partial"
-    staging.mkdir()
-    try:
-        folder = _write_model(staging, opened, half=half)
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=out) as staging:
+        folder = _write_model(Path(staging), opened, half=half)
         rounding = _compare(folder, opened) if half else None
         p1 = given["P1"] if "P1" in given else _measure(backend, opened)
         card = ModelCard(
@@ -148,11 +147,7 @@ def publish(
         write_card(folder, card)
         if other is not None:
             share_tensors(folder, other)
-        if target.exists():
-            target.rename(staging / "before")
-        folder.rename(target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        put_folder(folder, target, replace=replace)
     return target
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import IndexBuildError, RecallError, VectorError
+from olrsearch.core.files import whole_folder
 from olrsearch.search.index.built import (
     DESCRIPTION,
     IDS,
@@ -73,11 +73,7 @@ def build_recipe(
     if queries is not None and (queries.ndim != 3 or queries.shape[::2] != (view.labels, view.size)):
         raise VectorError(f"queries {queries.shape} do not fit {view.labels} labels × {view.size} numbers")
     tests = _Tests.of(view, queries, seed)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = folder.with_name(f".{folder.name}.building")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
-    try:
+    with whole_folder(folder, replace=True) as fresh:
         np.save(fresh / IDS, view.ids)
         indexes = LabelIndexes(view, metric)
         wanted: list[int | None] = [] if recipe.label is None else list(range(view.labels))
@@ -87,10 +83,6 @@ def build_recipe(
             recipe, metric_digest(metric), digest(view.ids), len(view), len(tests.own), files
         )
         (fresh / DESCRIPTION).write_text(json.dumps(described.to_dict(), indent=1) + "\n", encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     return described
 
 

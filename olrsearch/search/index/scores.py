@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -20,6 +19,7 @@ import numpy as np
 
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import IncompatibleEncoderError, QueryError, StoreCorruptError
+from olrsearch.core.files import whole_file
 from olrsearch.maths.calibration import Calibration, log_sigmoid
 from olrsearch.search.query import And, Node, Not, conjuncts
 from olrsearch.search.query import Literal as LabelLiteral
@@ -215,15 +215,10 @@ def write_scores(path: Path, part: EmbeddingPart, readout: Readout, *, segment: 
         readout: Of its encoder.
         segment: The segment's uuid, recorded.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     described = path.with_suffix(".json")
     described.unlink(missing_ok=True)  # a crash between the two files leaves scores nobody trusts
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        np.save(file, readout.logits(part.embeddings))
-        file.flush()
-        os.fsync(file.fileno())  # before anything says what they are: after a power cut too
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        np.save(temporary, readout.logits(part.embeddings))
     described.write_text(json.dumps(_description(part, readout, segment)) + "\n")
 
 

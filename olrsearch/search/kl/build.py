@@ -11,9 +11,6 @@ Notation: N images, W words of d dimensions, F numbers of a KL feature.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import uuid
 from math import comb
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,9 +18,10 @@ import numpy as np
 
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import EmptyStoreError
+from olrsearch.core.files import file_sha256, whole_folder
 from olrsearch.maths.kl_features import feature_size, image_features, query_features
 from olrsearch.search.index.built import DESCRIPTION, IDS
-from olrsearch.search.kl.built import FAISS, KlDescription, KlFile, file_digest
+from olrsearch.search.kl.built import FAISS, KlDescription, KlFile
 from olrsearch.search.kl.files import frame_digest
 from olrsearch.search.kl.recall import LARGEST_SET, build_kl_recipe, exact_answers, sample_word_queries
 from olrsearch.search.kl.torch_flat import check_device
@@ -91,11 +89,8 @@ def build_kl(
     if recipe.kind == "torch":  # before anything is computed for it
         given = recipe.parameters
         check_device(given.device, len(view), feature_size(view.size), given.dtype)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = folder.with_name(f".tmp-{uuid.uuid4().hex}")
-    scratch = fresh / "features.npy"
-    fresh.mkdir()
-    try:
+    with whole_folder(folder, replace=True) as fresh:
+        scratch = fresh / "features.npy"
         features = _all_features(index, scratch)
         sampled, held = _queries(index, vectors, shrinkage, features, seed)
         proposer, recall = build_kl_recipe(
@@ -107,8 +102,7 @@ def build_kl(
         files += [_write_array(fresh / f"{name}.npy", array) for name, array in proposer.arrays().items()]
         if proposer.index is not None:
             proposer.index.save(fresh / FAISS)
-            _sync(fresh / FAISS)
-            files.append(KlFile(FAISS, (fresh / FAISS).stat().st_size, file_digest(fresh / FAISS)))
+            files.append(KlFile(FAISS, (fresh / FAISS).stat().st_size, file_sha256(fresh / FAISS)))
         described = KlDescription(
             recipe,
             DIRECTION,
@@ -121,11 +115,6 @@ def build_kl(
             tuple(files),
         )
         (fresh / DESCRIPTION).write_text(json.dumps(described.to_dict(), indent=1) + "\n", encoding="utf-8")
-        _sync(fresh / DESCRIPTION)
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     return described
 
 
@@ -193,11 +182,4 @@ def _rescorer(index: KlIndex) -> Callable[[F64, I64], F64]:
 
 def _write_array(path: Path, array: NDArray[Any]) -> KlFile:
     np.save(path, array)
-    _sync(path)
     return KlFile(path.name, path.stat().st_size, digest(array))
-
-
-def _sync(path: Path) -> None:
-    """Bring a file to the disk before anything says what it holds."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())

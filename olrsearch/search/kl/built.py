@@ -11,8 +11,8 @@ must not be below what the recipe promises:
 * another direction, the farthest images, and a filter that leaves few are answered by the exact search.
 
 A folder holds `index.json`, `ids.npy` (int64 [n], the images indexed, a row of the index each),
-`index.faiss`, and arrays of the kind that propose, float64 or float32, mapped. It is written under a
-temporary name, fsynced and renamed, so it is there whole or not at all. Of the kind `torch` nothing but its
+`index.faiss`, and arrays of the kind that propose, float64 or float32, mapped. It is there
+whole or not at all. Of the kind `torch` nothing but its
 parameters is kept: opening loads the features of the images that still live to the device.
 
 Notation: N images of the view, n images indexed, d dimensions, F numbers of a KL feature, W numbers stored
@@ -30,6 +30,7 @@ import numpy as np
 
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import IndexBuildError
+from olrsearch.core.files import file_sha256
 from olrsearch.maths.kl_features import feature_size
 from olrsearch.search.index.built import DESCRIPTION, IDS, Recall
 from olrsearch.search.index.faiss_index import FaissIndex
@@ -390,19 +391,11 @@ def faults(folder: Path) -> list[str]:
             _check_size(path, file)
             if file.name != FAISS:
                 _array(path, file)
-            elif file_digest(path) != file.sha256:
+            elif file_sha256(path) != file.sha256:
                 found.append(f"{path} does not match its checksum: run index build again")
         except IndexBuildError as error:
             found.append(str(error))
     return found
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file, 64 hexadecimal digits."""
-    import hashlib  # loads OpenSSL
-
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_size(path: Path, file: KlFile) -> None:

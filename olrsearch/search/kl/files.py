@@ -19,9 +19,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import shutil
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, get_args
 
@@ -29,6 +26,7 @@ import numpy as np
 
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import IndexBuildError
+from olrsearch.core.files import file_sha256, sha256_hex, whole_file, whole_folder
 from olrsearch.maths.gaussian import Direction, check_direction
 from olrsearch.maths.kl_features import Frame, feature_size, image_features
 from olrsearch.search.kl.projection import row_blocks
@@ -125,22 +123,15 @@ class KlFeatures:
         """
         count, size = part.mean.shape
         final = folder / f"{segment}.{direction}"
-        fresh = folder / f".tmp-{uuid.uuid4().hex}"
-        fresh.mkdir(parents=True)
-        try:
+        with whole_folder(final, replace=True) as fresh:
             features = _new_array(fresh / FEATURES, (count, feature_size(size)))
             bounds = _new_array(fresh / BOUNDS, (count, bound_count(size)))
             _fill(part, frame, direction, features, bounds)
-            for name, array in ((FEATURES, features), (BOUNDS, bounds)):
-                array.flush()
-                _sync(fresh / name)
+            features.flush()
+            bounds.flush()
             described = _description(part, frame, direction, segment)
             described["files"] = {name: _checksums(fresh / name) for name in (FEATURES, BOUNDS)}
-            _write_durably(fresh / DESCRIPTION, (json.dumps(described, indent=1) + "\n").encode())
-            shutil.rmtree(final, ignore_errors=True)
-            fresh.rename(final)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            (fresh / DESCRIPTION).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
         found = cls.open(folder, part, frame, direction, segment=segment)
         if found is None:
             raise IndexBuildError(f"{final} was changed while it was written: run index build again")
@@ -286,16 +277,8 @@ def read_frame(path: Path, size: int) -> Frame | None:
 
 
 def _write_frame(path: Path, frame: Frame) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
-    try:
-        with temporary.open("wb") as file:
-            np.save(file, np.concatenate([frame.shift[None], frame.matrix]))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary:
+        np.save(temporary, np.concatenate([frame.shift[None], frame.matrix]))
 
 
 def _fill(part: PosteriorPart, frame: Frame, direction: Direction, features: F32, bounds: F32) -> None:
@@ -343,7 +326,7 @@ def _open_array(path: Path, files: dict[str, Any], shape: tuple[int, int]) -> F3
     try:
         length = path.stat().st_size
         with path.open("rb") as file:
-            head = _sha256(file.read(_HEAD))
+            head = sha256_hex(file.read(_HEAD))
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise IndexBuildError(
@@ -362,29 +345,6 @@ def _open_array(path: Path, files: dict[str, Any], shape: tuple[int, int]) -> F3
 
 
 def _checksums(path: Path) -> dict[str, Any]:
-    from hashlib import file_digest  # loads OpenSSL
-
     with path.open("rb") as file:
-        head = _sha256(file.read(_HEAD))
-        file.seek(0)
-        whole = file_digest(file, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "head": head, "sha256": whole}
-
-
-def _sync(path: Path) -> None:
-    """Bring a file to the disk before anything says what it holds: after a power cut too."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sha256(content: bytes) -> str:
-    from hashlib import sha256  # loads OpenSSL
-
-    return sha256(content).hexdigest()
+        head = sha256_hex(file.read(_HEAD))
+    return {"bytes": path.stat().st_size, "head": head, "sha256": file_sha256(path)}

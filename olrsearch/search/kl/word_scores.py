@@ -24,13 +24,13 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import numpy as np
 
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import GaussianError, StoreCorruptError, VectorError
+from olrsearch.core.files import whole_file
 from olrsearch.maths.triangles import triangle
 
 if TYPE_CHECKING:
@@ -147,12 +147,8 @@ def write_ratios(folder: Path, part: PosteriorPart, words: F64, *, segment: str)
     own, background, described = _paths(folder, segment)
     described.unlink(missing_ok=True)  # a crash between the files leaves scores nobody trusts
     for path, array in ((own, made.own), (background, made.background)):
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            np.save(file, array)
-            file.flush()
-            os.fsync(file.fileno())  # before anything says what they are: after a power cut too
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            np.save(temporary, array)
     described.write_text(json.dumps(_description(part, words, segment)) + "\n", encoding="utf-8")
     return made
 

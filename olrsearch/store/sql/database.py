@@ -18,7 +18,8 @@ from olrsearch.core.errors import (
     StoreLockedError,
     StoreReadOnlyError,
 )
-from olrsearch.store.files import DATABASE, writable
+from olrsearch.core.files import whole_file, writable
+from olrsearch.store.files import DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,8 +84,9 @@ def copy_sqlite(folder: Path, revision: str) -> Path:
     """Copies `metadata.db`, write-ahead log included, to `metadata.db.before-<revision>`."""
     target = folder / f"{DATABASE}.before-{revision}"
     with (
+        whole_file(target) as temporary,
         closing(sqlite3.connect(folder / DATABASE)) as here,
-        closing(sqlite3.connect(target)) as there,
+        closing(sqlite3.connect(temporary)) as there,
     ):
         here.backup(there)
     return target

@@ -18,7 +18,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from olrsearch.core.errors import StoreLockedError
-from olrsearch.store.files import HOLDER, LOCK, replace_durably
+from olrsearch.core.files import write_whole
+from olrsearch.store.files import HOLDER, LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +77,7 @@ def _announced(folder: Path) -> Iterator[None]:
     since = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
     path = folder / HOLDER
-    replace_durably(path, (json.dumps(holder) + "\n").encode())
+    write_whole(path, (json.dumps(holder) + "\n").encode())
     try:
         yield
     finally:

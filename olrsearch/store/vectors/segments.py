@@ -18,9 +18,7 @@ Notation: L labels, n images, k numbers a label; d = k dimensions and T = d(d+1)
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,17 +26,10 @@ import numpy as np
 
 from olrsearch._version import __version__
 from olrsearch.core.errors import GaussianError, StoreCorruptError, StoreVersionError, VectorError
+from olrsearch.core.files import parse_json, remove_tree, sha256_hex, whole_folder
 from olrsearch.maths.gaussian import SIGMA0, Gaussians
 from olrsearch.maths.triangles import triangle
-from olrsearch.store.files import (
-    FORMAT_VERSION,
-    TEMPORARY,
-    parse_json,
-    remove_tree,
-    sha256_hex,
-    sync_folder,
-    write_durably,
-)
+from olrsearch.store.files import FORMAT_VERSION
 from olrsearch.store.values import Segment, SegmentInfo
 from olrsearch.store.vectors.layout import EMBEDDINGS, FACTOR, HELD, LABELS, MEAN, array_forms
 
@@ -175,32 +166,28 @@ def write_segment(
         The segment, whole and on disk under its final name.
     """
     name = uuid.uuid4().hex
-    temporary, final = folder / f"{TEMPORARY}{name}", folder / name
-    temporary.mkdir()
+    final = folder / name
+    files: dict[str, NDArray[Any]] = {IDS: ids}
+    for form in array_forms(layout, labels, ids.size, k):
+        files[form.file] = np.ascontiguousarray(arrays[form.name])
     try:
-        files: dict[str, NDArray[Any]] = {IDS: ids}
-        for form in array_forms(layout, labels, ids.size, k):
-            files[form.file] = np.ascontiguousarray(arrays[form.name])
-        manifest = {
-            "format_version": FORMAT_VERSION,
-            "written_by": __version__,
-            "uuid": name,
-            "layout": layout,
-            "fingerprint": fingerprint,
-            "labels": labels,
-            "count": ids.size,
-            "k": k,
-            "block_bytes": BLOCK,
-            "files": {file: _write_array(temporary / file, array) for file, array in files.items()},
-        }
-        text = (json.dumps(manifest, indent=1) + "\n").encode()
-        write_durably(temporary / MANIFEST, text)
-        sync_folder(temporary)
-        temporary.rename(final)
-        sync_folder(folder)
+        with whole_folder(final) as temporary:
+            manifest = {
+                "format_version": FORMAT_VERSION,
+                "written_by": __version__,
+                "uuid": name,
+                "layout": layout,
+                "fingerprint": fingerprint,
+                "labels": labels,
+                "count": ids.size,
+                "k": k,
+                "block_bytes": BLOCK,
+                "files": {file: _write_array(temporary / file, array) for file, array in files.items()},
+            }
+            text = (json.dumps(manifest, indent=1) + "\n").encode()
+            (temporary / MANIFEST).write_bytes(text)
     except BaseException:
-        remove_tree(temporary)
-        remove_tree(final)
+        remove_tree(final)  # whole, but nobody will ever know of it
         raise
     return SegmentInfo(name, ids.size, final, fingerprint, layout, labels, k, sha256_hex(text))
 
@@ -242,16 +229,13 @@ def verify_segment(info: SegmentInfo) -> Iterator[str]:
 
 
 def _write_array(path: Path, array: NDArray[Any]) -> dict[str, Any]:
-    with path.open("wb") as file:
-        np.lib.format.write_array(file, array, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
+    np.save(path, array, allow_pickle=False)
     blocks: list[str] = []
     with path.open("rb") as file:
         head = sha256_hex(file.read(HEAD))
         file.seek(0)
         while block := file.read(BLOCK):
-            blocks.append(hashlib.sha256(block).hexdigest())
+            blocks.append(sha256_hex(block))
     return {
         "bytes": path.stat().st_size,
         "dtype": array.dtype.str,

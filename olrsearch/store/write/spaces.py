@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,8 @@ from olrsearch.core.errors import (
     UnknownSpaceError,
     VectorError,
 )
-from olrsearch.store.files import MODELS, SEGMENTS, TEMPORARY, remove_tree, sync_folder, sync_tree
+from olrsearch.core.files import remove_tree, whole_folder
+from olrsearch.store.files import MODELS, SEGMENTS
 from olrsearch.store.read.labels import as_ids
 from olrsearch.store.sql import schema
 from olrsearch.store.sql.database import translated
@@ -47,16 +47,8 @@ class SpaceWriter(WriterBase):
         final = self._folder / MODELS / fingerprint
         if final.exists() and not replace:
             return final
-        temporary = final.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
-        try:
-            shutil.copytree(folder, temporary)
-            sync_tree(temporary)
-            remove_tree(final)
-            temporary.rename(final)
-            sync_folder(final.parent)
-        except BaseException:
-            remove_tree(temporary)
-            raise
+        with whole_folder(final, replace=replace) as temporary:
+            shutil.copytree(folder, temporary, dirs_exist_ok=True)
         return final
 
     def add_space(

@@ -224,7 +224,7 @@ def test_an_export_that_fails_leaves_what_was_there(two, tmp_path, monkeypatch):
     def fail(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("olrsearch.store.files.os.fsync", fail)
+    monkeypatch.setattr("olrsearch.core.files.os.fsync", fail)
     with pytest.raises(AuditError, match="cannot be written: No space left"):
         exporting.export_labels(two.snapshot(), out, dataset="two", replace=True)
     assert out.read_bytes() == before

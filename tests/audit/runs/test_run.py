@@ -201,16 +201,16 @@ def test_without_its_first_arrays_a_run_cannot_go_on(fresh, scorers):
 
 
 def test_a_full_disk_says_what_is_kept(fresh, scorers, monkeypatch):
-    from olrsearch.store import files
+    from olrsearch.core import files
 
-    def full(path, data):
+    def full(path):
         if len(scorers.calls) == 2:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        before(path, data)
+        before(path)
 
-    before = files.write_durably
+    before = files.sync
     with monkeypatch.context() as patch:
-        patch.setattr(files, "write_durably", full)
+        patch.setattr(files, "sync", full)
         with pytest.raises(
             OSError, match=r"No space left on device; what is done of audit-.*--resume"
         ) as caught:

@@ -97,7 +97,7 @@ def test_an_interrupt_while_files_are_written_removes_them(stores, monkeypatch):
         def interrupted(*_):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("olrsearch.store.vectors.segments.write_durably", interrupted)
+        monkeypatch.setattr("olrsearch.core.files.sync", interrupted)
         with pytest.raises(KeyboardInterrupt):
             writer.add_segment(space, ids, vectors(10))
     assert list((store.path / "segments").iterdir()) == []
@@ -140,7 +140,8 @@ def test_a_kill_between_files_and_commit_leaves_the_old_state(stores):
         sys.path.insert(0, {str(ROOT / "tests")!r})
         from pathlib import Path
         from made_stores import vectors
-        from olrsearch.store import Backend, commit
+        from olrsearch.store import Backend
+        from olrsearch.store.sql import commit
         commit._finish = lambda change: os._exit(9)
         store = Backend.open(Path(sys.argv[1]), database_url=sys.argv[2] or None)
         with store.writer() as writer:
@@ -173,10 +174,11 @@ def test_a_kill_while_files_are_written_leaves_the_old_state(stores):
         sys.path.insert(0, {str(ROOT / "tests")!r})
         from pathlib import Path
         from made_stores import vectors
-        from olrsearch.store import Backend, segments
-        segments.write_durably = lambda *_: os._exit(9)
+        from olrsearch.core import files
+        from olrsearch.store import Backend
         store = Backend.open(Path(sys.argv[1]), database_url=sys.argv[2] or None)
         with store.writer() as writer:
+            files.sync = lambda _: os._exit(9)
             writer.add_segment(1, {ids[5:]!r}, vectors(5))
     """
     done = subprocess.run(

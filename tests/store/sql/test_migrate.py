@@ -20,8 +20,8 @@ from sqlalchemy import text, update
 
 from olrsearch.core import resources
 from olrsearch.core.errors import OlrsearchError, StoreVersionError
+from olrsearch.core.files import sha256_hex
 from olrsearch.store import Backend, NewDecision
-from olrsearch.store.files import sha256_hex
 from olrsearch.store.sql import migrate, schema
 from olrsearch.store.vectors.segments import verify_segment
 

@@ -28,7 +28,7 @@ from olrsearch.core.errors import (
     UnknownSpaceError,
     VectorError,
 )
-from olrsearch.store.files import sha256_hex
+from olrsearch.core.files import sha256_hex
 from olrsearch.store.sql import schema
 from olrsearch.store.vectors.layout import array_forms
 from olrsearch.store.vectors.segments import BLOCK, verify_segment
@@ -510,7 +510,7 @@ def test_a_model_is_copied_whole_or_not_at_all(stores, tmp_path, monkeypatch):
 
     with store.writer() as writer:
         with monkeypatch.context() as patch:
-            patch.setattr("olrsearch.store.write.spaces.sync_tree", interrupted)
+            patch.setattr("olrsearch.core.files.sync", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 writer.add_model(FINGERPRINT, model)
         assert list((store.path / "models").iterdir()) == []
