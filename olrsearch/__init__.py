@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from olrsearch.api.imports import open_dataset as open_dataset
     from olrsearch.api.store import Store as Store
     from olrsearch.audit.decisions.decide import Decided as Decided
-    from olrsearch.audit.decisions.export_labels import LabelExport as LabelExport
-    from olrsearch.audit.decisions.files import DecisionRequest as DecisionRequest
+    from olrsearch.audit.decisions.export import LabelExport as LabelExport
     from olrsearch.audit.runs.results import AuditedEntry as AuditedEntry
     from olrsearch.audit.runs.results import AuditReport as AuditReport
     from olrsearch.audit.runs.results import AuditRun as AuditRun
@@ -68,6 +67,7 @@ if TYPE_CHECKING:
     from olrsearch.search.word_queries import AttributesMode as AttributesMode
     from olrsearch.search.word_terms import Mode as Mode
     from olrsearch.store.decisions import Decision as Decision
+    from olrsearch.store.decisions import DecisionRequest as DecisionRequest
     from olrsearch.store.decisions import Verdict as Verdict
     from olrsearch.store.verify import VerifyReport as VerifyReport
 
@@ -79,8 +79,7 @@ _NAMES: Final = {
     ),
     "api.store": ("Store",),
     "audit.decisions.decide": ("Decided",),
-    "audit.decisions.export_labels": ("LabelExport",),
-    "audit.decisions.files": ("DecisionRequest",),
+    "audit.decisions.export": ("LabelExport",),
     "audit.runs.results": (
         "AuditReport",
         "AuditRun",
@@ -138,6 +137,7 @@ _NAMES: Final = {
     "search.word_terms": ("Mode",),
     "store.decisions": (
         "Decision",
+        "DecisionRequest",
         "Verdict",
     ),
     "store.verify": ("VerifyReport",),

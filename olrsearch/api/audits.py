@@ -291,7 +291,7 @@ class Audits:
         return write_sheet(entry_sheet(entry, self._pictures), path)
 
     def table(self, found: LabelIssues, path: Path | str) -> Path:
-        """Write a list as CSV, whose column `decision` is to be filled in for `Store.decide_file`."""
+        """Write a list as CSV, whose column `decision` is to be filled in for `Store.labels.decide_file`."""
         from olrsearch.core.files import write_whole
 
         write_whole(Path(path), csv_table(self._backend.snapshot(), found))

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from olrsearch.audit.decisions import decide as deciding
-from olrsearch.audit.decisions.export_labels import export_labels
+from olrsearch.audit.decisions.export import export_decisions, export_labels
 from olrsearch.core.errors import QueryError
-from olrsearch.core.names import LabelNames
 from olrsearch.store.decisions import NAMED_VALUES
 from olrsearch.store.decisions import VALUE_NAMES as VALUE_NAMES  # noqa: PLC0414 - handed on
 
@@ -19,10 +18,9 @@ if TYPE_CHECKING:
 
     from olrsearch.api.session import Session
     from olrsearch.audit.decisions.decide import Decided
-    from olrsearch.audit.decisions.export_labels import LabelExport
-    from olrsearch.audit.decisions.files import DecisionRequest
+    from olrsearch.audit.decisions.export import LabelExport
     from olrsearch.datasets.label_writing import LabelForm
-    from olrsearch.store.decisions import Decision
+    from olrsearch.store.decisions import Decision, DecisionRequest
     from olrsearch.store.values import ImageRef
 
 
@@ -79,14 +77,14 @@ class Labels:
             QueryError: another value.
             UnknownImageError, UnknownLabelError: there is none.
         """
-        snapshot = self._session.snapshot()
         number = NAMED_VALUES.get(value) if isinstance(value, str) else value
         if number not in {-1, 0, 1}:
             raise QueryError(f"a label is present, absent or unknown, found {value!r}")
-        name = LabelNames(snapshot.label_names).find(label)
-        ids = np.unique([snapshot.resolve(image) for image in images]).astype(np.int64)
         with self._session.backend.writer() as writer:
-            writer.set_override(ids, name, number, who=who, why=why)
+            # Under the lock: what is named here is what is written.
+            snapshot = self._session.snapshot()
+            ids = np.unique([snapshot.resolve(image) for image in images]).astype(np.int64)
+            writer.set_override(ids, label, number, who=who, why=why)
         return len(ids)
 
     def decide(self, decisions: Iterable[DecisionRequest], *, who: str, run: str | None = None) -> Decided:
@@ -119,7 +117,7 @@ class Labels:
             path: Where to.
             replace: Write over a file that is there.
         """
-        return deciding.export_decisions(self._session.snapshot(), Path(path), replace=replace)
+        return export_decisions(self._session.snapshot(), Path(path), replace=replace)
 
     def export(
         self,

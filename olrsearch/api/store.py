@@ -268,11 +268,12 @@ class Store:
         Returns:
             How many images were deleted.
         """
-        snapshot = self.session.snapshot()
-        ids = [snapshot.resolve(image) for image in images]
-        if where is not None:
-            ids.extend(self.select(where).tolist())
         with self.session.backend.writer() as writer:
+            # Under the lock: what is named here is what is deleted.
+            snapshot = self.session.snapshot()
+            ids = [snapshot.resolve(image) for image in images]
+            if where is not None:
+                ids.extend(self.select(where).tolist())
             return writer.delete(np.unique(np.asarray(ids, np.int64)))
 
     def select(self, where: str) -> I64:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from olrsearch.store.backend import Backend
-from olrsearch.store.decisions import Decision, NewDecision
+from olrsearch.store.decisions import Decision, DecisionRequest
 from olrsearch.store.read.snapshot import FILTER_COLUMNS, Snapshot, SqlFilter
 from olrsearch.store.values import (
     DatasetInfo,
@@ -22,10 +22,10 @@ __all__ = [
     "Backend",
     "DatasetInfo",
     "Decision",
+    "DecisionRequest",
     "ImageRow",
     "ImportCounts",
     "KnownImage",
-    "NewDecision",
     "NewImage",
     "Relocation",
     "Segment",

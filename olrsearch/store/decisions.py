@@ -70,33 +70,32 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class NewDecision:
-    """A decision to write.
+class DecisionRequest:
+    """A decision as it was written down, with names that are not looked up yet.
 
     Attributes:
-        image_id: A living image.
-        label: A label of the vocabulary, in any spelling.
-        verdict: As in `Decision`.
-        who: Who decided.
-        why: The reason.
-        run: The audit run that led to it.
+        image: The image's id, or its key as everywhere: `000001.jpg`, `celeba/000001.jpg`, `id:17`.
+        label: The label, in any spelling.
+        verdict: `accept`, `flip`, `unsure`, `set` or `undo`.
         value: For `set` alone: −1, 0, +1, or None for the annotation.
-        given: The effective value that was decided on; refused where the store has another by now.
-            None decides on whatever the store has.
-        when: UTC, without time zone; now when None.
-        place: What an error calls it (`line 3: 000001.jpg, Smiling`).
+        given: The effective value that was decided on; None for whatever the store has.
+        who: Who decided; None for whoever hands the decisions in.
+        why: The reason.
+        run: The audit run that led to it; None for that of the call.
+        when: UTC, without time zone; None for now.
+        line: Of its file.
     """
 
-    image_id: int
+    image: int | str
     label: str
     verdict: Verdict
-    who: str
-    why: str = ""
-    run: str | None = None
     value: int | None = None
     given: int | None = None
+    who: str | None = None
+    why: str = ""
+    run: str | None = None
     when: dt.datetime | None = None
-    place: str = ""
+    line: int | None = None
 
 
 class Standing(NamedTuple):
@@ -178,7 +177,7 @@ class Settled(NamedTuple):
 
 
 def settle(
-    decisions: Sequence[NewDecision],
+    decisions: Sequence[DecisionRequest],
     entries: Sequence[K],
     annotated: Mapping[K, int],
     stacks: dict[K, list[Standing]],
@@ -216,7 +215,7 @@ def settle(
     return settled, faults
 
 
-def _fault(decision: NewDecision, given: int, standing: Standing | None) -> str | None:
+def _fault(decision: DecisionRequest, given: int, standing: Standing | None) -> str | None:
     """What is wrong with a decision on an entry in this state."""
     verdict, expected = decision.verdict, decision.given
     if not is_verdict(verdict):

@@ -12,7 +12,6 @@ from made_audits import UNLABELLED, WRONG, truth
 from pictures import LABELS, name
 
 from olrsearch import Store
-from olrsearch.audit.decisions.decide import DecisionRequest
 from olrsearch.core.errors import (
     AuditError,
     EmptyStoreError,
@@ -22,6 +21,7 @@ from olrsearch.core.errors import (
     UnknownImageError,
     UnknownLabelError,
 )
+from olrsearch.store import DecisionRequest
 from olrsearch.store.audit_runs import RunFolder, audit_folders
 
 PLANTED = {name(row) for row in WRONG}

@@ -13,21 +13,18 @@ from made_stores import LABELS, fill, new
 from sqlalchemy import text
 
 from olrsearch.core.errors import AuditError, UnknownImageError, UnknownLabelError
-from olrsearch.store import Backend, NewDecision
+from olrsearch.store import Backend, DecisionRequest
 from olrsearch.store.decisions import VERDICT_CODES, Standing, replay, settle
 
 SMILING, EYEGLASSES, MALE = range(3)  # annotated present, unknown, absent
+THEN = dt.datetime.fromisoformat("2024-05-01T12:30")
 
 
 def decide(store, *decisions, who="ann", **more):
     """Writes (image, label, verdict) or (image, label, verdict, value) decisions."""
+    requests = [DecisionRequest(*decision, **more) for decision in decisions]
     with store.writer() as writer:
-        return writer.decide(
-            [
-                NewDecision(image, label, verdict, who, value=value[0] if value else None, **more)
-                for image, label, verdict, *value in decisions
-            ]
-        )
+        return writer.decide(requests, who=who)
 
 
 def values(store, image):
@@ -60,13 +57,13 @@ def test_what_each_verdict_does(stores):
     decide(store, (first, "Eyeglasses", "set", 1), (first, "Smiling", "accept"), (first, "Male", "set", 0))
     assert values(store, first) == [-1, 1, 0]
     assert in_force(store, first) == ["accept", "set", "set"]
-    assert store.snapshot().labels([first], overrides=False)[0].tolist() == [1, 0, -1]
+    assert store.snapshot().stored_labels([first]).annotated[0].tolist() == [1, 0, -1]
 
 
 def test_unsure_leaves_in_force_what_was_decided_before(stores):
     store = stores.create()
     first, *_ = fill(store, 1)
-    decide(store, (first, "Smiling", "flip"), (first, "Smiling", "unsure"))
+    decide(store, (first, "Smiling", "flip"), (first, "Smiling", "unsure"), when=THEN)
     assert values(store, first)[SMILING] == -1
     assert in_force(store, first)[SMILING] == "unsure"
     decide(store, (first, "Smiling", "undo"))
@@ -80,7 +77,9 @@ def test_unsure_follows_the_annotation_and_accept_does_not(stores):
     with store.writer() as writer:
         number = writer.add_dataset("faces", "folder", Path("/faces"))
         writer.add_images(number, [new("a")], LABELS)
-        writer.decide([NewDecision(1, "Smiling", "unsure", "ann"), NewDecision(1, "Male", "accept", "ann")])
+        writer.decide(
+            [DecisionRequest(1, "Smiling", "unsure"), DecisionRequest(1, "Male", "accept")], who="ann"
+        )
         writer.add_images(number, [new("a", labels=(-1, -1, 1))], LABELS)
     assert values(store, 1) == [-1, -1, -1]
 
@@ -110,12 +109,11 @@ def test_undo_goes_back_decision_by_decision_and_keeps_the_history(stores):
 def test_a_decision_keeps_who_when_why_and_the_run(stores):
     store = stores.create()
     first, *_ = fill(store, 1)
-    then = dt.datetime.fromisoformat("2024-05-01T12:30")
-    decide(store, (first, "Male", "accept"), who="ann", why="a beard", run="audit-1", when=then)
+    decide(store, (first, "Male", "accept"), who="ann", why="a beard", run="audit-1", when=THEN)
     decide(store, (first, "Smiling", "accept"))
     one, two = store.snapshot().decisions([first])
     assert (one.image_id, one.dataset, one.key, one.label) == (first, "faces", "000.jpg", "Male")
-    assert (one.who, one.when, one.why, one.run) == ("ann", then, "a beard", "audit-1")
+    assert (one.who, one.when, one.why, one.run) == ("ann", THEN, "a beard", "audit-1")
     assert (two.why, two.run) == ("", None)
     assert abs(two.when - dt.datetime.now(dt.UTC).replace(tzinfo=None)) < dt.timedelta(minutes=5)
 
@@ -137,16 +135,21 @@ def test_a_decision_keeps_who_when_why_and_the_run(stores):
 def test_decisions_that_cannot_be(sqlite_stores, decision, match):
     store = sqlite_stores.create()
     first, second = fill(store, 2)
-    good = NewDecision(second, "Smiling", "flip", "ann")
-    bad = NewDecision(first, **({"label": "Smiling", "who": "ann"} | decision))
+    good = DecisionRequest(second, "Smiling", "flip")
+    bad = DecisionRequest(first, **({"label": "Smiling"} | decision))
     with store.writer() as writer:
         with pytest.raises(AuditError, match=match) as caught:
-            writer.decide([good, bad])
-        assert str(caught.value).startswith("1 of 2 decisions cannot be, and none was written: image 1, ")
+            writer.decide([good, bad], who="ann")
+        assert str(caught.value).startswith(f"nothing was decided: {first}, {bad.label}: ")
         assert "\n" not in str(caught.value)
-        ((index, _),) = writer.decision_faults([good, bad])
-        assert index == 1
-        assert writer.decision_faults([good]) == writer.decision_faults([]) == []
+        with pytest.raises(AuditError, match=match) as caught:
+            writer.decide([good, bad], who="ann", faults=[(7, "not a decision")], file="some.csv")
+        assert str(caught.value).startswith(
+            "some.csv: 2 of 3 decisions do not fit, and none was written: line 2"
+        )
+        assert str(caught.value).endswith("; line 7: not a decision")
+        with pytest.raises(AuditError, match=r"^some\.csv: 1 of 2 .* line 7: not a decision$"):
+            writer.decide([good], who="ann", faults=[(7, "not a decision")], file="some.csv")
     snapshot = store.snapshot()
     assert snapshot.decisions() == []
     assert snapshot.label_revision == 0
@@ -168,12 +171,13 @@ def test_names_and_images_that_are_not_there(stores):
     with store.writer() as writer:
         writer.delete([second])
         for image in (second, 99):
-            with pytest.raises(UnknownImageError, match="not a living image"):
-                writer.decide(
-                    [NewDecision(first, "Male", "flip", "a"), NewDecision(image, "Male", "flip", "a")]
-                )
+            asked = [DecisionRequest(number, "Male", "flip") for number in (first, image)]
+            with pytest.raises(UnknownImageError, match=f"^no living image 'id:{image}'"):
+                writer.decide(asked[1:], who="a")
+            with pytest.raises(AuditError, match=f"^nothing was decided: no living image 'id:{image}'"):
+                writer.decide(asked, who="a")
         with pytest.raises(UnknownLabelError, match="did you mean Smiling"):
-            writer.decide([NewDecision(first, "Smilling", "flip", "a")])
+            writer.decide([DecisionRequest(first, "Smilling", "flip")], who="a")
     assert store.snapshot().decisions([first, second]) == []
 
 
@@ -231,10 +235,10 @@ def test_an_image_that_only_has_a_decision(stores):
     with store.writer() as writer:
         number = writer.add_dataset("faces", "folder", Path("/faces"))
         writer.add_images(number, [new("a", labels=None), new("b")], LABELS)
-        writer.decide([NewDecision(1, "Male", "unsure", "ann")])
-        assert not store.snapshot().annotated([1])[0], "unsure says nothing of the label"
-        writer.decide([NewDecision(1, "Male", "set", "ann", value=1)])
-    assert store.snapshot().annotated([1])[0]
+        writer.decide([DecisionRequest(1, "Male", "unsure")], who="ann")
+        assert not store.snapshot().stored_labels([1]).known[0], "unsure says nothing of the label"
+        writer.decide([DecisionRequest(1, "Male", "set", 1)], who="ann")
+    assert store.snapshot().stored_labels([1]).known[0]
     assert values(store, 1) == [0, 0, 1]
 
 
@@ -253,7 +257,7 @@ def test_replay_takes_the_whole_history():
 
 def test_settling_goes_on_from_a_history_and_changes_no_decision():
     stacks = {"a": [Standing("flip", -1)]}
-    asked = [NewDecision(1, "L", verdict, "ann") for verdict in ("undo", "accept", "undo", "undo")]
+    asked = [DecisionRequest(1, "L", verdict) for verdict in ("undo", "accept", "undo", "undo")]
     settled, faults = settle(asked, ["a"] * 4, {"a": 1}, stacks)
     assert [tuple(item) for item in settled] == [(-1, None), (1, 1), (1, None)]
     assert faults == [(3, "no decision is there to take back")]
@@ -282,7 +286,7 @@ def test_the_history_replayed_is_what_the_store_says(one_store, calls):
     with store.engine.begin() as connection:
         connection.execute(text("DELETE FROM label_override"))
     ids = store.snapshot().image_ids().tolist()
-    annotated = store.snapshot().labels(ids, overrides=False)
+    annotated = store.snapshot().stored_labels(ids).annotated
     model: dict[tuple[int, int], list[tuple[str, int | None]]] = {}
     for call in calls:
         asked, expected = [], {entry: list(stack) for entry, stack in model.items()}
@@ -292,8 +296,8 @@ def test_the_history_replayed_is_what_the_store_says(one_store, calls):
             held = stack[-1][1] if stack else None
             now = int(annotated[row, position]) if held is None else held
             asked.append(
-                NewDecision(
-                    ids[row], LABELS[position], verdict, "ann", value=said if verdict == "set" else None
+                DecisionRequest(
+                    ids[row], LABELS[position], verdict, said if verdict == "set" else None, when=THEN
                 )
             )
             again = verdict == "flip" and bool(stack) and stack[-1][0] == "flip"
@@ -307,11 +311,11 @@ def test_the_history_replayed_is_what_the_store_says(one_store, calls):
         before = store.snapshot()
         with store.writer() as writer:
             if possible:
-                writer.decide(asked)
+                writer.decide(asked, who="ann")
                 model = expected
             else:
                 with pytest.raises(AuditError):
-                    writer.decide(asked)
+                    writer.decide(asked, who="ann")
                 assert store.snapshot().generation == before.generation
     snapshot = store.snapshot()
     rows = snapshot.decisions()

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from olrsearch.core.errors import AuditError
 from olrsearch.datasets.label_table import read_csv
-from olrsearch.store.decisions import NAMED_VALUES, VERDICTS, is_verdict
+from olrsearch.store.decisions import NAMED_VALUES, VERDICTS, DecisionRequest, is_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from olrsearch.store.decisions import Decision, Verdict
+    from olrsearch.store.decisions import Decision
 
 HISTORY_SUFFIXES: Final = frozenset({".json", ".jsonl"})
 """Of JSON lines."""
@@ -49,35 +49,6 @@ _KEYS: Final = frozenset(
     {"image", "key", "dataset", "image_id", "label", "verdict", "given", "value", "who", "when", "why", "run"}
 )
 _VALUES: Final = {"present": 1, "1": 1, "+1": 1, "absent": -1, "-1": -1, "−1": -1, "unknown": 0, "0": 0}
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionRequest:
-    """A decision as it was written down, with names that are not looked up yet.
-
-    Attributes:
-        image: The image's id, or its key as everywhere: `000001.jpg`, `celeba/000001.jpg`, `id:17`.
-        label: The label, in any spelling.
-        verdict: `accept`, `flip`, `unsure`, `set` or `undo`.
-        value: For `set` alone: −1, 0, +1, or None for the annotation.
-        given: The effective value that was decided on; None for whatever the store has.
-        who: Who decided; None for whoever hands the decisions in.
-        why: The reason.
-        run: The audit run that led to it; None for that of the call.
-        when: UTC, without time zone; None for now.
-        line: Of its file.
-    """
-
-    image: int | str
-    label: str
-    verdict: Verdict
-    value: int | None = None
-    given: int | None = None
-    who: str | None = None
-    why: str = ""
-    run: str | None = None
-    when: dt.datetime | None = None
-    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,22 +95,6 @@ def parse_decisions(path: Path) -> DecisionFile:
         except _FaultError as fault:
             faults.append((line, str(fault)))
     return DecisionFile(tuple(requests), tuple(faults), undecided)
-
-
-def read_decisions(path: Path) -> list[DecisionRequest]:
-    """The decisions of a file.
-
-    Args:
-        path: As `parse_decisions` takes it.
-
-    Raises:
-        AuditError: as `parse_decisions`, and where lines are bad: all of them are named.
-    """
-    found = parse_decisions(path)
-    if found.faults:
-        lines = "; ".join(f"line {line}: {fault}" for line, fault in found.faults)
-        raise AuditError(f"{path.name} has {len(found.faults)} bad lines: {lines}")
-    return list(found.requests)
 
 
 def format_history(decisions: Iterable[Decision], images: Mapping[int, str]) -> bytes:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from olrsearch.store.write.audits import AuditInfo
 
 COLUMNS: Final = ("image", "label", "given", "suggested", "score", "decision")
-"""Of the CSV; `reviewing.decide_file` reads it back when the last is filled in."""
+"""Of the CSV; `Store.labels.decide_file` reads it back when the last is filled in."""
 
 _BATCH: Final = 200
 _VERDICTS: Final = {code: verdict for verdict, code in VERDICT_CODES.items()}

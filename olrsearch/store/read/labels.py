@@ -5,7 +5,7 @@ Notation: n images asked for, L labels of the store's vocabulary.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from sqlalchemy import select
@@ -46,28 +46,36 @@ def unpack(rows: Sequence[bytes], count: int) -> I8:
     return np.frombuffer(joined, np.int8).reshape(len(rows), count)
 
 
-def read_labels(
-    connection: Connection, ids: I64, count: int, revision: int, *, overrides: bool
-) -> tuple[I8, Bool]:
+class StoredLabels(NamedTuple):
+    """The labels of n images as one revision has them.
+
+    Attributes:
+        effective: int8 [n, L] of −1, 0, +1: annotations with decisions laid over them.
+        annotated: int8 [n, L], the annotations alone.
+        known: bool [n], who has stored labels at all: a row, or a decision that says a value.
+    """
+
+    effective: I8
+    annotated: I8
+    known: Bool
+
+
+def read_labels(connection: Connection, ids: I64, count: int, revision: int) -> StoredLabels:
     """Labels of images as one revision has them.
 
     An annotator's newest row counts as a whole; where several annotators labelled an
-    image, the known values of the later annotator count; overrides count most.
+    image, the known values of the later annotator count; decisions count most.
 
     Args:
         connection: Inside a transaction.
         ids: int64 [n], ascending, each once.
         count: L.
         revision: The label revision; what came later is not seen.
-        overrides: Whether decisions are laid over the annotations.
-
-    Returns:
-        int8 [n, L] of −1, 0, +1, and a bool [n] that says who has stored labels at all.
     """
     values = np.zeros((ids.size, count), np.int8)
     known = np.zeros(ids.size, np.bool_)
     if not ids.size:
-        return values, known
+        return StoredLabels(values, values, known)
     a = schema.annotation.c
     rows = connection.execute(
         select(a.annotator_id, a.image_id, a.packed)
@@ -85,13 +93,12 @@ def read_labels(
         # Rows come by revision, and of assignments to the same place the last one stays.
         own[places[mine]] = packed[mine]
         values = np.where(own != 0, own, values)
-    if overrides:
-        decided = read_overrides(connection, ids, revision)
-        for (image, position), value in decided.items():
-            row = int(np.searchsorted(ids, image))
-            values[row, position] = value
-            known[row] = True
-    return values, known
+    effective = values.copy()
+    for (image, position), value in read_overrides(connection, ids, revision).items():
+        row = int(np.searchsorted(ids, image))
+        effective[row, position] = value
+        known[row] = True
+    return StoredLabels(effective, values, known)
 
 
 def read_overrides(connection: Connection, ids: I64, revision: int) -> dict[tuple[int, int], int]:

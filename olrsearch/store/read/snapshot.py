@@ -26,7 +26,7 @@ from olrsearch.core.errors import (
 )
 from olrsearch.core.names import LabelNames, nearest_names
 from olrsearch.store.read.decisions import DecisionReader
-from olrsearch.store.read.labels import MANY, as_ids, one_of, read_labels
+from olrsearch.store.read.labels import MANY, StoredLabels, as_ids, one_of, read_labels
 from olrsearch.store.read.spaces import read_spaces
 from olrsearch.store.sql import schema
 from olrsearch.store.sql.commit import current
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sqlalchemy import Engine, Row, Select
 
-    from olrsearch.core.arrays import I8, I64, Bool, Layout
+    from olrsearch.core.arrays import I8, I64, Layout
 
     AnySelect: TypeAlias = Select[*tuple[Any, ...]]
     AnyRow: TypeAlias = Row[*tuple[Any, ...]]
@@ -328,15 +328,12 @@ class Snapshot(DecisionReader):
 
     # ---- labels
 
-    def labels(
-        self, image_ids: Iterable[int] | I64, names: Sequence[str] | None = None, *, overrides: bool = True
-    ) -> I8:
-        """Stored labels: −1 absent, 0 unknown, +1 present.
+    def labels(self, image_ids: Iterable[int] | I64, names: Sequence[str] | None = None) -> I8:
+        """Effective labels, annotations with decisions laid over them: −1 absent, 0 unknown, +1 present.
 
         Args:
             image_ids: Images, in any order.
             names: Labels wanted, in this order; the whole vocabulary when None.
-            overrides: Whether decisions are laid over the annotations.
 
         Returns:
             int8 [n, len(names)].
@@ -344,24 +341,20 @@ class Snapshot(DecisionReader):
         Raises:
             UnknownLabelError: no such label; carries the nearest names.
         """
-        return self._labels(image_ids, names, overrides=overrides)[0]
-
-    def annotated(self, image_ids: Iterable[int] | I64) -> Bool:
-        """Which images have stored labels at all (a row or an override); bool [n]."""
-        return self._labels(image_ids, None, overrides=True)[1]
-
-    def _labels(
-        self, image_ids: Iterable[int] | I64, names: Sequence[str] | None, *, overrides: bool
-    ) -> tuple[I8, Bool]:
-        unique, inverse = np.unique(as_ids(image_ids), return_inverse=True)
         positions = None if names is None else self.label_positions(names)
+        effective = self.stored_labels(image_ids).effective
+        return effective if positions is None else effective[:, positions]
+
+    def stored_labels(self, image_ids: Iterable[int] | I64) -> StoredLabels:
+        """Effective labels and annotations of the whole vocabulary, and who has any, read once.
+
+        Args:
+            image_ids: Images, in any order.
+        """
+        unique, inverse = np.unique(as_ids(image_ids), return_inverse=True)
         with translated(self.folder), self._engine.begin() as connection:
-            values, known = read_labels(
-                connection, unique, len(self.label_names), self.label_revision, overrides=overrides
-            )
-        if positions is not None:
-            values = values[:, positions]
-        return values[inverse], known[inverse]
+            found = read_labels(connection, unique, len(self.label_names), self.label_revision)
+        return StoredLabels(found.effective[inverse], found.annotated[inverse], found.known[inverse])
 
     def label_positions(self, names: Sequence[str]) -> list[int]:
         """Positions of labels in the vocabulary.

@@ -1,21 +1,26 @@
-"""Writing decisions: all of a call in one transaction and one label revision, or none."""
+"""Writing decisions: all of a call in one transaction and one label revision, or none.
+
+This is the one place where a decision is taken: under the writer's lock its image and its label are
+found, what it comes to is settled, and the rows are written; or an error names everything that does not fit.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from sqlalchemy import insert, select
+from sqlalchemy import insert
 
-from olrsearch.core.errors import AuditError, StoreError
+from olrsearch.core.errors import AuditError, QueryError, StoreError, UnknownImageError
 from olrsearch.core.names import LabelNames
-from olrsearch.store.decisions import NewDecision, settle
+from olrsearch.store.decisions import DecisionRequest, settle
 from olrsearch.store.read.decisions import read_stacks
 from olrsearch.store.read.labels import as_ids, read_labels
+from olrsearch.store.read.snapshot import FILTER_COLUMNS, Snapshot
 from olrsearch.store.sql import schema
-from olrsearch.store.sql.commit import current
 from olrsearch.store.sql.database import translated
-from olrsearch.store.write.importing import next_id
+from olrsearch.store.write.importing import chunks, next_id
 from olrsearch.store.write.writing import WriterBase
 
 if TYPE_CHECKING:
@@ -26,78 +31,77 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import I64
     from olrsearch.store.decisions import Settled
 
-SHOWN = 20
+    Fault = tuple[int, str]
+
+_SHOWN = 20
 """Faults that an error tells in full; of more it says how many."""
 
 
 class DecisionWriter(WriterBase):
     """The part of `Writer` that decides labels. Annotations, and earlier decisions, stay as they are."""
 
-    def decide(self, decisions: Sequence[NewDecision]) -> int:
-        """Writes decisions, in their order.
+    def decide(
+        self,
+        requests: Sequence[DecisionRequest],
+        *,
+        who: str = "",
+        run: str | None = None,
+        faults: Sequence[Fault] = (),
+        file: str = "",
+    ) -> int:
+        """Writes decisions, in their order: all of them, or none.
 
         Args:
-            decisions: Each sees what those before it did; an entry may occur several times.
+            requests: Each sees what those before it did. An entry may stand again only in decisions that say
+                when they were taken, as those of a history do.
+            who: Who decided, where a decision does not say it.
+            run: The audit run that led to them, likewise.
+            faults: Lines of the file that are no decisions, with what is wrong: then nothing is written.
+            file: What the error calls the file; empty where the decisions come from none.
 
         Returns:
             The new label revision; the present one where there is nothing to decide.
 
         Raises:
-            AuditError: decisions that cannot be, all of them named: accepting or flipping what is unknown,
-                flipping again, undoing nothing, a `given` that is not what the store has.
-            UnknownImageError: an id is no living image.
-            UnknownLabelError: no such label; carries the nearest names.
+            AuditError: nobody is named who decides; or decisions that cannot be, all of them named: images
+                or labels that are not there, accepting or flipping what is unknown, flipping again, undoing
+                nothing, a `given` that is not what the store has.
+            UnknownImageError: there is one decision, and no such living image.
+            UnknownLabelError: there is one decision, and no such label; carries the nearest names.
         """
-        with self._change(f"{len(decisions)} decisions") as change:
-            if not decisions:
+        if not who.strip() and any(not request.who for request in requests):
+            raise AuditError("nobody is named who decides: say who")
+        with self._change(f"{len(requests)} decisions") as change:
+            if not requests and not faults:
                 return change.label_revision
-            entries, settled, faults = _settled(
-                change.connection, decisions, self._names(), change.label_revision
-            )
-            self._require_living(np.unique(as_ids(image for image, _ in entries)))
-            if faults:
-                raise AuditError(
-                    f"{len(faults)} of {len(decisions)} decisions cannot be, and none was written: "
-                    + listed([f"{_place(decisions[index])}: {fault}" for index, fault in faults])
-                )
+            # Read while the lock is held: nothing changes between the check and the writing.
+            snapshot = Snapshot(self._connection.engine, self._folder)
+            entries, unfit = _find(snapshot, requests, alone=len(requests) == 1 and not faults)
+            settled, cannot = _settle(change.connection, snapshot, entries)
+            found = [*faults, *unfit, *cannot]
+            if found:
+                raise AuditError(_refusal(found, len(requests) + len(faults), file))
             change.label_revision += 1
             first, now = next_id(change.connection, schema.override.c.id), schema.utc_now()
             rows = [
                 {
                     "id": first + index,
-                    "image_id": image,
-                    "position": position,
-                    "verdict": decision.verdict,
+                    "image_id": entry.image,
+                    "position": entry.position,
+                    "verdict": entry.request.verdict,
                     "given": came.given,
                     "value": came.value,
-                    "who": decision.who,
-                    "why": decision.why,
-                    "run": decision.run,
-                    "created_at": decision.when or now,
+                    "who": entry.request.who or who,
+                    "why": entry.request.why,
+                    "run": entry.request.run or run,
+                    "created_at": entry.request.when or now,
                     "revision": change.label_revision,
                 }
-                for index, (decision, (image, position), came) in enumerate(
-                    zip(decisions, entries, settled, strict=True)
-                )
+                for index, (entry, came) in enumerate(zip(entries, settled, strict=True))
             ]
             change.connection.execute(insert(schema.override), rows)
             change.touched = True
             return change.label_revision
-
-    def decision_faults(self, decisions: Sequence[NewDecision]) -> list[tuple[int, str]]:
-        """What `decide` would refuse, as positions in `decisions` with what is wrong; writes nothing.
-
-        Raises:
-            UnknownImageError: an id is no living image.
-            UnknownLabelError: no such label; carries the nearest names.
-        """
-        with translated(self._folder), self._connection.begin():
-            if not decisions:
-                return []
-            revision = current(self._connection).label_revision
-            entries, _, faults = _settled(self._connection, decisions, self._names(), revision)
-            self._require_living(np.unique(as_ids(image for image, _ in entries)))
-            return faults
 
     def set_override(
         self, image_ids: Iterable[int] | I64, label: str, value: int | None, *, who: str, why: str
@@ -121,36 +125,134 @@ class DecisionWriter(WriterBase):
         """
         if value not in {-1, 0, 1, None}:
             raise StoreError(f"a label cannot be set to {value!r}: expected −1, 0, 1 or None")
+        name = LabelNames(Snapshot(self._connection.engine, self._folder).label_names).find(label)
+        ids = np.unique(as_ids(image_ids))
         with translated(self._folder), self._connection.begin():
-            name = self._names().find(label)
-        ids = np.unique(as_ids(image_ids)).tolist()
-        return self.decide([NewDecision(number, name, "set", who, why, value=value) for number in ids])
-
-    def _names(self) -> LabelNames:
-        """The vocabulary; inside a transaction."""
-        column = schema.label.c
-        return LabelNames(tuple(self._connection.scalars(select(column.name).order_by(column.position))))
+            self._require_living(ids)
+        requests = [DecisionRequest(number, name, "set", value, why=why) for number in ids.tolist()]
+        return self.decide(requests, who=who)
 
 
-def _settled(
-    connection: Connection, decisions: Sequence[NewDecision], names: LabelNames, revision: int
-) -> tuple[list[tuple[int, int]], list[Settled], list[tuple[int, str]]]:
-    """The entries of decisions, what they come to, and their faults."""
-    spelt = {label: names.position(label) for label in {decision.label for decision in decisions}}
-    entries = [(decision.image_id, spelt[decision.label]) for decision in decisions]
-    ids = np.unique(as_ids(image for image, _ in entries))
-    values, _ = read_labels(connection, ids, len(names.names), revision, overrides=False)
-    annotated = {
-        (image, position): int(values[np.searchsorted(ids, image), position]) for image, position in entries
-    }
-    return entries, *settle(decisions, entries, annotated, read_stacks(connection, ids, revision))
+class _Entry(NamedTuple):
+    """A decision whose image and label were found."""
+
+    request: DecisionRequest
+    line: int
+    image: int
+    position: int
+    text: str
+    """What an error calls the entry."""
 
 
-def _place(decision: NewDecision) -> str:
-    return decision.place or f"image {decision.image_id}, {decision.label}"
+def _find(
+    snapshot: Snapshot, requests: Sequence[DecisionRequest], *, alone: bool
+) -> tuple[list[_Entry], list[Fault]]:
+    """The entries of decisions, and what is wrong with those that name none, or one that stands already.
+
+    Args:
+        snapshot: What holds under the lock.
+        requests: The decisions.
+        alone: Whether an error of a name is raised as it is, since nothing else can be wrong.
+    """
+    entries: list[_Entry] = []
+    faults: list[Fault] = []
+    images, names = _Images(snapshot, requests), LabelNames(snapshot.label_names)
+    first: dict[tuple[int, int], tuple[int, bool]] = {}
+    for place, request in enumerate(requests, start=1):
+        line = place if request.line is None else request.line
+        try:
+            image, position = images.find(request.image), names.position(request.label)
+        except QueryError as error:
+            if alone:
+                raise
+            faults.append((line, str(error)))
+            continue
+        text = f"{request.image}, {names.names[position]}"
+        before = first.setdefault((image, position), (line, request.when is not None))
+        if before[0] != line and not (before[1] and request.when is not None):
+            where = "is decided twice" if request.line is None else f"stands on line {before[0]} already"
+            faults.append((line, f"{text}: {where}; keep one of them"))
+            continue
+        entries.append(_Entry(request, line, image, position, text))
+    return entries, faults
 
 
-def listed(faults: Sequence[str]) -> str:
-    """Faults in one line, the first `SHOWN` in full."""
-    more = len(faults) - SHOWN
-    return "; ".join(faults[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+def _settle(
+    connection: Connection, snapshot: Snapshot, entries: Sequence[_Entry]
+) -> tuple[list[Settled], list[Fault]]:
+    """What decisions come to, one after another, and those that cannot be."""
+    keys = [(entry.image, entry.position) for entry in entries]
+    ids = np.unique(as_ids(image for image, _ in keys))
+    values = read_labels(connection, ids, len(snapshot.label_names), snapshot.label_revision).annotated
+    rows = np.searchsorted(ids, [image for image, _ in keys]).tolist()
+    annotated = {key: int(values[row, key[1]]) for row, key in zip(rows, keys, strict=True)}
+    stacks = read_stacks(connection, ids, snapshot.label_revision)
+    settled, faults = settle([entry.request for entry in entries], keys, annotated, stacks)
+    return settled, [(entries[at].line, f"{entries[at].text}: {fault}") for at, fault in faults]
+
+
+def _refusal(faults: list[Fault], total: int, where: str) -> str:
+    """Every fault in one line, by their places in the file."""
+    faults = sorted(faults)
+    if not where:
+        return f"nothing was decided: {'; '.join(fault for _, fault in faults[:_SHOWN])}" + (
+            f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        )
+    told = [f"line {line}: {fault}" for line, fault in faults[:_SHOWN]]
+    rest = _ranges([line for line, _ in faults[_SHOWN:]])
+    more = f"; and lines {rest}" if rest else ""
+    refused = f"{where}: {len(faults)} of {total} decisions do not fit, and none was written"
+    return f"{refused}: {'; '.join(told)}{more}"
+
+
+def _ranges(lines: Sequence[int]) -> str:
+    """Ascending line numbers as `3, 5–9, 12`."""
+    runs: list[list[int]] = []
+    for line in lines:
+        if runs and line <= runs[-1][1] + 1:
+            runs[-1][1] = line
+        else:
+            runs.append([line, line])
+    return ", ".join(str(first) if first == last else f"{first}–{last}" for first, last in runs)
+
+
+class _Images:
+    """Finds images by what people call them, many at once."""
+
+    def __init__(self, snapshot: Snapshot, requests: Sequence[DecisionRequest]) -> None:
+        self._snapshot = snapshot
+        self._datasets = {info.name for info in snapshot.datasets()}
+        self._missing = 0
+        self._found: dict[str, int] = {}
+        # Ids, and plain keys of one image, are read in bulk; `resolve` says the rest, and what is wrong.
+        for some in chunks([request.image for request in requests if not isinstance(request.image, str)]):
+            living = snapshot.image_ids(FILTER_COLUMNS["id"].in_(some)).tolist()
+            self._found.update((f"id:{number}", number) for number in living)
+        wanted = {request.image for request in requests if isinstance(request.image, str)}
+        plain = sorted(ref for ref in wanted if not ref.startswith("id:"))
+        counts: Counter[str] = Counter()
+        for some in chunks(plain):
+            ids = snapshot.image_ids(FILTER_COLUMNS["key"].in_(some))
+            keys: list[str] = snapshot.columns(ids, ("key",))["key"].tolist()
+            counts.update(keys)
+            self._found.update(zip(keys, ids.tolist(), strict=True))
+        self._shared = {key for key, count in counts.items() if count > 1}
+
+    def find(self, ref: int | str) -> int:
+        """The id of a living image.
+
+        Raises:
+            UnknownImageError: no living image is meant, or several are.
+        """
+        text = ref if isinstance(ref, str) else f"id:{ref}"
+        if text in self._found and text not in self._shared:
+            return self._found[text]
+        otherwise = text in self._shared or text.startswith("id:") or text.isdecimal()
+        if self._missing >= _SHOWN and not otherwise and text.partition("/")[0] not in self._datasets:
+            # The nearest keys of each of many thousand lines of another data set would take an hour.
+            raise UnknownImageError(f"no image {text!r} in {self._snapshot.folder}")
+        try:
+            return self._snapshot.resolve(text)
+        except UnknownImageError:
+            self._missing += 1
+            raise

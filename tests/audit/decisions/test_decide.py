@@ -9,17 +9,12 @@ from made_stores import LABELS, fill, new
 from pictures import name
 
 from olrsearch import Store
-from olrsearch.audit.decisions.decide import (
-    DecisionRequest,
-    decide,
-    decide_file,
-    export_decisions,
-    undo,
-)
+from olrsearch.audit.decisions.decide import decide, decide_file, undo
+from olrsearch.audit.decisions.export import export_decisions
 from olrsearch.core.errors import AuditError, UnknownImageError, UnknownLabelError
 from olrsearch.encoders.olr.config import profile
 from olrsearch.pipeline import training
-from olrsearch.store import Backend, NewDecision
+from olrsearch.store import Backend, DecisionRequest
 from olrsearch.store.decisions import replay
 
 STRIPED = 2
@@ -196,7 +191,9 @@ def some_history(store, steps=60, seed=0):
         try:
             with store.writer() as writer:
                 writer.decide(
-                    [NewDecision(image, label, verdict, f"p{step % 3}", f"because {step}", "audit-1", value)]
+                    [DecisionRequest(image, label, verdict, value, why=f"because {step}")],
+                    who=f"p{step % 3}",
+                    run="audit-1",
                 )
         except AuditError:
             continue

@@ -7,14 +7,9 @@ import json
 
 import pytest
 
-from olrsearch.audit.decisions.files import (
-    DecisionRequest,
-    format_history,
-    parse_decisions,
-    read_decisions,
-)
+from olrsearch.audit.decisions.files import format_history, parse_decisions
 from olrsearch.core.errors import AuditError
-from olrsearch.store import Decision
+from olrsearch.store import Decision, DecisionRequest
 
 SAID = "expected accept, flip, unsure, undo, present, absent, unknown, or nothing"
 THEN = dt.datetime.fromisoformat("2024-05-01T12:00:00.000250")
@@ -28,6 +23,13 @@ def written(tmp_path):
         return path
 
     return write
+
+
+def decisions(path):
+    """The decisions of a file without faults."""
+    found = parse_decisions(path)
+    assert found.faults == ()
+    return list(found.requests)
 
 
 def test_a_csv_of_people(written):
@@ -46,17 +48,16 @@ def test_a_csv_of_people(written):
         DecisionRequest("faces/d.jpg", "Male", "unsure", line=6),
     )
     assert (found.faults, found.undecided) == ((), 1)
-    assert read_decisions(path) == list(found.requests)
 
 
 def test_the_least_columns(written):
-    (request,) = read_decisions(written("image\tlabel\tdecision\na.jpg\tMale\tundo\n", "d.tsv"))
+    (request,) = decisions(written("image\tlabel\tdecision\na.jpg\tMale\tundo\n", "d.tsv"))
     assert request == DecisionRequest("a.jpg", "Male", "undo", line=2)
 
 
 def test_values_that_are_set(written):
     path = written("image,label,given,decision\na,Male,unknown,present\nb,Male,,Absent\nc,Male,,unknown\n")
-    found = read_decisions(path)
+    found = decisions(path)
     assert [(item.verdict, item.value, item.given) for item in found] == [
         ("set", 1, 0),
         ("set", -1, None),
@@ -89,11 +90,6 @@ def test_every_bad_line_is_named(written):
         ),
         (8, "found 'maybe' for given, expected present, absent or unknown"),
     )
-    with pytest.raises(
-        AuditError, match=r"decisions.csv has 6 bad lines: line 2: .*; line 8: found"
-    ) as caught:
-        read_decisions(path)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +141,7 @@ def test_a_history_is_read_as_it_was_written(written):
         made(image_id=2, verdict="undo", given=1, value=0),
     ]
     path = written(format_history(rows, {1: "a.jpg", 2: "faces/ü.jpg"}), "history.jsonl")
-    again = read_decisions(path)
+    again = decisions(path)
     assert [request.line for request in again] == [1, 2, 3, 4, 5]
     for row, request in zip(rows, again, strict=True):
         assert request.image == {1: "a.jpg", 2: "faces/ü.jpg"}[row.image_id]
@@ -160,7 +156,7 @@ def test_json_lines_of_other_hands(written):
         {"image": "b.jpg", "label": "Male", "verdict": "accept", "when": "2024-05-01T14:00:00+02:00"},
     ]
     path = written("\n\n".join(map(json.dumps, lines)), "some.json")
-    assert read_decisions(path) == [
+    assert decisions(path) == [
         DecisionRequest("a.jpg", "Male", "set", value=-1, line=1),
         DecisionRequest("b.jpg", "Male", "accept", when=THEN.replace(microsecond=0), line=3),
     ]

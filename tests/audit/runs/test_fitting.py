@@ -7,7 +7,7 @@ from made_stores import LABELS, fill
 from olrsearch.audit.runs import fitting
 from olrsearch.audit.runs.fitting import combine, find_suspects, fit_weights, injected_rows
 from olrsearch.audit.runs.reviewed import Reviewed
-from olrsearch.store import Backend, NewDecision
+from olrsearch.store import Backend, DecisionRequest
 
 
 def test_errors_are_injected_into_whole_identities():
@@ -105,7 +105,7 @@ def test_what_people_decided(tmp_path):
             with store.writer() as writer:
                 writer.decide(
                     [
-                        NewDecision(ids[row], label, verdict, "ann", value=value)
+                        DecisionRequest(ids[row], label, verdict, value, who="ann")
                         for row, label, verdict, value in decisions
                     ]
                 )

@@ -281,7 +281,7 @@ def test_weights_of_another_run_save_half_the_time(fresh, scorers, tmp_path):
 def test_decisions_teach(asked, scorers):
     before = {issue.key: issue for issue in asked.audit.list("red", 120)}
     judged = [*(name(row) for row in WRONG[:3]), name(0)]
-    from olrsearch.audit.decisions.decide import DecisionRequest
+    from olrsearch.store import DecisionRequest
 
     asked.labels.decide(
         [DecisionRequest(key, "Red", "accept" if key == name(0) else "flip") for key in judged], who="ann"
@@ -309,7 +309,7 @@ def test_reviews_move_the_weights_of_their_label_alone(fresh, weights):
         weights = fresh.path / "runs" / learnt.run / "run.json"
     fresh.audit.run(weights=weights)
     before = {(one.key, one.label): one.score for one in fresh.audit.list(k=1000)}
-    from olrsearch.audit.decisions.decide import DecisionRequest
+    from olrsearch.store import DecisionRequest
 
     against = [DecisionRequest(name(row), "Framed", "flip") for row in (0, 1, 2)]
     fresh.labels.decide(against, who="ann")

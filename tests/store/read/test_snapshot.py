@@ -91,7 +91,7 @@ def test_labels_in_any_order_and_any_selection(stores):
     found = snapshot.labels(np.array([2, 1, 1]), ["male", "Smiling"])
     assert found.dtype == np.int8
     assert found.tolist() == [[0, 0], [-1, 1], [-1, 1]]
-    assert snapshot.annotated([2, 1]).tolist() == [False, True]
+    assert snapshot.stored_labels([2, 1]).known.tolist() == [False, True]
     assert snapshot.labels([]).shape == (0, 3)
     with pytest.raises(UnknownLabelError, match="Eyeglasses"):
         snapshot.labels([1], ["Eyeglass"])

@@ -21,7 +21,7 @@ from sqlalchemy import text, update
 from olrsearch.core import resources
 from olrsearch.core.errors import OlrsearchError, StoreVersionError
 from olrsearch.core.files import sha256_hex
-from olrsearch.store import Backend, NewDecision
+from olrsearch.store import Backend, DecisionRequest
 from olrsearch.store.sql import migrate, schema
 from olrsearch.store.vectors.segments import verify_segment
 
@@ -167,7 +167,7 @@ def test_older_tables_are_brought_up_to_date_with_their_rows(stores, revision):
     assert after.reviewed(ids, ["Smiling"])[:3, 0].tolist() == [True, False, False]
     # What was set then can be taken back now.
     with again.writer() as writer:
-        writer.decide([NewDecision(number, "Smiling", "undo", "eve") for number in ids[:2]])
+        writer.decide([DecisionRequest(number, "Smiling", "undo") for number in ids[:2]], who="eve")
     assert again.snapshot().labels(ids[:2], ["Smiling"]).tolist() == [[1], [-1]]
 
 

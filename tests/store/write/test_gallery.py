@@ -315,7 +315,7 @@ def test_imports_do_what_the_rules_say(one_store, batches):
     for key, (content, labels) in model.items():
         row = snapshot.images([snapshot.resolve(f"{name}/{key}")])[0]
         assert row.sha256 == sha(f"{key}{content}")
-        assert snapshot.annotated([row.id]).tolist() == [labels is not None]
+        assert snapshot.stored_labels([row.id]).known.tolist() == [labels is not None]
         assert snapshot.labels([row.id])[0].tolist() == list(labels or (0, 0))
 
 
@@ -332,10 +332,10 @@ def test_a_decision_lies_over_the_annotation(stores):
     after = store.snapshot()
     assert after.label_revision == revision
     assert after.labels([1, 2]).tolist() == [[-1, 0, -1], [-1, 0, 0]]
-    assert after.labels([1, 2], overrides=False).tolist() == [[1, 0, -1], [0, 0, 0]]
-    assert after.annotated([1, 2]).tolist() == [True, True]
+    assert after.stored_labels([1, 2]).annotated.tolist() == [[1, 0, -1], [0, 0, 0]]
+    assert after.stored_labels([1, 2]).known.tolist() == [True, True]
     assert before.labels([1, 2]).tolist() == [[1, 0, -1], [0, 0, 0]]
-    assert before.annotated([1, 2]).tolist() == [True, False]
+    assert before.stored_labels([1, 2]).known.tolist() == [True, False]
     # A later import changes the annotation, the decision stays; taken back, it shows.
     bring(store, [new("a", labels=(0, 1, 1))])
     assert stored(store, "a") == [-1, 1, 1]

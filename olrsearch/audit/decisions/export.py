@@ -1,4 +1,4 @@
-"""The labels a store has by now, as a file that imports read: annotations with decisions applied.
+"""Files written from a store: its effective labels, which imports read, and the history of decisions.
 
 Imported into a fresh store, or into the one it came from, an export gives the labels it was written
 from. In the latter the decisions stay where they are, over annotations that now agree with them.
@@ -6,11 +6,13 @@ from. In the latter the decisions stay where they are, over annotations that now
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from olrsearch.audit.decisions.files import HISTORY_SUFFIXES, format_history
 from olrsearch.core.errors import AuditError, LabelFileError, UnknownDatasetError
 from olrsearch.core.files import write_whole
 from olrsearch.core.names import nearest_names
@@ -19,10 +21,12 @@ from olrsearch.search.spaces.labels import matching
 from olrsearch.store.read.snapshot import FILTER_COLUMNS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from olrsearch.core.arrays import I64
     from olrsearch.store.read.snapshot import Snapshot
+    from olrsearch.store.values import ImageRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +80,15 @@ def export_labels(
         UnknownDatasetError: no such data set.
         QuerySyntaxError: the condition does not parse.
     """
-    chosen = form or form_of(path)
-    check_free(path, replace=replace)
+    chosen = form or _form_of(path)
+    _check_free(path, replace=replace)
     ids = _chosen(snapshot, dataset, where)
     if not ids.size:
         raise LabelFileError(f"no image of {snapshot.folder} is chosen: nothing to export")
-    labelled = ids[snapshot.annotated(ids)]
+    stored = snapshot.stored_labels(ids)
+    labelled, effective, annotated = (
+        part[stored.known] for part in (ids, stored.effective, stored.annotated)
+    )
     if not labelled.size:
         raise LabelFileError(
             f"none of {ids.size} images has stored labels: choose others, or import labels first"
@@ -89,7 +96,6 @@ def export_labels(
     columns = snapshot.columns(labelled, ("key", "dataset", "partition", "identity"))
     keys: list[str] = columns["key"].tolist()
     _check_keys(keys, columns["dataset"].tolist())
-    effective, annotated = (snapshot.labels(labelled, overrides=overrides) for overrides in (True, False))
     # A label annotated anywhere stays, though its values be unknown by now: a fresh import says otherwise.
     said = ((effective != 0) | (annotated != 0)).any(axis=0)
     rows = LabelRows(
@@ -101,7 +107,7 @@ def export_labels(
     )
     if not rows.names:
         raise LabelFileError(f"no label of {labelled.size} images has a known value: nothing to export")
-    write_new(path, format_labels(rows, chosen))
+    _write_new(path, format_labels(rows, chosen))
     return LabelExport(
         path=str(path),
         form=chosen,
@@ -112,7 +118,46 @@ def export_labels(
     )
 
 
-def form_of(path: Path) -> LabelForm:
+def export_decisions(
+    snapshot: Snapshot,
+    path: Path,
+    *,
+    images: Sequence[int] | None = None,
+    labels: Sequence[str] | None = None,
+    replace: bool = False,
+) -> int:
+    """Write the history of decisions as JSON lines, whole or not at all.
+
+    Applied to a fresh import of the labels that were decided on, it gives the same labels, and the same
+    entries are reviewed.
+
+    Args:
+        snapshot: What to read.
+        path: `.json` or `.jsonl`.
+        images: Ids; all living images when None.
+        labels: Labels in any spelling; all when None.
+        replace: Whether a file that is there may be written over.
+
+    Returns:
+        How many decisions.
+
+    Raises:
+        AuditError: nothing was decided yet, another suffix, or the file is there.
+        UnknownLabelError: no such label; carries the nearest names.
+    """
+    if path.suffix.lower() not in HISTORY_SUFFIXES:
+        raise AuditError(
+            f"a history is written as JSON lines: name the file .json or .jsonl, not {path.name}"
+        )
+    _check_free(path, replace=replace)
+    found = snapshot.decisions(images, labels)
+    if not found:
+        raise AuditError(f"nothing of this was decided yet in {snapshot.folder}: no history to write")
+    _write_new(path, format_history(found, _references(snapshot, {item.image_id for item in found})))
+    return len(found)
+
+
+def _form_of(path: Path) -> LabelForm:
     """The form that a file's name asks for.
 
     Raises:
@@ -126,7 +171,7 @@ def form_of(path: Path) -> LabelForm:
     return suffix
 
 
-def check_free(path: Path, *, replace: bool) -> None:
+def _check_free(path: Path, *, replace: bool) -> None:
     """Refuse to write over a file.
 
     Raises:
@@ -138,7 +183,7 @@ def check_free(path: Path, *, replace: bool) -> None:
         raise AuditError(f"{path} is there already: name another file, or say --replace")
 
 
-def write_new(path: Path, data: bytes) -> None:
+def _write_new(path: Path, data: bytes) -> None:
     """Write a file, whole or not at all; folders that lack are made.
 
     Raises:
@@ -175,3 +220,26 @@ def _check_keys(keys: list[str], datasets: list[str]) -> None:
             f"{len(shared)} keys are in several data sets ({key!r} in {' and '.join(names)}): export one "
             "data set at a time (--dataset)"
         )
+
+
+def _references(snapshot: Snapshot, ids: Iterable[int]) -> dict[int, str]:
+    """What to call images in a file: their keys, with the data set where a key alone is not enough.
+
+    Raises:
+        AuditError: an image can be named by its id only, which means nothing in another store.
+    """
+    rows = snapshot.images(sorted(ids))
+    everywhere: list[str] = snapshot.columns(snapshot.image_ids(), ("key",))["key"].tolist()
+    counts = Counter(everywhere)
+
+    def named(row: ImageRow) -> str:
+        if counts[row.key] <= 1 and not row.key.startswith("id:"):
+            return row.key
+        full = f"{row.dataset}/{row.key}"
+        if full in counts:
+            raise AuditError(
+                f"{full!r} is the key of an image and the full name of another: delete one of them first"
+            )
+        return full
+
+    return {row.id: named(row) for row in rows}

@@ -11,8 +11,7 @@ from made_stores import fill, new
 from pictures import LABELS, name, write_pictures
 
 from olrsearch import Store
-from olrsearch.audit.decisions import export_labels as exporting
-from olrsearch.audit.decisions.decide import DecisionRequest
+from olrsearch.audit.decisions import export as exporting
 from olrsearch.core.errors import (
     AuditError,
     LabelFileError,
@@ -22,7 +21,7 @@ from olrsearch.core.errors import (
 )
 from olrsearch.datasets.celeba_files import ATTRIBUTES
 from olrsearch.datasets.generated import avatar_drawing
-from olrsearch.store import Backend, NewDecision
+from olrsearch.store import Backend, DecisionRequest
 
 
 def state(store):
@@ -35,7 +34,7 @@ def state(store):
         for key, row, labelled, partition, identity in zip(
             columns["key"].tolist(),
             snapshot.labels(ids).tolist(),
-            snapshot.annotated(ids).tolist(),
+            snapshot.stored_labels(ids).known.tolist(),
             columns["partition"].tolist(),
             columns["identity"].tolist(),
             strict=True,
@@ -192,7 +191,7 @@ def test_a_label_that_was_decided_to_be_unknown_is_exported(two, tmp_path):
     """Imported over the original labels, the file must say so."""
     ids = two.snapshot().image_ids()[:3].tolist()
     with two.writer() as writer:
-        writer.decide([NewDecision(image, "Male", "set", "ann", value=0) for image in ids])
+        writer.decide([DecisionRequest(image, "Male", "set", 0, who="ann") for image in ids])
     exporting.export_labels(two.snapshot(), tmp_path / "labels.json", dataset="one")
     for line in (tmp_path / "labels.json").read_text().splitlines():
         assert json.loads(line)["labels"] == {"Smiling": "present", "Male": "unknown"}
