@@ -25,8 +25,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
-
 from olrsearch.api.gaussian_looks import PosteriorLooker
 from olrsearch.core.errors import EmptyStoreError, IndexBuildError, QueryError
 from olrsearch.core.progress import Track, silent
@@ -215,12 +213,9 @@ class Store(PosteriorLooker):
         Returns:
             How many images were deleted.
         """
-        snapshot = self._backend.snapshot()
-        ids = [snapshot.resolve(image) for image in images]
-        if where is not None:
-            ids.extend(self.select(where).tolist())
-        with self._backend.writer() as writer:
-            return writer.delete(np.unique(np.asarray(ids, np.int64)))
+        with self._backend.writer() as writer:  # nothing comes between the look-up and the deletion
+            chosen = () if where is None else self.select(where).tolist()
+            return writer.gallery.delete([*images, *chosen])
 
     def set_label(
         self, images: Iterable[ImageRef], label: str, value: str | int, *, who: str, why: str = ""
@@ -237,18 +232,13 @@ class Store(PosteriorLooker):
         Returns:
             How many images were named.
         """
-        from olrsearch.core.names import LabelNames
         from olrsearch.store.decisions import NAMED_VALUES
 
-        snapshot = self._backend.snapshot()
         number = NAMED_VALUES.get(value) if isinstance(value, str) else value
         if number not in {-1, 0, 1}:
             raise QueryError(f"a label is present, absent or unknown, found {value!r}")
-        name = LabelNames(snapshot.label_names).find(label)
-        ids = np.unique([snapshot.resolve(image) for image in images]).astype(np.int64)
         with self._backend.writer() as writer:
-            writer.set_override(ids, name, number, who=who, why=why)
-        return len(ids)
+            return writer.decisions.set(images, label, number, who=who, why=why)
 
     @cached_property
     def audit(self) -> Audits:
@@ -282,9 +272,11 @@ class Store(PosteriorLooker):
             UnknownImageError: no such image.
             UnknownLabelError: no such label; carries the nearest names.
         """
+        from olrsearch.store.read.decisions import read_history
+
         snapshot = self._backend.snapshot()
         ids = None if image is None else [snapshot.resolve(image)]
-        return snapshot.decisions(ids, None if label is None else [label])
+        return read_history(snapshot, ids, None if label is None else [label])
 
     def export_decisions(self, path: Path | str, *, replace: bool = False) -> int:
         """Write the history of decisions as JSON lines; see `decide.export_decisions`."""
@@ -319,7 +311,7 @@ class Store(PosteriorLooker):
             UnknownDatasetError: there is no such data set.
         """
         with self._backend.writer() as writer:
-            return writer.relocate(dataset, Path(root))
+            return writer.gallery.relocate(dataset, Path(root))
 
     def train_olr(
         self,

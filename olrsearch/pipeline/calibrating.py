@@ -146,11 +146,11 @@ def calibrate(backend: Backend, ref: str | None = None, *, ids: I64 | None = Non
             label_revision=snapshot.label_revision,
             split=split,
         )
-        writer.set_calibration(
+        writer.spaces.set_calibration(
             info.id, calibration.to_dict(), label_revision=snapshot.label_revision, split=split
         )
         if metric is not None:
-            writer.set_metric(info.id, metric.to_dict())
+            writer.spaces.set_metric(info.id, metric.to_dict())
     outdated = () if metric is None else _outdated(info, metric)
     return CalibrationReport(info.name, calibration, metric, outdated)
 
@@ -316,8 +316,8 @@ def add_model(backend: Backend, path: Path, *, name: str | None = None) -> str:
         if damaged or not copy.exists():
             with tempfile.TemporaryDirectory() as scratch:
                 whole = whole_model(path, Path(scratch) / fingerprint)
-                writer.add_model(fingerprint, whole, replace=damaged)
-        number = writer.add_space(
+                writer.spaces.add_model(fingerprint, whole, replace=damaged)
+        number = writer.spaces.add(
             fingerprint=fingerprint,
             name=f"{config['kind'] if name is None else name}-{fingerprint[:8]}",
             kind=config["kind"],
@@ -330,11 +330,11 @@ def add_model(backend: Backend, path: Path, *, name: str | None = None) -> str:
             info = backend.snapshot().space(fingerprint)
             if info.calibration is None:
                 calibration = defaults.calibration
-                writer.set_calibration(
+                writer.spaces.set_calibration(
                     number, calibration.to_dict(), label_revision=None, split=calibration.split
                 )
             if info.metric is None and defaults.metric is not None:
-                writer.set_metric(number, defaults.metric.to_dict())
+                writer.spaces.set_metric(number, defaults.metric.to_dict())
     return fingerprint
 
 
@@ -409,7 +409,7 @@ def build_index(backend: Backend, recipe_name: str, ref: str | None) -> list[str
                     f"{info.name}: {len(files)} {what}, {size:.1f} MB, "
                     f"recall@10 ≥ {at_10:.3f}, recall@100 ≥ {at_100:.3f}"
                 )
-        writer.add_index(info.id, recipe.name, built.to_dict())
+        writer.spaces.add_index(info.id, recipe.name, built.to_dict())
     return lines
 
 

@@ -123,9 +123,9 @@ def import_dataset(
     records: Iterable[ImageRecord] = itertools.islice(dataset, limit)
     total = len(dataset) if limit is None else min(limit, len(dataset))
     with backend.writer() as writer, ThreadPoolExecutor(WORKERS) as pool:
-        dataset_id = writer.add_dataset(name, dataset.kind, dataset.root)
-        writer.add_labels(dataset.label_names)
-        known = writer.known(dataset_id)
+        dataset_id = writer.gallery.add_dataset(name, dataset.kind, dataset.root)
+        writer.gallery.add_labels(dataset.label_names)
+        known = writer.gallery.known(dataset_id)
 
         def read(record: ImageRecord) -> NewImage | Failure:
             try:
@@ -140,7 +140,7 @@ def import_dataset(
             found = list(pool.map(read, batch))
             report.failed.extend(item for item in found if isinstance(item, Failure))
             images = [item for item in found if isinstance(item, NewImage)]
-            counts = writer.add_images(dataset_id, images, label_names=dataset.label_names)
+            counts = writer.gallery.add_images(dataset_id, images, label_names=dataset.label_names)
             report.added += counts.added
             report.unchanged += counts.unchanged
             report.relabelled += counts.relabelled
@@ -253,7 +253,7 @@ class _Pending:
                 name: np.concatenate([part[name] for part in self._parts], axis=axis)
                 for name, axis in image_axes(self._space.layout).items()
             }
-            self._writer.add_segment(self._space.id, np.asarray(self._ids, np.int64), joined)
+            self._writer.spaces.add_segment(self._space.id, np.asarray(self._ids, np.int64), joined)
             self._ids, self._parts = [], []
         return count
 

@@ -399,7 +399,7 @@ def _train(
         trained = kind.fit(run, pixels_path, config, backend.path / "models", progress=progress)
         name = f"{kind.name}-{trained.fingerprint[:8]}"
         model = read_config(trained.path)
-        writer.add_space(
+        writer.spaces.add(
             fingerprint=trained.fingerprint,
             name=name,
             kind=kind.name,

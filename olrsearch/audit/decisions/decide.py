@@ -21,9 +21,10 @@ from olrsearch.audit.decisions.files import (
 from olrsearch.core.errors import AuditError, OlrsearchError, QueryError, UnknownImageError
 from olrsearch.core.names import LabelNames
 from olrsearch.store.decisions import NewDecision
-from olrsearch.store.read.snapshot import FILTER_COLUMNS
+from olrsearch.store.read.columns import FILTER_COLUMNS
+from olrsearch.store.read.decisions import read_history
+from olrsearch.store.sql.ids import chunks
 from olrsearch.store.write.deciding import SHOWN, listed
-from olrsearch.store.write.importing import chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -157,7 +158,7 @@ def export_decisions(
             f"a history is written as JSON lines: name the file .json or .jsonl, not {path.name}"
         )
     check_free(path, replace=replace)
-    found = snapshot.decisions(images, labels)
+    found = read_history(snapshot, images, labels)
     if not found:
         raise AuditError(f"nothing of this was decided yet in {snapshot.folder}: no history to write")
     write_new(path, format_history(found, _references(snapshot, {item.image_id for item in found})))
@@ -182,14 +183,17 @@ def _decide(
         looked = _Lookup(snapshot, requests, who=who, run=run)
         if looked.error is not None and len(requests) == 1 and not faults:
             raise looked.error
-        found = faults + looked.faults
-        found += [
-            (looked.lines[index], f"{looked.decisions[index].place}: {fault}")
-            for index, fault in writer.decision_faults(looked.decisions)
-        ]
-        if found:
-            raise AuditError(_refusal(found, len(requests) + len(faults), where))
-        revision = writer.decide(looked.decisions)
+
+        def refuse(unfitting: Sequence[tuple[int, str]]) -> None:
+            found = faults + looked.faults
+            found += [
+                (looked.lines[index], f"{looked.decisions[index].place}: {fault}")
+                for index, fault in unfitting
+            ]
+            if found:
+                raise AuditError(_refusal(found, len(requests) + len(faults), where))
+
+        revision = writer.decisions.decide(looked.decisions, refuse)
     counts = Counter[str](request.verdict for request in requests)
     return Decided(len(requests), dict(counts), undecided, revision)
 

@@ -16,7 +16,7 @@ from olrsearch.core.files import write_whole
 from olrsearch.core.names import nearest_names
 from olrsearch.datasets.label_writing import LABEL_FORMS, LabelForm, LabelRows, format_labels
 from olrsearch.search.spaces.labels import matching
-from olrsearch.store.read.snapshot import FILTER_COLUMNS
+from olrsearch.store.read.columns import FILTER_COLUMNS
 
 if TYPE_CHECKING:
     from pathlib import Path

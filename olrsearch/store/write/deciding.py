@@ -11,33 +11,41 @@ from olrsearch.core.errors import AuditError, StoreError
 from olrsearch.core.names import LabelNames
 from olrsearch.store.decisions import NewDecision, settle
 from olrsearch.store.read.decisions import read_stacks
-from olrsearch.store.read.labels import as_ids, read_labels
+from olrsearch.store.read.labels import read_labels
 from olrsearch.store.sql import schema
-from olrsearch.store.sql.commit import current
-from olrsearch.store.sql.database import translated
-from olrsearch.store.write.importing import next_id
-from olrsearch.store.write.writing import WriterBase
+from olrsearch.store.sql.ids import as_ids, next_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from sqlalchemy import Connection
 
-    from olrsearch.core.arrays import I64
     from olrsearch.store.decisions import Settled
+    from olrsearch.store.values import ImageRef
+    from olrsearch.store.write.session import WriteSession
 
 SHOWN = 20
 """Faults that an error tells in full; of more it says how many."""
 
 
-class DecisionWriter(WriterBase):
+class DecisionWriter:
     """The part of `Writer` that decides labels. Annotations, and earlier decisions, stay as they are."""
 
-    def decide(self, decisions: Sequence[NewDecision]) -> int:
-        """Writes decisions, in their order.
+    def __init__(self, session: WriteSession) -> None:
+        self._session = session
+
+    def decide(
+        self,
+        decisions: Sequence[NewDecision],
+        refuse: Callable[[Sequence[tuple[int, str]]], None] | None = None,
+    ) -> int:
+        """Writes decisions, in their order; nothing is written when anything is raised.
 
         Args:
             decisions: Each sees what those before it did; an entry may occur several times.
+            refuse: Is given what is wrong with decisions, as their positions with a text each, and raises
+                if that, or what else its caller knows, is a reason to write none. Called once, also where
+                nothing is wrong. When None any fault is a reason.
 
         Returns:
             The new label revision; the present one where there is nothing to decide.
@@ -48,18 +56,20 @@ class DecisionWriter(WriterBase):
             UnknownImageError: an id is no living image.
             UnknownLabelError: no such label; carries the nearest names.
         """
-        with self._change(f"{len(decisions)} decisions") as change:
-            if not decisions:
-                return change.label_revision
+        with self._session.change(f"{len(decisions)} decisions") as change:
             entries, settled, faults = _settled(
                 change.connection, decisions, self._names(), change.label_revision
             )
-            self._require_living(np.unique(as_ids(image for image, _ in entries)))
-            if faults:
+            self._session.require_living(np.unique(as_ids(image for image, _ in entries)))
+            if refuse is not None:
+                refuse(faults)
+            elif faults:
                 raise AuditError(
                     f"{len(faults)} of {len(decisions)} decisions cannot be, and none was written: "
                     + listed([f"{_place(decisions[index])}: {fault}" for index, fault in faults])
                 )
+            if not decisions:
+                return change.label_revision
             change.label_revision += 1
             first, now = next_id(change.connection, schema.override.c.id), schema.utc_now()
             rows = [
@@ -84,52 +94,38 @@ class DecisionWriter(WriterBase):
             change.touched = True
             return change.label_revision
 
-    def decision_faults(self, decisions: Sequence[NewDecision]) -> list[tuple[int, str]]:
-        """What `decide` would refuse, as positions in `decisions` with what is wrong; writes nothing.
-
-        Raises:
-            UnknownImageError: an id is no living image.
-            UnknownLabelError: no such label; carries the nearest names.
-        """
-        with translated(self._folder), self._connection.begin():
-            if not decisions:
-                return []
-            revision = current(self._connection).label_revision
-            entries, _, faults = _settled(self._connection, decisions, self._names(), revision)
-            self._require_living(np.unique(as_ids(image for image, _ in entries)))
-            return faults
-
-    def set_override(
-        self, image_ids: Iterable[int] | I64, label: str, value: int | None, *, who: str, why: str
-    ) -> int:
+    def set(self, images: Iterable[ImageRef], label: str, value: int | None, *, who: str, why: str) -> int:
         """Decides a label of images by setting it.
 
         Args:
-            image_ids: Living images.
+            images: Living images, by ids or keys; one may stand twice.
             label: A label of the vocabulary, in any spelling.
             value: −1, 0 or +1; None puts the annotation in force again.
             who: Who decided.
             why: For what reason.
 
         Returns:
-            The new label revision.
+            How many images they are.
 
         Raises:
-            UnknownImageError: an id is no living image.
+            UnknownImageError: no living image is meant, or several are.
             UnknownLabelError: no such label; carries the nearest names.
             StoreError: another value.
         """
         if value not in {-1, 0, 1, None}:
             raise StoreError(f"a label cannot be set to {value!r}: expected −1, 0, 1 or None")
-        with translated(self._folder), self._connection.begin():
+        with self._session.reading():
             name = self._names().find(label)
-        ids = np.unique(as_ids(image_ids)).tolist()
-        return self.decide([NewDecision(number, name, "set", who, why, value=value) for number in ids])
+        ids = self._session.ids_of(images).tolist()
+        self.decide([NewDecision(number, name, "set", who, why, value=value) for number in ids])
+        return len(ids)
 
     def _names(self) -> LabelNames:
         """The vocabulary; inside a transaction."""
         column = schema.label.c
-        return LabelNames(tuple(self._connection.scalars(select(column.name).order_by(column.position))))
+        return LabelNames(
+            tuple(self._session.connection.scalars(select(column.name).order_by(column.position)))
+        )
 
 
 def _settled(

@@ -103,7 +103,7 @@ def test_what_people_decided(tmp_path):
 
         def decide(*decisions):
             with store.writer() as writer:
-                writer.decide(
+                writer.decisions.decide(
                     [
                         NewDecision(ids[row], label, verdict, "ann", value=value)
                         for row, label, verdict, value in decisions
