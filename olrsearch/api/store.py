@@ -361,9 +361,9 @@ class Store(PosteriorLooker):
 
     def has_unfinished_run(self, kind: str = "olr") -> bool:
         """Whether training this kind of encoder (`olr`, `informed-prior`) can be resumed."""
-        from olrsearch.pipeline.training import unfinished_run
+        from olrsearch.store.training_runs import unfinished_run
 
-        return unfinished_run(self.path / "runs", kind) is not None
+        return unfinished_run(self.path, kind) is not None
 
     def encode(
         self, encoder: str | Path | None = None, *, batch_size: int = 256, on_error: OnError = "skip"
