@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from olrsearch.datasets.label_writing import LabelForm
     from olrsearch.encoders.folder.shipped import EncoderEntry
     from olrsearch.pipeline.calibrating import CalibrationReport
-    from olrsearch.pipeline.importing import EncodeReport, ImportReport
+    from olrsearch.pipeline.encoding import EncodeReport
+    from olrsearch.pipeline.importing import ImportReport
     from olrsearch.pipeline.pixels import OnError
     from olrsearch.pipeline.training import TrainedSpace
     from olrsearch.store.decisions import Decision
@@ -390,7 +391,7 @@ class Store(PosteriorLooker):
         """
         from olrsearch.core.errors import CalibrationError
         from olrsearch.pipeline.calibrating import calibrate, encoder_space
-        from olrsearch.pipeline.importing import encode_missing
+        from olrsearch.pipeline.encoding import encode_missing
         from olrsearch.pipeline.indexing_words import keep_new
 
         snapshot = self._backend.snapshot()

@@ -272,7 +272,8 @@ def test_encoding_stopped_by_an_unreadable_image_keeps_what_it_had(gallery, tmp_
 SLOW_ENCODING = """
 import sys, threading, time
 from pathlib import Path
-from olrsearch import Store, pixels
+from olrsearch import Store
+from olrsearch.pipeline import pixels
 original, lock, count = pixels.load_array, threading.Lock(), 0
 def load(*arguments):
     global count
