@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from olrsearch.evaluation.looks.gaussians import GaussianLook as GaussianLook
     from olrsearch.evaluation.report import Report as Report
     from olrsearch.pipeline.calibrating import CalibrationReport as CalibrationReport
-    from olrsearch.pipeline.importing import EncodeReport as EncodeReport
+    from olrsearch.pipeline.encoding import EncodeReport as EncodeReport
     from olrsearch.pipeline.importing import ImportReport as ImportReport
     from olrsearch.pipeline.inventory import encoder_details as encoder_details
     from olrsearch.pipeline.inventory import find_encoder as find_encoder

@@ -32,7 +32,7 @@ def new(key: str, content: object = None, labels=(1, 0, -1), **more) -> NewImage
 def fill(store: Backend, count: int = 10, name: str = "faces") -> list[int]:
     """Imports images `000.jpg`, … and returns their ids."""
     with store.writer() as writer:
-        dataset = writer.add_dataset(name, "folder", store.path.parent / "faces")
+        dataset = writer.gallery.add_dataset(name, "folder", store.path.parent / "faces")
         images = [
             new(
                 f"{number:03}.jpg",
@@ -43,7 +43,7 @@ def fill(store: Backend, count: int = 10, name: str = "faces") -> list[int]:
             )
             for number in range(count)
         ]
-        writer.add_images(dataset, images, LABELS)
+        writer.gallery.add_images(dataset, images, LABELS)
     return store.snapshot().image_ids().tolist()
 
 
@@ -52,7 +52,7 @@ def vectors(count: int, labels: int = 3, k: int = 4, seed: int = 0) -> np.ndarra
 
 
 def add_space(writer, fingerprint: str = FINGERPRINT, name: str = "olr") -> int:
-    return writer.add_space(
+    return writer.spaces.add(
         fingerprint=fingerprint, name=name, kind="olr", labels=LABELS, k=4, config={"kind": "olr"}
     )
 
@@ -61,7 +61,7 @@ def encode(store: Backend, ids, fingerprint: str = FINGERPRINT, seed: int = 0):
     """Adds a space and one segment."""
     with store.writer() as writer:
         space = add_space(writer, fingerprint)
-        info = writer.add_segment(space, ids, vectors(len(ids), seed=seed))
+        info = writer.spaces.add_segment(space, ids, vectors(len(ids), seed=seed))
     return space, info
 
 
@@ -76,7 +76,7 @@ def posteriors(count: int, k: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def add_posterior_space(writer, fingerprint: str = "ef" * 32, name: str = "words", k: int = 4) -> int:
-    return writer.add_space(
+    return writer.spaces.add(
         fingerprint=fingerprint,
         name=name,
         kind="tiny-posterior",
@@ -91,5 +91,5 @@ def encode_posteriors(store: Backend, ids, fingerprint: str = "ef" * 32, seed: i
     """Adds a space of posteriors and one segment."""
     with store.writer() as writer:
         space = add_posterior_space(writer, fingerprint)
-        info = writer.add_segment(space, ids, posteriors(len(ids), seed=seed))
+        info = writer.spaces.add_segment(space, ids, posteriors(len(ids), seed=seed))
     return space, info

@@ -29,9 +29,10 @@ from olrsearch.core.errors import (
     StoreVersionError,
 )
 from olrsearch.search.page import check_page
-from olrsearch.store.audit_runs import RUNS, RunFolder, audit_folders
+from olrsearch.store.audit_runs import RunFolder, audit_folders
 from olrsearch.store.decisions import NAMED_VALUES
-from olrsearch.store.write.audits import count_suspects, read_audits
+from olrsearch.store.files import RUNS
+from olrsearch.store.read.audits import count_suspects, read_audits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from olrsearch.audit.runs.results import AuditedEntry, AuditReport
     from olrsearch.core.arrays import I8
     from olrsearch.sheets.card import Picture
-    from olrsearch.store.write.audits import AuditInfo
+    from olrsearch.store.read.audits import AuditInfo
 
 _EXAMPLES = 5
 """Images that are named for a broken rule."""
@@ -101,7 +102,7 @@ class Audits:
 
     def runs(self) -> tuple[AuditRun, ...]:
         """All audits of the store, the oldest first, unfinished and damaged ones too."""
-        finished = {info.name: info for info in read_audits(self._backend)}
+        finished = {info.name: info for info in read_audits(self._backend.snapshot())}
         names = {path.name for path in audit_folders(self._backend.path / RUNS)} | set(finished)
         return tuple(self._about(name, finished.get(name)) for name in sorted(names))
 
@@ -148,8 +149,8 @@ class Audits:
         if unknown:
             batches, total = suggestions(snapshot, info, position)
         else:
-            batches = suspects(self._backend, snapshot, info, position, value)
-            total = count_suspects(self._backend, snapshot, info.name, position=position, given=value)
+            batches = suspects(snapshot, info, position, value)
+            total = count_suspects(snapshot, info.name, position=position, given=value)
         full = any(page.take(batch) for batch in batches)
         ended = (
             ()

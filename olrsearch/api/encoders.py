@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from olrsearch.api.session import HasSession, Session
     from olrsearch.encoders.folder.shipped import EncoderEntry
     from olrsearch.pipeline.calibrating import CalibrationReport
-    from olrsearch.pipeline.importing import EncodeReport
+    from olrsearch.pipeline.encoding import EncodeReport
     from olrsearch.pipeline.pixels import OnError
     from olrsearch.pipeline.training import TrainedSpace
 
@@ -94,9 +94,9 @@ class Encoders:
 
     def has_unfinished_run(self, kind: str = "olr") -> bool:
         """Whether training this kind of encoder (`olr`, `informed-prior`) can be resumed."""
-        from olrsearch.pipeline.training import unfinished_run
+        from olrsearch.store.training_runs import unfinished_run
 
-        return unfinished_run(self._session.path / "runs", kind) is not None
+        return unfinished_run(self._session.path, kind) is not None
 
     def calibrate(self, space: str | None = None, *, where: str | None = None) -> CalibrationReport:
         """Fit probabilities, and choose the label indexes' metric, on labelled images.
@@ -181,7 +181,7 @@ def encode(
     """
     session = store.session
     from olrsearch.pipeline.calibrating import calibrate, encoder_space
-    from olrsearch.pipeline.importing import encode_missing
+    from olrsearch.pipeline.encoding import encode_missing
     from olrsearch.pipeline.indexing_words import keep_new
 
     session.living()

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from olrsearch.audit.decisions import decide as deciding
 from olrsearch.audit.decisions.export import export_decisions, export_labels
 from olrsearch.core.errors import QueryError
 from olrsearch.store.decisions import NAMED_VALUES
 from olrsearch.store.decisions import VALUE_NAMES as VALUE_NAMES  # noqa: PLC0414 - handed on
+from olrsearch.store.read.decisions import read_history
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,11 +80,7 @@ class Labels:
         if number not in {-1, 0, 1}:
             raise QueryError(f"a label is present, absent or unknown, found {value!r}")
         with self._session.backend.writer() as writer:
-            # Under the lock: what is named here is what is written.
-            snapshot = self._session.snapshot()
-            ids = np.unique([snapshot.resolve(image) for image in images]).astype(np.int64)
-            writer.set_override(ids, label, number, who=who, why=why)
-        return len(ids)
+            return writer.decisions.set(images, label, number, who=who, why=why)
 
     def decide(self, decisions: Iterable[DecisionRequest], *, who: str, run: str | None = None) -> Decided:
         """Accept, flip or leave labels, all or none; see `olrsearch.audit.decisions.decide.decide`."""
@@ -108,7 +103,7 @@ class Labels:
         """
         snapshot = self._session.snapshot()
         ids = None if image is None else [snapshot.resolve(image)]
-        return snapshot.decisions(ids, None if label is None else [label])
+        return read_history(snapshot, ids, None if label is None else [label])
 
     def export_history(self, path: Path | str, *, replace: bool = False) -> int:
         """Write the history of decisions as JSON lines; returns how many there are.

@@ -31,4 +31,4 @@ class Maintenance:
             UnknownDatasetError: there is no such data set.
         """
         with self._session.backend.writer() as writer:
-            return writer.relocate(dataset, Path(root))
+            return writer.gallery.relocate(dataset, Path(root))

@@ -25,8 +25,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
-import numpy as np
-
 from olrsearch.api import facts, imports, pictures, questions
 from olrsearch.api import similar as likeness
 from olrsearch.api import words as word_questions
@@ -268,13 +266,9 @@ class Store:
         Returns:
             How many images were deleted.
         """
-        with self.session.backend.writer() as writer:
-            # Under the lock: what is named here is what is deleted.
-            snapshot = self.session.snapshot()
-            ids = [snapshot.resolve(image) for image in images]
-            if where is not None:
-                ids.extend(self.select(where).tolist())
-            return writer.delete(np.unique(np.asarray(ids, np.int64)))
+        with self.session.backend.writer() as writer:  # nothing comes between the look-up and the deletion
+            chosen = () if where is None else self.select(where).tolist()
+            return writer.gallery.delete([*images, *chosen])
 
     def select(self, where: str) -> I64:
         """Ids of the living images that a condition selects, int64, ascending.

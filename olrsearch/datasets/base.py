@@ -93,8 +93,8 @@ class ArrayDataset:
         uris: N uris.
         labels: int8 [N, L], −1/0/+1; rows of images without labels are 0.
         labelled: bool [N], whether the data set has a label row for the image.
-        partitions: N entries of `PARTITIONS` or None.
-        identities: N numbers or None.
+        partitions: N entries of `PARTITIONS` or None; left out, None for every image.
+        identities: N numbers or None, likewise.
         issues: As in `Dataset`.
 
     Raises:
@@ -109,12 +109,14 @@ class ArrayDataset:
     uris: Sequence[str]
     labels: I8
     labelled: Bool
-    partitions: Sequence[str | None]
-    identities: Sequence[int | None]
+    partitions: Sequence[str | None] = ()
+    identities: Sequence[int | None] = ()
     issues: list[DatasetIssue] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         count = len(self.keys)
+        self.partitions = self.partitions or [None] * count
+        self.identities = self.identities or [None] * count
         sizes = {len(self.uris), len(self.labelled), len(self.partitions), len(self.identities), count}
         if sizes != {count} or self.labels.shape != (count, len(self.label_names)):
             raise DatasetError(
@@ -141,11 +143,6 @@ class ArrayDataset:
             )
 
 
-def no_labels(count: int) -> I8:
-    """Labels of `count` images in a data set without any: int8 [count, 0]."""
-    return np.zeros((count, 0), dtype=np.int8)
-
-
 def class_labels(classes: I64, count: int) -> I8:
     """Binary labels of images whose classes are known: present for those, absent for all others.
 
@@ -166,6 +163,12 @@ def class_labels(classes: I64, count: int) -> I8:
 def issue(code: str, message: str, entries: Sequence[str]) -> DatasetIssue:
     """An issue about `entries`, of which the first few are kept as examples."""
     return DatasetIssue(code=code, message=message, count=len(entries), examples=tuple(entries[:EXAMPLES]))
+
+
+def numbered(stem: str, uri: str, count: int) -> tuple[list[str], list[str]]:
+    """Keys (`train-00017`) and uris (`file#17`) of the images in one file of many."""
+    items = range(count)
+    return [f"{stem}-{item:05d}" for item in items], [f"{uri}#{item}" for item in items]
 
 
 def first_duplicate(values: Iterable[str]) -> str | None:

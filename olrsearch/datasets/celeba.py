@@ -7,9 +7,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-
-from olrsearch.core.errors import DatasetNotFoundError, DuplicateKeyError, LabelFileError
+from olrsearch.core.errors import DatasetNotFoundError, DuplicateKeyError
 from olrsearch.datasets.base import PARTITIONS, ArrayDataset, Dataset, DatasetIssue, issue
 from olrsearch.datasets.celeba_files import (
     ATTRIBUTES,
@@ -19,12 +17,12 @@ from olrsearch.datasets.celeba_files import (
     parse_numbers,
 )
 from olrsearch.datasets.files import is_image_name, zip_names
-from olrsearch.datasets.label_table import LabelTable, read_label_table
+from olrsearch.datasets.label_table import read_label_table
+from olrsearch.datasets.table import mismatches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from olrsearch.datasets.celeba_files import AttributeTable
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +70,6 @@ def open_celeba(
     given = None if annotations is None else Path(annotations)
     own = given if given is not None and _is_table(given) else None
     texts = _Texts(_text_places(path, root, None if own is not None else given))
-    table: AttributeTable | LabelTable
     if own is not None:
         table = read_label_table(own)
     else:
@@ -85,31 +82,24 @@ def open_celeba(
         table = parse_attributes(attributes, where=ATTRIBUTES)
     numbers, persons = texts.numbers(PARTITION, range(3)), texts.numbers(IDENTITY)
     parts = None if numbers is None else {key: PARTITIONS[number] for key, number in numbers.items()}
-    if isinstance(table, LabelTable):
-        parts = _overlaid(parts, table.keys, table.partitions)
-        persons = _overlaid(persons, table.keys, table.identities)
+    parts = _overlaid(parts, table.keys, table.partitions)
+    persons = _overlaid(persons, table.keys, table.identities)
 
     keys = sorted(uris)
-    rows = {key: row for row, key in enumerate(table.keys)}
-    found = np.array([rows.get(key, -1) for key in keys], dtype=np.int64)
-    labelled = found >= 0
-    if own is not None and not labelled.any():
-        raise LabelFileError(
-            f"none of the {len(rows)} rows of {own.name} names an image: the first row names "
-            f"{table.keys[0]!r}, the first image is {keys[0]!r}; expected file names"
-        )
-    labels = np.where(labelled[:, None], table.labels[found], np.int8(0))
+    rows = table.rows_of(keys)
+    if own is not None:
+        table.check_names_one(keys, rows, where=own.name, expected="file names")
     dataset = ArrayDataset(
         kind="celeba",
         root=root,
         label_names=table.names,
         keys=keys,
         uris=[uris[key] for key in keys],
-        labels=labels,
-        labelled=labelled,
+        labels=table.labels_of(rows),
+        labelled=rows >= 0,
         partitions=[(parts or {}).get(key) for key in keys],
         identities=[(persons or {}).get(key) for key in keys],
-        issues=[*table.issues, *_mismatches(keys, table.keys, parts, persons)],
+        issues=[*table.issues, *mismatches(keys, table.keys), *_lacking(keys, parts, persons)],
     )
     log.info("%s: %d images, %d labels", root / place, len(keys), len(table.names))
     return dataset
@@ -215,31 +205,18 @@ class _Texts:
             raise DatasetNotFoundError(f"{member} in {place} cannot be unpacked: {cause}") from cause
 
 
-def _overlaid(below: dict[str, T] | None, keys: list[str], said: list[T | None]) -> dict[str, T] | None:
+def _overlaid(below: dict[str, T] | None, keys: list[str], said: Sequence[T | None]) -> dict[str, T] | None:
     """What a table says of images, over what stands in a text file; None where neither is there."""
     above = {key: value for key, value in zip(keys, said, strict=True) if value is not None}
     return {**(below or {}), **above} if above else below
 
 
-def _mismatches(
-    keys: list[str],
-    labelled: Iterable[str],
-    parts: dict[str, str] | None,
-    persons: dict[str, int] | None,
+def _lacking(
+    keys: list[str], parts: dict[str, str] | None, persons: dict[str, int] | None
 ) -> Iterator[DatasetIssue]:
-    """What images and text files lack of each other; None is a file that is not there."""
-    images, rows = set(keys), set(labelled)
-    orphans = sorted(rows - images)
-    if orphans:
-        yield issue("rows-without-image", f"{len(orphans)} label rows have no image here", orphans)
-    bare = [key for key in keys if key not in rows]
-    if bare:
-        yield issue("images-without-row", f"{len(bare)} images have no label row", bare)
-    held: tuple[tuple[str, str, Mapping[str, object] | None], ...] = (
-        ("images-without-partition", "partition", parts),
-        ("images-without-identity", "identity", persons),
-    )
-    for code, what, numbers in held:
+    """Images that the partition and identity files do not name; None is a file that is not there."""
+    held: tuple[tuple[str, Mapping[str, object] | None], ...] = (("partition", parts), ("identity", persons))
+    for what, numbers in held:
         lacking = [] if numbers is None else [key for key in keys if key not in numbers]
         if lacking:
-            yield issue(code, f"{len(lacking)} images have no {what}", lacking)
+            yield issue(f"images-without-{what}", f"{len(lacking)} images have no {what}", lacking)

@@ -15,12 +15,13 @@ Notation: `R` rows, `L` labels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from olrsearch.core.errors import LabelFileError
 from olrsearch.datasets.base import DatasetIssue, first_duplicate, issue
+from olrsearch.datasets.table import LabelTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,23 +34,6 @@ IDENTITY = "identity_CelebA.txt"
 
 _BLANK = 32  # this byte and all below it separate columns
 _NEWLINE = 10
-
-
-@dataclass(frozen=True, slots=True)
-class AttributeTable:
-    """An attribute file.
-
-    Attributes:
-        names: The L label names.
-        keys: The R image names, unique.
-        labels: int8 [R, L], −1/0/+1.
-        issues: Repeated rows, and a first line that tells another number of rows.
-    """
-
-    names: tuple[str, ...]
-    keys: list[str]
-    labels: I8
-    issues: list[DatasetIssue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +54,7 @@ class _Tokens:
         return [self.data[begin:end].decode() for begin, end in spans]
 
 
-def parse_attributes(data: bytes, *, where: str) -> AttributeTable:
+def parse_attributes(data: bytes, *, where: str) -> LabelTable:
     """Parse an attribute file of any number of labels.
 
     A number of rows other than the first line announces is an issue, as is a row that
@@ -114,7 +98,8 @@ def parse_attributes(data: bytes, *, where: str) -> AttributeTable:
         issues.append(issue("repeated-rows", f"{len(repeated)} rows of {where} stand twice", repeated))
         keys = [keys[index] for index in keep]
         labels = labels[keep]
-    return AttributeTable(names=names, keys=keys, labels=labels, issues=issues)
+    nothing: list[None] = [None] * len(keys)
+    return LabelTable(names, keys, labels, nothing, nothing, issues)
 
 
 def parse_numbers(data: bytes, *, where: str, allowed: range | None = None) -> dict[str, int]:
@@ -227,15 +212,12 @@ def _without_repeats(keys: list[str], lines: I64, labels: I8, where: str) -> tup
         if before == row:
             continue
         if not np.array_equal(labels[before], labels[row]):
-            _contradiction(key, int(lines[before]), int(lines[row]), where)
+            raise LabelFileError(
+                f"{where}, line {lines[row]}: found other labels for {key} than on line {lines[before]}; "
+                "keep one of the rows"
+            )
         repeated.append(key)
     return list(rows.values()), repeated
-
-
-def _contradiction(key: str, before: int, after: int, where: str) -> NoReturn:
-    raise LabelFileError(
-        f"{where}, line {after}: found other labels for {key} than on line {before}; keep one of the rows"
-    )
 
 
 def _shown(found: bytes) -> str:

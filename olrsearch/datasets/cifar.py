@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from olrsearch.core.errors import DatasetError, DatasetNotFoundError
-from olrsearch.datasets.base import ArrayDataset, Dataset, DatasetIssue, class_labels
+from olrsearch.datasets.base import ArrayDataset, Dataset, DatasetIssue, class_labels, numbered
 from olrsearch.datasets.cifar_format import COARSE, FINE, check_classes, parse_names, parse_records
 from olrsearch.datasets.containers import tar_members
 from olrsearch.datasets.files import is_tar_name
@@ -89,12 +89,12 @@ def open_cifar100(path: Path | str, *, coarse: bool = False) -> Dataset:
         if count != expected:
             message = f"{file} holds {count:,} images, CIFAR-100's has {expected:,}"
             issues.append(DatasetIssue("image-count", message, abs(count - expected)))
-        keys += [f"{part}-{item:05d}" for item in range(count)]
-        uris += [f"{found.uris[file]}#{item}" for item in range(count)]
+        images = numbered(part, found.uris[file], count)
+        keys += images[0]
+        uris += images[1]
         partitions += [part] * count
         classes.append(records.coarse if coarse else records.fine)
     log.info("%s: %d images, %d %s classes", found.place, len(keys), len(label_names), what)
-    unknown: list[None] = [None] * len(keys)
     return ArrayDataset(
         kind="cifar100",
         root=found.root,
@@ -104,7 +104,6 @@ def open_cifar100(path: Path | str, *, coarse: bool = False) -> Dataset:
         labels=class_labels(np.concatenate(classes)[:, None].astype(np.int64), len(label_names)),
         labelled=np.ones(len(keys), dtype=np.bool_),
         partitions=partitions,
-        identities=unknown,
         issues=issues,
     )
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from olrsearch.core.errors import DatasetNotFoundError, LabelFileError
-from olrsearch.datasets.base import ArrayDataset, Dataset, DatasetIssue, issue, no_labels
+from olrsearch.core.errors import DatasetNotFoundError
+from olrsearch.datasets.base import ArrayDataset, Dataset, DatasetIssue, issue
 from olrsearch.datasets.files import is_image_name, zip_names
-from olrsearch.datasets.label_table import LabelTable, read_label_table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from olrsearch.datasets.label_table import read_label_table
+from olrsearch.datasets.table import LabelTable, mismatches
 
 log = logging.getLogger(__name__)
 
@@ -64,42 +61,24 @@ def open_folder(
     if not uris:
         raise DatasetNotFoundError(f"no images in {path}; expected files ending in .jpg, .png, .webp, …")
     keys = sorted(uris)
-    ordered = [uris[key] for key in keys]
     log.info("%s: %d images", path, len(keys))
-    if labels is None:
-        unknown: list[None] = [None] * len(keys)
-        return ArrayDataset(
-            kind="folder",
-            root=root,
-            label_names=(),
-            keys=keys,
-            uris=ordered,
-            labels=no_labels(len(keys)),
-            labelled=np.zeros(len(keys), dtype=np.bool_),
-            partitions=unknown,
-            identities=unknown,
-            issues=issues,
-        )
-    table = read_label_table(Path(labels), key_column=key_column)
-    rows = {key: row for row, key in enumerate(table.keys)}
-    found = np.array([rows.get(key, -1) for key in keys], dtype=np.int64)
-    labelled = found >= 0
-    if not labelled.any():
-        raise LabelFileError(
-            f"none of the {len(rows)} rows of {Path(labels).name} names an image: the first row names "
-            f"{table.keys[0]!r}, the first image is {keys[0]!r}; expected paths relative to the folder"
-        )
-    issues += [*table.issues, *_mismatches(keys, table)]
+    nothing = LabelTable((), [], np.zeros((1, 0), np.int8), (), (), [])
+    table = nothing if labels is None else read_label_table(Path(labels), key_column=key_column)
+    rows = table.rows_of(keys)
+    if labels is not None:
+        expected = "paths relative to the folder"
+        table.check_names_one(keys, rows, where=Path(labels).name, expected=expected)
+        issues += [*table.issues, *mismatches(keys, table.keys)]
     return ArrayDataset(
         kind="folder",
         root=root,
         label_names=table.names,
         keys=keys,
-        uris=ordered,
-        labels=np.where(labelled[:, None], table.labels[found], np.int8(0)),
-        labelled=labelled,
-        partitions=[table.partitions[row] if row >= 0 else None for row in found.tolist()],
-        identities=[table.identities[row] if row >= 0 else None for row in found.tolist()],
+        uris=[uris[key] for key in keys],
+        labels=table.labels_of(rows),
+        labelled=rows >= 0,
+        partitions=[table.partitions[row] if row >= 0 else None for row in rows.tolist()],
+        identities=[table.identities[row] if row >= 0 else None for row in rows.tolist()],
         issues=issues,
     )
 
@@ -125,13 +104,3 @@ def _walk(folder: Path) -> tuple[list[str], list[str]]:
             else:
                 names.append(key)
     return names, sorted(odd)
-
-
-def _mismatches(keys: list[str], table: LabelTable) -> Iterator[DatasetIssue]:
-    images, rows = set(keys), set(table.keys)
-    orphans = [key for key in table.keys if key not in images]
-    if orphans:
-        yield issue("rows-without-image", f"{len(orphans)} label rows have no image here", orphans)
-    bare = [key for key in keys if key not in rows]
-    if bare:
-        yield issue("images-without-row", f"{len(bare)} images have no label row", bare)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from olrsearch.core.errors import DatasetError, DatasetNotFoundError, ImageDecodeError, LabelFileError
-from olrsearch.datasets.base import ArrayDataset, Dataset, class_labels
+from olrsearch.datasets.base import ArrayDataset, Dataset, class_labels, numbered
 from olrsearch.datasets.idx_format import read_idx
 
 if TYPE_CHECKING:
@@ -100,8 +100,9 @@ def open_idx(
     for image_file, label_file in pairs:
         count = len(read_idx(image_file, dimensions=(3,), error=ImageDecodeError))
         stem = _stem(image_file.name)
-        keys += [f"{stem}-{item:05d}" for item in range(count)]
-        uris += [f"{image_file.name}#{item}" for item in range(count)]
+        found = numbered(stem, image_file.name, count)
+        keys += found[0]
+        uris += found[1]
         partitions += [_PARTITIONS.get(stem)] * count
         classes.append(_classes(label_file, image_file, count))
         labelled += [label_file is not None] * count
@@ -110,7 +111,6 @@ def open_idx(
     labels_of = class_labels(numbers, len(label_names))
     labels_of[~np.array(labelled, dtype=np.bool_)] = 0
     log.info("%s: %d images, %d classes", images, len(keys), len(label_names))
-    unknown: list[None] = [None] * len(keys)
     return ArrayDataset(
         kind="idx",
         root=root,
@@ -120,7 +120,6 @@ def open_idx(
         labels=labels_of,
         labelled=np.array(labelled, dtype=np.bool_),
         partitions=partitions,
-        identities=unknown,
     )
 
 

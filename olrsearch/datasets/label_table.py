@@ -23,15 +23,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from olrsearch.core.errors import DatasetNotFoundError, LabelFileError
-from olrsearch.datasets.base import PARTITIONS, DatasetIssue, first_duplicate, issue
+from olrsearch.datasets.base import PARTITIONS, first_duplicate, issue
 from olrsearch.datasets.celeba_files import parse_attributes
 from olrsearch.datasets.label_json import COLUMNS, SUFFIXES, read_label_lines
+from olrsearch.datasets.table import LabelTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from olrsearch.core.arrays import I8
     from olrsearch.core.errors import OlrsearchError
 
 KEY_COLUMNS: Final = ("image", "key", "file", "filename", "path")
@@ -54,27 +54,6 @@ _PARTITIONS: Final = {name: name for name in PARTITIONS} | {
 }
 
 _Rows = Sequence[tuple[int, Sequence[str]]]
-
-
-@dataclass(frozen=True, slots=True)
-class LabelTable:
-    """A label table, one row an image: `R` rows, `L` labels.
-
-    Attributes:
-        names: The L label names.
-        keys: The R image keys, unique, with `/` between folders.
-        labels: int8 [R, L], −1/0/+1.
-        partitions: R partitions or None.
-        identities: R identities or None.
-        issues: Repeated rows.
-    """
-
-    names: tuple[str, ...]
-    keys: list[str]
-    labels: I8
-    partitions: list[str | None]
-    identities: list[int | None]
-    issues: list[DatasetIssue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +87,7 @@ def read_label_table(path: Path, *, key_column: str | None = None) -> LabelTable
         LabelFileError: It is no such table; the message names line and column.
     """
     if _is_celeba(path):
-        table = parse_attributes(path.read_bytes(), where=path.name)
-        nothing: list[None] = [None] * len(table.keys)
-        return LabelTable(table.names, table.keys, table.labels, [*nothing], [*nothing], table.issues)
+        return parse_attributes(path.read_bytes(), where=path.name)
     cells = _cells(path, key_column)
     where, header = path.name, cells.header
     label_at = cells.labels

@@ -32,17 +32,17 @@ from olrsearch.pipeline.indexing_words import (
     estimate_word_index,
 )
 from olrsearch.pipeline.inventory import default_encoder, find_encoder
-from olrsearch.pipeline.training import run_of
 from olrsearch.search.index.recipe import KL_PREFIX
 from olrsearch.search.index.scores import read_scores, write_scores
 from olrsearch.search.spaces.labels import SCORES, OpenSpace, known_labels, scores_path, stored_labels
 from olrsearch.search.spaces.posteriors import OpenPosteriors
 from olrsearch.store.files import MODELS
+from olrsearch.store.training_runs import selection_ids
 from olrsearch.store.vectors.layout import LABELS, POSTERIOR
 from olrsearch.store.vectors.segments import open_segment
 
 if TYPE_CHECKING:
-    from olrsearch.core.arrays import F32, F64, I64, Bool
+    from olrsearch.core.arrays import F32, F64, I64
     from olrsearch.search.index.recipe import Recipe
     from olrsearch.store.backend import Backend
     from olrsearch.store.read.snapshot import Snapshot
@@ -146,11 +146,11 @@ def calibrate(backend: Backend, ref: str | None = None, *, ids: I64 | None = Non
             label_revision=snapshot.label_revision,
             split=split,
         )
-        writer.set_calibration(
+        writer.spaces.set_calibration(
             info.id, calibration.to_dict(), label_revision=snapshot.label_revision, split=split
         )
         if metric is not None:
-            writer.set_metric(info.id, metric.to_dict())
+            writer.spaces.set_metric(info.id, metric.to_dict())
     outdated = () if metric is None else _outdated(info, metric)
     return CalibrationReport(info.name, calibration, metric, outdated)
 
@@ -230,38 +230,12 @@ def _check_posterior_model(info: SpaceInfo) -> None:
 
 
 def _calibration_images(backend: Backend, snapshot: Snapshot, info: SpaceInfo) -> tuple[I64, str]:
-    ids = selection_ids(backend.path, info.fingerprint)
+    ids = selection_ids(backend.path, info)
     if ids is not None:
         return ids, "selection"
     living = snapshot.image_ids()
     partition = snapshot.columns(living, ("partition",))["partition"]
     return living[partition != "test"], "labelled images outside test"
-
-
-def selection_ids(store: Path, fingerprint: str) -> I64 | None:
-    """Ids of the images that training held back, int64; None for an encoder from elsewhere.
-
-    A rounded model was trained in the run of the model it was rounded from.
-    """
-    run = run_behind(store, fingerprint)
-    if run is None:
-        return None
-    ids: I64 = np.load(run / "ids.npy")
-    held_back: Bool = np.load(run / "selection.npy")
-    chosen: I64 = ids[held_back]
-    return chosen
-
-
-def run_behind(store: Path, fingerprint: str) -> Path | None:
-    """The run that an encoder, or the one it was rounded from, was trained in; None where there is none."""
-    run = run_of(store / "runs", fingerprint)
-    if run is not None:
-        return run
-    try:
-        origin = model_files.read_config(store / MODELS / fingerprint).get(model_files.ROUNDED_FROM)
-    except ModelFileError:  # which is reported where the model is needed
-        return None
-    return None if origin is None else run_of(store / "runs", str(origin))
 
 
 def encoder_space(backend: Backend, encoder: str | Path | None) -> SpaceInfo:
@@ -316,8 +290,8 @@ def add_model(backend: Backend, path: Path, *, name: str | None = None) -> str:
         if damaged or not copy.exists():
             with tempfile.TemporaryDirectory() as scratch:
                 whole = whole_model(path, Path(scratch) / fingerprint)
-                writer.add_model(fingerprint, whole, replace=damaged)
-        number = writer.add_space(
+                writer.spaces.add_model(fingerprint, whole, replace=damaged)
+        number = writer.spaces.add(
             fingerprint=fingerprint,
             name=f"{config['kind'] if name is None else name}-{fingerprint[:8]}",
             kind=config["kind"],
@@ -330,11 +304,11 @@ def add_model(backend: Backend, path: Path, *, name: str | None = None) -> str:
             info = backend.snapshot().space(fingerprint)
             if info.calibration is None:
                 calibration = defaults.calibration
-                writer.set_calibration(
+                writer.spaces.set_calibration(
                     number, calibration.to_dict(), label_revision=None, split=calibration.split
                 )
             if info.metric is None and defaults.metric is not None:
-                writer.set_metric(number, defaults.metric.to_dict())
+                writer.spaces.set_metric(number, defaults.metric.to_dict())
     return fingerprint
 
 
@@ -409,7 +383,7 @@ def build_index(backend: Backend, recipe_name: str, ref: str | None) -> list[str
                     f"{info.name}: {len(files)} {what}, {size:.1f} MB, "
                     f"recall@10 ≥ {at_10:.3f}, recall@100 ≥ {at_100:.3f}"
                 )
-        writer.add_index(info.id, recipe.name, built.to_dict())
+        writer.spaces.add_index(info.id, recipe.name, built.to_dict())
     return lines
 
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from olrsearch.maths.kl_features import Frame
     from olrsearch.search.kl.recipes import KlRecipe
     from olrsearch.store.backend import Backend
-    from olrsearch.store.values import Segment, SpaceInfo
+    from olrsearch.store.values import SpaceInfo
+    from olrsearch.store.vectors.values import Segment
     from olrsearch.store.write.writer import Writer
 
 EXACT: Final = "exact"
@@ -68,7 +69,7 @@ def build_word_index(writer: Writer, opened: OpenPosteriors, recipe: str = EXACT
         built = build_kl(
             opened.index, opened.vocabulary.vectors, opened.shrinkage, found, folder / found.name
         )
-        writer.add_index(opened.info.id, found.name, built.to_dict())
+        writer.spaces.add_index(opened.info.id, found.name, built.to_dict())
         size = sum(file.bytes for file in built.files) / 1e6
         return [
             f"{name}: {found.name} of {built.count:,} images ({built.direction}), {size:,.1f} MB",

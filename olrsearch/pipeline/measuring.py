@@ -12,10 +12,9 @@ from olrsearch.core.errors import BenchmarkError
 from olrsearch.core.files import TEMPORARY, whole_file
 from olrsearch.evaluation.data import BenchData, rows_of
 from olrsearch.evaluation.describing import run_describing
-from olrsearch.pipeline.calibrating import selection_ids
 from olrsearch.pipeline.pixels import cache_pixels
-from olrsearch.pipeline.training import run_of
 from olrsearch.search.spaces.labels import known_labels, stored_labels
+from olrsearch.store.training_runs import run_of, selection_ids
 
 if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, I64
@@ -50,7 +49,7 @@ def bench_data(backend: Backend, opened: OpenSpace, *, name: str | None = None) 
     embeddings = opened.view.gather_all(order)
     raw = opened.readout.logits(embeddings)
     everything = range(len(info.labels))
-    held_back = selection_ids(backend.path, info.fingerprint)
+    held_back = selection_ids(backend.path, info)
     partition = columns["partition"]
     selected = np.zeros(len(ids), np.bool_) if held_back is None else np.isin(ids, held_back)
     train, selection, gallery = rows_of(partition, selected)
@@ -89,7 +88,7 @@ def describing_report(backend: Backend, opened: OpenPosteriors, *, seed: int = 0
     snapshot, info = opened.snapshot, opened.info
     _check_labels(snapshot, info)
     ids = opened.view.ids
-    held_back = selection_ids(backend.path, info.fingerprint)
+    held_back = selection_ids(backend.path, info)
     selected = np.zeros(len(ids), np.bool_) if held_back is None else np.isin(ids, held_back)
     train, selection, gallery = rows_of(snapshot.columns(ids, ("partition",))["partition"], selected)
     everything = range(len(info.labels))
@@ -121,7 +120,7 @@ def _check_labels(snapshot: Snapshot, info: SpaceInfo) -> None:
 
 def teacher_run(backend: Backend, opened: OpenSpace) -> Path | None:
     """The run that keeps the teacher of a space's encoder; None where the run or its teacher is gone."""
-    run = run_of(backend.path / "runs", opened.info.fingerprint)
+    run = run_of(backend.path, opened.info.fingerprint)
     return run if run is not None and (run / "teacher.safetensors").exists() else None
 
 

@@ -8,7 +8,6 @@ The model itself goes to `models/<fingerprint>/` and holds no teacher.
 from __future__ import annotations
 
 import datetime as dt
-import json
 import logging
 import shutil
 import time
@@ -18,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 
 from olrsearch.core.errors import EmptyStoreError, TrainingError
-from olrsearch.core.files import write_whole
 from olrsearch.core.names import LabelNames
 from olrsearch.core.progress import Track, silent
 from olrsearch.datasets.selection import selection_split
@@ -26,6 +24,7 @@ from olrsearch.encoders.folder.model_files import layout_of, read_config
 from olrsearch.encoders.trainer.config import TrainerConfig
 from olrsearch.pipeline.inventory import find_encoder
 from olrsearch.pipeline.pixels import cache_pixels
+from olrsearch.store.training_runs import RECORD, read_run, run_of, unfinished_run, write_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_RECORD = "run.json"
 _SELECTION_SHARE = 0.15  # of small training sets; large ones give `selection_size` images
 
 C = TypeVar("C", bound=TrainerConfig)
@@ -366,7 +364,7 @@ def _train(
         snapshot = backend.snapshot()
         kind = make_kind(snapshot)
         if resume:
-            unfinished = unfinished_run(backend.path / "runs", kind.name)
+            unfinished = unfinished_run(backend.path, kind.name)
             if unfinished is None:
                 raise TrainingError(
                     f"there is no unfinished run in {backend.path}: start one without --resume"
@@ -399,7 +397,7 @@ def _train(
         trained = kind.fit(run, pixels_path, config, backend.path / "models", progress=progress)
         name = f"{kind.name}-{trained.fingerprint[:8]}"
         model = read_config(trained.path)
-        writer.add_space(
+        writer.spaces.add(
             fingerprint=trained.fingerprint,
             name=name,
             kind=kind.name,
@@ -409,7 +407,7 @@ def _train(
             layout=layout_of(model),
         )
         record = read_run(run)
-        _write_record(run, {**record, "fingerprint": trained.fingerprint, "seconds": trained.seconds})
+        write_run(run, {**record, "fingerprint": trained.fingerprint, "seconds": trained.seconds})
         pixels_path.unlink()
     selection: Bool = np.load(run / "selection.npy")
     return TrainedSpace(
@@ -440,9 +438,9 @@ def _labels(snapshot: Snapshot, labels: Sequence[str] | None) -> tuple[str, ...]
 def _run_with_teacher(backend: Backend, snapshot: Snapshot, name: str) -> Path:
     """The run that a name means: its folder's, or a space that it made."""
     runs = backend.path / "runs"
-    if name not in {"", ".", ".."} and (runs / name / _RECORD).is_file():
+    if name not in {"", ".", ".."} and (runs / name / RECORD).is_file():
         return runs / name
-    run = run_of(runs, snapshot.space(name).fingerprint)
+    run = run_of(backend.path, snapshot.space(name).fingerprint)
     if run is None:
         raise TrainingError(
             f"{name} was not trained in this store, so its teacher is not here: leave --teacher out"
@@ -454,20 +452,6 @@ def _teacher_of(run: Path) -> Path | None:
     """The run that a run takes its teacher from."""
     name = read_run(run).get("teacher")
     return None if name is None else run.parent / str(name)
-
-
-def read_run(run: Path) -> dict[str, Any]:
-    """What a run recorded: `kind`, `config`, …; once it is finished `fingerprint` and `seconds`."""
-    found: dict[str, Any] = json.loads((run / _RECORD).read_text(encoding="utf-8"))
-    return found
-
-
-def run_of(runs: Path, fingerprint: str) -> Path | None:
-    """The run that made an encoder; None for one that came from elsewhere."""
-    for file in sorted(runs.glob(f"*/{_RECORD}")):
-        if read_run(file.parent).get("fingerprint") == fingerprint:
-            return file.parent
-    return None
 
 
 def _new_run(runs: Path, snapshot: Snapshot, kind: str, config: TrainerConfig, taught: Path | None) -> Path:
@@ -489,7 +473,7 @@ def _new_run(runs: Path, snapshot: Snapshot, kind: str, config: TrainerConfig, t
         "config": config.to_dict(),
         "teacher": None if taught is None else taught.name,
     }
-    _write_record(run, record)
+    write_run(run, record)
     logger.info("run %s: %d training images, %d held back", run.name, (~selection).sum(), selection.sum())
     return run
 
@@ -528,16 +512,3 @@ def _choose_images(snapshot: Snapshot, config: TrainerConfig) -> tuple[I64, I8, 
             "name the labels to learn with --labels"
         )
     return ids, stored, selection
-
-
-def unfinished_run(runs: Path, kind: str) -> Path | None:
-    """The newest run of a kind that has made no encoder yet."""
-    for file in sorted(runs.glob(f"{kind}-*/{_RECORD}"), reverse=True):
-        if "fingerprint" not in read_run(file.parent):
-            return file.parent
-    return None
-
-
-def _write_record(run: Path, record: Mapping[str, Any]) -> None:
-    """In one step: every later command reads the records of all runs."""
-    write_whole(run / _RECORD, json.dumps(record, indent=1).encode())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from olrsearch.store.backend import Backend
 from olrsearch.store.decisions import Decision, DecisionRequest
-from olrsearch.store.read.snapshot import FILTER_COLUMNS, Snapshot, SqlFilter
+from olrsearch.store.read.columns import FILTER_COLUMNS, SqlFilter
+from olrsearch.store.read.snapshot import Snapshot
 from olrsearch.store.values import (
     DatasetInfo,
     ImageRow,
@@ -12,10 +13,9 @@ from olrsearch.store.values import (
     KnownImage,
     NewImage,
     Relocation,
-    Segment,
-    SegmentInfo,
     SpaceInfo,
 )
+from olrsearch.store.vectors.values import Segment, SegmentInfo
 
 __all__ = [
     "FILTER_COLUMNS",

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-RUNS: Final = "runs"
+
 RECORD: Final = "run.json"
 AUDIT: Final = "audit"
 """The kind of run that is an audit, and what its folder's name begins with."""

@@ -4,7 +4,7 @@
 with Backend.open(path) as store:
     snapshot = store.snapshot()
     with store.writer() as writer:
-        writer.delete([17])
+        writer.gallery.delete([17])
     assert 17 in snapshot.image_ids()             # a snapshot keeps its answer
     assert 17 not in store.snapshot().image_ids()
 ```

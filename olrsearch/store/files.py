@@ -23,6 +23,7 @@ DATABASE: Final = "metadata.db"
 SEGMENTS: Final = "segments"
 MODELS: Final = "models"
 INDEXES: Final = "indexes"
+RUNS: Final = "runs"
 LOCK: Final = "LOCK"
 HOLDER: Final = "LOCK.holder"
 

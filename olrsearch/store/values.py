@@ -9,16 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from olrsearch.core.errors import IncompatibleEncoderError
-from olrsearch.store.vectors.layout import EMBEDDINGS, FACTOR, HELD, MEAN
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
 
-    from olrsearch.core.arrays import F32, I64, Layout
+    from olrsearch.core.arrays import Layout
+    from olrsearch.store.vectors.values import SegmentInfo
 
 ImageRef: TypeAlias = "int | np.integer[Any] | str | Path"
 """An image: its id, its key (`000001.jpg`, `celeba/000001.jpg`, `id:17`), or a file."""
@@ -134,24 +131,6 @@ class DatasetInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentInfo:
-    """One registered segment: `count` images in the folder `path`.
-
-    `fingerprint`, `layout`, `labels` (how many) and `k` are those of its space, and what its
-    manifest must say; `manifest_sha256` is the hash of the manifest it was registered with.
-    """
-
-    uuid: str
-    count: int
-    path: Path
-    fingerprint: str
-    layout: Layout
-    labels: int
-    k: int
-    manifest_sha256: str
-
-
-@dataclass(frozen=True, slots=True)
 class SpaceInfo:
     """Everything one encoder produced.
 
@@ -168,10 +147,10 @@ class SpaceInfo:
         segments: In the order they were added.
         model_path: `models/<fingerprint>`.
         index_path: `indexes/<fingerprint>`, the folder for what is built from the segments.
-        metric: As given to `Writer.set_metric`; None before.
-        calibration: As given to `Writer.set_calibration`, with `label_revision` (null where it came
+        metric: As given to `SpaceWriter.set_metric`; None before.
+        calibration: As given to `SpaceWriter.set_calibration`, with `label_revision` (null where it came
             with the encoder) and `split`.
-        indexes: As given to `Writer.add_index`, by name.
+        indexes: As given to `SpaceWriter.add_index`, by name.
     """
 
     id: int
@@ -193,56 +172,6 @@ class SpaceInfo:
     def count(self) -> int:
         """How many images have an embedding or a posterior, tombstones included."""
         return sum(segment.count for segment in self.segments)
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """An open segment. The arrays are read-only memory maps.
-
-    Attributes:
-        info: Its registration.
-        ids: int64 [n], ascending image ids.
-        arrays: float32, by name: those of its layout, see `layout.array_forms`.
-    """
-
-    info: SegmentInfo
-    ids: I64
-    arrays: Mapping[str, F32]
-
-    @property
-    def embeddings(self) -> F32:
-        """Label embeddings, float32 [L, n, k], label-major.
-
-        Raises:
-            IncompatibleEncoderError: the segment holds posteriors.
-        """
-        return self._array(EMBEDDINGS)
-
-    @property
-    def mean(self) -> F32:
-        """Means of posteriors, float32 [n, d].
-
-        Raises:
-            IncompatibleEncoderError: the segment holds label embeddings.
-        """
-        return self._array(MEAN)
-
-    @property
-    def factor(self) -> F32:
-        """Packed Cholesky factors of posteriors, float32 [n, T].
-
-        Raises:
-            IncompatibleEncoderError: the segment holds label embeddings.
-        """
-        return self._array(FACTOR)
-
-    def _array(self, name: str) -> F32:
-        if name not in self.arrays:
-            raise IncompatibleEncoderError(
-                f"the segment {self.info.uuid} holds {HELD[self.info.layout]} ({', '.join(self.arrays)}), no"
-                f" {name}: name a space of another encoder"
-            )
-        return self.arrays[name]
 
 
 class Relocation(NamedTuple):

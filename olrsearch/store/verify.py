@@ -15,13 +15,14 @@ from sqlalchemy import Connection, func, select, text
 
 from olrsearch.core.errors import DatasetError, IndexBuildError, OlrsearchError
 from olrsearch.core.files import leftovers, sha256_hex
-from olrsearch.store.audit_runs import RUNS, RunFolder, audit_folders
+from olrsearch.store.audit_runs import RunFolder, audit_folders
 from olrsearch.store.files import (
     DATABASE,
     HOLDER,
     INDEXES,
     LOCK,
     MODELS,
+    RUNS,
     SEGMENTS,
     STORE_JSON,
 )

@@ -10,8 +10,7 @@ from command import good, one_thread, process, refused
 from pictures import LABELS, write_pictures
 
 from olrsearch import Store
-from olrsearch.pipeline import training
-from olrsearch.pipeline.training import run_of
+from olrsearch.store.training_runs import run_of
 
 ARGUMENTS = ("-q", "train", "olr", "--profile", "tiny", "--set", "seed=3")
 
@@ -73,26 +72,10 @@ def test_an_interruption_while_decoding_can_be_resumed(world, imported, tmp_path
     assert fingerprint(store) == fingerprint(world.store)
 
 
-def test_a_record_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
-    run = tmp_path / "olr-1"
-    run.mkdir()
-    training._write_record(run, {"fingerprint": "ab"})
-
-    def interrupted(_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr("os.fsync", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            training._write_record(run, {"fingerprint": "cd", "seconds": {}})
-    assert run_of(tmp_path, "ab") == run
-    assert [path.name for path in run.iterdir()] == ["run.json"]
-
-
 def test_a_run_keeps_what_it_used_and_no_pixels(world):
     (run,) = (world.store / "runs").iterdir()
-    assert run_of(world.store / "runs", fingerprint(world.store)) == run
-    assert run_of(world.store / "runs", "0" * 64) is None
+    assert run_of(world.store, fingerprint(world.store)) == run
+    assert run_of(world.store, "0" * 64) is None
     names = {path.name for path in run.iterdir()}
     assert {"run.json", "ids.npy", "labels.npy", "selection.npy", "teacher.safetensors"} <= names
     assert "pixels.npy" not in names

@@ -33,7 +33,7 @@ from olrsearch.search.query.where import (
     WhereOr,
     parse_where,
 )
-from olrsearch.store.read.snapshot import FILTER_COLUMNS
+from olrsearch.store.read.columns import FILTER_COLUMNS
 
 IMAGE = Table(
     "image",

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from olrsearch.core.errors import AuditError, UnknownImageError, UnknownLabelError
 from olrsearch.store import Backend, DecisionRequest
 from olrsearch.store.decisions import VERDICT_CODES, Standing, replay, settle
+from olrsearch.store.read.decisions import read_history, read_verdicts
 
 SMILING, EYEGLASSES, MALE = range(3)  # annotated present, unknown, absent
 THEN = dt.datetime.fromisoformat("2024-05-01T12:30")
@@ -24,7 +25,7 @@ def decide(store, *decisions, who="ann", **more):
     """Writes (image, label, verdict) or (image, label, verdict, value) decisions."""
     requests = [DecisionRequest(*decision, **more) for decision in decisions]
     with store.writer() as writer:
-        return writer.decide(requests, who=who)
+        return writer.decisions.decide(requests, who=who)
 
 
 def values(store, image):
@@ -33,7 +34,7 @@ def values(store, image):
 
 def in_force(store, image):
     codes = {code: verdict for verdict, code in VERDICT_CODES.items()} | {0: None}
-    return [codes[code] for code in store.snapshot().verdicts([image])[0].tolist()]
+    return [codes[code] for code in read_verdicts(store.snapshot(), [image])[0].tolist()]
 
 
 def test_what_each_verdict_does(stores):
@@ -48,7 +49,7 @@ def test_what_each_verdict_does(stores):
     )
     assert values(store, first) == [-1, 0, -1]
     assert in_force(store, first) == ["flip", "unsure", "accept"]
-    found = store.snapshot().decisions()
+    found = read_history(store.snapshot())
     assert [(item.label, item.verdict, item.given, item.value) for item in found] == [
         ("Smiling", "flip", 1, -1),
         ("Male", "accept", -1, -1),
@@ -75,12 +76,12 @@ def test_unsure_leaves_in_force_what_was_decided_before(stores):
 def test_unsure_follows_the_annotation_and_accept_does_not(stores):
     store = stores.create()
     with store.writer() as writer:
-        number = writer.add_dataset("faces", "folder", Path("/faces"))
-        writer.add_images(number, [new("a")], LABELS)
-        writer.decide(
+        number = writer.gallery.add_dataset("faces", "folder", Path("/faces"))
+        writer.gallery.add_images(number, [new("a")], LABELS)
+        writer.decisions.decide(
             [DecisionRequest(1, "Smiling", "unsure"), DecisionRequest(1, "Male", "accept")], who="ann"
         )
-        writer.add_images(number, [new("a", labels=(-1, -1, 1))], LABELS)
+        writer.gallery.add_images(number, [new("a", labels=(-1, -1, 1))], LABELS)
     assert values(store, 1) == [-1, -1, -1]
 
 
@@ -88,8 +89,8 @@ def test_undo_goes_back_decision_by_decision_and_keeps_the_history(stores):
     store = stores.create()
     first, *_ = fill(store, 1)
     with store.writer() as writer:
-        writer.set_override([first], "Smiling", 0, who="ann", why="")
-        writer.set_override([first], "Smiling", None, who="ann", why="")
+        writer.decisions.set([first], "Smiling", 0, who="ann", why="")
+        writer.decisions.set([first], "Smiling", None, who="ann", why="")
     assert (values(store, first)[SMILING], in_force(store, first)[SMILING]) == (1, None)
     decide(store, (first, "Smiling", "flip"))
     seen = []
@@ -97,7 +98,7 @@ def test_undo_goes_back_decision_by_decision_and_keeps_the_history(stores):
         decide(store, (first, "Smiling", "undo"), who="bob")
         seen.append((values(store, first)[SMILING], in_force(store, first)[SMILING]))
     assert seen == [(1, None), (0, "set"), (1, None)]
-    found = store.snapshot().decisions()
+    found = read_history(store.snapshot())
     assert [item.verdict for item in found] == ["set", "set", "flip", "undo", "undo", "undo"]
     assert [item.given for item in found] == [1, 0, 1, -1, 1, 0]
     assert [item.value for item in found] == [0, None, -1, None, 0, None]
@@ -111,7 +112,7 @@ def test_a_decision_keeps_who_when_why_and_the_run(stores):
     first, *_ = fill(store, 1)
     decide(store, (first, "Male", "accept"), who="ann", why="a beard", run="audit-1", when=THEN)
     decide(store, (first, "Smiling", "accept"))
-    one, two = store.snapshot().decisions([first])
+    one, two = read_history(store.snapshot(), [first])
     assert (one.image_id, one.dataset, one.key, one.label) == (first, "faces", "000.jpg", "Male")
     assert (one.who, one.when, one.why, one.run) == ("ann", THEN, "a beard", "audit-1")
     assert (two.why, two.run) == ("", None)
@@ -139,19 +140,19 @@ def test_decisions_that_cannot_be(sqlite_stores, decision, match):
     bad = DecisionRequest(first, **({"label": "Smiling"} | decision))
     with store.writer() as writer:
         with pytest.raises(AuditError, match=match) as caught:
-            writer.decide([good, bad], who="ann")
+            writer.decisions.decide([good, bad], who="ann")
         assert str(caught.value).startswith(f"nothing was decided: {first}, {bad.label}: ")
         assert "\n" not in str(caught.value)
         with pytest.raises(AuditError, match=match) as caught:
-            writer.decide([good, bad], who="ann", faults=[(7, "not a decision")], file="some.csv")
+            writer.decisions.decide([good, bad], who="ann", faults=[(7, "not a decision")], file="some.csv")
         assert str(caught.value).startswith(
             "some.csv: 2 of 3 decisions do not fit, and none was written: line 2"
         )
         assert str(caught.value).endswith("; line 7: not a decision")
         with pytest.raises(AuditError, match=r"^some\.csv: 1 of 2 .* line 7: not a decision$"):
-            writer.decide([good], who="ann", faults=[(7, "not a decision")], file="some.csv")
+            writer.decisions.decide([good], who="ann", faults=[(7, "not a decision")], file="some.csv")
     snapshot = store.snapshot()
-    assert snapshot.decisions() == []
+    assert read_history(snapshot) == []
     assert snapshot.label_revision == 0
 
 
@@ -169,23 +170,23 @@ def test_names_and_images_that_are_not_there(stores):
     store = stores.create()
     first, second = fill(store, 2)
     with store.writer() as writer:
-        writer.delete([second])
+        writer.gallery.delete([second])
         for image in (second, 99):
             asked = [DecisionRequest(number, "Male", "flip") for number in (first, image)]
             with pytest.raises(UnknownImageError, match=f"^no living image 'id:{image}'"):
-                writer.decide(asked[1:], who="a")
+                writer.decisions.decide(asked[1:], who="a")
             with pytest.raises(AuditError, match=f"^nothing was decided: no living image 'id:{image}'"):
-                writer.decide(asked, who="a")
+                writer.decisions.decide(asked, who="a")
         with pytest.raises(UnknownLabelError, match="did you mean Smiling"):
-            writer.decide([DecisionRequest(first, "Smilling", "flip")], who="a")
-    assert store.snapshot().decisions([first, second]) == []
+            writer.decisions.decide([DecisionRequest(first, "Smilling", "flip")], who="a")
+    assert read_history(store.snapshot(), [first, second]) == []
 
 
 def test_many_decisions_are_one_revision(stores):
     store = stores.create()
     with store.writer() as writer:
-        number = writer.add_dataset("faces", "folder", Path("/faces"))
-        writer.add_images(number, [new(f"{row}") for row in range(1200)], LABELS)
+        number = writer.gallery.add_dataset("faces", "folder", Path("/faces"))
+        writer.gallery.add_images(number, [new(f"{row}") for row in range(1200)], LABELS)
     before = store.snapshot()
     ids = before.image_ids()
     revision = decide(store, *[(image, "Smiling", "flip") for image in ids.tolist()])
@@ -193,7 +194,7 @@ def test_many_decisions_are_one_revision(stores):
     assert revision == after.label_revision == before.label_revision + 1
     assert after.generation == before.generation + 1
     assert (after.labels(ids, ["Smiling"]) == -1).all()
-    assert after.reviewed(ids).sum(axis=0).tolist() == [1200, 0, 0]
+    assert (read_verdicts(after, ids) != 0).sum(axis=0).tolist() == [1200, 0, 0]
     assert decide(store) == revision, "nothing to decide is no change"
 
 
@@ -203,11 +204,14 @@ def test_an_older_snapshot_sees_the_decisions_of_its_time(stores):
     decide(store, (first, "Smiling", "flip"))
     then = store.snapshot()
     decide(store, (first, "Smiling", "undo"), (second, "Male", "flip"))
-    assert [item.verdict for item in then.decisions()] == ["flip"]
-    assert then.verdicts([second, first]).tolist() == [[0, 0, 0], [2, 0, 0]]
+    assert [item.verdict for item in read_history(then)] == ["flip"]
+    assert read_verdicts(then, [second, first]).tolist() == [[0, 0, 0], [2, 0, 0]]
     assert then.labels([first])[0, SMILING] == -1
-    assert not then.reviewed([second]).any()
-    assert store.snapshot().reviewed([first, second]).tolist() == [[False] * 3, [False, False, True]]
+    assert not (read_verdicts(then, [second]) != 0).any()
+    assert (read_verdicts(store.snapshot(), [first, second]) != 0).tolist() == [
+        [False] * 3,
+        [False, False, True],
+    ]
 
 
 def test_which_decisions_and_verdicts_are_read(stores):
@@ -215,29 +219,29 @@ def test_which_decisions_and_verdicts_are_read(stores):
     ids = fill(store, 3)
     decide(store, (ids[0], "Smiling", "flip"), (ids[1], "Male", "unsure"), (ids[2], "Male", "accept"))
     with store.writer() as writer:
-        writer.delete(ids[2:])
+        writer.gallery.delete(ids[2:])
     snapshot = store.snapshot()
-    assert [item.image_id for item in snapshot.decisions()] == ids[:2], "of living images"
-    assert [item.image_id for item in snapshot.decisions(ids[1:])] == ids[1:], "of any that are asked for"
-    assert [item.label for item in snapshot.decisions(labels=["male"])] == ["Male"]
-    assert snapshot.decisions([]) == snapshot.decisions([99]) == []
-    codes = snapshot.verdicts([ids[1], ids[0], ids[1]], ["male", "smiling"])
+    assert [item.image_id for item in read_history(snapshot)] == ids[:2], "of living images"
+    assert [item.image_id for item in read_history(snapshot, ids[1:])] == ids[1:], "of any that are asked for"
+    assert [item.label for item in read_history(snapshot, labels=["male"])] == ["Male"]
+    assert read_history(snapshot, []) == read_history(snapshot, [99]) == []
+    codes = read_verdicts(snapshot, [ids[1], ids[0], ids[1]], ["male", "smiling"])
     assert codes.dtype == np.int8
     assert codes.tolist() == [[3, 0], [0, 2], [3, 0]]
-    assert snapshot.reviewed([], ["Male"]).shape == (0, 1)
-    for ask in (snapshot.decisions, snapshot.verdicts):
+    assert (read_verdicts(snapshot, [], ["Male"]) != 0).shape == (0, 1)
+    for ask in (read_history, read_verdicts):
         with pytest.raises(UnknownLabelError, match="did you mean Male"):
-            ask(ids, labels=["Mael"])
+            ask(snapshot, ids, labels=["Mael"])
 
 
 def test_an_image_that_only_has_a_decision(stores):
     store = stores.create()
     with store.writer() as writer:
-        number = writer.add_dataset("faces", "folder", Path("/faces"))
-        writer.add_images(number, [new("a", labels=None), new("b")], LABELS)
-        writer.decide([DecisionRequest(1, "Male", "unsure")], who="ann")
+        number = writer.gallery.add_dataset("faces", "folder", Path("/faces"))
+        writer.gallery.add_images(number, [new("a", labels=None), new("b")], LABELS)
+        writer.decisions.decide([DecisionRequest(1, "Male", "unsure")], who="ann")
         assert not store.snapshot().stored_labels([1]).known[0], "unsure says nothing of the label"
-        writer.decide([DecisionRequest(1, "Male", "set", 1)], who="ann")
+        writer.decisions.decide([DecisionRequest(1, "Male", "set", 1)], who="ann")
     assert store.snapshot().stored_labels([1]).known[0]
     assert values(store, 1) == [0, 0, 1]
 
@@ -311,14 +315,14 @@ def test_the_history_replayed_is_what_the_store_says(one_store, calls):
         before = store.snapshot()
         with store.writer() as writer:
             if possible:
-                writer.decide(asked, who="ann")
+                writer.decisions.decide(asked, who="ann")
                 model = expected
             else:
                 with pytest.raises(AuditError):
-                    writer.decide(asked, who="ann")
+                    writer.decisions.decide(asked, who="ann")
                 assert store.snapshot().generation == before.generation
     snapshot = store.snapshot()
-    rows = snapshot.decisions()
+    rows = read_history(snapshot)
     again = replay(((item.image_id, item.label), item.verdict, item.value) for item in rows)
     assert again == {
         (ids[row], LABELS[position]): Standing(*stack[-1])
@@ -331,4 +335,4 @@ def test_the_history_replayed_is_what_the_store_says(one_store, calls):
         effective[place] = effective[place] if standing.value is None else standing.value
         reviewed[place] = standing.reviewed
     assert snapshot.labels(ids).tolist() == effective.tolist()
-    assert snapshot.reviewed(ids).tolist() == reviewed.tolist()
+    assert (read_verdicts(snapshot, ids) != 0).tolist() == reviewed.tolist()

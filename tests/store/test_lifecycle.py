@@ -202,7 +202,7 @@ def test_no_generation(stores):
     with store.engine.begin() as connection:
         connection.execute(text("DELETE FROM generation"))
     with pytest.raises(StoreCorruptError, match="no generation"), store.writer() as writer:
-        writer.add_labels(["Smiling"])
+        writer.gallery.add_labels(["Smiling"])
     with pytest.raises(StoreCorruptError, match="no generation"):
         store.snapshot()
 
@@ -335,7 +335,7 @@ def test_one_writer_in_a_process(stores):
             pass
         assert other.snapshot().generation == 0
     with other.writer() as writer:
-        writer.add_labels(["Smiling"])
+        writer.gallery.add_labels(["Smiling"])
     assert not (store.path / "LOCK.holder").exists()
 
 
@@ -361,7 +361,7 @@ def test_the_lock_ends_with_the_process_that_held_it(stores):
     while True:  # a server notices a little later that its client is gone
         try:
             with store.writer() as writer:
-                assert writer.add_labels(["Smiling"]) == [0]
+                assert writer.gallery.add_labels(["Smiling"]) == [0]
             break
         except StoreLockedError:
             assert time.monotonic() < deadline
@@ -389,7 +389,7 @@ def test_a_busy_database_is_a_named_error(sqlite_stores, monkeypatch):
     other = sqlite3.connect(store.path / "metadata.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreLockedError, match="busy"), store.writer() as writer:
-        writer.add_labels(["Smiling"])
+        writer.gallery.add_labels(["Smiling"])
     other.close()
 
 
@@ -415,13 +415,13 @@ def test_a_writer_that_lost_its_server_stops(postgres_url, tmp_path):
             with store.engine.begin() as other:
                 other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": session})
             with pytest.raises(StoreError, match="the database says"):
-                writer.delete(ids[:1])
-            writer.known(1)  # connected again
+                writer.gallery.delete(ids[:1])
+            writer.gallery.known(1)  # connected again
             with pytest.raises(StoreLockedError, match="connection to the database was lost"):
-                writer.delete(ids[:1])
+                writer.gallery.delete(ids[:1])
         assert store.snapshot().image_count == 10
         with store.writer() as writer:
-            assert writer.delete(ids[:1]) == 1
+            assert writer.gallery.delete(ids[:1]) == 1
         with store.engine.begin() as connection:
             connection.execute(text(f"DROP SCHEMA olrsearch_{store.store_id} CASCADE"))
 
@@ -459,9 +459,9 @@ def test_a_second_batch_of_writes_waits_for_no_reader(stores):
     with store.engine.begin() as reading:
         assert reading.scalar(text("SELECT count(*) FROM image")) == 10
         with store.writer() as writer:
-            writer.delete(ids[:1])
-            dataset = writer.add_dataset("more", "folder", store.path)
-            writer.add_images(dataset, [new("a.jpg", labels=None)])
+            writer.gallery.delete(ids[:1])
+            dataset = writer.gallery.add_dataset("more", "folder", store.path)
+            writer.gallery.add_images(dataset, [new("a.jpg", labels=None)])
         if store.kind == "sqlite":  # PostgreSQL's default level sees commits between statements
             assert reading.scalar(text("SELECT count(*) FROM image")) == 10
     assert store.snapshot().image_count == 10

@@ -26,11 +26,11 @@ def whole(stores, tmp_path):
     model.mkdir()
     (model / "config.json").write_text("{}")
     with store.writer() as writer:
-        writer.add_segment(space, ids[6:], vectors(4, seed=1))
-        writer.add_model(FINGERPRINT, model)
+        writer.spaces.add_segment(space, ids[6:], vectors(4, seed=1))
+        writer.spaces.add_model(FINGERPRINT, model)
         (store.path / "indexes" / FINGERPRINT / "hnsw").mkdir(parents=True)
-        writer.add_index(space, "hnsw", {"recall": 1.0})
-        writer.delete(ids[:1])
+        writer.spaces.add_index(space, "hnsw", {"recall": 1.0})
+        writer.gallery.delete(ids[:1])
     return store
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from olrsearch.core.errors import BenchmarkError, OptionalDependencyError, WordVectorsError
 from olrsearch.encoders.words.label_words import read_label_words
 from olrsearch.evaluation.data import rows_of
-from olrsearch.pipeline.calibrating import selection_ids
 from olrsearch.search.kl.recall import LARGEST_SET, sample_word_queries
 from olrsearch.search.spaces.labels import known_labels, stored_labels
+from olrsearch.store.training_runs import selection_ids
 from olrsearch_benchmarks.speed.kl_device import device_scans
 from olrsearch_benchmarks.speed.kl_recipes import SCANS, PosteriorArrays, run_kl_recipes
 from olrsearch_benchmarks.speed.speed_kl import run_kl_speed
@@ -52,7 +52,7 @@ def posterior_data(backend: Backend, opened: OpenPosteriors, *, name: str | None
             f"the store has no stored label that {info.name} knows, so there is nothing to measure against: "
             "import a data set with labels and with val or test images"
         )
-    held_back = selection_ids(backend.path, info.fingerprint)
+    held_back = selection_ids(backend.path, info)
     ids = opened.view.ids
     selected = np.zeros(len(ids), np.bool_) if held_back is None else np.isin(ids, held_back)
     partition = snapshot.columns(ids, ("partition",))["partition"]

@@ -83,6 +83,6 @@ def undo(backend: Backend, image: int | str, label: str, *, who: str, why: str =
 
 def _write(backend: Backend, said: DecisionFile, who: str, run: str | None, file: str = "") -> Decided:
     with backend.writer() as writer:
-        revision = writer.decide(said.requests, who=who, run=run, faults=said.faults, file=file)
+        revision = writer.decisions.decide(said.requests, who=who, run=run, faults=said.faults, file=file)
     verdicts = Counter[str](request.verdict for request in said.requests)
     return Decided(len(said.requests), dict(verdicts), said.undecided, revision)

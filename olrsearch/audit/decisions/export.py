@@ -18,7 +18,8 @@ from olrsearch.core.files import write_whole
 from olrsearch.core.names import nearest_names
 from olrsearch.datasets.label_writing import LABEL_FORMS, LabelForm, LabelRows, format_labels
 from olrsearch.search.spaces.labels import matching
-from olrsearch.store.read.snapshot import FILTER_COLUMNS
+from olrsearch.store.read.columns import FILTER_COLUMNS
+from olrsearch.store.read.decisions import read_history
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -150,7 +151,7 @@ def export_decisions(
             f"a history is written as JSON lines: name the file .json or .jsonl, not {path.name}"
         )
     _check_free(path, replace=replace)
-    found = snapshot.decisions(images, labels)
+    found = read_history(snapshot, images, labels)
     if not found:
         raise AuditError(f"nothing of this was decided yet in {snapshot.folder}: no history to write")
     _write_new(path, format_history(found, _references(snapshot, {item.image_id for item in found})))

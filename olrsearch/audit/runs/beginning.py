@@ -19,7 +19,8 @@ from olrsearch.core.arrays import digest
 from olrsearch.core.errors import AuditError, EmptyStoreError
 from olrsearch.pipeline.measuring import teacher_run
 from olrsearch.search.spaces.labels import OpenSpace
-from olrsearch.store.audit_runs import AUDIT, RUNS, RunFolder
+from olrsearch.store.audit_runs import AUDIT, RunFolder
+from olrsearch.store.files import RUNS
 from olrsearch.store.vectors.layout import LABELS
 
 if TYPE_CHECKING:

@@ -14,17 +14,19 @@ import numpy as np
 from olrsearch.audit.runs.results import LabelIssue
 from olrsearch.core.errors import AuditError
 from olrsearch.core.names import LabelNames
-from olrsearch.store.audit_runs import RUNS, RunFolder, audit_folders
+from olrsearch.store.audit_runs import RunFolder, audit_folders
 from olrsearch.store.decisions import VALUE_NAMES, VERDICT_CODES
-from olrsearch.store.write.audits import Suspect, read_audits, read_suspects
+from olrsearch.store.files import RUNS
+from olrsearch.store.read.audits import Suspect, read_audits, read_suspects
+from olrsearch.store.read.decisions import read_history, read_verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from olrsearch.audit.runs.results import LabelIssues
     from olrsearch.store.backend import Backend
+    from olrsearch.store.read.audits import AuditInfo
     from olrsearch.store.read.snapshot import Snapshot
-    from olrsearch.store.write.audits import AuditInfo
 
 COLUMNS: Final = ("image", "label", "given", "suggested", "score", "decision")
 """Of the CSV; `Store.labels.decide_file` reads it back when the last is filled in."""
@@ -62,7 +64,7 @@ class Page:
     def take(self, batch: Sequence[Suspect]) -> bool:
         """Takes what holds of some more entries; says whether the page is full."""
         ids = np.unique([item.image_id for item in batch])
-        verdicts = self._snapshot.verdicts(ids)
+        verdicts = read_verdicts(self._snapshot, ids)
         # Before the first change of a label nothing can differ, and reading is spared.
         labels = None
         if self._snapshot.label_revision != self._info.label_revision:
@@ -117,7 +119,7 @@ def find_audit(backend: Backend, name: str | None = None) -> AuditInfo:
     Raises:
         AuditError: there is none, or none of this name.
     """
-    found = read_audits(backend)
+    found = read_audits(backend.snapshot())
     chosen = next((info for info in reversed(found) if name in {None, info.name}), None)
     if chosen is not None:
         return chosen
@@ -130,12 +132,12 @@ def find_audit(backend: Backend, name: str | None = None) -> AuditInfo:
 
 
 def suspects(
-    backend: Backend, snapshot: Snapshot, info: AuditInfo, position: int | None, given: int | None
+    snapshot: Snapshot, info: AuditInfo, position: int | None, given: int | None
 ) -> Iterator[list[Suspect]]:
     """Suspects of an audit in their order, some at a time; arguments as of `read_suspects`."""
     after = 0
     while some := read_suspects(
-        backend, snapshot, info.name, position=position, given=given, after=after, count=_BATCH
+        snapshot, info.name, position=position, given=given, after=after, count=_BATCH
     ):
         yield some
         after = some[-1].rank
@@ -205,7 +207,7 @@ def stale_notes(snapshot: Snapshot, info: AuditInfo) -> tuple[str, ...]:
             f"{info.name} looked at labels of revision {info.label_revision}, they are at revision "
             f"{snapshot.label_revision} now"
         )
-    made = len(snapshot.decisions(labels=info.config["labels"])) - info.summary["history"]
+    made = len(read_history(snapshot, labels=info.config["labels"])) - info.summary["history"]
     if made > 0:
         notes.append(
             f"{made:,} decision{'' if made == 1 else 's'} since it was ranked: `olrsearch audit refit` "

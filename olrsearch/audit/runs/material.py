@@ -15,10 +15,10 @@ from olrsearch.audit.scorers.material import FOLDS, Material, identity_folds
 from olrsearch.core.errors import AuditError, UnknownImageError
 from olrsearch.core.names import LabelNames
 from olrsearch.encoders.folder.card import read_card
-from olrsearch.pipeline.calibrating import run_behind
 from olrsearch.pipeline.measuring import teacher_probabilities
 from olrsearch.search.index.view import EmbeddingView
 from olrsearch.search.spaces.labels import matching
+from olrsearch.store.training_runs import run_behind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -265,7 +265,7 @@ def _given(snapshot: Snapshot, ids: I64, labels: Sequence[str] | None) -> tuple[
 
 def _seen(backend: Backend, opened: OpenSpace, ids: I64) -> Bool:
     """Which images the encoder of a space was trained on, as far as this store can tell; bool [N]."""
-    run = run_behind(backend.path, opened.info.fingerprint)
+    run = run_behind(backend.path, opened.info)
     if run is None:
         return np.zeros(len(ids), np.bool_)
     trained: I64 = np.load(run / "ids.npy")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from olrsearch.store.decisions import not_taken_back
+from olrsearch.store.read.decisions import read_history
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,7 @@ class Reviewed:
         """
         before, truth = (np.zeros((len(ids), len(names)), np.int8) for _ in range(2))
         column = {name: place for place, name in enumerate(names)}
-        history = snapshot.decisions(ids, names)
+        history = read_history(snapshot, ids, names)
         standing = not_taken_back(((item.image_id, item.label), item.verdict, item) for item in history)
         for (image, label), kept in standing.items():
             if kept and kept[0].given and kept[-1].value and kept[-1].verdict != "unsure":

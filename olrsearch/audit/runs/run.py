@@ -50,8 +50,10 @@ from olrsearch.core.errors import AuditError, StoreCorruptError, StoreReadOnlyEr
 from olrsearch.core.files import discard_folder
 from olrsearch.core.progress import Track, silent
 from olrsearch.evaluation.report import jsonable
-from olrsearch.store.audit_runs import RUNS, RunFolder, audit_folders
-from olrsearch.store.write.audits import read_audits
+from olrsearch.store.audit_runs import RunFolder, audit_folders
+from olrsearch.store.files import RUNS
+from olrsearch.store.read.audits import read_audits
+from olrsearch.store.read.decisions import read_history
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -170,18 +172,18 @@ def delete_audit(backend: Backend, name: str) -> None:
         raise StoreReadOnlyError(f"{backend.path} was opened read-only: open it to write to delete an audit")
     path = backend.path / RUNS / name
     known = [folder.name for folder in audit_folders(backend.path / RUNS)]
-    registered = {info.name for info in read_audits(backend)}
+    registered = {info.name for info in read_audits(backend.snapshot())}
     if name not in registered and name not in known:
         raise AuditError(
             f"no audit is called {name!r}; there are {', '.join(sorted(registered | set(known))) or 'none'}"
         )
     if not path.is_dir():  # its folder is lost already
         with backend.writer() as writer:
-            writer.remove_audit(name)
+            writer.audits.remove(name)
         return
     with RunFolder(path, {}).locked():
         with backend.writer() as writer:
-            writer.remove_audit(name)
+            writer.audits.remove(name)
         discard_folder(path)
 
 
@@ -305,7 +307,7 @@ class _Run:
         )
         folder.keep(kept, present)
         suspects, suspicious = find_suspects(present, given, self._ids, self._snapshot.label_positions(names))
-        history = len(self._snapshot.decisions(labels=names))
+        history = len(read_history(self._snapshot, labels=names))
         summary = {
             "present": kept,
             "images": len(self._ids),
@@ -317,7 +319,7 @@ class _Run:
             "notes": notes,
         }
         with self._backend.writer() as writer:
-            writer.set_audit(
+            writer.audits.set(
                 folder.name,
                 space_id=self._opened.info.id,
                 label_revision=self._revision(reviewed),

@@ -15,6 +15,7 @@ from olrsearch.audit.runs.lists import stale_notes
 from olrsearch.audit.runs.results import AuditedEntry, DecisionMade, Evidence, EvidenceImage
 from olrsearch.core.errors import AuditError, OlrsearchError
 from olrsearch.store.audit_runs import RunFolder
+from olrsearch.store.read.decisions import read_history
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from olrsearch.audit.scorers.material import Material
     from olrsearch.audit.scorers.protocol import Scorer
     from olrsearch.core.arrays import F32, I8, I64
+    from olrsearch.store.read.audits import AuditInfo
     from olrsearch.store.read.snapshot import Snapshot
-    from olrsearch.store.write.audits import AuditInfo
 
 
 class Shown:
@@ -141,7 +142,7 @@ def show_entry(shown: Shown, image_id: int, label: str) -> AuditedEntry:
             DecisionMade(
                 item.verdict, item.given, item.value, item.who, item.when.isoformat(), item.why, item.run
             )
-            for item in snapshot.decisions([image_id], [label])
+            for item in read_history(snapshot, [image_id], [label])
         ),
         notes=(*changed, *stale_notes(snapshot, shown.info)),
     )

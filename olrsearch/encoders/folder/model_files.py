@@ -57,7 +57,6 @@ __all__ = [
     "COMPANION_VERSION",
     "CONFIG_NAME",
     "FORMAT_VERSION",
-    "ROUNDED_FROM",
     "SHARED_NAME",
     "WEIGHTS_NAME",
     "Shared",
@@ -80,8 +79,6 @@ __all__ = [
 
 WEIGHTS_NAME = "weights.safetensors"
 SHARED_NAME = "shared.json"
-ROUNDED_FROM = "rounded_from"
-"""The key of a rounded model's configuration that names the model it was made of."""
 
 _EXACT = ("readout.", "words.")
 """Tensors that are never rounded: a rounded readout would move every score, a rounded word every prior."""

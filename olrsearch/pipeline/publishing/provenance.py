@@ -16,7 +16,7 @@ from olrsearch.encoders.folder.card import CELEBA_TERMS, OWN_TERMS, Training, se
 from olrsearch.encoders.informed_prior import config as informed_prior
 from olrsearch.encoders.olr import config as olr
 from olrsearch.encoders.olr.config import OlrConfig
-from olrsearch.pipeline.training import read_run
+from olrsearch.store.training_runs import RECORD, read_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -154,7 +154,7 @@ def _started_from(run: Path, config: TrainerConfig) -> Path | None:
     """The run of the same store whose encoder a run took its trunk from; None for other encoders."""
     name = str(getattr(config, "start_from", ""))
     if name:
-        for file in sorted(run.parent.glob("*/run.json")):
+        for file in sorted(run.parent.glob(f"*/{RECORD}")):
             other = read_run(file.parent)
             fingerprint = other.get("fingerprint", "")
             if file.parent != run and fingerprint and name == f"{other['kind']}-{fingerprint[:8]}":

@@ -21,7 +21,6 @@ from olrsearch.encoders.folder.card import OWN_TERMS, ModelCard, Rounding, WordS
 from olrsearch.encoders.folder.defaults import Defaults, write_defaults
 from olrsearch.encoders.folder.model_files import (
     CONFIG_NAME,
-    ROUNDED_FROM,
     WEIGHTS_NAME,
     read_config,
     read_tensors,
@@ -32,7 +31,7 @@ from olrsearch.encoders.folder.shipped import check_name
 from olrsearch.encoders.registry import load_labels, load_posteriors
 from olrsearch.evaluation.attributes import run_attributes
 from olrsearch.maths.metric import metric_name
-from olrsearch.pipeline.calibrating import run_behind, space_of
+from olrsearch.pipeline.calibrating import space_of
 from olrsearch.pipeline.measuring import bench_data, describing_report
 from olrsearch.pipeline.pixels import read_pixels
 from olrsearch.pipeline.publishing import card_figures
@@ -41,6 +40,7 @@ from olrsearch.search.kl.view import PlainPosteriors
 from olrsearch.search.kl.word_scores import compute_ratios
 from olrsearch.search.spaces.labels import OpenSpace, calibration_is_stale
 from olrsearch.search.spaces.posteriors import OpenPosteriors
+from olrsearch.store.training_runs import ROUNDED_FROM, run_behind
 from olrsearch.store.vectors.layout import LABELS
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def publish(
     opened = OpenSpace(snapshot, info) if info.layout == LABELS else OpenPosteriors(snapshot, info)
     defaults, fitted_on = _defaults(opened)
     metric = defaults.metric
-    run = run_behind(backend.path, info.fingerprint)
+    run = run_behind(backend.path, info)
     if run is None and read_card(info.model_path) is not None:
         raise ModelFileError(
             f"{info.name} was published by whoever trained it, and its card is theirs: "

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from olrsearch.search.index.built import BuiltIndex
     from olrsearch.search.index.scores import Evidence
     from olrsearch.store.read.snapshot import Snapshot
-    from olrsearch.store.values import Segment, SegmentInfo, SpaceInfo
+    from olrsearch.store.values import SpaceInfo
+    from olrsearch.store.vectors.values import Segment, SegmentInfo
 
 _METRIC_SAMPLE = 2000
 SCORES = "scores"
@@ -251,7 +252,7 @@ def matching(snapshot: Snapshot, ids: I64, where: str) -> Bool:
     """
     from olrsearch.search.filters import allowed_rows, column_types, tests_labels
     from olrsearch.search.query import parse_where
-    from olrsearch.store.read.snapshot import FILTER_COLUMNS
+    from olrsearch.store.read.columns import FILTER_COLUMNS
 
     node = parse_where(where, column_types(FILTER_COLUMNS), snapshot.label_names)
     return allowed_rows(

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from olrsearch.maths.gaussian import Direction
     from olrsearch.search.kl.built import BuiltKl
     from olrsearch.store.read.snapshot import Snapshot
-    from olrsearch.store.values import Segment, SpaceInfo
+    from olrsearch.store.values import SpaceInfo
+    from olrsearch.store.vectors.values import Segment
 
 SHRINKAGE = "shrinkage"
 """The key of a configuration that holds λ."""

@@ -5,25 +5,23 @@ Notation: n images asked for, L labels of the store's vocabulary.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from sqlalchemy import select
 
 from olrsearch.store.decisions import VERDICT_CODES, Decision, Standing, replay, stacked
-from olrsearch.store.read.labels import as_ids, one_of
 from olrsearch.store.sql import schema
-from olrsearch.store.sql.database import translated
+from olrsearch.store.sql.ids import as_ids, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
-    from sqlalchemy import ColumnElement, Connection, Engine
+    from sqlalchemy import Connection
 
-    from olrsearch.core.arrays import I8, I64, Bool
+    from olrsearch.core.arrays import I8, I64
     from olrsearch.store.decisions import Verdict
+    from olrsearch.store.read.snapshot import Snapshot
 
     Row = tuple[tuple[int, int], str, int | None]
 
@@ -53,112 +51,92 @@ def read_stacks(connection: Connection, ids: I64, revision: int) -> dict[tuple[i
     return stacked(read_rows(connection, ids, revision))
 
 
-class DecisionReader(ABC):
-    """The part of `Snapshot` that reads decisions."""
+def read_history(
+    snapshot: Snapshot, image_ids: Iterable[int] | I64 | None = None, labels: Sequence[str] | None = None
+) -> list[Decision]:
+    """The history of decisions, oldest first.
 
-    _engine: Engine
-    folder: Path
-    label_revision: int
-    label_names: tuple[str, ...]
+    Args:
+        snapshot: What came later is not seen.
+        image_ids: Of which images, dead ones too; of all that live when None.
+        labels: Of which labels, in any spelling; of all when None.
 
-    @abstractmethod
-    def label_positions(self, names: Sequence[str]) -> list[int]:
-        """Positions of labels in the vocabulary."""
-        ...
-
-    @abstractmethod
-    def living(self) -> ColumnElement[bool]:
-        """A condition on `schema.image`: images that live."""
-        ...
-
-    def decisions(
-        self, image_ids: Iterable[int] | I64 | None = None, labels: Sequence[str] | None = None
-    ) -> list[Decision]:
-        """The history of decisions, oldest first.
-
-        Args:
-            image_ids: Of which images, dead ones too; of all that live when None.
-            labels: Of which labels, in any spelling; of all when None.
-
-        Raises:
-            UnknownLabelError: no such label; carries the nearest names.
-        """
-        o, i, d = schema.override.c, schema.image.c, schema.dataset.c
-        statement = (
-            select(
-                o.image_id,
-                d.name,
-                i.key,
-                o.position,
-                o.verdict,
-                o.given,
-                o.value,
-                o.who,
-                o.created_at,
-                o.why,
-                o.run,
-            )
-            .join_from(schema.override, schema.image, o.image_id == i.id)
-            .join(schema.dataset, i.dataset_id == d.id)
-            .where(o.revision <= self.label_revision)
-            .order_by(o.id)
+    Raises:
+        UnknownLabelError: no such label; carries the nearest names.
+    """
+    o, i, d = schema.override.c, schema.image.c, schema.dataset.c
+    statement = (
+        select(
+            o.image_id,
+            d.name,
+            i.key,
+            o.position,
+            o.verdict,
+            o.given,
+            o.value,
+            o.who,
+            o.created_at,
+            o.why,
+            o.run,
         )
-        wanted: set[int] | None = None
-        if image_ids is None:
-            statement = statement.where(self.living())
-        else:
-            ids = as_ids(image_ids)
-            if not ids.size:
-                return []
-            wanted = set(ids.tolist())
-            statement = statement.where(one_of(o.image_id, ids))
-        if labels is not None:
-            statement = statement.where(o.position.in_(self.label_positions(labels)))
-        with translated(self.folder), self._engine.begin() as connection:
-            rows: Sequence[Any] = connection.execute(statement).all()
-        return [
-            Decision(
-                image_id=row[0],
-                dataset=row[1],
-                key=row[2],
-                label=self.label_names[row[3]],
-                verdict=cast("Verdict", row[4]),
-                given=row[5],
-                value=row[6],
-                who=row[7],
-                when=row[8],
-                why=row[9],
-                run=row[10],
-            )
-            for row in rows
-            if wanted is None or row[0] in wanted
-        ]
+        .join_from(schema.override, schema.image, o.image_id == i.id)
+        .join(schema.dataset, i.dataset_id == d.id)
+        .where(o.revision <= snapshot.label_revision)
+        .order_by(o.id)
+    )
+    wanted: set[int] | None = None
+    if image_ids is None:
+        statement = statement.where(snapshot.living())
+    else:
+        ids = as_ids(image_ids)
+        if not ids.size:
+            return []
+        wanted = set(ids.tolist())
+        statement = statement.where(one_of(o.image_id, ids))
+    if labels is not None:
+        statement = statement.where(o.position.in_(snapshot.label_positions(labels)))
+    return [
+        Decision(
+            image_id=row[0],
+            dataset=row[1],
+            key=row[2],
+            label=snapshot.label_names[row[3]],
+            verdict=cast("Verdict", row[4]),
+            given=row[5],
+            value=row[6],
+            who=row[7],
+            when=row[8],
+            why=row[9],
+            run=row[10],
+        )
+        for row in snapshot.rows(statement)
+        if wanted is None or row[0] in wanted
+    ]
 
-    def verdicts(self, image_ids: Iterable[int] | I64, labels: Sequence[str] | None = None) -> I8:
-        """The verdicts in force, as `decisions.VERDICT_CODES`; 0 where nobody has judged.
 
-        Args:
-            image_ids: Images, in any order.
-            labels: Labels wanted, in this order; the whole vocabulary when None.
+def read_verdicts(
+    snapshot: Snapshot, image_ids: Iterable[int] | I64, labels: Sequence[str] | None = None
+) -> I8:
+    """The verdicts in force, as `decisions.VERDICT_CODES`; 0 where nobody has judged.
 
-        Returns:
-            int8 [n, len(labels)].
+    Args:
+        snapshot: What came later is not seen.
+        image_ids: Images, in any order.
+        labels: Labels wanted, in this order; the whole vocabulary when None.
 
-        Raises:
-            UnknownLabelError: no such label; carries the nearest names.
-        """
-        unique, inverse = np.unique(as_ids(image_ids), return_inverse=True)
-        with translated(self.folder), self._engine.begin() as connection:
-            standings = replay(read_rows(connection, unique, self.label_revision))
-        codes = np.zeros((unique.size, len(self.label_names)), np.int8)
-        for (image, position), standing in standings.items():
-            if standing.reviewed:
-                codes[np.searchsorted(unique, image), position] = VERDICT_CODES[standing.verdict]
-        if labels is not None:
-            codes = codes[:, self.label_positions(labels)]
-        return codes[inverse]
+    Returns:
+        int8 [n, len(labels)].
 
-    def reviewed(self, image_ids: Iterable[int] | I64, labels: Sequence[str] | None = None) -> Bool:
-        """Which entries somebody has judged, bool [n, len(labels)]; arguments as `verdicts`."""
-        found: Bool = self.verdicts(image_ids, labels) != 0
-        return found
+    Raises:
+        UnknownLabelError: no such label; carries the nearest names.
+    """
+    unique, inverse = np.unique(as_ids(image_ids), return_inverse=True)
+    with snapshot.reading() as connection:
+        standings = replay(read_rows(connection, unique, snapshot.label_revision))
+    codes = np.zeros((unique.size, len(snapshot.label_names)), np.int8)
+    for (image, position), standing in standings.items():
+        if standing.reviewed:
+            codes[np.searchsorted(unique, image), position] = VERDICT_CODES[standing.verdict]
+    if labels is not None:
+        codes = codes[:, snapshot.label_positions(labels)]
+    return codes[inverse]

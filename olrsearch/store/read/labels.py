@@ -5,36 +5,20 @@ Notation: n images asked for, L labels of the store's vocabulary.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import select
 
 from olrsearch.store.sql import schema
+from olrsearch.store.sql.ids import one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from sqlalchemy import Column, ColumnElement, Connection
+    from sqlalchemy import Connection
 
     from olrsearch.core.arrays import I8, I64, Bool
-
-MANY: Final = 1000
-"""Ids up to which a statement lists them; more are fetched by range and picked out."""
-
-
-def as_ids(ids: Iterable[int] | I64) -> I64:
-    """Image ids as int64 [n]."""
-    if isinstance(ids, np.ndarray):
-        return ids.astype(np.int64, copy=False)
-    return np.fromiter(ids, np.int64)
-
-
-def one_of(column: Column[int], ids: I64) -> ColumnElement[bool]:
-    """A condition that holds for these ids; when they are many, for others in their range too."""
-    if ids.size <= MANY:
-        return column.in_(ids.tolist())
-    return column.between(int(ids.min()), int(ids.max()))
 
 
 def unpack(rows: Sequence[bytes], count: int) -> I8:

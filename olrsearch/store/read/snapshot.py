@@ -9,65 +9,42 @@ Notation: n images asked for, L labels of the store's vocabulary.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from sqlalchemy import Column, ColumnElement, Integer, func, or_, select
-from sqlalchemy.sql.sqltypes import DateTime
+from sqlalchemy import func, or_, select
 
-from olrsearch.core.errors import (
-    EmptyStoreError,
-    IncompatibleEncoderError,
-    QueryError,
-    UnknownImageError,
-    UnknownSpaceError,
-)
+from olrsearch.core.errors import QueryError, UnknownImageError
 from olrsearch.core.names import LabelNames, nearest_names
-from olrsearch.store.read.decisions import DecisionReader
-from olrsearch.store.read.labels import MANY, StoredLabels, as_ids, one_of, read_labels
-from olrsearch.store.read.spaces import read_spaces
+from olrsearch.store.read.columns import FILTER_COLUMNS, as_array, with_source
+from olrsearch.store.read.labels import StoredLabels, read_labels
+from olrsearch.store.read.spaces import choose_space, read_spaces
 from olrsearch.store.sql import schema
 from olrsearch.store.sql.commit import current
 from olrsearch.store.sql.database import translated
-from olrsearch.store.values import DatasetInfo, ImageRef, ImageRow, Segment, SegmentInfo, SpaceInfo
-from olrsearch.store.vectors.layout import HELD, LABELS
+from olrsearch.store.sql.ids import as_ids, chunks, one_of
+from olrsearch.store.values import DatasetInfo, ImageRow
 from olrsearch.store.vectors.segments import open_segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
-    from sqlalchemy import Engine, Row, Select
+    from sqlalchemy import ColumnElement, Connection, Engine
 
     from olrsearch.core.arrays import I8, I64, Layout
-
-    AnySelect: TypeAlias = Select[*tuple[Any, ...]]
-    AnyRow: TypeAlias = Row[*tuple[Any, ...]]
-
-SqlFilter: TypeAlias = ColumnElement[bool]
-"""A condition over `FILTER_COLUMNS`."""
-
-FILTER_COLUMNS: Final[Mapping[str, Column[Any]]] = {
-    "id": schema.image.c.id,
-    "key": schema.image.c.key,
-    "dataset": schema.dataset.c.name,
-    "uri": schema.source.c.uri,
-    "partition": schema.image.c.partition,
-    "identity": schema.image.c.identity,
-    "width": schema.image.c.width,
-    "height": schema.image.c.height,
-    "size_bytes": schema.source.c.size_bytes,
-    "created_at": schema.image.c.created_at,
-}
-"""The columns a filter may name and `Snapshot.columns` reads."""
+    from olrsearch.store.read.columns import AnyRow, AnySelect, SqlFilter
+    from olrsearch.store.values import ImageRef, SpaceInfo
+    from olrsearch.store.vectors.values import Segment, SegmentInfo
 
 NEIGHBOURS: Final = 200
 """Keys on either side of an unknown one among which the most similar are looked for."""
 
 
-class Snapshot(DecisionReader):
+class Snapshot:
     """One generation of a store.
 
     Attributes:
@@ -82,7 +59,7 @@ class Snapshot(DecisionReader):
     def __init__(self, engine: Engine, folder: Path) -> None:
         self._engine = engine
         self.folder = folder
-        with translated(folder), engine.begin() as connection:
+        with self.reading() as connection:
             now = current(connection)
             self.generation = now.generation
             self.label_revision = now.label_revision
@@ -109,7 +86,7 @@ class Snapshot(DecisionReader):
         )
         return [
             DatasetInfo(row[0], row[1], row[2], Path(row[3]), row[4], row[5] - row[4])
-            for row in self._rows(statement)
+            for row in self.rows(statement)
         ]
 
     def spaces(self) -> list[SpaceInfo]:
@@ -128,37 +105,7 @@ class Snapshot(DecisionReader):
             UnknownSpaceError: no space has this name or fingerprint, or several have.
             IncompatibleEncoderError: the space that is named has the other layout.
         """
-        if not self._spaces:
-            raise EmptyStoreError(
-                f"{self.folder} has no embeddings yet: run `olrsearch encode` (after `olrsearch train`, for "
-                "an encoder of your own)"
-            )
-        if ref is None:
-            return self._newest(layout)
-        named = [space for space in self._spaces if space.name == ref]
-        if named:
-            fitting = [space for space in named if layout in {None, space.layout}]
-            return _of_layout((fitting or named)[-1], layout)
-        begun = [space for space in self._spaces if ref and space.fingerprint.startswith(ref.lower())]
-        if len(begun) == 1:
-            return _of_layout(begun[0], layout)
-        known = ", ".join(f"{space.name} ({space.fingerprint[:12]})" for space in self._spaces)
-        found = "several spaces have" if begun else "no space has"
-        raise UnknownSpaceError(f"{found} the name or fingerprint {ref!r}; the store has {known}")
-
-    def _newest(self, layout: Layout | None) -> SpaceInfo:
-        if layout is None:
-            return self._spaces[-1]
-        fitting = [space for space in self._spaces if space.layout == layout]
-        if not fitting:
-            advice = (
-                "name an encoder that makes them (`olrsearch encode --encoder NAME`), or ask the posteriors "
-                "that are here (`olrsearch words`)"
-                if layout == LABELS
-                else "train an encoder that makes them (`olrsearch train --help`) and run `olrsearch encode`"
-            )
-            raise EmptyStoreError(f"{self.folder} has no {HELD[layout]} yet: {advice}")
-        return fitting[-1]
+        return choose_space(self._spaces, ref, layout, self.folder)
 
     @staticmethod
     def open_segment(info: SegmentInfo) -> Segment:
@@ -187,14 +134,14 @@ class Snapshot(DecisionReader):
         """
         statement = select(schema.image.c.id).where(self.living())
         if where is not None:
-            statement = _with_source(statement).where(where)
+            statement = with_source(statement).where(where)
         return self._ids(statement.order_by(schema.image.c.id))
 
     @cached_property
     def image_count(self) -> int:
         """How many living images there are."""
         statement = select(func.count()).select_from(schema.image).where(self.living())
-        return int(self._rows(statement)[0][0])
+        return int(self.rows(statement)[0][0])
 
     def tombstoned(self) -> I64:
         """Ids of deleted and replaced images, ascending; int64."""
@@ -221,7 +168,7 @@ class Snapshot(DecisionReader):
         """
         i, s, d = schema.image.c, schema.source.c, schema.dataset.c
         wanted = as_ids(ids)
-        statement = _with_source(
+        statement = with_source(
             select(
                 i.id,
                 i.key,
@@ -270,12 +217,12 @@ class Snapshot(DecisionReader):
         if unknown:
             raise QueryError(f"no column {unknown[0]!r}; expected some of {', '.join(FILTER_COLUMNS)}")
         columns = [FILTER_COLUMNS[name] for name in names]
-        statement = _with_source(select(schema.image.c.id, *columns))
+        statement = with_source(select(schema.image.c.id, *columns))
         found = {row[0]: row for row in self._rows_of(statement, wanted)}
         self._require_all(wanted, found)
         rows = [found[number] for number in wanted.tolist()]
         return {
-            name: _array([row[position] for row in rows], column)
+            name: as_array([row[position] for row in rows], column)
             for position, (name, column) in enumerate(zip(names, columns, strict=True), start=1)
         }
 
@@ -294,10 +241,10 @@ class Snapshot(DecisionReader):
         if ref.startswith("id:") and ref[3:].isdecimal():
             return self._living_id(int(ref[3:]), ref)
         statement = select(i.id, d.name, i.key).join_from(schema.image, schema.dataset).where(self.living())
-        rows = list(self._rows(statement.where(i.key == ref)))
+        rows = list(self.rows(statement.where(i.key == ref)))
         if not rows:
             name, slash, key = ref.partition("/")
-            rows = list(self._rows(statement.where(d.name == name, i.key == key))) if slash else []
+            rows = list(self.rows(statement.where(d.name == name, i.key == key))) if slash else []
         if len(rows) == 1:
             return int(rows[0][0])
         if rows:
@@ -312,7 +259,7 @@ class Snapshot(DecisionReader):
     def thumbnail(self, image_id: int) -> bytes | None:
         """The JPEG bytes kept for an image, if there are any."""
         t = schema.thumbnail.c
-        return next((row[0] for row in self._rows(select(t.jpeg).where(t.image_id == int(image_id)))), None)
+        return next((row[0] for row in self.rows(select(t.jpeg).where(t.image_id == int(image_id)))), None)
 
     def thumbnails(self, ids: Iterable[int] | I64) -> Iterator[tuple[int, bytes]]:
         """Ids and the JPEG bytes kept for them, in the order asked for; images without any are left out.
@@ -320,9 +267,8 @@ class Snapshot(DecisionReader):
         They are read as they are consumed, a thousand at a time.
         """
         t, wanted = schema.thumbnail.c, as_ids(ids)
-        for start in range(0, wanted.size, MANY):
-            some = wanted[start : start + MANY].tolist()
-            rows = self._rows(select(t.image_id, t.jpeg).where(t.image_id.in_(some)))
+        for some in chunks(wanted.tolist()):
+            rows = self.rows(select(t.image_id, t.jpeg).where(t.image_id.in_(some)))
             found = {row[0]: row[1] for row in rows}
             yield from ((number, found[number]) for number in some if number in found)
 
@@ -352,7 +298,7 @@ class Snapshot(DecisionReader):
             image_ids: Images, in any order.
         """
         unique, inverse = np.unique(as_ids(image_ids), return_inverse=True)
-        with translated(self.folder), self._engine.begin() as connection:
+        with self.reading() as connection:
             found = read_labels(connection, unique, len(self.label_names), self.label_revision)
         return StoredLabels(found.effective[inverse], found.annotated[inverse], found.known[inverse])
 
@@ -367,23 +313,30 @@ class Snapshot(DecisionReader):
 
     # ---- behind the answers
 
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection inside a transaction of its own, for several SELECTs of one state."""
+        with translated(self.folder), self._engine.begin() as connection:
+            yield connection
+
+    def rows(self, statement: AnySelect) -> Sequence[AnyRow]:
+        """The rows of a SELECT."""
+        with self.reading() as connection:
+            return connection.execute(statement).all()
+
     def _living_id(self, number: int, ref: str) -> int:
         statement = select(schema.image.c.id).where(schema.image.c.id == number, self.living())
-        if number >= 1 << 63 or not list(self._rows(statement)):
+        if number >= 1 << 63 or not list(self.rows(statement)):
             raise UnknownImageError(f"no living image {ref!r} in {self.folder}")
         return number
 
     def _keys_near(self, ref: str) -> list[str]:
         key = schema.image.c.key
         keys = select(key).distinct().where(self.living()).limit(NEIGHBOURS)
-        below = self._rows(keys.where(key < ref).order_by(key.desc()))
-        above = self._rows(keys.where(key > ref).order_by(key))
-        inside = self._rows(keys.where(key.icontains(ref, autoescape=True)))
+        below = self.rows(keys.where(key < ref).order_by(key.desc()))
+        above = self.rows(keys.where(key > ref).order_by(key))
+        inside = self.rows(keys.where(key.icontains(ref, autoescape=True)))
         return list(dict.fromkeys(row[0] for rows in (below, above, inside) for row in rows))
-
-    def _rows(self, statement: AnySelect) -> Sequence[AnyRow]:
-        with translated(self.folder), self._engine.begin() as connection:
-            return connection.execute(statement).all()
 
     def _rows_of(self, statement: AnySelect, ids: I64) -> Iterator[AnyRow]:
         """Rows of the images with these ids; the statement's first column is the id."""
@@ -392,7 +345,7 @@ class Snapshot(DecisionReader):
         column = schema.image.c.id
         statement = statement.where(column <= self.last_image_id, one_of(column, ids))
         wanted = set(ids.tolist())
-        for row in self._rows(statement):
+        for row in self.rows(statement):
             if row[0] in wanted:
                 yield row
 
@@ -403,30 +356,5 @@ class Snapshot(DecisionReader):
             raise UnknownImageError(f"no image has the id {missing[0]}{more} in {self.folder}")
 
     def _ids(self, statement: AnySelect) -> I64:
-        with translated(self.folder), self._engine.begin() as connection:
+        with self.reading() as connection:
             return np.array(connection.scalars(statement).all(), np.int64)
-
-
-def _of_layout(space: SpaceInfo, layout: Layout | None) -> SpaceInfo:
-    if layout is None or space.layout == layout:
-        return space
-    asked_by = "search" if space.layout == LABELS else "words"
-    raise IncompatibleEncoderError(
-        f"the space {space.name} holds {HELD[space.layout]}, and this needs {HELD[layout]}: ask it with "
-        f"`olrsearch {asked_by}`, or name another space"
-    )
-
-
-def _with_source(statement: AnySelect) -> AnySelect:
-    i, s, d = schema.image.c, schema.source.c, schema.dataset.c
-    return statement.join_from(schema.image, schema.source, i.source_id == s.id).join(
-        schema.dataset, i.dataset_id == d.id
-    )
-
-
-def _array(values: list[Any], column: Column[Any]) -> NDArray[Any]:
-    if isinstance(column.type, DateTime):
-        return np.array(values, "datetime64[us]")
-    if isinstance(column.type, Integer):
-        return np.fromiter((-1 if value is None else value for value in values), np.int64, len(values))
-    return np.array(["" if value is None else value for value in values], np.str_)

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, ColumnElement, Connection, and_, or_, select
 
+from olrsearch.core.errors import EmptyStoreError, IncompatibleEncoderError, UnknownSpaceError
 from olrsearch.store.files import INDEXES, MODELS, SEGMENTS
 from olrsearch.store.sql import schema
-from olrsearch.store.values import SegmentInfo, SpaceInfo
-from olrsearch.store.vectors.layout import as_layout
+from olrsearch.store.values import SpaceInfo
+from olrsearch.store.vectors.layout import HELD, LABELS, as_layout
+from olrsearch.store.vectors.values import SegmentInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from olrsearch.core.arrays import Layout
 
 
 def read_spaces(connection: Connection, folder: Path, generation: int) -> Iterator[SpaceInfo]:
@@ -71,3 +75,47 @@ def read_spaces(connection: Connection, folder: Path, generation: int) -> Iterat
             calibration=mine.get("calibration", {}).get(""),
             indexes=mine.get("index", {}),
         )
+
+
+def choose_space(
+    spaces: Sequence[SpaceInfo], ref: str | None, layout: Layout | None, folder: Path
+) -> SpaceInfo:
+    """One of a store's spaces; arguments and errors as of `Snapshot.space`.
+
+    Args:
+        spaces: All of them, oldest first.
+        ref: A name, or the beginning of a fingerprint; None for the newest space.
+        layout: What the space must hold; either when None.
+        folder: The store's, for messages.
+    """
+    if not spaces:
+        raise EmptyStoreError(
+            f"{folder} has no embeddings yet: run `olrsearch encode` (after `olrsearch train`, for "
+            "an encoder of your own)"
+        )
+    if ref is None:
+        fitting = [space for space in spaces if layout in {None, space.layout}]
+        if layout is not None and not fitting:
+            advice = (
+                "name an encoder that makes them (`olrsearch encode --encoder NAME`), or ask the posteriors "
+                "that are here (`olrsearch words`)"
+                if layout == LABELS
+                else "train an encoder that makes them (`olrsearch train --help`) and run `olrsearch encode`"
+            )
+            raise EmptyStoreError(f"{folder} has no {HELD[layout]} yet: {advice}")
+        return fitting[-1]
+    named = [space for space in spaces if space.name == ref]
+    begun = [space for space in spaces if ref and space.fingerprint.startswith(ref.lower())]
+    if not named and len(begun) != 1:
+        known = ", ".join(f"{space.name} ({space.fingerprint[:12]})" for space in spaces)
+        found = "several spaces have" if begun else "no space has"
+        raise UnknownSpaceError(f"{found} the name or fingerprint {ref!r}; the store has {known}")
+    meant = named or begun
+    space = ([space for space in meant if layout in {None, space.layout}] or meant)[-1]
+    if layout is not None and space.layout != layout:
+        asked_by = "search" if space.layout == LABELS else "words"
+        raise IncompatibleEncoderError(
+            f"the space {space.name} holds {HELD[space.layout]}, and this needs {HELD[layout]}: ask it with "
+            f"`olrsearch {asked_by}`, or name another space"
+        )
+    return space

@@ -30,8 +30,8 @@ from olrsearch.core.files import parse_json, remove_tree, sha256_hex, whole_fold
 from olrsearch.maths.gaussian import SIGMA0, Gaussians
 from olrsearch.maths.triangles import triangle
 from olrsearch.store.files import FORMAT_VERSION
-from olrsearch.store.values import Segment, SegmentInfo
 from olrsearch.store.vectors.layout import EMBEDDINGS, FACTOR, HELD, LABELS, MEAN, array_forms
+from olrsearch.store.vectors.values import Segment, SegmentInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

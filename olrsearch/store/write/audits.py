@@ -1,61 +1,28 @@
-"""Finished audits in the metadata: who they are, what they suspect; written and read.
+"""Registering finished audits: who they are, what they suspect.
 
 A run's arrays lie in `runs/<name>` (`olrsearch.store.audit_runs`) and are whole before a row names the run.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Integer, delete, func, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
-from olrsearch.core.errors import StoreError
-from olrsearch.store.audit_runs import RUNS
 from olrsearch.store.sql import schema
-from olrsearch.store.sql.database import translated
-from olrsearch.store.write.importing import chunks, next_id
-from olrsearch.store.write.writing import WriterBase
+from olrsearch.store.sql.ids import chunks, next_id
+from olrsearch.store.write.session import plain_json
 
 if TYPE_CHECKING:
     import datetime as dt
-    from pathlib import Path
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import Connection
 
     from olrsearch.core.arrays import F32, I8, I64
-    from olrsearch.store.backend import Backend
-    from olrsearch.store.read.snapshot import Snapshot
+    from olrsearch.store.write.session import WriteSession
 
 _ROWS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class AuditInfo:
-    """A finished audit.
-
-    Attributes:
-        name: Of its folder.
-        path: Its folder.
-        space: Name of the space it looked at.
-        fingerprint: Of that space's encoder.
-        label_revision: Of the labels it looked at.
-        created_at: When it began, UTC.
-        finished_at: When its ranking was made, UTC.
-        config: Its settings.
-        summary: What it came to.
-    """
-
-    name: str
-    path: Path
-    space: str
-    fingerprint: str
-    label_revision: int
-    created_at: dt.datetime
-    finished_at: dt.datetime
-    config: dict[str, Any]
-    summary: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,23 +44,13 @@ class Suspects:
     present: F32
 
 
-@dataclass(frozen=True, slots=True)
-class Suspect:
-    """One suspected entry of a living image."""
-
-    rank: int
-    image_id: int
-    key: str
-    position: int
-    given: int
-    score: float
-    present: float
-
-
-class AuditWriter(WriterBase):
+class AuditWriter:
     """The part of `Writer` that registers audits."""
 
-    def set_audit(
+    def __init__(self, session: WriteSession) -> None:
+        self._session = session
+
+    def set(
         self,
         name: str,
         *,
@@ -118,20 +75,16 @@ class AuditWriter(WriterBase):
         Raises:
             StoreError: settings or summary are not JSON.
         """
-        try:
-            plain = json.loads(json.dumps([config, summary], allow_nan=False))
-        except (TypeError, ValueError) as error:
-            raise StoreError(f"what an audit says must be plain JSON: {error}") from error
         a = schema.audit_run
         values = {
             "space_id": space_id,
             "label_revision": label_revision,
             "created_at": created_at,
             "finished_at": schema.utc_now(),
-            "config": plain[0],
-            "summary": plain[1],
+            "config": plain_json(config, "what an audit says"),
+            "summary": plain_json(summary, "what an audit says"),
         }
-        with self._change(f"audit {name}") as change:
+        with self._session.change(f"audit {name}") as change:
             connection = change.connection
             number = connection.scalar(select(a.c.id).where(a.c.name == name))
             if number is None:
@@ -143,10 +96,10 @@ class AuditWriter(WriterBase):
             _write_suspects(connection, number, suspects)
             change.touched = True
 
-    def remove_audit(self, name: str) -> bool:
+    def remove(self, name: str) -> bool:
         """Forgets an audit; says whether there was one. Its folder is the caller's to remove."""
         a = schema.audit_run
-        with self._change(f"audit {name} removed") as change:
+        with self._session.change(f"audit {name} removed") as change:
             number = change.connection.scalar(select(a.c.id).where(a.c.name == name))
             if number is None:
                 return False
@@ -154,79 +107,6 @@ class AuditWriter(WriterBase):
             change.connection.execute(delete(a).where(a.c.id == number))
             change.touched = True
             return True
-
-
-def read_audits(store: Backend) -> list[AuditInfo]:
-    """Finished audits, the oldest first."""
-    a, s = schema.audit_run.c, schema.space.c
-    statement = (
-        select(
-            a.name, s.name, s.fingerprint, a.label_revision, a.created_at, a.finished_at, a.config, a.summary
-        )
-        .join_from(schema.audit_run, schema.space)
-        .order_by(a.name)
-    )
-    with translated(store.path), store.engine.begin() as connection:
-        rows = connection.execute(statement).all()
-    return [AuditInfo(row[0], store.path / RUNS / row[0], *row[1:]) for row in rows]
-
-
-def read_suspects(
-    store: Backend,
-    snapshot: Snapshot,
-    run: str,
-    *,
-    position: int | None = None,
-    given: int | None = None,
-    after: int = 0,
-    count: int,
-) -> list[Suspect]:
-    """Suspected entries of living images, most suspicious first.
-
-    Args:
-        store: The store.
-        snapshot: Says which images live.
-        run: Name of the audit.
-        position: Only of this label.
-        given: Only entries that are stored so, −1 or +1.
-        after: Only those of a higher rank.
-        count: At most so many.
-    """
-    i, x = schema.image.c, schema.audit_suspect.c
-    statement = (
-        select(x.rank, x.image_id, i.key, x.position, x.given, x.score, x.present)
-        .join_from(schema.audit_suspect, schema.image, x.image_id == i.id)
-        .where(*_of(run, position, given), x.rank > after, snapshot.living())
-        .order_by(x.rank)
-        .limit(count)
-    )
-    with translated(store.path), store.engine.begin() as connection:
-        return [Suspect(*row) for row in connection.execute(statement)]
-
-
-def count_suspects(
-    store: Backend, snapshot: Snapshot, run: str, *, position: int | None = None, given: int | None = None
-) -> int:
-    """How many suspected entries of living images there are; arguments as of `read_suspects`."""
-    i, x = schema.image.c, schema.audit_suspect.c
-    statement = (
-        select(func.count(None, type_=Integer))
-        .select_from(schema.audit_suspect.join(schema.image, x.image_id == i.id))
-        .where(*_of(run, position, given), snapshot.living())
-    )
-    with translated(store.path), store.engine.begin() as connection:
-        return int(connection.scalar(statement) or 0)
-
-
-def _of(run: str, position: int | None, given: int | None) -> list[ColumnElement[bool]]:
-    x = schema.audit_suspect.c
-    number = select(schema.audit_run.c.id).where(schema.audit_run.c.name == run).scalar_subquery()
-    conditions: list[ColumnElement[bool]] = [x.run_id == number]
-    if position is not None:
-        conditions.append(x.position == position)
-    if given is not None:
-        conditions.append(x.given == given)
-    return conditions
 
 
 def _forget_suspects(connection: Connection, number: int) -> None:

@@ -15,21 +15,21 @@ from sqlalchemy import insert
 from olrsearch.core.errors import AuditError, QueryError, StoreError, UnknownImageError
 from olrsearch.core.names import LabelNames
 from olrsearch.store.decisions import DecisionRequest, settle
+from olrsearch.store.read.columns import FILTER_COLUMNS
 from olrsearch.store.read.decisions import read_stacks
-from olrsearch.store.read.labels import as_ids, read_labels
-from olrsearch.store.read.snapshot import FILTER_COLUMNS, Snapshot
+from olrsearch.store.read.labels import read_labels
 from olrsearch.store.sql import schema
-from olrsearch.store.sql.database import translated
-from olrsearch.store.write.importing import chunks, next_id
-from olrsearch.store.write.writing import WriterBase
+from olrsearch.store.sql.ids import as_ids, chunks, next_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Connection
 
-    from olrsearch.core.arrays import I64
     from olrsearch.store.decisions import Settled
+    from olrsearch.store.read.snapshot import Snapshot
+    from olrsearch.store.values import ImageRef
+    from olrsearch.store.write.session import WriteSession
 
     Fault = tuple[int, str]
 
@@ -37,8 +37,11 @@ _SHOWN = 20
 """Faults that an error tells in full; of more it says how many."""
 
 
-class DecisionWriter(WriterBase):
+class DecisionWriter:
     """The part of `Writer` that decides labels. Annotations, and earlier decisions, stay as they are."""
+
+    def __init__(self, session: WriteSession) -> None:
+        self._session = session
 
     def decide(
         self,
@@ -71,11 +74,11 @@ class DecisionWriter(WriterBase):
         """
         if not who.strip() and any(not request.who for request in requests):
             raise AuditError("nobody is named who decides: say who")
-        with self._change(f"{len(requests)} decisions") as change:
+        with self._session.change(f"{len(requests)} decisions") as change:
             if not requests and not faults:
                 return change.label_revision
             # Read while the lock is held: nothing changes between the check and the writing.
-            snapshot = Snapshot(self._connection.engine, self._folder)
+            snapshot = self._session.snapshot()
             entries, unfit = _find(snapshot, requests, alone=len(requests) == 1 and not faults)
             settled, cannot = _settle(change.connection, snapshot, entries)
             found = [*faults, *unfit, *cannot]
@@ -103,34 +106,34 @@ class DecisionWriter(WriterBase):
             change.touched = True
             return change.label_revision
 
-    def set_override(
-        self, image_ids: Iterable[int] | I64, label: str, value: int | None, *, who: str, why: str
-    ) -> int:
+    def set(self, images: Iterable[ImageRef], label: str, value: int | None, *, who: str, why: str) -> int:
         """Decides a label of images by setting it.
 
         Args:
-            image_ids: Living images.
+            images: Living images, by ids or keys; one may stand twice.
             label: A label of the vocabulary, in any spelling.
             value: −1, 0 or +1; None puts the annotation in force again.
             who: Who decided.
             why: For what reason.
 
         Returns:
-            The new label revision.
+            How many images they are.
 
         Raises:
-            UnknownImageError: an id is no living image.
+            UnknownImageError: no living image is meant, or several are.
             UnknownLabelError: no such label; carries the nearest names.
             StoreError: another value.
         """
         if value not in {-1, 0, 1, None}:
             raise StoreError(f"a label cannot be set to {value!r}: expected −1, 0, 1 or None")
-        name = LabelNames(Snapshot(self._connection.engine, self._folder).label_names).find(label)
-        ids = np.unique(as_ids(image_ids))
-        with translated(self._folder), self._connection.begin():
-            self._require_living(ids)
-        requests = [DecisionRequest(number, name, "set", value, why=why) for number in ids.tolist()]
-        return self.decide(requests, who=who)
+        names = LabelNames(self._session.snapshot().label_names)
+        name, ids = names.find(label), self._session.ids_of(images)
+        with self._session.reading():
+            self._session.require_living(ids)
+        self.decide(
+            [DecisionRequest(number, name, "set", value, why=why) for number in ids.tolist()], who=who
+        )
+        return len(ids)
 
 
 class _Entry(NamedTuple):

@@ -5,34 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
 from sqlalchemy import insert, select, update
 
 from olrsearch.core.errors import (
     DatasetError,
     ImageMissingError,
     UnknownDatasetError,
-    UnknownImageError,
 )
-from olrsearch.store.read.labels import as_ids
 from olrsearch.store.sql import schema
-from olrsearch.store.sql.database import translated
+from olrsearch.store.sql.ids import chunks, next_id
 from olrsearch.store.values import ImportCounts, KnownImage, Relocation
-from olrsearch.store.write.importing import Importer, chunks, ensure_annotator, ensure_labels, next_id
-from olrsearch.store.write.writing import WriterBase
+from olrsearch.store.write.importing import Importer, ensure_annotator, ensure_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from olrsearch.core.arrays import I64
-    from olrsearch.store.values import NewImage
+    from olrsearch.store.values import ImageRef, NewImage
+    from olrsearch.store.write.session import WriteSession
 
 SourceCheck: TypeAlias = "Callable[[Path, str], bool]"
 """Whether a uri names something below a root."""
 
 
-class GalleryWriter(WriterBase):
+class GalleryWriter:
     """The part of `Writer` that changes images and labels."""
+
+    def __init__(self, session: WriteSession) -> None:
+        self._session = session
 
     def add_dataset(self, name: str, kind: str, root: Path) -> int:
         """A data set's id; it is added if there is none of this name.
@@ -49,7 +48,7 @@ class GalleryWriter(WriterBase):
             raise DatasetError(f"a data set cannot be named {name!r}: expected a name without '/'")
         place = str(_absolute(Path(root)))
         d = schema.dataset.c
-        with self._change(f"data set {name}") as change:
+        with self._session.change(f"data set {name}") as change:
             row = change.connection.execute(select(d.id, d.kind, d.root).where(d.name == name)).one_or_none()
             if row is None:
                 number = next_id(change.connection, d.id)
@@ -73,7 +72,7 @@ class GalleryWriter(WriterBase):
         Raises:
             LabelFileError: an empty name, or the same label twice.
         """
-        with self._change("labels") as change:
+        with self._session.change("labels") as change:
             return ensure_labels(change, names)
 
     def add_images(
@@ -98,7 +97,7 @@ class GalleryWriter(WriterBase):
             DatasetError: a hash that is none of sha256.
             UnknownDatasetError: no such data set.
         """
-        with self._change(f"import of {len(batch)} images") as change:
+        with self._session.change(f"import of {len(batch)} images") as change:
             self._dataset(dataset_id)
             positions = ensure_labels(change, label_names)
             return Importer(change, dataset_id, positions, ensure_annotator(change, annotator)).run(batch)
@@ -113,46 +112,36 @@ class GalleryWriter(WriterBase):
             .outerjoin(schema.thumbnail, t.image_id == i.id)
             .where(i.dataset_id == dataset_id, i.tombstone_version.is_(None))
         )
-        with translated(self._folder), self._connection.begin():
+        with self._session.reading() as connection:
             return {
                 row[0]: KnownImage(row[1], row[2], row[3].hex(), *row[4:])
-                for row in self._connection.execute(statement)
+                for row in connection.execute(statement)
             }
 
-    def delete(self, image_ids: Iterable[int] | I64) -> int:
+    def delete(self, images: Iterable[ImageRef]) -> int:
         """Sets tombstones; every snapshot taken from now on leaves these images out.
 
+        Args:
+            images: Living images, by ids or keys; one may stand twice.
+
         Returns:
-            How many died; those already dead are not counted.
+            How many died.
 
         Raises:
-            UnknownImageError: an id was never given.
+            UnknownImageError: no living image is meant, or several are; nothing is changed.
         """
-        ids = np.unique(as_ids(image_ids))
+        ids = self._session.ids_of(images)
         i = schema.image
-        with self._change(f"deletion of {ids.size} images") as change:
-            living: list[int] = []
-            seen = 0
-            for some in chunks(ids.tolist()):
-                rows = change.connection.execute(
-                    select(i.c.id, i.c.tombstone_version).where(i.c.id.in_(some))
-                )
-                for number, tombstone in rows:
-                    seen += 1
-                    if tombstone is None:
-                        living.append(number)
-            if seen != ids.size:
-                raise UnknownImageError(
-                    f"{ids.size - seen} of the images to delete do not exist in {self._folder}"
-                )
-            if living:
+        with self._session.change(f"deletion of {ids.size} images") as change:
+            self._session.require_living(ids)
+            if ids.size:
                 change.tombstone_version += 1
                 change.touched = True
-            for some in chunks(living):
+            for some in chunks(ids.tolist()):
                 change.connection.execute(
                     update(i).where(i.c.id.in_(some)).values(tombstone_version=change.tombstone_version)
                 )
-            return len(living)
+            return int(ids.size)
 
     def relocate(self, dataset: str | int, new_root: Path, *, check: SourceCheck | None = None) -> Relocation:
         """Changes the folder a data set's uris are relative to.
@@ -173,7 +162,7 @@ class GalleryWriter(WriterBase):
         found_at = check or source_exists
         root = _absolute(Path(new_root))
         i, s, d = schema.image.c, schema.source.c, schema.dataset
-        with self._change(f"relocation of {dataset}") as change:
+        with self._session.change(f"relocation of {dataset}") as change:
             number, before = self._dataset(dataset)
             uris = change.connection.scalars(
                 select(s.uri)
@@ -194,10 +183,10 @@ class GalleryWriter(WriterBase):
     def _dataset(self, dataset: str | int) -> tuple[int, str]:
         d = schema.dataset.c
         by = d.id == dataset if isinstance(dataset, int) else d.name == dataset
-        row = self._connection.execute(select(d.id, d.root).where(by)).one_or_none()
+        row = self._session.connection.execute(select(d.id, d.root).where(by)).one_or_none()
         if row is None:
-            known = ", ".join(self._connection.scalars(select(d.name).order_by(d.id))) or "none yet"
-            raise UnknownDatasetError(f"no data set {dataset!r} in {self._folder}; it has: {known}")
+            known = ", ".join(self._session.connection.scalars(select(d.name).order_by(d.id))) or "none yet"
+            raise UnknownDatasetError(f"no data set {dataset!r} in {self._session.folder}; it has: {known}")
         return int(row[0]), str(row[1])
 
 

@@ -18,18 +18,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import insert, select, update
 
 from olrsearch.core.errors import DatasetError, DuplicateKeyError, LabelFileError
 from olrsearch.core.names import normalise_name
-from olrsearch.store.read.labels import MANY, unpack
+from olrsearch.store.read.labels import unpack
 from olrsearch.store.sql import schema
+from olrsearch.store.sql.ids import chunks, next_id
 from olrsearch.store.values import ImportCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from sqlalchemy import Connection
+    from collections.abc import Sequence
 
     from olrsearch.core.arrays import I8
     from olrsearch.store.sql.commit import Change
@@ -88,17 +87,6 @@ def ensure_annotator(change: Change, name: str) -> int:
     change.connection.execute(insert(table).values(id=number, name=name))
     change.touched = True
     return number
-
-
-def next_id(connection: Connection, column: Any) -> int:  # noqa: ANN401 - a column of any table
-    """One more than the largest number in a column; the writer's lock makes it ours."""
-    return int(connection.scalar(select(func.coalesce(func.max(column), 0))) or 0) + 1
-
-
-def chunks(items: Sequence[Any], size: int = MANY) -> Iterator[Sequence[Any]]:
-    """Runs of at most `size` items: statements have a limit on parameters."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 @dataclass(slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -11,20 +10,17 @@ from sqlalchemy import insert, or_, select, update
 
 from olrsearch.core.errors import (
     IncompatibleEncoderError,
-    StoreError,
     UnknownImageError,
     UnknownSpaceError,
     VectorError,
 )
 from olrsearch.core.files import remove_tree, whole_folder
 from olrsearch.store.files import MODELS, SEGMENTS
-from olrsearch.store.read.labels import as_ids
 from olrsearch.store.sql import schema
-from olrsearch.store.sql.database import translated
+from olrsearch.store.sql.ids import as_ids, next_id
 from olrsearch.store.vectors.layout import LABELS, as_layout
 from olrsearch.store.vectors.segments import IDS, checked, write_segment
-from olrsearch.store.write.importing import next_id
-from olrsearch.store.write.writing import WriterBase
+from olrsearch.store.write.session import plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,11 +28,15 @@ if TYPE_CHECKING:
 
     from olrsearch.core.arrays import F32, I64, Layout
     from olrsearch.store.sql.commit import Change
-    from olrsearch.store.values import SegmentInfo
+    from olrsearch.store.vectors.values import SegmentInfo
+    from olrsearch.store.write.session import WriteSession
 
 
-class SpaceWriter(WriterBase):
+class SpaceWriter:
     """The part of `Writer` that changes spaces."""
+
+    def __init__(self, session: WriteSession) -> None:
+        self._session = session
 
     def add_model(self, fingerprint: str, folder: Path, *, replace: bool = False) -> Path:
         """Copies a model folder to `models/<fingerprint>`, where the store keeps it.
@@ -44,14 +44,14 @@ class SpaceWriter(WriterBase):
         Nothing happens when it is there already, unless it is to be replaced. Whether the
         files have this fingerprint is for the caller, who can read models, to know.
         """
-        final = self._folder / MODELS / fingerprint
+        final = self._session.folder / MODELS / fingerprint
         if final.exists() and not replace:
             return final
         with whole_folder(final, replace=replace) as temporary:
             shutil.copytree(folder, temporary, dirs_exist_ok=True)
         return final
 
-    def add_space(
+    def add(
         self,
         *,
         fingerprint: str,
@@ -79,7 +79,7 @@ class SpaceWriter(WriterBase):
             StoreError: the configuration is not JSON.
         """
         s = schema.space.c
-        with self._change(f"space {name}") as change:
+        with self._session.change(f"space {name}") as change:
             row = change.connection.execute(
                 select(s.id, s.labels, s.k, s.layout).where(s.fingerprint == fingerprint)
             ).one_or_none()
@@ -101,7 +101,7 @@ class SpaceWriter(WriterBase):
                     layout=layout,
                     labels=list(labels),
                     k=k,
-                    config=_json(config, "an encoder's configuration"),
+                    config=plain_json(config, "an encoder's configuration"),
                     created_at=schema.utc_now(),
                     added_in=change.generation,
                 )
@@ -118,7 +118,7 @@ class SpaceWriter(WriterBase):
         better than a few dozen.
 
         Args:
-            space_id: From `add_space`.
+            space_id: From `add`.
             ids: Living images that this space has nothing of, in any order; [n].
             arrays: In the same order, not changed: label embeddings float32 [L, n, k]; posteriors by
                 name, `mean` float32 [n, d] and `factor` float32 [n, T], packed Cholesky factors.
@@ -131,11 +131,13 @@ class SpaceWriter(WriterBase):
         """
         fingerprint, layout, labels, k = self._space(space_id)
         numbers, ordered = checked(as_ids(ids), arrays, layout, labels, k)
-        info = write_segment(self._folder / SEGMENTS, numbers, ordered, fingerprint, layout, labels, k)
+        info = write_segment(
+            self._session.folder / SEGMENTS, numbers, ordered, fingerprint, layout, labels, k
+        )
         try:
-            with self._change(f"segment of {numbers.size} images") as change:
+            with self._session.change(f"segment of {numbers.size} images") as change:
                 try:
-                    self._require_living(numbers)
+                    self._session.require_living(numbers)
                 except UnknownImageError as error:
                     raise VectorError(str(error)) from error
                 self._require_new(space_id, numbers)
@@ -167,7 +169,7 @@ class SpaceWriter(WriterBase):
         """Records a space's calibration, in place of an earlier one.
 
         Args:
-            space_id: From `add_space`.
+            space_id: From `add`.
             payload: JSON-ready.
             label_revision: Of the labels it was fitted to; None where these are not of this store.
             split: What it was fitted on, in words a reader understands.
@@ -182,26 +184,26 @@ class SpaceWriter(WriterBase):
 
     def remove_index(self, space_id: int, name: str) -> bool:
         """Forgets an index; says whether there was one. Its files are the caller's to remove."""
-        with self._change(f"index {name} removed") as change:
+        with self._session.change(f"index {name} removed") as change:
             return self._end_artefact(change, space_id, "index", name)
 
     def _space(self, space_id: int) -> tuple[str, Layout, int, int]:
         s = schema.space.c
-        with translated(self._folder), self._connection.begin():
-            row = self._connection.execute(
+        with self._session.reading() as connection:
+            row = connection.execute(
                 select(s.fingerprint, s.layout, s.labels, s.k).where(s.id == space_id)
             ).one_or_none()
         if row is None:
-            raise UnknownSpaceError(f"{self._folder} has no space number {space_id}")
-        layout = as_layout(row[1], where=f"space number {space_id} in {self._folder}")
+            raise UnknownSpaceError(f"{self._session.folder} has no space number {space_id}")
+        layout = as_layout(row[1], where=f"space number {space_id} in {self._session.folder}")
         return row[0], layout, len(row[2]), row[3]
 
     def _require_new(self, space_id: int, ids: I64) -> None:
         g = schema.segment.c
-        for name in self._connection.scalars(
+        for name in self._session.connection.scalars(
             select(g.uuid).where(g.space_id == space_id, g.removed_in.is_(None))
         ):
-            there = np.load(self._folder / SEGMENTS / name / IDS, mmap_mode="r", allow_pickle=False)
+            there = np.load(self._session.folder / SEGMENTS / name / IDS, mmap_mode="r", allow_pickle=False)
             twice = ids[np.isin(ids, there)]
             if twice.size:
                 raise VectorError(
@@ -211,13 +213,13 @@ class SpaceWriter(WriterBase):
 
     def _registered(self, name: str) -> bool:
         g = schema.segment.c
-        with translated(self._folder), self._connection.begin():
-            return self._connection.scalar(select(g.uuid).where(g.uuid == name)) is not None
+        with self._session.reading() as connection:
+            return connection.scalar(select(g.uuid).where(g.uuid == name)) is not None
 
     def _set_artefact(self, space_id: int, kind: str, name: str, payload: dict[str, Any]) -> None:
-        content = _json(payload, f"a {kind}")
+        content = plain_json(payload, f"a {kind}")
         self._space(space_id)
-        with self._change(f"{kind} {name}".rstrip()) as change:
+        with self._session.change(f"{kind} {name}".rstrip()) as change:
             self._end_artefact(change, space_id, kind, name)
             change.connection.execute(
                 insert(schema.artefact).values(
@@ -247,16 +249,3 @@ class SpaceWriter(WriterBase):
         )
         change.touched |= bool(ended.rowcount)
         return bool(ended.rowcount)
-
-
-def _json(payload: dict[str, Any], what: str) -> dict[str, Any]:
-    """The payload as it will be read back.
-
-    Raises:
-        StoreError: it is not JSON.
-    """
-    try:
-        content: dict[str, Any] = json.loads(json.dumps(payload, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise StoreError(f"{what} must be plain JSON: {error}") from error
-    return content

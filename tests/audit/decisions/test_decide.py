@@ -16,6 +16,7 @@ from olrsearch.encoders.olr.config import profile
 from olrsearch.pipeline import training
 from olrsearch.store import Backend, DecisionRequest
 from olrsearch.store.decisions import replay
+from olrsearch.store.read.decisions import read_history, read_verdicts
 
 STRIPED = 2
 
@@ -41,7 +42,7 @@ def history(store):
     """What was decided, without what differs from store to store."""
     return [
         (item.key, item.label, item.verdict, item.given, item.value, item.who, item.when, item.why, item.run)
-        for item in store.snapshot().decisions()
+        for item in read_history(store.snapshot())
     ]
 
 
@@ -50,7 +51,7 @@ def settled(store):
     snapshot = store.snapshot()
     ids = snapshot.image_ids()
     keys = snapshot.columns(ids, ("key",))["key"].tolist()
-    rows = zip(snapshot.labels(ids).tolist(), snapshot.verdicts(ids).tolist(), strict=True)
+    rows = zip(snapshot.labels(ids).tolist(), read_verdicts(snapshot, ids).tolist(), strict=True)
     return dict(zip(keys, rows, strict=True))
 
 
@@ -152,7 +153,7 @@ def test_keys_of_several_data_sets(store, written):
         decide_file(store, path, who="ann")
     decide_file(store, written("faces/000.jpg,Smiling,flip,,,", "others/000.jpg,Smiling,flip,,,"), who="ann")
     snapshot = store.snapshot()
-    assert [item.dataset for item in snapshot.decisions()] == ["faces", "others"]
+    assert [item.dataset for item in read_history(snapshot)] == ["faces", "others"]
 
 
 def test_one_decision_tells_its_own_error(store):
@@ -190,7 +191,7 @@ def some_history(store, steps=60, seed=0):
         value = [None, -1, 0, 1][rng.integers(4)] if verdict == "set" else None
         try:
             with store.writer() as writer:
-                writer.decide(
+                writer.decisions.decide(
                     [DecisionRequest(image, label, verdict, value, why=f"because {step}")],
                     who=f"p{step % 3}",
                     run="audit-1",
@@ -203,8 +204,8 @@ def fresh(path, name="other"):
     """The labels that `store` was imported with, under another name and other ids."""
     backend = Backend.create(path)
     with backend.writer() as writer:
-        number = writer.add_dataset(name, "folder", Path("/other"))
-        writer.add_images(
+        number = writer.gallery.add_dataset(name, "folder", Path("/other"))
+        writer.gallery.add_images(
             number, [new("zzz.jpg"), *(new(f"{row:03}.jpg") for row in range(5, -1, -1))], LABELS
         )
     return backend
@@ -236,7 +237,7 @@ def test_a_history_of_other_labels_is_refused(store, tmp_path):
     export_decisions(store.snapshot(), tmp_path / "history.jsonl")
     with fresh(tmp_path / "fresh") as other:
         with other.writer() as writer:
-            writer.add_images(1, [new("000.jpg", labels=(-1, 0, -1))], LABELS)
+            writer.gallery.add_images(1, [new("000.jpg", labels=(-1, 0, -1))], LABELS)
         with pytest.raises(
             AuditError, match=r"line 1: 000\.jpg, Smiling: was present .* absent now; look at it again"
         ):
@@ -253,7 +254,7 @@ def test_which_history_is_exported(store, tmp_path):
     requests = [DecisionRequest(image, label, "accept") for image in ids for label in ("Smiling", "Male")]
     decide(store, requests, who="ann")
     with store.writer() as writer:
-        writer.delete(ids[2:3])
+        writer.gallery.delete(ids[2:3])
     snapshot = store.snapshot()
     assert export_decisions(snapshot, tmp_path / "all.json") == 14, "of living images"
     assert export_decisions(snapshot, tmp_path / "some.json", images=ids[:2], labels=["male"]) == 2
@@ -272,9 +273,9 @@ def test_which_history_is_exported(store, tmp_path):
 
 def test_an_image_that_only_its_id_names_is_in_no_file(store, tmp_path):
     with store.writer() as writer:
-        number = writer.add_dataset("two", "folder", Path("/two"))
-        writer.add_images(number, [new("000.jpg"), new("id:5")], LABELS)
-        writer.add_images(1, [new("two/000.jpg")], LABELS)
+        number = writer.gallery.add_dataset("two", "folder", Path("/two"))
+        writer.gallery.add_images(number, [new("000.jpg"), new("id:5")], LABELS)
+        writer.gallery.add_images(1, [new("two/000.jpg")], LABELS)
     ids = store.snapshot().image_ids().tolist()
     decide(store, [DecisionRequest(ids[-2], "Male", "accept")], who="ann")
     export_decisions(store.snapshot(), tmp_path / "odd.json")

@@ -22,6 +22,7 @@ from olrsearch.core.errors import (
 from olrsearch.datasets.celeba_files import ATTRIBUTES
 from olrsearch.datasets.generated import avatar_drawing
 from olrsearch.store import Backend, DecisionRequest
+from olrsearch.store.read.decisions import read_verdicts
 
 
 def state(store):
@@ -44,7 +45,7 @@ def state(store):
 
 def verdicts(store):
     snapshot = store.session.backend.snapshot()
-    return snapshot.verdicts(snapshot.image_ids()).tolist()
+    return read_verdicts(snapshot, snapshot.image_ids()).tolist()
 
 
 def flips(store, count, seed=0):
@@ -170,7 +171,7 @@ def two(tmp_path):
         fill(backend, 3, "one")
         fill(backend, 3, "two")
         with backend.writer() as writer:
-            writer.add_images(2, [new("hat.jpg", labels=(1,))], ["Hat"])
+            writer.gallery.add_images(2, [new("hat.jpg", labels=(1,))], ["Hat"])
         yield backend
 
 
@@ -183,7 +184,7 @@ def test_keys_of_several_data_sets(two, tmp_path):
     assert out.read_text().startswith("image,partition,identity,Smiling,Male\n")
     assert exporting.export_labels(two.snapshot(), tmp_path / "b.csv", dataset="two").labels == 3
     with two.writer() as writer:
-        writer.delete(two.snapshot().image_ids()[:3])
+        writer.gallery.delete(two.snapshot().image_ids()[:3])
     assert exporting.export_labels(two.snapshot(), tmp_path / "c.csv").images == 4
 
 
@@ -191,7 +192,7 @@ def test_a_label_that_was_decided_to_be_unknown_is_exported(two, tmp_path):
     """Imported over the original labels, the file must say so."""
     ids = two.snapshot().image_ids()[:3].tolist()
     with two.writer() as writer:
-        writer.decide([DecisionRequest(image, "Male", "set", 0, who="ann") for image in ids])
+        writer.decisions.decide([DecisionRequest(image, "Male", "set", 0, who="ann") for image in ids])
     exporting.export_labels(two.snapshot(), tmp_path / "labels.json", dataset="one")
     for line in (tmp_path / "labels.json").read_text().splitlines():
         assert json.loads(line)["labels"] == {"Smiling": "present", "Male": "unknown"}
@@ -232,8 +233,8 @@ def test_an_export_that_fails_leaves_what_was_there(two, tmp_path, monkeypatch):
 
 def test_nothing_known_is_nothing_to_export(tmp_path):
     with Backend.create(tmp_path / "store") as backend, backend.writer() as writer:
-        number = writer.add_dataset("faces", "folder", tmp_path)
-        writer.add_images(number, [new("a", labels=(0, 0))], ["Hat", "Beard"])
+        number = writer.gallery.add_dataset("faces", "folder", tmp_path)
+        writer.gallery.add_images(number, [new("a", labels=(0, 0))], ["Hat", "Beard"])
         with pytest.raises(LabelFileError, match="no label of 1 images has a known value"):
             exporting.export_labels(backend.snapshot(), tmp_path / "labels.csv")
 

@@ -103,7 +103,7 @@ def test_what_people_decided(tmp_path):
 
         def decide(*decisions):
             with store.writer() as writer:
-                writer.decide(
+                writer.decisions.decide(
                     [
                         DecisionRequest(ids[row], label, verdict, value, who="ann")
                         for row, label, verdict, value in decisions

@@ -48,8 +48,8 @@ def store(tmp_path):
 
 def filled(store, images, root="/pictures"):
     with store.writer() as writer:
-        dataset = writer.add_dataset(root.strip("/"), "folder", store.path.parent / root.strip("/"))
-        writer.add_images(dataset, images, ("A", "B", "C"))
+        dataset = writer.gallery.add_dataset(root.strip("/"), "folder", store.path.parent / root.strip("/"))
+        writer.gallery.add_images(dataset, images, ("A", "B", "C"))
     return store.snapshot()
 
 

@@ -13,7 +13,7 @@ from olrsearch.encoders.folder.card import CELEBA_TERMS, OWN_TERMS
 from olrsearch.encoders.informed_prior import config as informed_prior
 from olrsearch.encoders.olr.config import PROFILES, OlrConfig, profile
 from olrsearch.pipeline.publishing.provenance import data_of, terms_of, train_commands, training_of
-from olrsearch.pipeline.training import read_run
+from olrsearch.store.training_runs import read_run
 from olrsearch.store.values import DatasetInfo
 
 

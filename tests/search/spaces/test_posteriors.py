@@ -15,8 +15,8 @@ from olrsearch.encoders import registry
 from olrsearch.encoders.folder import model_files
 from olrsearch.encoders.tiny.labels import TinyEncoder
 from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
-from olrsearch.pipeline import importing as ingest
 from olrsearch.pipeline.calibrating import add_model
+from olrsearch.pipeline.encoding import encode_missing
 from olrsearch.pipeline.inventory import default_encoder
 from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.search.spaces.posteriors import OpenPosteriors
@@ -71,7 +71,7 @@ def test_segments_are_joined_from_batches_and_only_new_images_are_encoded(galler
         info = store.session.backend.snapshot().space()
         assert (info.layout, info.k, info.labels) == ("posterior", 4, LABELS)
         encoder = registry.load_posteriors(posterior_model)
-        report = ingest.encode_missing(store.session.backend, info, encoder, batch_size=16, segment_images=50)
+        report = encode_missing(store.session.backend, info, encoder, batch_size=16, segment_images=50)
         assert (report.encoded, report.present) == (120, 0)
         assert [part.count for part in store.session.backend.snapshot().space().segments] == [64, 56]
         write_pictures(more, 7, first=500)
@@ -82,7 +82,7 @@ def test_segments_are_joined_from_batches_and_only_new_images_are_encoded(galler
         assert store.encode().encoded == 7  # the newest space, of whatever layout
         assert opened(store).coverage_notes() == ()
         with pytest.raises(IncompatibleEncoderError, match="with its own encoder"):
-            ingest.encode_missing(store.session.backend, info, TinyEncoder.load(gallery.model))
+            encode_missing(store.session.backend, info, TinyEncoder.load(gallery.model))
 
 
 def test_an_interrupted_encoding_keeps_what_it_had(gallery, posterior_model, tmp_path):

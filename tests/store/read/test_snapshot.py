@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from olrsearch.core.errors import (
     UnknownSpaceError,
 )
 from olrsearch.store import FILTER_COLUMNS
+from olrsearch.store.sql.ids import chunks
 
 
 def test_a_snapshot_keeps_its_answer(stores):
@@ -25,15 +27,15 @@ def test_a_snapshot_keeps_its_answer(stores):
     ids = fill(store)
     space, info = encode(store, ids[:5])
     with store.writer() as writer:
-        writer.set_metric(space, {"kind": "ip"})
+        writer.spaces.set_metric(space, {"kind": "ip"})
     before = store.snapshot()
     with store.writer() as writer:
-        writer.add_segment(space, ids[5:], vectors(5, seed=1))
+        writer.spaces.add_segment(space, ids[5:], vectors(5, seed=1))
         for kind in ("l2", "cosine", "ip"):
-            writer.set_metric(space, {"kind": kind})
-        writer.add_labels(["Hat"])
-        writer.delete(ids[:2])
-        writer.add_images(1, [new("new.jpg")], LABELS)
+            writer.spaces.set_metric(space, {"kind": kind})
+        writer.gallery.add_labels(["Hat"])
+        writer.gallery.delete(ids[:2])
+        writer.gallery.add_images(1, [new("new.jpg")], LABELS)
     assert before.image_ids().tolist() == ids
     assert before.label_names == LABELS
     assert [segment.uuid for segment in before.space().segments] == [info.uuid]
@@ -68,25 +70,25 @@ def test_thumbnails_of_many_images(stores, monkeypatch):
     store = stores.create()
     ids = fill(store)
     with store.writer() as writer:
-        writer.add_images(1, [new("bare.jpg")], LABELS)
+        writer.gallery.add_images(1, [new("bare.jpg")], LABELS)
     snapshot = store.snapshot()
     bare = snapshot.resolve("bare.jpg")
-    monkeypatch.setattr("olrsearch.store.read.snapshot.MANY", 3)
+    monkeypatch.setattr("olrsearch.store.read.snapshot.chunks", partial(chunks, size=3))
     wanted = np.array([ids[7], bare, *ids[:6], 999, ids[7]])
     assert list(snapshot.thumbnails(wanted)) == [
         (number, snapshot.thumbnail(number)) for number in wanted.tolist() if number not in {bare, 999}
     ]
     assert list(snapshot.thumbnails([])) == []
     with store.writer() as writer:
-        writer.delete(ids[:1])
+        writer.gallery.delete(ids[:1])
     assert list(store.snapshot().thumbnails(ids[:1])) == [(ids[0], b"jpeg0")], "as the single one does"
 
 
 def test_labels_in_any_order_and_any_selection(stores):
     store = stores.create()
     with store.writer() as writer:
-        number = writer.add_dataset("faces", "folder", Path("/faces"))
-        writer.add_images(number, [new("a", labels=(1, 0, -1)), new("b", labels=None)], LABELS)
+        number = writer.gallery.add_dataset("faces", "folder", Path("/faces"))
+        writer.gallery.add_images(number, [new("a", labels=(1, 0, -1)), new("b", labels=None)], LABELS)
     snapshot = store.snapshot()
     found = snapshot.labels(np.array([2, 1, 1]), ["male", "Smiling"])
     assert found.dtype == np.int8
@@ -100,8 +102,8 @@ def test_labels_in_any_order_and_any_selection(stores):
 def test_columns_as_arrays(stores):
     store = stores.create()
     with store.writer() as writer:
-        number = writer.add_dataset("faces", "folder", Path("/faces"))
-        writer.add_images(number, [new("a", partition="val", identity=3), new("b")], LABELS)
+        number = writer.gallery.add_dataset("faces", "folder", Path("/faces"))
+        writer.gallery.add_images(number, [new("a", partition="val", identity=3), new("b")], LABELS)
     found = store.snapshot().columns([2, 1], ["partition", "identity", "dataset", "key", "created_at", "id"])
     assert found["partition"].tolist() == ["", "val"]
     assert found["identity"].tolist() == [-1, 3]
@@ -129,8 +131,8 @@ def test_filters(stores, condition, expected):
     store = stores.create()
     ids = fill(store)
     with store.writer() as writer:
-        number = writer.add_dataset("more", "folder", Path("/more"))
-        writer.add_images(number, [new(f"x{n}") for n in range(5)], LABELS)
+        number = writer.gallery.add_dataset("more", "folder", Path("/more"))
+        writer.gallery.add_images(number, [new(f"x{n}") for n in range(5)], LABELS)
     all_ids = [*ids, *range(ids[-1] + 1, ids[-1] + 6)]
     found = store.snapshot().image_ids(condition(FILTER_COLUMNS))
     assert found.dtype == np.int64
@@ -140,10 +142,10 @@ def test_filters(stores, condition, expected):
 def test_naming_an_image(stores):
     store = stores.create()
     with store.writer() as writer:
-        one = writer.add_dataset("one", "folder", Path("/one"))
-        two = writer.add_dataset("two", "folder", Path("/two"))
-        writer.add_images(one, [new("a.jpg"), new("both.jpg"), new("sub/c.jpg"), new("3")], LABELS)
-        writer.add_images(two, [new("both.jpg", "2"), new("two/both.jpg")], LABELS)
+        one = writer.gallery.add_dataset("one", "folder", Path("/one"))
+        two = writer.gallery.add_dataset("two", "folder", Path("/two"))
+        writer.gallery.add_images(one, [new("a.jpg"), new("both.jpg"), new("sub/c.jpg"), new("3")], LABELS)
+        writer.gallery.add_images(two, [new("both.jpg", "2"), new("two/both.jpg")], LABELS)
     snapshot = store.snapshot()
     assert snapshot.resolve("a.jpg") == 1
     assert snapshot.resolve("one/a.jpg") == 1

@@ -14,7 +14,6 @@ from sqlalchemy import select
 from olrsearch.core.errors import StoreError
 from olrsearch.store.sql import schema
 from olrsearch.store.verify import verify
-from olrsearch.store.write import spaces as spaces_module
 
 ROOT = Path(__file__).parents[3]
 
@@ -30,7 +29,7 @@ def test_two_generations_are_kept(stores):
     encode(store, [1, 2])
     with store.writer() as writer:
         for round_ in range(5):
-            writer.set_metric(1, {"round": round_})
+            writer.spaces.set_metric(1, {"round": round_})
     newest = store.snapshot().generation
     with store.engine.begin() as connection:
         kept = connection.scalars(select(schema.generation.c.id).order_by(schema.generation.c.id)).all()
@@ -61,13 +60,13 @@ def test_an_interrupt_in_an_import_leaves_nothing(stores, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr("olrsearch.store.sql.commit._finish", interrupted)
             with pytest.raises(KeyboardInterrupt):
-                writer.add_images(1, [new("late.jpg", labels=(1, 1, 1, 1))], [*LABELS, "Hat"])
+                writer.gallery.add_images(1, [new("late.jpg", labels=(1, 1, 1, 1))], [*LABELS, "Hat"])
         after = store.snapshot()
         assert after.generation == before.generation
         assert after.label_names == LABELS
         assert after.image_ids().tolist() == before.image_ids().tolist()
         # The writer goes on.
-        assert writer.add_images(1, [new("late.jpg")], LABELS).added == 1
+        assert writer.gallery.add_images(1, [new("late.jpg")], LABELS).added == 1
     assert verify(store).ok
 
 
@@ -83,7 +82,7 @@ def test_an_interrupt_before_the_commit_of_a_segment_removes_its_files(stores, m
         with monkeypatch.context() as patch:
             patch.setattr("olrsearch.store.sql.commit._finish", interrupted)
             with pytest.raises(KeyboardInterrupt):
-                writer.add_segment(space, ids, vectors(10))
+                writer.spaces.add_segment(space, ids, vectors(10))
     assert list((store.path / "segments").iterdir()) == []
     assert store.snapshot().space().segments == ()
 
@@ -99,7 +98,7 @@ def test_an_interrupt_while_files_are_written_removes_them(stores, monkeypatch):
 
         monkeypatch.setattr("olrsearch.core.files.sync", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            writer.add_segment(space, ids, vectors(10))
+            writer.spaces.add_segment(space, ids, vectors(10))
     assert list((store.path / "segments").iterdir()) == []
 
 
@@ -109,11 +108,11 @@ def test_an_interrupt_after_the_commit_keeps_the_segment(stores, monkeypatch):
     ids = fill(store)
     with store.writer() as writer:
         space = add_space(writer)
-        real = spaces_module.SpaceWriter._change
+        real = writer.session.change
 
         class Interrupted:
             def __init__(self, reason):
-                self.inner = real(writer, reason)
+                self.inner = real(reason)
 
             def __enter__(self):
                 return self.inner.__enter__()
@@ -122,9 +121,9 @@ def test_an_interrupt_after_the_commit_keeps_the_segment(stores, monkeypatch):
                 self.inner.__exit__(*error)
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(writer, "_change", Interrupted)
+        monkeypatch.setattr(writer.session, "change", Interrupted)
         with pytest.raises(KeyboardInterrupt):
-            writer.add_segment(space, ids, vectors(10))
+            writer.spaces.add_segment(space, ids, vectors(10))
     snapshot = store.snapshot()
     (info,) = snapshot.space().segments
     assert snapshot.open_segment(info).ids.tolist() == ids
@@ -145,7 +144,7 @@ def test_a_kill_between_files_and_commit_leaves_the_old_state(stores):
         commit._finish = lambda change: os._exit(9)
         store = Backend.open(Path(sys.argv[1]), database_url=sys.argv[2] or None)
         with store.writer() as writer:
-            writer.add_segment(1, {ids[5:]!r}, vectors(5))
+            writer.spaces.add_segment(1, {ids[5:]!r}, vectors(5))
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), store.path, stores.url or ""], check=False, cwd=ROOT
@@ -161,7 +160,7 @@ def test_a_kill_between_files_and_commit_leaves_the_old_state(stores):
     assert report.unreferenced == (f"segments/{left}",)
     assert not [problem for problem in report.problems if problem.code != "model"]
     with stores.open(store.path).writer() as writer:
-        writer.add_segment(1, ids[5:], vectors(5))
+        writer.spaces.add_segment(1, ids[5:], vectors(5))
     assert stores.open(store.path).snapshot().space().count == 10
 
 
@@ -179,7 +178,7 @@ def test_a_kill_while_files_are_written_leaves_the_old_state(stores):
         store = Backend.open(Path(sys.argv[1]), database_url=sys.argv[2] or None)
         with store.writer() as writer:
             files.sync = lambda _: os._exit(9)
-            writer.add_segment(1, {ids[5:]!r}, vectors(5))
+            writer.spaces.add_segment(1, {ids[5:]!r}, vectors(5))
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), store.path, stores.url or ""], check=False, cwd=ROOT
@@ -191,7 +190,7 @@ def test_a_kill_while_files_are_written_leaves_the_old_state(stores):
 
 
 def insert(writer, table, **values) -> None:
-    with writer._change("something the database refuses") as change:
+    with writer.session.change("something the database refuses") as change:
         change.touched = True
         change.connection.execute(table.insert().values(**values))
 

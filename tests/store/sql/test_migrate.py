@@ -22,6 +22,7 @@ from olrsearch.core import resources
 from olrsearch.core.errors import OlrsearchError, StoreVersionError
 from olrsearch.core.files import sha256_hex
 from olrsearch.store import Backend, DecisionRequest
+from olrsearch.store.read.decisions import read_history, read_verdicts
 from olrsearch.store.sql import migrate, schema
 from olrsearch.store.vectors.segments import verify_segment
 
@@ -146,9 +147,9 @@ def test_older_tables_are_brought_up_to_date_with_their_rows(stores, revision):
     store = stores.create()
     ids = fill(store)
     with store.writer() as writer:
-        writer.set_override(ids[:2], "Smiling", -1, who="ann", why="seen")
-        writer.set_override(ids[1:2], "Smiling", None, who="bob", why="no")
-    before, held = store.snapshot(), store.snapshot().decisions()
+        writer.decisions.set(ids[:2], "Smiling", -1, who="ann", why="seen")
+        writer.decisions.set(ids[1:2], "Smiling", None, who="bob", why="no")
+    before, held = store.snapshot(), read_history(store.snapshot())
     with store.engine.begin() as connection:
         back_to(connection, revision)
     store.close()
@@ -160,14 +161,14 @@ def test_older_tables_are_brought_up_to_date_with_their_rows(stores, revision):
         assert {what for what, _ in compare_metadata(context, schema.metadata)} == {"remove_index"}
     assert after.labels(ids).tolist() == before.labels(ids).tolist()
     given = [1, 1, -1] if revision >= "0003" else [None] * 3
-    assert [item.given for item in after.decisions()] == given, "older tables did not keep what was given"
-    assert [replace(item, given=None) for item in after.decisions()] == [
+    assert [item.given for item in read_history(after)] == given, "older tables did not keep what was given"
+    assert [replace(item, given=None) for item in read_history(after)] == [
         replace(item, given=None) for item in held
     ]
-    assert after.reviewed(ids, ["Smiling"])[:3, 0].tolist() == [True, False, False]
+    assert (read_verdicts(after, ids, ["Smiling"]) != 0)[:3, 0].tolist() == [True, False, False]
     # What was set then can be taken back now.
     with again.writer() as writer:
-        writer.decide([DecisionRequest(number, "Smiling", "undo") for number in ids[:2]], who="eve")
+        writer.decisions.decide([DecisionRequest(number, "Smiling", "undo") for number in ids[:2]], who="eve")
     assert again.snapshot().labels(ids[:2], ["Smiling"]).tolist() == [[1], [-1]]
 
 
@@ -193,7 +194,7 @@ def test_what_the_first_revision_left_is_still_read(stores):
     ids = fill(store)
     space, _ = encode(store, ids[:6])
     with store.writer() as writer:
-        writer.set_metric(space, {"kind": "ip"})
+        writer.spaces.set_metric(space, {"kind": "ip"})
     held = np.array(store.snapshot().open_segment(store.snapshot().space().segments[0]).embeddings)
     as_before_layouts(store)
     for read_only in (True, False):
@@ -210,8 +211,8 @@ def test_what_the_first_revision_left_is_still_read(stores):
     assert list(verify_segment(info.segments[0])) == []
     with again.writer() as writer:  # and it goes on
         assert add_space(writer) == space
-        writer.add_segment(space, ids[6:], vectors(4, seed=1))
-        writer.add_segment(add_posterior_space(writer), ids, posteriors(10))
+        writer.spaces.add_segment(space, ids[6:], vectors(4, seed=1))
+        writer.spaces.add_segment(add_posterior_space(writer), ids, posteriors(10))
     assert [item.layout for item in again.snapshot().spaces()] == ["labels", "posterior"]
 
 

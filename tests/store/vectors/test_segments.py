@@ -41,7 +41,7 @@ def encoded(sqlite_stores):
     ids = fill(store, 20)
     space, _ = encode(store, ids[:10])
     with store.writer() as writer:
-        writer.add_segment(space, ids[10:], vectors(10, seed=1))
+        writer.spaces.add_segment(space, ids[10:], vectors(10, seed=1))
     return store
 
 
@@ -52,7 +52,7 @@ def with_posteriors(sqlite_stores):
     ids = fill(store, 20)
     space, _ = encode_posteriors(store, ids[:10])
     with store.writer() as writer:
-        writer.add_segment(space, ids[10:], posteriors(10, seed=1))
+        writer.spaces.add_segment(space, ids[10:], posteriors(10, seed=1))
     return store
 
 
@@ -83,7 +83,7 @@ def test_what_comes_out_is_what_went_in(stores):
     kept = mixed.copy()
     with store.writer() as writer:
         space = add_space(writer)
-        info = writer.add_segment(space, [ids[place] for place in order], mixed)
+        info = writer.spaces.add_segment(space, [ids[place] for place in order], mixed)
     assert np.array_equal(mixed, kept), "the caller's array is not changed"
     segment = store.snapshot().open_segment(store.snapshot().space().segments[0])
     assert segment.info == info
@@ -106,7 +106,7 @@ def test_posteriors_come_out_as_they_went_in(stores):
     kept = {name: array.copy() for name, array in mixed.items()}
     with store.writer() as writer:
         space = add_posterior_space(writer)
-        info = writer.add_segment(space, [ids[place] for place in order], mixed)
+        info = writer.spaces.add_segment(space, [ids[place] for place in order], mixed)
     assert all(np.array_equal(mixed[name], kept[name]) for name in mixed), "the caller's arrays stay"
     registered = store.snapshot().space()
     assert (registered.layout, registered.k, registered.labels) == ("posterior", 4, LABELS)
@@ -190,12 +190,12 @@ def test_posteriors_that_cannot_be(stores, ids, arrays, match):
     store = stores.create()
     fill(store)
     with store.writer() as writer:
-        writer.delete([10])
+        writer.gallery.delete([10])
         space = add_posterior_space(writer)
-        writer.add_segment(space, [5], posteriors(1))
+        writer.spaces.add_segment(space, [5], posteriors(1))
         before = store.snapshot().generation
         with pytest.raises(VectorError, match=match):
-            writer.add_segment(space, ids, arrays)
+            writer.spaces.add_segment(space, ids, arrays)
     assert store.snapshot().generation == before
     assert len(list((store.path / "segments").iterdir())) == 1, "no file is left"
 
@@ -209,9 +209,9 @@ def test_the_narrowest_of_many_posteriors_is_named(sqlite_stores, monkeypatch):
     with store.writer() as writer:
         space = add_posterior_space(writer)
         with pytest.raises(VectorError, match=f"posterior of image {ids[9]} has the eigenvalue"):
-            writer.add_segment(space, ids, made)
+            writer.spaces.add_segment(space, ids, made)
         made["factor"][9] = narrow(0, 0.01)["factor"][0]  # at the floor
-        writer.add_segment(space, ids, made)
+        writer.spaces.add_segment(space, ids, made)
 
 
 def test_label_embeddings_by_name(sqlite_stores):
@@ -219,9 +219,9 @@ def test_label_embeddings_by_name(sqlite_stores):
     ids = fill(store)
     with store.writer() as writer:
         space = add_space(writer)
-        writer.add_segment(space, ids, {"embeddings": vectors(10)})
+        writer.spaces.add_segment(space, ids, {"embeddings": vectors(10)})
         with pytest.raises(VectorError, match="arrays factor, mean; a space of label embeddings takes emb"):
-            writer.add_segment(space, ids, posteriors(10))
+            writer.spaces.add_segment(space, ids, posteriors(10))
     assert np.array_equal(opened(store)[0].embeddings, vectors(10))
 
 
@@ -254,12 +254,12 @@ def test_embeddings_that_cannot_be(stores, ids, embeddings, match):
     store = stores.create()
     fill(store)
     with store.writer() as writer:
-        writer.delete([10])
+        writer.gallery.delete([10])
         space = add_space(writer)
-        writer.add_segment(space, [5], vectors(1))
+        writer.spaces.add_segment(space, [5], vectors(1))
         before = store.snapshot().generation
         with pytest.raises(VectorError, match=match):
-            writer.add_segment(space, ids, embeddings)
+            writer.spaces.add_segment(space, ids, embeddings)
     assert store.snapshot().generation == before
     assert len(list((store.path / "segments").iterdir())) == 1, "no file is left"
 
@@ -270,11 +270,11 @@ def test_ids_that_are_no_numbers(sqlite_stores):
     with store.writer() as writer:
         space = add_space(writer)
         with pytest.raises(UnknownSpaceError, match="no space number 9"):
-            writer.add_segment(9, [1], vectors(1))
+            writer.spaces.add_segment(9, [1], vectors(1))
         with pytest.raises(UnknownSpaceError):
-            writer.set_metric(9, {})
+            writer.spaces.set_metric(9, {})
         with pytest.raises(VectorError):
-            writer.add_segment(space, np.array([[1]]), vectors(1))
+            writer.spaces.add_segment(space, np.array([[1]]), vectors(1))
 
 
 # ---- damage
@@ -402,10 +402,10 @@ def test_flipped_bits_are_found_by_reading_all(sqlite_stores):
     store = sqlite_stores.create()
     ids = fill(store, 40)
     with store.writer() as writer:
-        space = writer.add_space(
+        space = writer.spaces.add(
             fingerprint=FINGERPRINT, name="big", kind="olr", labels=LABELS, k=5000, config={}
         )
-        info = writer.add_segment(space, ids, vectors(40, k=5000))
+        info = writer.spaces.add_segment(space, ids, vectors(40, k=5000))
     path = info.path / "embeddings.npy"
     data = bytearray(path.read_bytes())
     assert len(data) > 2 * BLOCK
@@ -422,7 +422,7 @@ def test_flipped_bits_of_posteriors_are_found_by_reading_all(sqlite_stores, name
     store = sqlite_stores.create()
     ids = fill(store, 30)
     with store.writer() as writer:
-        info = writer.add_segment(add_posterior_space(writer, k=40), ids, posteriors(30, k=40))
+        info = writer.spaces.add_segment(add_posterior_space(writer, k=40), ids, posteriors(30, k=40))
     path = info.path / name
     data = bytearray(path.read_bytes())
     assert len(data) > 4096, "more than is compared at opening"
@@ -441,11 +441,11 @@ def test_a_space_is_added_once(stores):
         number = add_space(writer)
         assert add_space(writer) == number
         with pytest.raises(IncompatibleEncoderError, match="not the same model"):
-            writer.add_space(fingerprint=FINGERPRINT, name="x", kind="olr", labels=LABELS, k=5, config={})
+            writer.spaces.add(fingerprint=FINGERPRINT, name="x", kind="olr", labels=LABELS, k=5, config={})
         with pytest.raises(IncompatibleEncoderError, match=r"in the layout labels; this one .* posterior"):
             add_posterior_space(writer, FINGERPRINT)
         with pytest.raises(StoreError, match="plain JSON"):
-            writer.add_space(
+            writer.spaces.add(
                 fingerprint="cd" * 32, name="x", kind="olr", labels=LABELS, k=5, config={"root": store.path}
             )
     space = store.snapshot().space()
@@ -467,7 +467,7 @@ def test_spaces_do_not_mix(stores):
     assert snapshot.missing_embeddings(two).tolist() == ids[4:]
     assert snapshot.missing_embeddings(99).tolist() == ids
     with store.writer() as writer:
-        writer.delete(ids[4:6])
+        writer.gallery.delete(ids[4:6])
     assert store.snapshot().missing_embeddings(two).tolist() == ids[6:]
 
 
@@ -476,19 +476,19 @@ def test_artefacts_take_the_place_of_earlier_ones(stores):
     with store.writer() as writer:
         space = add_space(writer)
         assert store.snapshot().space().metric is None
-        writer.set_metric(space, {"kind": "ip", "scale": [1.5, 2.0]})
-        writer.set_calibration(space, {"slope": [1.0]}, label_revision=3, split="selection")
-        writer.add_index(space, "hnsw", {"recall": 0.98})
-        writer.add_index(space, "sq8", {"recall": 0.99})
+        writer.spaces.set_metric(space, {"kind": "ip", "scale": [1.5, 2.0]})
+        writer.spaces.set_calibration(space, {"slope": [1.0]}, label_revision=3, split="selection")
+        writer.spaces.add_index(space, "hnsw", {"recall": 0.98})
+        writer.spaces.add_index(space, "sq8", {"recall": 0.99})
         first_ones = store.snapshot().space()
-        writer.set_metric(space, {"kind": "l2"})
-        writer.add_index(space, "hnsw", {"recall": 0.97})
-        assert writer.remove_index(space, "sq8")
-        assert not writer.remove_index(space, "sq8")
+        writer.spaces.set_metric(space, {"kind": "l2"})
+        writer.spaces.add_index(space, "hnsw", {"recall": 0.97})
+        assert writer.spaces.remove_index(space, "sq8")
+        assert not writer.spaces.remove_index(space, "sq8")
         with pytest.raises(StoreError, match="a metric must be plain JSON"):
-            writer.set_metric(space, {"scale": float("nan")})
+            writer.spaces.set_metric(space, {"scale": float("nan")})
         with pytest.raises(StoreError, match="a metric must be plain JSON"):
-            writer.set_metric(space, {"scale": np.zeros(2)})
+            writer.spaces.set_metric(space, {"scale": np.zeros(2)})
     assert first_ones.metric == {"kind": "ip", "scale": [1.5, 2.0]}
     assert first_ones.calibration == {"slope": [1.0], "label_revision": 3, "split": "selection"}
     assert first_ones.indexes == {"hnsw": {"recall": 0.98}, "sq8": {"recall": 0.99}}
@@ -512,9 +512,9 @@ def test_a_model_is_copied_whole_or_not_at_all(stores, tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr("olrsearch.core.files.sync", interrupted)
             with pytest.raises(KeyboardInterrupt):
-                writer.add_model(FINGERPRINT, model)
+                writer.spaces.add_model(FINGERPRINT, model)
         assert list((store.path / "models").iterdir()) == []
-        place = writer.add_model(FINGERPRINT, model)
+        place = writer.spaces.add_model(FINGERPRINT, model)
         assert place == store.path / "models" / FINGERPRINT
         assert (place / "more" / "weights.safetensors").read_bytes() == b"w"
-        assert writer.add_model(FINGERPRINT, model) == place
+        assert writer.spaces.add_model(FINGERPRINT, model) == place

@@ -7,9 +7,10 @@ import pytest
 from made_stores import LABELS, encode, fill
 
 from olrsearch.core.errors import StoreError
+from olrsearch.store.read.audits import count_suspects, read_audits, read_suspects
 from olrsearch.store.sql import schema
 from olrsearch.store.verify import verify
-from olrsearch.store.write.audits import Suspects, count_suspects, read_audits, read_suspects
+from olrsearch.store.write.audits import Suspects
 
 WHEN = dt.datetime(2026, 1, 2, 3, 4, 5)  # noqa: DTZ001 - UTC without time zone, as stores keep it
 
@@ -23,7 +24,7 @@ def suspects(*rows):
 
 def register(store, name, space, *rows, summary=None):
     with store.writer() as writer:
-        writer.set_audit(
+        writer.audits.set(
             name,
             space_id=space,
             label_revision=3,
@@ -43,13 +44,13 @@ def store(stores):
 
 
 def test_what_was_registered_is_read_back(store):
-    (info,) = read_audits(store)
+    (info,) = read_audits(store.snapshot())
     assert (info.name, info.space, info.label_revision) == ("audit-1", "olr", 3)
     assert info.path == store.path / "runs" / "audit-1"
     assert info.created_at == WHEN
     assert info.finished_at >= info.created_at
     assert (info.config, info.summary) == ({"labels": list(LABELS)}, {"suspicious": 2})
-    found = read_suspects(store, store.snapshot(), "audit-1", count=10)
+    found = read_suspects(store.snapshot(), "audit-1", count=10)
     assert [(item.rank, item.image_id, item.key, item.position, item.given) for item in found] == [
         (1, 5, "004.jpg", 2, 1),
         (2, 3, "002.jpg", 0, -1),
@@ -62,43 +63,43 @@ def test_some_of_the_suspects(store):
     snapshot = store.snapshot()
 
     def ranks(**options):
-        return [item.rank for item in read_suspects(store, snapshot, "audit-1", **options)]
+        return [item.rank for item in read_suspects(snapshot, "audit-1", **options)]
 
     assert ranks(count=2) == [1, 2]
     assert ranks(count=2, after=2) == [3]
     assert ranks(count=9, position=2) == [1, 3]
     assert ranks(count=9, position=2, given=-1) == [3]
     assert ranks(count=9, position=1) == []
-    assert count_suspects(store, snapshot, "audit-1", position=2) == 2
-    assert count_suspects(store, snapshot, "audit-1", given=-1) == 2
-    assert count_suspects(store, snapshot, "nothing") == 0
+    assert count_suspects(snapshot, "audit-1", position=2) == 2
+    assert count_suspects(snapshot, "audit-1", given=-1) == 2
+    assert count_suspects(snapshot, "nothing") == 0
 
 
 def test_deleted_images_are_left_out_of_later_snapshots(store):
     before = store.snapshot()
     with store.writer() as writer:
-        writer.delete([5])
-    assert [item.rank for item in read_suspects(store, store.snapshot(), "audit-1", count=9)] == [2, 3]
-    assert count_suspects(store, store.snapshot(), "audit-1") == 2
-    assert len(read_suspects(store, before, "audit-1", count=9)) == 3
+        writer.gallery.delete([5])
+    assert [item.rank for item in read_suspects(store.snapshot(), "audit-1", count=9)] == [2, 3]
+    assert count_suspects(store.snapshot(), "audit-1") == 2
+    assert len(read_suspects(before, "audit-1", count=9)) == 3
 
 
 def test_an_audit_is_replaced_as_a_whole(store):
     space = store.snapshot().space().id
     register(store, "audit-1", space, (1, 7, 1, 0.25), summary={"suspicious": 1})
     register(store, "audit-2", space, (0, 1, 1, 0.5))
-    assert [(info.name, info.summary["suspicious"]) for info in read_audits(store)] == [
+    assert [(info.name, info.summary["suspicious"]) for info in read_audits(store.snapshot())] == [
         ("audit-1", 1),
         ("audit-2", 2),
     ]
-    assert [item.image_id for item in read_suspects(store, store.snapshot(), "audit-1", count=9)] == [7]
+    assert [item.image_id for item in read_suspects(store.snapshot(), "audit-1", count=9)] == [7]
 
 
 def test_removing_an_audit(store):
     with store.writer() as writer:
-        assert writer.remove_audit("audit-1")
-        assert not writer.remove_audit("audit-1")
-    assert read_audits(store) == []
+        assert writer.audits.remove("audit-1")
+        assert not writer.audits.remove("audit-1")
+    assert read_audits(store.snapshot()) == []
     with store.engine.begin() as connection:
         assert connection.execute(schema.audit_suspect.select()).all() == []
 
@@ -112,8 +113,8 @@ def test_what_cannot_be_registered_changes_nothing(store):
         register(store, "audit-2", space, (0, 999, 1, 0.5))
     with pytest.raises(StoreError):
         register(store, "audit-1", 77, (0, 1, 1, 0.5))
-    assert [info.name for info in read_audits(store)] == ["audit-1"]
-    assert len(read_suspects(store, store.snapshot(), "audit-1", count=9)) == 3
+    assert [info.name for info in read_audits(store.snapshot())] == ["audit-1"]
+    assert len(read_suspects(store.snapshot(), "audit-1", count=9)) == 3
     assert store.snapshot().generation == generation
 
 

@@ -27,8 +27,8 @@ from olrsearch.store import FILTER_COLUMNS, Backend, ImportCounts
 
 def bring(store, images, names=LABELS, dataset="faces", **more) -> ImportCounts:
     with store.writer() as writer:
-        number = writer.add_dataset(dataset, "folder", Path("/faces"))
-        return writer.add_images(number, images, names, **more)
+        number = writer.gallery.add_dataset(dataset, "folder", Path("/faces"))
+        return writer.gallery.add_images(number, images, names, **more)
 
 
 def stored(store, key: str) -> list[int]:
@@ -86,10 +86,10 @@ def test_a_deleted_image_comes_back_under_a_new_id(stores):
     store = stores.create()
     ids = fill(store)
     with store.writer() as writer:
-        assert writer.delete(ids[:1]) == 1
+        assert writer.gallery.delete(ids[:1]) == 1
     assert bring(store, [new("000.jpg", "faces0")], dataset="other") == ImportCounts(added=1)
     with store.writer() as writer:
-        counts = writer.add_images(1, [new("000.jpg", "faces0")], LABELS)
+        counts = writer.gallery.add_images(1, [new("000.jpg", "faces0")], LABELS)
     assert counts == ImportCounts(added=1)
     assert store.snapshot().resolve("faces/000.jpg") > ids[-1]
 
@@ -98,7 +98,7 @@ def test_ids_are_not_used_again_after_the_last_image_died(stores):
     store = stores.create()
     ids = fill(store, 3)
     with store.writer() as writer:
-        writer.delete(ids)
+        writer.gallery.delete(ids)
     assert bring(store, [new("z")], dataset="other") == ImportCounts(added=1)
     assert store.snapshot().image_ids().tolist() == [4]
 
@@ -179,12 +179,12 @@ def test_labels_appended_later_read_as_unknown(stores):
 def test_a_name_spelt_otherwise_is_the_same_label(stores):
     store = stores.create()
     with store.writer() as writer:
-        assert writer.add_labels(["Wavy_Hair", "Smiling"]) == [0, 1]
-        assert writer.add_labels(["smiling", "wavy hair", "Hat"]) == [1, 0, 2]
+        assert writer.gallery.add_labels(["Wavy_Hair", "Smiling"]) == [0, 1]
+        assert writer.gallery.add_labels(["smiling", "wavy hair", "Hat"]) == [1, 0, 2]
         with pytest.raises(LabelFileError, match="twice"):
-            writer.add_labels(["Smiling", "smiling"])
+            writer.gallery.add_labels(["Smiling", "smiling"])
         with pytest.raises(LabelFileError, match="empty"):
-            writer.add_labels([" "])
+            writer.gallery.add_labels([" "])
     assert store.snapshot().label_names == ("Wavy_Hair", "Smiling", "Hat")
 
 
@@ -219,19 +219,19 @@ def test_a_bad_batch_leaves_nothing(stores, images, error, match):
 def test_data_sets_are_told_apart(stores):
     store = stores.create()
     with store.writer() as writer:
-        one = writer.add_dataset("one", "folder", Path("/one"))
-        assert writer.add_dataset("one", "folder", Path("/one")) == one
-        assert writer.add_dataset("two", "celeba", Path("/two")) != one
+        one = writer.gallery.add_dataset("one", "folder", Path("/one"))
+        assert writer.gallery.add_dataset("one", "folder", Path("/one")) == one
+        assert writer.gallery.add_dataset("two", "celeba", Path("/two")) != one
         for kind, root in (("celeba", "/one"), ("folder", "/elsewhere")):
             with pytest.raises(DatasetError, match="relocate"):
-                writer.add_dataset("one", kind, Path(root))
+                writer.gallery.add_dataset("one", kind, Path(root))
         for name in ("", "a/b"):
             with pytest.raises(DatasetError, match="cannot be named"):
-                writer.add_dataset(name, "folder", Path("/one"))
+                writer.gallery.add_dataset(name, "folder", Path("/one"))
         with pytest.raises(UnknownDatasetError, match="one, two"):
-            writer.add_images(99, [new("a")], LABELS)
-        writer.add_images(one, [new("a"), new("b")], LABELS)
-        writer.delete([1])
+            writer.gallery.add_images(99, [new("a")], LABELS)
+        writer.gallery.add_images(one, [new("a"), new("b")], LABELS)
+        writer.gallery.delete([1])
     found = store.snapshot().datasets()
     assert [(info.name, info.kind, info.root, info.images, info.deleted) for info in found] == [
         ("one", "folder", Path("/one"), 1, 1),
@@ -243,16 +243,16 @@ def test_known_tells_an_import_what_it_can_skip(stores):
     store = stores.create()
     ids = fill(store, 3)
     with store.writer() as writer:
-        writer.delete(ids[2:])
-        known = writer.known(1)
-        assert writer.known(99) == {}
+        writer.gallery.delete(ids[2:])
+        known = writer.gallery.known(1)
+        assert writer.gallery.known(99) == {}
     assert set(known) == {"000.jpg", "001.jpg"}
     first = known["000.jpg"]
     assert (first.id, first.uri, first.sha256, first.size_bytes) == (1, "img/000.jpg", sha("faces0"), 10)
     assert (first.width, first.height, first.orientation, first.thumbnail) == (178, 218, 1, True)
     bring(store, [new("bare.jpg")], dataset="other")
     with store.writer() as writer:
-        assert not writer.known(2)["bare.jpg"].thumbnail
+        assert not writer.gallery.known(2)["bare.jpg"].thumbnail
 
 
 def test_more_images_than_a_statement_lists(stores):
@@ -266,8 +266,8 @@ def test_more_images_than_a_statement_lists(stores):
     assert snapshot.labels(backwards)[:, 2].tolist() == [number % 3 - 1 for number in range(2500)][::-1]
     assert [row.id for row in snapshot.images(backwards)] == backwards.tolist()
     with store.writer() as writer:
-        assert writer.delete(ids[:1500]) == 1500
-        writer.set_override(ids[1500:], "Male", 0, who="me", why="test")
+        assert writer.gallery.delete(ids[:1500]) == 1500
+        writer.decisions.set(ids[1500:], "Male", 0, who="me", why="test")
     after = store.snapshot()
     assert after.image_count == 1000
     assert after.labels(ids)[:, 2].tolist() == [number % 3 - 1 for number in range(1500)] + [0] * 1000
@@ -327,10 +327,9 @@ def test_a_decision_lies_over_the_annotation(stores):
     bring(store, [new("a"), new("b", labels=None)])
     before = store.snapshot()
     with store.writer() as writer:
-        revision = writer.set_override([1, 2], "smiling", -1, who="ann", why="looked at it")
-        assert revision == before.label_revision + 1
+        assert writer.decisions.set(["b", 1, "a"], "smiling", -1, who="ann", why="looked at it") == 2
     after = store.snapshot()
-    assert after.label_revision == revision
+    assert after.label_revision == before.label_revision + 1
     assert after.labels([1, 2]).tolist() == [[-1, 0, -1], [-1, 0, 0]]
     assert after.stored_labels([1, 2]).annotated.tolist() == [[1, 0, -1], [0, 0, 0]]
     assert after.stored_labels([1, 2]).known.tolist() == [True, True]
@@ -340,10 +339,10 @@ def test_a_decision_lies_over_the_annotation(stores):
     bring(store, [new("a", labels=(0, 1, 1))])
     assert stored(store, "a") == [-1, 1, 1]
     with store.writer() as writer:
-        writer.set_override([1], "Smiling", 1, who="bob", why="no")
+        writer.decisions.set([1], "Smiling", 1, who="bob", why="no")
     assert stored(store, "a") == [1, 1, 1]
     with store.writer() as writer:
-        writer.set_override([1], "Smiling", None, who="bob", why="never mind")
+        writer.decisions.set([1], "Smiling", None, who="bob", why="never mind")
     assert stored(store, "a") == [0, 1, 1]
     assert stored(store, "b") == [-1, 0, 0]
 
@@ -352,18 +351,35 @@ def test_decisions_that_cannot_be(stores):
     store = stores.create()
     ids = fill(store, 2)
     with store.writer() as writer:
-        writer.delete(ids[1:])
+        writer.gallery.delete(ids[1:])
         with pytest.raises(StoreError, match="cannot be set to 2"):
-            writer.set_override(ids[:1], "Smiling", 2, who="me", why="")
+            writer.decisions.set(ids[:1], "Smiling", 2, who="me", why="")
         with pytest.raises(UnknownLabelError, match="did you mean Smiling"):
-            writer.set_override(ids[:1], "Smilling", 1, who="me", why="")
+            writer.decisions.set(ids[:1], "Smilling", 1, who="me", why="")
         with pytest.raises(UnknownImageError, match="not a living image"):
-            writer.set_override(ids, "Smiling", 1, who="me", why="")
-        assert writer.set_override([], "Smiling", 1, who="me", why="") == 0
+            writer.decisions.set(ids, "Smiling", 1, who="me", why="")
+        assert writer.decisions.set([], "Smiling", 1, who="me", why="") == 0
     assert store.snapshot().label_revision == 0
 
 
 # ---- tombstones
+
+
+def test_keys_mean_what_lives_while_the_lock_is_held(stores):
+    """A snapshot of before may know another image, or none, by a key."""
+    store = stores.create()
+    bring(store, [new("a"), new("b")])
+    with store.writer() as writer:
+        assert writer.gallery.add_images(1, [new("a", b"other")], LABELS).replaced == 1
+        assert writer.decisions.set(["a"], "Male", 0, who="ann", why="") == 1
+        assert store.snapshot().labels([1, 3], ["Male"])[1].tolist() == [0]
+        assert writer.gallery.delete(["faces/a", "id:2"]) == 2
+        for image in ("a", "id:3", 3):
+            with pytest.raises(UnknownImageError, match=r"no image 'a'|living image"):
+                writer.gallery.delete([image])
+            with pytest.raises(UnknownImageError, match=r"no image 'a'|living image"):
+                writer.decisions.set([image], "Male", 1, who="ann", why="")
+    assert store.snapshot().tombstoned().tolist() == [1, 2, 3]
 
 
 def test_deleting_is_seen_at_once_by_new_readers_only(stores):
@@ -371,11 +387,12 @@ def test_deleting_is_seen_at_once_by_new_readers_only(stores):
     ids = fill(store)
     before = store.snapshot()
     with store.writer() as writer:
-        assert writer.delete([ids[3], ids[1], ids[3]]) == 2
-        assert writer.delete(np.array([ids[1]])) == 0
-        assert writer.delete([]) == 0
-        with pytest.raises(UnknownImageError, match="1 of the images"):
-            writer.delete([ids[0], 999])
+        assert writer.gallery.delete([ids[3], ids[1], ids[3]]) == 2
+        assert writer.gallery.delete([]) == 0
+        with pytest.raises(UnknownImageError, match="not a living image"):
+            writer.gallery.delete(np.array([ids[1]]))
+        with pytest.raises(UnknownImageError, match=r"image 999 is not a living .*1 such among 2"):
+            writer.gallery.delete([ids[0], 999])
     after = store.snapshot()
     assert after.generation == before.generation + 1
     assert after.tombstone_version == before.tombstone_version + 1
@@ -396,9 +413,9 @@ def test_deleting_is_seen_at_once_by_new_readers_only(stores):
 def test_relocating_to_where_the_images_are(stores, tmp_path):
     store = stores.create()
     with store.writer() as writer:
-        number = writer.add_dataset("faces", "folder", tmp_path / "old")
+        number = writer.gallery.add_dataset("faces", "folder", tmp_path / "old")
         uris = ["img/a.jpg", "gone.jpg", "all.zip!img/a.jpg", "digits.gz#17", "odd#name!.jpg"]
-        writer.add_images(number, [new(uri, uri=uri) for uri in uris], LABELS)
+        writer.gallery.add_images(number, [new(uri, uri=uri) for uri in uris], LABELS)
         moved = tmp_path / "new"
         (moved / "img").mkdir(parents=True)
         for name in ("img/a.jpg", "digits.gz", "odd#name!.jpg"):
@@ -406,8 +423,8 @@ def test_relocating_to_where_the_images_are(stores, tmp_path):
         with zipfile.ZipFile(moved / "all.zip", "w") as archive:
             archive.writestr("img/a.jpg", b"x")
         before = store.snapshot().generation
-        assert writer.relocate("faces", moved) == (4, 5)
-        assert writer.relocate(number, moved) == (4, 5)
+        assert writer.gallery.relocate("faces", moved) == (4, 5)
+        assert writer.gallery.relocate(number, moved) == (4, 5)
     assert store.snapshot().generation == before + 1
     assert store.snapshot().images([1])[0].root == moved
 
@@ -418,15 +435,18 @@ def test_relocating_to_where_nothing_is(stores, tmp_path):
     root = store.snapshot().datasets()[0].root
     with store.writer() as writer:
         with pytest.raises(ImageMissingError, match="none of the 10 images"):
-            writer.relocate("faces", tmp_path)
+            writer.gallery.relocate("faces", tmp_path)
         with pytest.raises(UnknownDatasetError, match="it has: faces"):
-            writer.relocate("places", tmp_path)
+            writer.gallery.relocate("places", tmp_path)
         assert store.snapshot().datasets()[0].root == root
-        assert writer.relocate("faces", tmp_path, check=lambda _, uri: uri.endswith("3.jpg")) == (1, 10)
+        assert writer.gallery.relocate("faces", tmp_path, check=lambda _, uri: uri.endswith("3.jpg")) == (
+            1,
+            10,
+        )
 
 
 def test_an_empty_data_set_may_go_anywhere(stores, tmp_path):
     store = stores.create()
     with store.writer() as writer:
-        writer.add_dataset("none", "folder", tmp_path)
-        assert writer.relocate("none", tmp_path / "there") == (0, 0)
+        writer.gallery.add_dataset("none", "folder", tmp_path)
+        assert writer.gallery.relocate("none", tmp_path / "there") == (0, 0)

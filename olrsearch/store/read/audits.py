@@ -1,0 +1,129 @@
+"""Finished audits in the metadata: who they are, what they suspect.
+
+A run's arrays lie in `runs/<name>` (`olrsearch.store.audit_runs`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Integer, func, select
+
+from olrsearch.store.files import RUNS
+from olrsearch.store.sql import schema
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from pathlib import Path
+
+    from sqlalchemy import ColumnElement
+
+    from olrsearch.store.read.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class AuditInfo:
+    """A finished audit.
+
+    Attributes:
+        name: Of its folder.
+        path: Its folder.
+        space: Name of the space it looked at.
+        fingerprint: Of that space's encoder.
+        label_revision: Of the labels it looked at.
+        created_at: When it began, UTC.
+        finished_at: When its ranking was made, UTC.
+        config: Its settings.
+        summary: What it came to.
+    """
+
+    name: str
+    path: Path
+    space: str
+    fingerprint: str
+    label_revision: int
+    created_at: dt.datetime
+    finished_at: dt.datetime
+    config: dict[str, Any]
+    summary: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """One suspected entry of a living image."""
+
+    rank: int
+    image_id: int
+    key: str
+    position: int
+    given: int
+    score: float
+    present: float
+
+
+def read_audits(snapshot: Snapshot) -> list[AuditInfo]:
+    """Finished audits of a store, the oldest first; also those finished since the snapshot."""
+    a, s = schema.audit_run.c, schema.space.c
+    statement = (
+        select(
+            a.name, s.name, s.fingerprint, a.label_revision, a.created_at, a.finished_at, a.config, a.summary
+        )
+        .join_from(schema.audit_run, schema.space)
+        .order_by(a.name)
+    )
+    return [AuditInfo(row[0], snapshot.folder / RUNS / row[0], *row[1:]) for row in snapshot.rows(statement)]
+
+
+def read_suspects(
+    snapshot: Snapshot,
+    run: str,
+    *,
+    position: int | None = None,
+    given: int | None = None,
+    after: int = 0,
+    count: int,
+) -> list[Suspect]:
+    """Suspected entries of living images, most suspicious first.
+
+    Args:
+        snapshot: Says which images live.
+        run: Name of the audit.
+        position: Only of this label.
+        given: Only entries that are stored so, −1 or +1.
+        after: Only those of a higher rank.
+        count: At most so many.
+    """
+    i, x = schema.image.c, schema.audit_suspect.c
+    statement = (
+        select(x.rank, x.image_id, i.key, x.position, x.given, x.score, x.present)
+        .join_from(schema.audit_suspect, schema.image, x.image_id == i.id)
+        .where(*_of(run, position, given), x.rank > after, snapshot.living())
+        .order_by(x.rank)
+        .limit(count)
+    )
+    return [Suspect(*row) for row in snapshot.rows(statement)]
+
+
+def count_suspects(
+    snapshot: Snapshot, run: str, *, position: int | None = None, given: int | None = None
+) -> int:
+    """How many suspected entries of living images there are; arguments as of `read_suspects`."""
+    i, x = schema.image.c, schema.audit_suspect.c
+    statement = (
+        select(func.count(None, type_=Integer))
+        .select_from(schema.audit_suspect.join(schema.image, x.image_id == i.id))
+        .where(*_of(run, position, given), snapshot.living())
+    )
+    return int(snapshot.rows(statement)[0][0])
+
+
+def _of(run: str, position: int | None, given: int | None) -> list[ColumnElement[bool]]:
+    x = schema.audit_suspect.c
+    number = select(schema.audit_run.c.id).where(schema.audit_run.c.name == run).scalar_subquery()
+    conditions: list[ColumnElement[bool]] = [x.run_id == number]
+    if position is not None:
+        conditions.append(x.position == position)
+    if given is not None:
+        conditions.append(x.given == given)
+    return conditions
