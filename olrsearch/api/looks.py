@@ -16,7 +16,7 @@ import numpy as np
 
 from olrsearch.api.words import WordReader
 from olrsearch.core.errors import BenchmarkError, QueryError
-from olrsearch.search.spaces.labels import stored_labels
+from olrsearch.search.spaces.about import stored_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,7 +17,8 @@ from olrsearch.core.progress import Track, silent
 from olrsearch.maths.metric import metric_name
 from olrsearch.search.page import check_page
 from olrsearch.search.results import Description, Hit, LabelEstimate, Ranking
-from olrsearch.search.spaces.labels import OpenSpace, calibration_is_stale, matching, stored_labels
+from olrsearch.search.spaces.about import calibration_is_stale, matching, stored_labels
+from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.store.vectors.layout import LABELS
 
 if TYPE_CHECKING:
@@ -134,7 +135,8 @@ class Reader:
             sources: Also read every image file and compare its hash.
         """
         from olrsearch.datasets.files import read_bytes
-        from olrsearch.pipeline.calibrating import check_artefacts, check_model
+        from olrsearch.pipeline.adding import check_model
+        from olrsearch.pipeline.checking import check_artefacts
         from olrsearch.store.verify import verify
 
         read_source = read_bytes if sources else None
@@ -176,12 +178,13 @@ class Reader:
 
     def index_info(self, *, space: str | None = None) -> dict[str, Any]:
         """What is built for a space: recipe, sizes, measured recall; of posteriors, what is kept."""
-        from olrsearch.pipeline.calibrating import space_of
-        from olrsearch.pipeline.indexing_words import word_index_said
+        from olrsearch.search.spaces.registry import kind_of, space_of
 
         info = space_of(self._backend.snapshot(), space)
-        scan = "exact, over the segments" if info.layout == LABELS else word_index_said(info)
-        return {"space": info.name, "scan": scan, "indexes": info.indexes}
+        kind = kind_of(info)
+        unused = kind.unused(info)
+        built = {name: index for name, index in info.indexes.items() if name not in unused}
+        return {"space": info.name, "scan": kind.kept(info), "indexes": built, "notes": [*unused.values()]}
 
     def metric(self, *, space: str | None = None) -> Metric:
         """The metric of a space's label indexes."""
@@ -401,9 +404,9 @@ class Reader:
             EmptyStoreError: nothing is encoded.
         """
         from olrsearch.evaluation.attributes import run_attributes
-        from olrsearch.pipeline.calibrating import space_of
         from olrsearch.pipeline.measuring import describing_report
         from olrsearch.search.spaces.posteriors import OpenPosteriors
+        from olrsearch.search.spaces.registry import space_of
 
         snapshot = self._backend.snapshot()
         if snapshot.image_count and (info := space_of(snapshot, space)).layout != LABELS:

@@ -31,7 +31,7 @@ from olrsearch.api.gaussian_looks import PosteriorLooker
 from olrsearch.core.errors import EmptyStoreError, IndexBuildError, QueryError
 from olrsearch.core.progress import Track, silent
 from olrsearch.store.backend import Backend
-from olrsearch.store.vectors.layout import LABELS, POSTERIOR
+from olrsearch.store.vectors.layout import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -397,9 +397,10 @@ class Store(PosteriorLooker):
             ModelFileError: the encoder's files are damaged.
         """
         from olrsearch.core.errors import CalibrationError
-        from olrsearch.pipeline.calibrating import calibrate, encoder_space
+        from olrsearch.pipeline.adding import encoder_space
+        from olrsearch.pipeline.calibrating import calibrate
         from olrsearch.pipeline.importing import encode_missing
-        from olrsearch.pipeline.indexing_words import keep_new
+        from olrsearch.pipeline.indexing import keep_new
 
         snapshot = self._backend.snapshot()
         if not snapshot.image_count:
@@ -414,7 +415,7 @@ class Store(PosteriorLooker):
             track=self._track,
         )
         # Also where an earlier run was interrupted after its last segment.
-        if info.layout == POSTERIOR and report.encoded + report.present:
+        if report.encoded + report.present:
             try:
                 keep_new(self._backend, info.fingerprint)
             except (IndexBuildError, OSError) as error:  # queries compute what is not kept
@@ -500,15 +501,15 @@ class Store(PosteriorLooker):
 
     def estimate_index(self, recipe: str = "exact", *, space: str | None = None) -> int:
         """Bytes that `build_index` will take in memory and on disk, roughly."""
-        from olrsearch.pipeline.calibrating import estimate_index
+        from olrsearch.pipeline.indexing import estimate_index
 
-        return estimate_index(self._backend, recipe, space)
+        return estimate_index(self._backend, recipe, space)[0]
 
     def estimate_index_device(self, recipe: str = "exact", *, space: str | None = None) -> int:
         """Bytes that what `build_index` builds takes on a GPU, roughly; 0 for what lies on none."""
-        from olrsearch.pipeline.calibrating import estimate_index_device
+        from olrsearch.pipeline.indexing import estimate_index
 
-        return estimate_index_device(self._backend, recipe, space)
+        return estimate_index(self._backend, recipe, space)[1]
 
     def build_index(self, recipe: str = "exact", *, space: str | None = None) -> list[str]:
         """Build label scores and what a recipe adds; returns what was built, a line each.
@@ -520,6 +521,6 @@ class Store(PosteriorLooker):
             recipe: Its name, or a file; posteriors know `exact` and those that begin with `kl-`.
             space: As `calibrate` takes it; for a KL recipe the newest of posteriors when None.
         """
-        from olrsearch.pipeline.calibrating import build_index
+        from olrsearch.pipeline.indexing import build_index
 
         return build_index(self._backend, recipe, space)

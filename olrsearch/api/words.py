@@ -15,7 +15,7 @@ from olrsearch.api.session import Reader
 from olrsearch.core.errors import QueryError
 from olrsearch.search.page import check_page
 from olrsearch.search.results import WordDescription, WordEstimate
-from olrsearch.search.spaces.labels import stored_labels
+from olrsearch.search.spaces.about import stored_labels
 from olrsearch.search.word_queries import (
     LIKELY,
     SPELT,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from olrsearch.encoders.protocol import PosteriorEncoder
     from olrsearch.maths.gaussian import Gaussians
     from olrsearch.search.kl.built import BuiltKl
-    from olrsearch.search.kl.exact import Divergence
+    from olrsearch.search.kl.query import Divergence
     from olrsearch.search.results import Ranking
     from olrsearch.search.similar import By
     from olrsearch.search.spaces.posteriors import OpenPosteriors

@@ -14,7 +14,7 @@ from olrsearch.evaluation.describing import run_describing
 from olrsearch.pipeline.calibrating import selection_ids
 from olrsearch.pipeline.pixels import cache_pixels
 from olrsearch.pipeline.training import run_of
-from olrsearch.search.spaces.labels import known_labels, stored_labels
+from olrsearch.search.spaces.about import known_labels, stored_labels
 
 if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, I64

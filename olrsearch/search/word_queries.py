@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from olrsearch.encoders.words.vectors import WordVectors
     from olrsearch.encoders.words.vocabulary import Vocabulary
     from olrsearch.maths.gaussian import Gaussians
-    from olrsearch.search.kl.exact import Divergence
+    from olrsearch.search.kl.query import Divergence
     from olrsearch.search.page import Page
     from olrsearch.search.spaces.posteriors import OpenPosteriors
     from olrsearch.search.word_terms import Mode, WordProbabilities, WordTerm

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from olrsearch.maths.calibration import Calibration
     from olrsearch.maths.gaussian import Gaussians
     from olrsearch.search.kl.built import BuiltKl
-    from olrsearch.search.kl.exact import Divergence, KlAnswer, KlIndex
+    from olrsearch.search.kl.exact import KlAnswer, KlIndex
+    from olrsearch.search.kl.query import Divergence
     from olrsearch.search.kl.view import KlView
     from olrsearch.search.kl.word_scores import WordScores
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from made_stores import posteriors
+from olrsearch_benchmarks.speed.speed_kl import open_index
 
 from olrsearch.core.errors import GaussianError, QueryError, UnknownWordError, VectorError, WordVectorsError
 from olrsearch.encoders.words.vectors import WordVectors
@@ -11,7 +12,6 @@ from olrsearch.maths.calibration import Calibration, log_sigmoid
 from olrsearch.maths.gaussian import jeffreys, kl, word_prior
 from olrsearch.search.attributes import query_values, search_attributes
 from olrsearch.search.fusion import fuse_ranks
-from olrsearch.search.kl.exact import KlIndex
 from olrsearch.search.kl.view import KlView, PlainPosteriors
 from olrsearch.search.kl.word_scores import WordScores
 from olrsearch.search.query import canonical
@@ -54,7 +54,7 @@ def view():
 
 @pytest.fixture(scope="module")
 def index(view):
-    return KlIndex.open(view, ["a", "b"], None)
+    return open_index(view, ["a", "b"], None)
 
 
 def terms_of(*texts, table=TABLE):

@@ -13,7 +13,7 @@ from olrsearch.apps.cli.words import DIRECTIONS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from olrsearch.search.kl.exact import Divergence
+    from olrsearch.search.kl.query import Divergence
 
 BY_POSTERIOR = "posterior"
 """Of `--by`: a label of this name is written in double quotes."""

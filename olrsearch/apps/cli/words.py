@@ -12,7 +12,7 @@ from olrsearch.apps.cli.search import check_sheets, ranking_options, render, wri
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from olrsearch.search.kl.exact import Divergence
+    from olrsearch.search.kl.query import Divergence
     from olrsearch.search.word_queries import AttributesMode
     from olrsearch.search.word_terms import Mode
 

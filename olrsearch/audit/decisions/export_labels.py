@@ -14,7 +14,7 @@ import numpy as np
 from olrsearch.core.errors import AuditError, LabelFileError, UnknownDatasetError
 from olrsearch.core.names import nearest_names
 from olrsearch.datasets.label_writing import LABEL_FORMS, LabelForm, LabelRows, format_labels
-from olrsearch.search.spaces.labels import matching
+from olrsearch.search.spaces.about import matching
 from olrsearch.store.files import replace_durably
 from olrsearch.store.read.snapshot import FILTER_COLUMNS
 

@@ -18,7 +18,7 @@ from olrsearch.encoders.folder.card import read_card
 from olrsearch.pipeline.calibrating import run_behind
 from olrsearch.pipeline.measuring import teacher_probabilities
 from olrsearch.search.index.view import EmbeddingView
-from olrsearch.search.spaces.labels import matching
+from olrsearch.search.spaces.about import matching
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
