@@ -116,8 +116,9 @@ class PosteriorLooker(Looker):
             QueryError: no set of words, a negated word, or a negative number of samples.
             UnknownWordError, GaussianError, WordVectorsError: as `words`.
         """
+        from olrsearch.search.divergences import match_prior
         from olrsearch.search.query import canonical
-        from olrsearch.search.word_terms import match_prior, parse_words, query_of, resolve_words
+        from olrsearch.search.word_terms import parse_words, query_of, resolve_words
 
         opened = self._posterior_space(space)
         vocabulary = opened.vocabulary

@@ -113,14 +113,8 @@ class WordReader(Reader):
             IncompatibleEncoderError: the space holds label embeddings.
         """
         from olrsearch.search.attributes import search_attributes
-        from olrsearch.search.word_terms import (
-            WordProbabilities,
-            match_prior,
-            match_words,
-            not_used,
-            parse_words,
-            query_of,
-        )
+        from olrsearch.search.divergences import match_prior, match_words, not_used
+        from olrsearch.search.word_terms import WordProbabilities, parse_words, query_of
         from olrsearch.search.word_terms import resolve_words as resolve
 
         check_page(k, offset)
@@ -235,7 +229,7 @@ class WordReader(Reader):
                 "by posterior, one image is compared with all as a whole: name an image, and leave out "
                 "single labels (with, prototype)"
             )
-        from olrsearch.search.word_terms import similar_posteriors
+        from olrsearch.search.divergences import similar_posteriors
 
         check_page(k, offset)
         opened = self._posterior_space(space)

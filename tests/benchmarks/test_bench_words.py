@@ -18,7 +18,8 @@ from olrsearch.core.errors import BenchmarkError
 from olrsearch.datasets.generated.pairs import generate_pairs
 from olrsearch.datasets.idx_format import format_idx
 from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
-from olrsearch.maths.gaussian import Gaussians, kl, word_prior
+from olrsearch.maths.divergences import kl
+from olrsearch.maths.gaussian import Gaussians, word_prior
 
 KEYS = {"metric", "value", "target", "passed", "unit", "seed"}
 DIGITS = tuple(f"Digit_{number}" for number in range(10))

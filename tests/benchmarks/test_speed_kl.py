@@ -5,7 +5,8 @@ import pytest
 from olrsearch_benchmarks.speed.speed_kl import JITTER, largest_products, resample, run_kl_speed
 
 from olrsearch.core.errors import BenchmarkError, VectorError
-from olrsearch.maths.gaussian import DIRECTIONS, Gaussians, kl, word_prior
+from olrsearch.maths.divergences import DIRECTIONS, kl
+from olrsearch.maths.gaussian import Gaussians, word_prior
 from olrsearch.maths.triangles import cholesky, pack
 
 

@@ -19,9 +19,9 @@ from olrsearch.search.index.recipe import PartRecipe, Recipe, estimate_memory, l
 from olrsearch.search.index.view import EmbeddingView, PlainPart
 from olrsearch.search.index.whole import WholeIndex
 from olrsearch.search.kl.build import build_kl
-from olrsearch.search.kl.built import open_built
-from olrsearch.search.kl.exact import KlIndex
-from olrsearch.search.kl.files import KlFeatures, kept_frame
+from olrsearch.search.kl.built import open_built, why_exact
+from olrsearch.search.kl.exact_search import KlIndex
+from olrsearch.search.kl.kept_features import KlFeatures, kept_frame
 from olrsearch.search.kl.recipes import load_kl_recipe
 from olrsearch.search.kl.view import KlView, PlainPosteriors
 
@@ -221,7 +221,7 @@ def test_the_exact_search_scans_on_a_device(tmp_path, monkeypatch):
             np.testing.assert_array_equal(found.ids, truth.ids)
             np.testing.assert_array_equal(found.distances, truth.distances)
     assert calls == [120, 80] * 24
-    assert "not for jeffreys" in built.why_exact("jeffreys")
+    assert "not for jeffreys" in why_exact(built, "jeffreys")
 
     # a device that computes nonsense is found out when the index is built
     monkeypatch.setattr(DeviceScan, "products", lambda self, asked: -products(self, asked))

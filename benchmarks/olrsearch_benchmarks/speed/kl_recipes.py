@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from olrsearch.core.errors import BenchmarkError, RecallError
-from olrsearch.maths.gaussian import Direction, Gaussians, word_prior
+from olrsearch.maths.gaussian import Gaussians, word_prior
 from olrsearch.maths.kl_features import Frame, feature_size, image_features, query_features
 from olrsearch.maths.triangles import cholesky, triangle
 from olrsearch.search.kl.projected import search_kl
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from olrsearch.core.arrays import F32, F64, I64
+    from olrsearch.maths.divergences import Direction
     from olrsearch.search.index.built import Recall
     from olrsearch.search.kl.projected import KlProposer, ScoredAnswer
     from olrsearch.search.kl.recipes import KlRecipe

@@ -19,8 +19,8 @@ from olrsearch.core.arrays import digest
 from olrsearch.core.errors import BenchmarkError, VectorError
 from olrsearch.maths.triangles import unpack
 from olrsearch.search.index.faiss_index import installed_faiss, load_faiss
-from olrsearch.search.kl.exact import KlIndex
-from olrsearch.search.kl.files import kept_features, kept_frame
+from olrsearch.search.kl.exact_search import KlIndex
+from olrsearch.search.kl.kept_features import kept_features, kept_frame
 from olrsearch.search.kl.query import ask
 from olrsearch.search.kl.view import KlView, PlainPosteriors
 from olrsearch_benchmarks.speed.speed import SpeedCase, time_in_turns
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from olrsearch.core.arrays import F32, I64
-    from olrsearch.maths.gaussian import Direction, Gaussians
-    from olrsearch.search.kl.exact import KlAnswer
-    from olrsearch.search.kl.files import KlFeatures
+    from olrsearch.maths.divergences import Direction
+    from olrsearch.maths.gaussian import Gaussians
+    from olrsearch.search.kl.exact_search import KlAnswer
+    from olrsearch.search.kl.kept_features import KlFeatures
 
 _log = logging.getLogger(__name__)
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from olrsearch.core.errors import IndexBuildError
 from olrsearch.core.resources import recipes_dir
 from olrsearch.search.device import AUTO, DEVICES, device_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -76,21 +77,33 @@ def recipe_names() -> tuple[str, ...]:
     return tuple(sorted(name for name in names if not name.startswith(KL_PREFIX)))
 
 
+def read_recipe(name: str | Path, what: str, known: Sequence[str]) -> tuple[Path, dict[str, Any]]:
+    """The file of a recipe, and what it says.
+
+    Args:
+        name: Of a recipe of the program, or the path of a file.
+        what: Kind of recipe, for the message.
+        known: Names there are.
+
+    Raises:
+        IndexBuildError: there is none, or it is no TOML.
+    """
+    path = recipes_dir() / f"{name}.toml" if isinstance(name, str) else name
+    try:
+        return path, tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise IndexBuildError(f"no {what} recipe {str(name)!r}: there are {', '.join(known)}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise IndexBuildError(f"{path} is no TOML: {error}") from error
+
+
 def load_recipe(name: str | Path) -> Recipe:
     """A recipe of the program by its name, or one's own by the path of its file.
 
     Raises:
         IndexBuildError: there is none, or the file does not say what a recipe says.
     """
-    path = recipes_dir() / f"{name}.toml" if isinstance(name, str) else name
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise IndexBuildError(
-            f"no index recipe {str(name)!r}: there are {', '.join(recipe_names())}"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise IndexBuildError(f"{path} is no TOML: {error}") from error
+    path, data = read_recipe(name, "index", recipe_names())
     try:
         parts = {part: PartRecipe(**data[part]) for part in ("label", "whole") if part in data}
         promise = float(data["promise"]["recall_at_10"])

@@ -73,6 +73,18 @@ def log_either(values: Sequence[F64]) -> F64:
     return out
 
 
+def literals(logits: Callable[[str], F64]) -> Callable[[str, bool], F64]:
+    """The function `evaluate` asks: log p by name, or log(1 − p), of logits that are read once each."""
+    known: dict[str, F64] = {}
+
+    def literal_value(name: str, negate: bool) -> F64:
+        if name not in known:
+            known[name] = logits(name)
+        return log_sigmoid(-known[name] if negate else known[name])
+
+    return literal_value
+
+
 def evaluate(node: Node, literal_value: Callable[[str, bool], F64]) -> tuple[F64, list[tuple[Node, F64]]]:
     """The value of a query for some images, and its parts.
 
@@ -192,14 +204,7 @@ class LabelScores:
     def literal_values(self) -> Callable[[str, bool], F64]:
         """The function `evaluate` asks: a label's log p by name, or log(1 − p); reads each label once."""
         positions = {name: position for position, name in enumerate(self.label_names)}
-        known: dict[str, F64] = {}
-
-        def literal_value(name: str, negate: bool) -> F64:
-            if name not in known:
-                known[name] = self.logits(positions[name])
-            return log_sigmoid(-known[name] if negate else known[name])
-
-        return literal_value
+        return literals(lambda name: self.logits(positions[name]))
 
 
 def write_scores(path: Path, part: EmbeddingPart, readout: Readout, *, segment: str) -> None:

@@ -25,8 +25,8 @@ from olrsearch.search.artefacts import IDS, KeptFile, write_index_json
 from olrsearch.search.index.built import Recall
 from olrsearch.search.kl.built import FAISS, DeviceKl
 from olrsearch.search.kl.description import KlDescription
-from olrsearch.search.kl.exact import KlIndex
-from olrsearch.search.kl.files import frame_digest
+from olrsearch.search.kl.exact_search import KlIndex
+from olrsearch.search.kl.kept_features import frame_digest
 from olrsearch.search.kl.recall import (
     COUNTS,
     LARGEST_SET,
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from olrsearch.core.arrays import F32, F64, I64
-    from olrsearch.maths.gaussian import Direction, Gaussians
+    from olrsearch.maths.divergences import Direction
+    from olrsearch.maths.gaussian import Gaussians
     from olrsearch.search.kl.recipes import KlRecipe
 
 _log = logging.getLogger(__name__)

@@ -32,8 +32,8 @@ from olrsearch.search.device import DeviceScan, check_device
 from olrsearch.search.index.faiss_index import FaissIndex
 from olrsearch.search.index.topk import top_k
 from olrsearch.search.kl.description import BOUNDS, read_description
-from olrsearch.search.kl.exact import KlAnswer, KlIndex
-from olrsearch.search.kl.files import frame_digest
+from olrsearch.search.kl.exact_search import KlAnswer, KlIndex
+from olrsearch.search.kl.kept_features import frame_digest
 from olrsearch.search.kl.projected import ProjectedKl
 from olrsearch.search.kl.projection import row_blocks
 from olrsearch.search.kl.query import ask
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, F64, I64, Bool
     from olrsearch.maths.gaussian import Gaussians
     from olrsearch.search.kl.description import KlDescription, Query
-    from olrsearch.search.kl.files import KlFeatures
+    from olrsearch.search.kl.kept_features import KlFeatures
     from olrsearch.search.kl.projected import KlProposer
     from olrsearch.search.kl.query import Asked, Divergence
 
@@ -69,17 +69,6 @@ class BuiltKl(Protocol):
     @property
     def index(self) -> KlIndex:
         """The exact index of the view, in the frame the index was built in."""
-
-    def why_exact(
-        self, direction: Divergence, *, allowed: Bool | None = None, farthest: bool = False
-    ) -> str | None:
-        """Why the exact search answers instead, for people; None where the index does.
-
-        Args:
-            direction: Asked for.
-            allowed: bool [N], a filter.
-            farthest: Whether the farthest are.
-        """
 
     def notes(self, answer: KlAnswer, kind: Query) -> tuple[str, ...]:
         """What a reader must know of an answer.
@@ -179,12 +168,6 @@ class DeviceKl:
 
         self.index = KlIndex(index.view, index.frame, index.features, products)
 
-    def why_exact(
-        self, direction: Divergence, *, allowed: Bool | None = None, farthest: bool = False
-    ) -> str | None:
-        """See `BuiltKl`."""
-        return _why_exact(self, direction, allowed, farthest=farthest)
-
     def notes(self, answer: KlAnswer, kind: Query) -> tuple[str, ...]:  # noqa: ARG002 - nothing is left to say
         """See `BuiltKl`."""
         return ()
@@ -230,12 +213,6 @@ class ProposedKl:
     def tail_share(self) -> float:
         """Share of the view's images that are searched beside the index, 0 to 1."""
         return len(self.tail) / max(1, len(self.index.view))
-
-    def why_exact(
-        self, direction: Divergence, *, allowed: Bool | None = None, farthest: bool = False
-    ) -> str | None:
-        """See `BuiltKl`."""
-        return _why_exact(self, direction, allowed, farthest=farthest)
 
     def notes(self, answer: KlAnswer, kind: Query) -> tuple[str, ...]:
         """See `BuiltKl`."""
@@ -321,7 +298,17 @@ def _scan(features: F32, device: str) -> DeviceScan:
     return DeviceScan((features[rows] for rows in row_blocks(len(features))), features.shape, device)
 
 
-def _why_exact(built: BuiltKl, direction: Divergence, allowed: Bool | None, *, farthest: bool) -> str | None:
+def why_exact(
+    built: BuiltKl, direction: Divergence, *, allowed: Bool | None = None, farthest: bool = False
+) -> str | None:
+    """Why the exact search answers instead of an index, for people; None where the index does.
+
+    Args:
+        built: The index.
+        direction: Asked for.
+        allowed: bool [N], a filter.
+        farthest: Whether the farthest are.
+    """
     if farthest:
         return "it finds the nearest, not the farthest"
     if direction != built.described.direction:

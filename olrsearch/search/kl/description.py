@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from olrsearch.maths.gaussian import Direction
+    from olrsearch.maths.divergences import Direction
 
 FORMAT_VERSION: Final = 2
 

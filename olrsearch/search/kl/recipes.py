@@ -13,7 +13,6 @@ Notation: N images, F = d(d+1)/2 + d + 1 numbers a feature, W numbers stored an 
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
@@ -21,7 +20,7 @@ from olrsearch.core.errors import IndexBuildError, VectorError
 from olrsearch.core.resources import recipes_dir
 from olrsearch.search.device import AUTO, DEVICES, device_bytes
 from olrsearch.search.index.built import MIN_PROPOSALS
-from olrsearch.search.index.recipe import KL_PREFIX
+from olrsearch.search.index.recipe import KL_PREFIX, read_recipe
 from olrsearch.search.kl.projected import ProjectedKl
 from olrsearch.search.kl.projection import Projection, check_features
 
@@ -91,15 +90,7 @@ def load_kl_recipe(name: str | Path) -> KlRecipe:
     Raises:
         IndexBuildError: there is none, or the file does not say what a KL recipe says.
     """
-    path = recipes_dir() / f"{name}.toml" if isinstance(name, str) else name
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise IndexBuildError(
-            f"no KL recipe {str(name)!r}: there are {', '.join(kl_recipe_names())}"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise IndexBuildError(f"{path} is no TOML: {error}") from error
+    path, data = read_recipe(name, "KL", kl_recipe_names())
     try:
         promise = dict(data["promise"])
         parameters = KlParameters(**data.get("parameters", {}))

@@ -15,9 +15,9 @@ import numpy as np
 
 from olrsearch.core.errors import IndexBuildError, ModelFileError, StoreCorruptError, StoreVersionError
 from olrsearch.encoders.folder import model_files
-from olrsearch.maths.gaussian import DIRECTIONS
+from olrsearch.maths.divergences import DIRECTIONS
 from olrsearch.maths.kl_features import feature_size
-from olrsearch.search.kl.files import FRAME, KlFeatures, estimate_memory, read_frame
+from olrsearch.search.kl.kept_features import FRAME, KlFeatures, estimate_memory, read_frame
 from olrsearch.search.kl.word_scores import compute_ratios, read_ratios
 from olrsearch.search.spaces.posteriors import KL, WORDS, OpenPosteriors
 from olrsearch.store.vectors.segments import open_segment, verify_segment

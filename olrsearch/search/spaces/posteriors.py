@@ -13,8 +13,8 @@ import numpy as np
 from olrsearch.core.errors import GaussianError, IndexBuildError, ModelFileError
 from olrsearch.encoders.folder.model_files import read_config, read_vocabulary
 from olrsearch.maths.gaussian import check_shrinkage
-from olrsearch.search.kl.exact import KlIndex
-from olrsearch.search.kl.files import FRAME, KlFeatures, kept_features, kept_frame, read_frame
+from olrsearch.search.kl.exact_search import KlIndex
+from olrsearch.search.kl.kept_features import FRAME, KlFeatures, kept_features, kept_frame, read_frame
 from olrsearch.search.kl.view import KlView
 from olrsearch.search.kl.word_scores import WordScores, kept_ratios, read_ratios, write_ratios
 from olrsearch.search.spaces.about import (
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import F64, I8, I64
     from olrsearch.encoders.words.vocabulary import Vocabulary
     from olrsearch.maths.calibration import Calibration
-    from olrsearch.maths.gaussian import Direction
+    from olrsearch.maths.divergences import Direction
     from olrsearch.search.kl.built import BuiltKl
     from olrsearch.store.read.snapshot import Snapshot
     from olrsearch.store.values import Segment, SpaceInfo

@@ -15,7 +15,8 @@ from olrsearch import Store
 from olrsearch.api.gaussian_looks import word_correlations
 from olrsearch.core.errors import QueryError
 from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
-from olrsearch.maths.gaussian import jeffreys, kl, word_prior
+from olrsearch.maths.divergences import jeffreys, kl
+from olrsearch.maths.gaussian import word_prior
 
 
 @pytest.fixture(scope="module")

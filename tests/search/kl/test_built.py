@@ -14,9 +14,9 @@ from olrsearch.maths.gaussian import SIGMA0, word_prior
 from olrsearch.maths.triangles import cholesky, pack
 from olrsearch.search.index.built import Recall
 from olrsearch.search.kl.build import HELD_IMAGES, HELD_WORDS, build_kl
-from olrsearch.search.kl.built import faults, open_built
+from olrsearch.search.kl.built import faults, open_built, why_exact
 from olrsearch.search.kl.description import KlDescription, read_description, retired_note
-from olrsearch.search.kl.exact import KlIndex
+from olrsearch.search.kl.exact_search import KlIndex
 from olrsearch.search.kl.recipes import KlParameters, KlRecipe, kl_recipe_names, load_kl_recipe
 from olrsearch.search.kl.view import KlView, PlainPosteriors
 
@@ -167,7 +167,7 @@ def test_filters_fetch_more_proposals_and_narrow_ones_are_left_to_the_exact_sear
         built = open_built(built_folders / name, exact)
         for seed in range(3):
             mask = np.random.default_rng(seed).random(N) < 0.3
-            assert built.why_exact("query-to-image", allowed=mask) is None
+            assert why_exact(built, "query-to-image", allowed=mask) is None
             agree(built, queries, allowed=mask)
         # a filter that takes away just what is near
         mask = np.ones(N, np.bool_)
@@ -176,9 +176,9 @@ def test_filters_fetch_more_proposals_and_narrow_ones_are_left_to_the_exact_sear
         agree(built, queries[:1], allowed=mask, least=0.5)
         np.testing.assert_array_equal(mask, before)
         mask[:] = np.arange(N) < 300
-        assert "fewer than 25% of the images" in built.why_exact("query-to-image", allowed=mask)
-        assert "not the farthest" in built.why_exact("query-to-image", farthest=True)
-        assert "for query-to-image, not for jeffreys" in built.why_exact("jeffreys")
+        assert "fewer than 25% of the images" in why_exact(built, "query-to-image", allowed=mask)
+        assert "not the farthest" in why_exact(built, "query-to-image", farthest=True)
+        assert "for query-to-image, not for jeffreys" in why_exact(built, "jeffreys")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 40])

@@ -16,12 +16,13 @@ from olrsearch.core.errors import (
     UnknownImageError,
     VectorError,
 )
-from olrsearch.maths.gaussian import DIRECTIONS, SIGMA0, Gaussians, jeffreys, kl, word_prior
+from olrsearch.maths.divergences import DIRECTIONS, jeffreys, kl
+from olrsearch.maths.gaussian import SIGMA0, Gaussians, word_prior
 from olrsearch.maths.kl_features import Frame, feature_size, image_features
 from olrsearch.maths.triangles import cholesky, pack, triangle
-from olrsearch.search.kl import files as kl_files
-from olrsearch.search.kl.exact import KlIndex
-from olrsearch.search.kl.files import KlFeatures, estimate_memory, kept_features, kept_frame
+from olrsearch.search.kl import kept_features as kl_files
+from olrsearch.search.kl.exact_search import KlIndex
+from olrsearch.search.kl.kept_features import KlFeatures, estimate_memory, kept_features, kept_frame
 from olrsearch.search.kl.query import ask
 from olrsearch.search.kl.rounding import _direct_sizes, _feature_errors, add_up
 from olrsearch.search.kl.view import KlView, PlainPosteriors
@@ -160,7 +161,7 @@ def test_large_batches_are_answered_in_blocks(monkeypatch):
     view = gallery(50, 3, 1)
     queries = Gaussians.of_packed(*posteriors(5, 3, 2))
     expected = index_of(view).search_batch(queries, 5)
-    monkeypatch.setattr("olrsearch.search.kl.exact._BATCH_NUMBERS", 100)
+    monkeypatch.setattr("olrsearch.search.kl.exact_search._BATCH_NUMBERS", 100)
     for found, known in zip(index_of(view).search_batch(queries, 5), expected, strict=True):
         np.testing.assert_array_equal(found.ids, known.ids)
     assert index_of(view).search_batch(queries[:0], 5) == []
@@ -187,7 +188,7 @@ def test_near_duplicates_extend_the_proposals_and_are_said_once(caplog):
     view = gallery(600, 4, 5, "near")
     index = index_of(view, Frame(np.full(4, 50.0), np.eye(4)))  # a frame that makes float32 lose digits
     query = query_of(4, 6)
-    with caplog.at_level(logging.INFO, "olrsearch.search.kl.exact"):
+    with caplog.at_level(logging.INFO, "olrsearch.search.kl.exact_search"):
         found = index.search(query, 5)
         index.search(query, 5)
     assert found.exact

@@ -5,7 +5,7 @@ import pytest
 from olrsearch_benchmarks.speed.kl_recipes import resample, run_kl_recipes, synthetic_posteriors
 
 from olrsearch.core.errors import BenchmarkError, GaussianError, IndexBuildError, RecallError, VectorError
-from olrsearch.maths.gaussian import kl
+from olrsearch.maths.divergences import kl
 from olrsearch.maths.kl_features import Frame, image_features, query_features
 from olrsearch.search.index.built import Recall
 from olrsearch.search.index.faiss_index import FaissIndex, load_faiss

@@ -23,7 +23,7 @@ import numpy as np
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import IndexBuildError
 from olrsearch.core.files import whole_file, whole_folder
-from olrsearch.maths.gaussian import Direction, check_direction
+from olrsearch.maths.divergences import Direction, check_direction
 from olrsearch.maths.kl_features import Frame, feature_size, image_features
 from olrsearch.search.artefacts import describe_files, kept_arrays, payload_faults
 from olrsearch.search.kl.rounding import bound_count, row_bounds

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from olrsearch.core.errors import EmptyStoreError, GaussianError, IndexBuildError, VectorError
-from olrsearch.maths.gaussian import check_direction, jeffreys, kl
+from olrsearch.maths.divergences import check_direction, jeffreys, kl
 from olrsearch.maths.kl_features import point_features
-from olrsearch.search.kl.files import frame_digest
+from olrsearch.search.kl.kept_features import frame_digest
 from olrsearch.search.kl.query import ask, check_divergence, in_float32, interval, open_rows
 from olrsearch.search.kl.rounding import add_up
 from olrsearch.search.kl.scoring import LARGEST_BLOCK, score_by_bounds
@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from olrsearch.core.arrays import F32, F64, I64, Bool
-    from olrsearch.maths.gaussian import Direction, Gaussians
+    from olrsearch.maths.divergences import Direction
+    from olrsearch.maths.gaussian import Gaussians
     from olrsearch.maths.kl_features import Frame
-    from olrsearch.search.kl.files import KlFeatures
+    from olrsearch.search.kl.kept_features import KlFeatures
     from olrsearch.search.kl.query import Asked, Divergence
     from olrsearch.search.kl.view import KlView
 
@@ -48,10 +49,9 @@ _REFINED: Final = 4096
 _BATCH_NUMBERS: Final = 1 << 25
 """Scan values of a batch of queries kept at once, 128 MB."""
 
-# 64 queries over 100,000 images on one thread, measured: numpy's matrix product with a selection of
-# the top 100 takes 0.07 to 0.25 times what `faiss.knn` takes (medians of three runs on a busy machine, d = 32
-# and 50), and gives all scan values, where faiss gives the first ones only and leaves the bound of the others
-# to guesswork. A whole exact batch takes a third of the same searches one by one.
+# 64 queries over 100,000 images on one thread: numpy's product with a selection of the top 100 takes 0.07 to
+# 0.25 times what `faiss.knn` takes (d = 32 and 50), and gives all scan values; faiss gives the first ones only
+# and leaves the bound of the others to guesswork. A whole exact batch takes a third of single searches.
 
 
 @dataclass(frozen=True, slots=True, eq=False)
