@@ -224,9 +224,11 @@ def _nearest(
     farthest: bool,
 ) -> tuple[KlAnswer, tuple[str, ...]]:
     """The nearest by an index where one is given and applies, else exactly; and what a reader must know."""
-    from olrsearch.search.kl.built import why_exact  # which needs more than queries without an index do
+    reason = None
+    if built is not None:
+        from olrsearch.search.kl.built import why_exact  # other queries do without
 
-    reason = None if built is None else why_exact(built, direction, allowed=allowed, farthest=farthest)
+        reason = why_exact(built, direction, allowed=allowed, farthest=farthest)
     if built is None or reason is not None:
         found = index.search(
             query, count, direction=direction, allowed=allowed, exclude=exclude, farthest=farthest
