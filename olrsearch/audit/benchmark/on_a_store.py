@@ -72,7 +72,6 @@ def picture_case(
     backend: Backend,
     opened: OpenSpace,
     *,
-    teacher: bool = False,
     cache: Path | None = None,
     track: Track = silent,
 ) -> AuditCase:
@@ -84,7 +83,6 @@ def picture_case(
     Args:
         backend: The store.
         opened: The space.
-        teacher: Whether a model that learns all labels is fitted too, for the scorer `disagreement`.
         cache: Where the trunk's features are kept.
         track: Shows progress.
 
@@ -100,8 +98,7 @@ def picture_case(
 
     def make(given: I8, seed: int) -> Material:
         views = HeadViews(features, given, whole.found.fold, seed=seed)
-        learnt = views.teacher() if teacher else None
-        return replace(whole.found, given=given, seed=seed, views=views, twins=twins, teacher=learnt)
+        return replace(whole.found, given=given, seed=seed, views=views, twins=twins)
 
     return AuditCase(
         name=", ".join(item.name for item in opened.snapshot.datasets()),
@@ -143,7 +140,7 @@ def audit_report(
         views: `pictures`: a frozen trunk that met no label, and heads for every fold; `space`: the embeddings
             of the space, whose encoder may know the labels.
         hard: The space of another encoder, for N3 in the embeddings of a space.
-        scorers: Names; all whose libraries are here when None.
+        scorers: Names; all when None.
         noises: Keys of `NOISES`.
         seeds: Of the noise.
         cache: Where evidence is kept, so that an interrupted run goes on.
@@ -152,7 +149,6 @@ def audit_report(
     Raises:
         AuditError: as `audit_case`, or an unknown scorer.
         BenchmarkError: as `audit_case` and `run_audit_bench`.
-        OptionalDependencyError: a scorer that was named needs a package that is not installed.
     """
     asked = make_scorers(scorers)
     if views == "space":
@@ -160,8 +156,7 @@ def audit_report(
     elif hard is not None:
         raise BenchmarkError("pictures take what is hard from the space itself: give no other one")
     else:
-        teacher = any(scorer.name == "disagreement" for scorer in asked)
-        case = picture_case(backend, opened, teacher=teacher, cache=cache, track=track)
+        case = picture_case(backend, opened, cache=cache, track=track)
     return run_audit_bench(
         case,
         asked,

@@ -19,6 +19,7 @@ from olrsearch.audit.benchmark.baselines import (
     NEIGHBOURS,
     cleanlab_filter,
     cleanlab_scores,
+    has_cleanlab,
     random_scores,
     whole_votes,
 )
@@ -50,9 +51,8 @@ from olrsearch.audit.benchmark.targets import audit_targets
 from olrsearch.audit.evidence.combine import Combination, fit_combination
 from olrsearch.audit.evidence.raising import raise_constants
 from olrsearch.audit.evidence.weights import BY_ANNOTATORS
-from olrsearch.audit.scorers.confident import Confident, require_cleanlab
 from olrsearch.audit.scorers.protocol import scores
-from olrsearch.core.errors import BenchmarkError, OptionalDependencyError
+from olrsearch.core.errors import BenchmarkError
 from olrsearch.core.progress import silent
 from olrsearch.evaluation.bootstrap import RESAMPLES, cluster_of
 
@@ -139,7 +139,7 @@ def run_audit_bench(
         ),
         f"Weights are fitted on N1 5 % with seed {FITTED_ON}, of which no figure is.",
     ]
-    if (cleanlab := _has_cleanlab()) is False:
+    if not (cleanlab := has_cleanlab()):
         notes.append("cleanlab is not installed (the extra `audit`): it does not stand beside.")
     used = [NOISES[key] for key in noises]
     if case.hardness is None and any(noise.hard for noise in used):
@@ -204,18 +204,14 @@ def _evidence(
 ) -> dict[str, F32]:
     """Every scorer's evidence by its name, kept or made now."""
     material = _once(case, given, seed)
-    found: dict[str, F32] = {}
-    settings: dict[str, str] = {}
 
     def compute(scorer: Scorer) -> Callable[[], F32]:
-        if isinstance(scorer, Confident) and settings.get(scorer.of.name) == settings_of(scorer.of):
-            return lambda: scorer.judge(found[scorer.of.name], material())
         return lambda: scorer.evidence(material(), track=track)
 
-    for scorer in sorted(scorers, key=lambda one: isinstance(one, Confident)):
-        settings[scorer.name] = settings_of(scorer)
-        found[scorer.name] = kept.evidence(part, settings[scorer.name], given, seed, compute(scorer))
-    return {scorer.name: found[scorer.name] for scorer in scorers}
+    return {
+        scorer.name: kept.evidence(part, settings_of(scorer), given, seed, compute(scorer))
+        for scorer in scorers
+    }
 
 
 def _votes(case: AuditCase, kept: Kept, part: str, given: I8, seed: int, track: Track) -> F32:
@@ -366,14 +362,6 @@ def _set_differences(
                 )
             )
     return tuple(out)
-
-
-def _has_cleanlab() -> bool:
-    try:
-        require_cleanlab()
-    except OptionalDependencyError:
-        return False
-    return True
 
 
 def _check(scorers: Sequence[Scorer], noises: Sequence[str], seeds: Sequence[int]) -> None:

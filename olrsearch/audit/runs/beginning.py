@@ -17,7 +17,6 @@ from olrsearch.audit.scorers.registry import make_scorers
 from olrsearch.audit.scorers.rule_file import read_rules
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import AuditError, EmptyStoreError
-from olrsearch.pipeline.measuring import teacher_run
 from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.store.audit_runs import AUDIT, RUNS, RunFolder
 from olrsearch.store.vectors.layout import LABELS
@@ -79,7 +78,6 @@ def begin_run(
             "seed": seed,
             "scorers": names,
             "rules": [{"labels": item.labels, "names": item.names, "values": item.values} for item in own],
-            "teacher": teacher_run(backend, opened) is not None,
             "weights": known,
         },
         "versions": _versions(),
@@ -129,9 +127,4 @@ def read_weights(path: Path, scorers: Sequence[str]) -> tuple[dict[str, Any], st
 def _versions() -> dict[str, str]:
     """What the run was computed with."""
     found = {"olrsearch": __version__, "python": platform.python_version()}
-    for name in ("numpy", "scipy", "cleanlab"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return found | {name: metadata.version(name) for name in ("numpy", "scipy")}

@@ -9,7 +9,7 @@ import numpy as np
 from olrsearch.audit.runs.material import reopened_views
 from olrsearch.audit.scorers.contradictions import Contradictions
 from olrsearch.audit.scorers.material import Material
-from olrsearch.audit.scorers.registry import make_scorers
+from olrsearch.audit.scorers.registry import RETIRED, make_scorers
 from olrsearch.audit.scorers.rules import Rule
 from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.store.vectors.layout import LABELS
@@ -37,7 +37,6 @@ def run_material(opened: OpenSpace, folder: RunFolder) -> Material:
         fold=np.asarray(folder.load("fold")),
         identity=np.asarray(folder.load("identity")),
         views=reopened_views(opened, np.asarray(folder.load("ids")), names),
-        teacher=folder.load("teacher") if folder.has("teacher") else None,
         twins=np.asarray(folder.load("twins")) if folder.has("twins") else None,
         seed=config["seed"],
     )
@@ -53,11 +52,10 @@ def run_space(snapshot: Snapshot, folder: RunFolder) -> OpenSpace:
 
 
 def run_scorers(config: Mapping[str, Any]) -> tuple[Scorer, ...]:
-    """The scorers of a run, in its order, with the rules it was given.
+    """The scorers of a run, in its order, with the rules it was given; without those no longer asked.
 
     Raises:
         AuditError: a scorer that this program does not know.
-        OptionalDependencyError: one whose library is missing.
     """
     own = tuple(
         Rule(
@@ -68,5 +66,5 @@ def run_scorers(config: Mapping[str, Any]) -> tuple[Scorer, ...]:
         )
         for rule in config["rules"]
     )
-    made = make_scorers(config["scorers"])
+    made = make_scorers([name for name in config["scorers"] if name not in RETIRED])
     return tuple(Contradictions(own) if own and item.name == Contradictions.name else item for item in made)

@@ -16,7 +16,6 @@ from olrsearch.core.errors import AuditError, UnknownImageError
 from olrsearch.core.names import LabelNames
 from olrsearch.encoders.folder.card import read_card
 from olrsearch.pipeline.calibrating import run_behind
-from olrsearch.pipeline.measuring import teacher_probabilities
 from olrsearch.search.index.view import EmbeddingView
 from olrsearch.search.spaces.labels import matching
 
@@ -208,31 +207,8 @@ def part_of(whole: Material, rows: I64, given: I8) -> Material:
         fold=whole.fold[rows],
         identity=whole.identity[rows],
         views=_Part(whole.views, rows),
-        teacher=None if whole.teacher is None else whole.teacher[:, rows],
         twins=twins,
     )
-
-
-def teacher_of(backend: Backend, opened: OpenSpace, ids: I64, names: Sequence[str]) -> F32:
-    """Probabilities of the teacher of a space's encoder, float32 [L, N]; NaN where it cannot be asked.
-
-    Args:
-        backend: The store; one that can be written keeps the answers beside the teacher.
-        opened: The space.
-        ids: int64 [N].
-        names: L labels; the teacher need not know them.
-    """
-    out = np.full((len(names), len(ids)), np.nan, np.float32)
-    everything = np.sort(opened.view.ids)
-    answers = teacher_probabilities(backend, opened, everything)
-    if answers is not None:
-        place = np.minimum(np.searchsorted(everything, ids), len(everything) - 1)
-        there = everything[place] == ids
-        column = {name: position for position, name in enumerate(opened.info.labels)}
-        for label, name in enumerate(names):
-            if name in column:
-                out[label, there] = answers[column[name], place[there]]
-    return out
 
 
 def _views(opened: OpenSpace, view: EmbeddingView, ids: I64, names: Sequence[str]) -> SpaceViews:

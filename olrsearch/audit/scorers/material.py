@@ -45,8 +45,6 @@ class Material:
         fold: int64 [N], 0 … F−1; no identity is in two.
         identity: int64 [N], −1 unknown.
         views: How images look.
-        teacher: float32 [L, N], probabilities of a model that was trained on these very labels; None where
-            there is none.
         twins: int64 [P, 2], pairs of rows that show the same picture, the lower row first.
         seed: Of everything random.
     """
@@ -56,7 +54,6 @@ class Material:
     fold: I64
     identity: I64
     views: Views
-    teacher: F32 | None = None
     twins: I64 | None = None
     seed: int = 0
 
@@ -71,11 +68,6 @@ class Material:
             raise AuditError(
                 f"labels {self.given.shape} of {len(self.names)} names, folds {self.fold.shape} and "
                 f"identities {self.identity.shape} do not fit: expected [N, L], L names and twice [N]"
-            )
-        if self.teacher is not None and self.teacher.shape != (labels, count):
-            raise AuditError(
-                f"the teacher's probabilities {self.teacher.shape} do not fit labels {self.given.shape}: "
-                "expected [L, N]"
             )
         pairs = self.twins
         if pairs is not None and (

@@ -7,7 +7,7 @@ from made_audits import UNLABELLED
 from pictures import LABELS, name, write_pictures
 from trained import add_run
 
-from olrsearch.audit.runs.material import material, part_of, reopened_views, teacher_of
+from olrsearch.audit.runs.material import material, part_of, reopened_views
 from olrsearch.core.errors import AuditError, UnknownLabelError
 from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.store import Backend
@@ -135,43 +135,19 @@ def test_images_without_embedding_are_noted(gallery, tmp_path):
         assert "3 images have no embedding" in whole.notes[0]
 
 
-def test_the_teachers_answers(gallery, tmp_path):
-    home = gallery.copy(tmp_path / "store")
-    run = add_run(home)
-    (run / "teacher.safetensors").write_bytes(b"never read: its answers are kept beside it")
-    backend, space = open_space(home)
-    with backend:
-        ids = np.sort(space.view.ids)
-        answers = np.random.default_rng(0).random((4, 120)).astype(np.float32)
-        np.savez(run / "teacher_p.npz", ids=ids, probabilities=answers)
-        asked = np.array([3, 50, 999])
-        found = teacher_of(backend, space, asked, ("Red", "Odd"))
-        red = answers[LABELS.index("Red")]
-        assert found[0, :2].tolist() == [red[2], red[49]]
-        assert np.isnan(found[0, 2])
-        assert np.isnan(found[1]).all()
-
-
-def test_a_space_without_a_teacher_has_no_answers(opened):
-    backend, space = opened
-    assert np.isnan(teacher_of(backend, space, np.array([1, 2]), LABELS)).all()
-
-
 def test_a_part_of_a_material(opened):
     from dataclasses import replace
 
     backend, space = opened
     found = material(backend, space).found
-    teacher = np.random.default_rng(0).random((4, 120)).astype(np.float32)
     twins = np.array([[1, 5], [5, 6], [10, 20]])
-    found = replace(found, twins=twins, teacher=teacher)
+    found = replace(found, twins=twins)
     rows = np.array([1, 5, 20, 30])
     given = -found.given[rows]
     part = part_of(found, rows, given)
     assert part.given.tolist() == given.tolist()
     assert part.fold.tolist() == found.fold[rows].tolist()
     assert part.twins.tolist() == [[0, 1]]
-    assert np.array_equal(part.teacher, teacher[:, rows])
     assert np.array_equal(part.views.features(0, np.array([2])), found.views.features(0, np.array([20])))
     assert np.array_equal(part.views.embeddings(0, 3), found.views.embeddings(0, 3)[rows])
 
