@@ -29,7 +29,7 @@ from olrsearch.audit.evidence.estimates import estimate_errors
 from olrsearch.audit.evidence.noise import symmetric
 from olrsearch.audit.evidence.raising import raise_constants
 from olrsearch.audit.evidence.weights import BY_ANNOTATORS
-from olrsearch.audit.runs.fitting import combine, find_suspects
+from olrsearch.audit.runs.ranking import combine, find_suspects
 from olrsearch.audit.scorers.material import Material, identity_folds
 from olrsearch.audit.scorers.neighbours import NAME as NEIGHBOURS
 from olrsearch.audit.scorers.neighbours import exact_votes

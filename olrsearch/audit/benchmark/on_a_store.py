@@ -14,7 +14,7 @@ from olrsearch.audit.benchmark.cases import NOISES, AuditCase
 from olrsearch.audit.benchmark.pictures import HeadViews, picture_features
 from olrsearch.audit.benchmark.protocol import SEEDS, run_audit_bench
 from olrsearch.audit.evidence.estimates import estimate_errors
-from olrsearch.audit.runs.material import material
+from olrsearch.audit.runs.from_store import material_of_space
 from olrsearch.audit.scorers.registry import make_scorers
 from olrsearch.audit.scorers.twins import find_twins
 from olrsearch.core.errors import BenchmarkError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from olrsearch.audit.benchmark.report import AuditReport
+    from olrsearch.audit.benchmark.report import AuditBenchReport
     from olrsearch.audit.scorers.material import Material
     from olrsearch.core.arrays import F32, I8, I64
     from olrsearch.search.spaces.labels import OpenSpace
@@ -49,7 +49,7 @@ def audit_case(
         AuditError: no label is known of these images, or they show fewer people than there are folds.
         BenchmarkError: the other space is this one, or lacks an image or label.
     """
-    whole = material(backend, opened)
+    whole = material_of_space(backend, opened)
     found = replace(whole.found, twins=find_twins(opened.snapshot, whole.ids, track=track))
 
     def make(given: I8, seed: int) -> Material:
@@ -90,7 +90,7 @@ def picture_case(
         AuditError: as `audit_case`, or an image cannot be read.
         TrainingError: the package that holds the trunk's weights is not installed.
     """
-    whole = material(backend, opened)
+    whole = material_of_space(backend, opened)
     twins = find_twins(opened.snapshot, whole.ids, track=track)
     features = picture_features(opened.snapshot, whole.ids, cache=cache, track=track)
     space = opened.info.name
@@ -131,7 +131,7 @@ def audit_report(
     seeds: Sequence[int] = SEEDS,
     cache: Path | None = None,
     track: Track = silent,
-) -> AuditReport:
+) -> AuditBenchReport:
     """Measure P4 on a space of a store.
 
     Args:

@@ -24,14 +24,15 @@ from olrsearch.audit.benchmark.baselines import (
     whole_votes,
 )
 from olrsearch.audit.benchmark.cases import FITTED_ON, NOISES, Kept, settings_of
-from olrsearch.audit.benchmark.contradictions import check_contradictions
-from olrsearch.audit.benchmark.estimates import check_estimates
-from olrsearch.audit.benchmark.metrics import (
+from olrsearch.audit.benchmark.checks import check_contradictions, check_estimates
+from olrsearch.audit.benchmark.entry_ranking import (
     Entries,
     audit_figures,
     auprc_influence,
+    mean,
     resampled,
 )
+from olrsearch.audit.benchmark.filter_sets import set_figures, set_influence
 from olrsearch.audit.benchmark.report import (
     ADJUSTED,
     ANNOTATED,
@@ -40,13 +41,11 @@ from olrsearch.audit.benchmark.report import (
     RANDOM,
     WHOLE_VOTE,
     WITHOUT,
+    AuditBenchReport,
     AuditDifference,
-    AuditReport,
     NoiseRun,
     SetDifference,
-    mean,
 )
-from olrsearch.audit.benchmark.sets import set_figures, set_influence
 from olrsearch.audit.benchmark.targets import audit_targets
 from olrsearch.audit.evidence.combine import Combination, fit_combination
 from olrsearch.audit.evidence.raising import raise_constants
@@ -61,7 +60,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from olrsearch.audit.benchmark.cases import AuditCase, Noise
-    from olrsearch.audit.benchmark.estimates import Estimate
+    from olrsearch.audit.benchmark.checks import Estimate
     from olrsearch.audit.evidence.estimates import LabelErrors
     from olrsearch.audit.scorers.material import Material
     from olrsearch.audit.scorers.protocol import Scorer
@@ -108,7 +107,7 @@ def run_audit_bench(
     resamples: int = RESAMPLES,
     track: Track = silent,
     command: str = "olrsearch bench audit",
-) -> AuditReport:
+) -> AuditBenchReport:
     """Measure P4.
 
     Args:
@@ -178,7 +177,7 @@ def run_audit_bench(
     differences = tuple(row for row in rows if not row.other.startswith(WITHOUT))
     sets = _set_differences(measured, seed=first, resamples=resamples)
     contradictions = check_contradictions(case.label_names, case.original, twins=case.twins, seed=first)
-    return AuditReport(
+    return AuditBenchReport(
         protocol="P4",
         title="label audit",
         command=command,

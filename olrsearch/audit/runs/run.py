@@ -31,17 +31,16 @@ from olrsearch.audit.evidence.estimates import estimate_errors
 from olrsearch.audit.evidence.noise import symmetric
 from olrsearch.audit.evidence.raising import raise_constants, raise_notes
 from olrsearch.audit.evidence.weights import ANNOTATORS
-from olrsearch.audit.runs.beginning import begin_run
-from olrsearch.audit.runs.fitting import (
+from olrsearch.audit.runs.begin import begin_run
+from olrsearch.audit.runs.from_store import run_material, run_scorers, run_space
+from olrsearch.audit.runs.lists import find_audit
+from olrsearch.audit.runs.ranking import (
     adapt_weights,
     combine,
     find_suspects,
     fit_weights,
     injected_rows,
 )
-from olrsearch.audit.runs.kept import run_material, run_scorers, run_space
-from olrsearch.audit.runs.lists import find_audit
-from olrsearch.audit.runs.material import part_of
 from olrsearch.audit.runs.results import AuditReport
 from olrsearch.audit.runs.reviewed import Reviewed
 from olrsearch.audit.scorers.material import FOLDS, Material
@@ -232,7 +231,7 @@ class _Run:
             noisy = np.asarray(
                 self._array("injected/given", lambda: symmetric(found.given[rows], INJECTED, INJECTED_SEED))
             )
-            self._evidence(scorers, "injected/", part_of(found, rows, noisy), "injected errors")
+            self._evidence(scorers, "injected/", found.part(rows, noisy), "injected errors")
         return self._rank(evidence)
 
     def refit(self) -> AuditReport:

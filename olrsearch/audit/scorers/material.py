@@ -5,7 +5,7 @@ Notation: N images, L labels, k numbers a label, F folds, D numbers an image.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol
 
@@ -103,6 +103,42 @@ class Material:
             rng = np.random.default_rng([self.seed, fold, 0xF01D])
             rows = np.sort(rng.choice(rows, most, replace=False))
         return rows
+
+    def part(self, rows: I64, given: I8) -> Material:
+        """Some images, with other labels given; folds stay as they are.
+
+        Args:
+            rows: int64 [n], ascending.
+            given: int8 [n, L].
+        """
+        twins = self.twins
+        if twins is not None:
+            place = np.full(self.images, -1, np.int64)
+            place[rows] = np.arange(len(rows))
+            moved = place[twins]
+            twins = moved[(moved >= 0).all(axis=1)]
+        return replace(
+            self,
+            given=given,
+            fold=self.fold[rows],
+            identity=self.identity[rows],
+            views=_Part(self.views, rows),
+            twins=twins,
+        )
+
+
+class _Part:
+    """The views of some rows of a material."""
+
+    def __init__(self, views: Views, rows: I64) -> None:
+        self._views = views
+        self._rows = rows
+
+    def features(self, fold: int, rows: I64) -> F32:
+        return self._views.features(fold, self._rows[rows])
+
+    def embeddings(self, fold: int, label: int) -> F32:
+        return self._views.embeddings(fold, label)[self._rows]
 
 
 def identity_folds(identity: I64, *, folds: int = FOLDS, seed: int = 0) -> I64:

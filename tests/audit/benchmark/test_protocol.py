@@ -10,8 +10,7 @@ import pytest
 from scipy.special import expit
 
 from olrsearch.audit.benchmark.cases import FITTED_ON, NOISES, AuditCase, Kept, settings_of
-from olrsearch.audit.benchmark.contradictions import EXPECTED, check_contradictions
-from olrsearch.audit.benchmark.estimates import check_estimates
+from olrsearch.audit.benchmark.checks import EXPECTED, check_contradictions, check_estimates
 from olrsearch.audit.benchmark.protocol import run_audit_bench
 from olrsearch.audit.benchmark.report import ANNOTATED, COMBINED, AuditDifference, SetDifference
 from olrsearch.audit.benchmark.targets import audit_targets

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from olrsearch._version import __version__
 from olrsearch.audit.evidence.combine import Combination
 from olrsearch.audit.evidence.weights import ANNOTATORS, BY_ANNOTATORS, INJECTED
-from olrsearch.audit.runs.material import material
+from olrsearch.audit.runs.from_store import material_of_space
 from olrsearch.audit.scorers.registry import make_scorers
 from olrsearch.audit.scorers.rule_file import read_rules
 from olrsearch.core.arrays import digest
@@ -48,7 +48,7 @@ def begin_run(
     if not snapshot.image_count:
         raise EmptyStoreError("the store holds no images: run olrsearch import first")
     opened = OpenSpace(snapshot, snapshot.space(space, LABELS))
-    whole = material(backend, opened, labels=labels, where=where, folds=folds, seed=seed)
+    whole = material_of_space(backend, opened, labels=labels, where=where, folds=folds, seed=seed)
     notes = list(whole.notes)
     if learnt_on not in {None, opened.info.fingerprint}:
         notes.append(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from olrsearch.audit.runs.kept import run_material, run_scorers, run_space
+from olrsearch.audit.runs.from_store import run_material, run_scorers, run_space
 from olrsearch.audit.runs.lists import stale_notes
 from olrsearch.audit.runs.results import AuditedEntry, DecisionMade, Evidence, EvidenceImage
 from olrsearch.audit.scorers.registry import RETIRED, retired_notes
