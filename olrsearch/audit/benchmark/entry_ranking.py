@@ -159,7 +159,7 @@ class EntryRanking:
         return (total + (found - before) * found / max(1, cut)) / possible
 
     def influence(self, wrong: Bool) -> F64:
-        """What each entry adds to average precision, float64 [E], by `influence_by_steps`; NaN without errors."""
+        """What each entry adds to average precision (`influence_by_steps`), float64 [E]; NaN without any."""
         out = np.full(len(self.order), np.nan)
         if self.errors:
             out[self.order] = influence_by_steps(wrong[self.order], self.ends, self.hits)
