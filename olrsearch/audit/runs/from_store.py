@@ -13,7 +13,8 @@ import numpy as np
 
 from olrsearch.audit.scorers.contradictions import Contradictions
 from olrsearch.audit.scorers.material import FOLDS, Material, identity_folds
-from olrsearch.audit.scorers.registry import RETIRED, make_scorers
+from olrsearch.audit.scorers.registry import make_scorers
+from olrsearch.audit.scorers.retired import RETIRED
 from olrsearch.audit.scorers.rules import Rule
 from olrsearch.core.errors import AuditError, UnknownImageError
 from olrsearch.core.names import LabelNames

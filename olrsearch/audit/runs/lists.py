@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from olrsearch.audit.runs.results import LabelIssue
-from olrsearch.audit.scorers.registry import retired_notes
+from olrsearch.audit.scorers.retired import retired_notes
 from olrsearch.core.errors import AuditError
 from olrsearch.core.names import LabelNames
 from olrsearch.store.audit_runs import RUNS, RunFolder, audit_folders

@@ -44,7 +44,7 @@ from olrsearch.audit.runs.ranking import (
 from olrsearch.audit.runs.results import AuditReport
 from olrsearch.audit.runs.reviewed import Reviewed
 from olrsearch.audit.scorers.material import FOLDS, Material
-from olrsearch.audit.scorers.registry import RETIRED, retired_notes
+from olrsearch.audit.scorers.retired import RETIRED, retired_notes
 from olrsearch.audit.scorers.twins import find_twins
 from olrsearch.core.errors import AuditError, StoreCorruptError, StoreReadOnlyError
 from olrsearch.core.progress import Track, silent

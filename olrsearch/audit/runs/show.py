@@ -13,7 +13,7 @@ import numpy as np
 from olrsearch.audit.runs.from_store import run_material, run_scorers, run_space
 from olrsearch.audit.runs.lists import stale_notes
 from olrsearch.audit.runs.results import AuditedEntry, DecisionMade, Evidence, EvidenceImage
-from olrsearch.audit.scorers.registry import RETIRED, retired_notes
+from olrsearch.audit.scorers.retired import RETIRED, retired_notes
 from olrsearch.core.errors import AuditError, OlrsearchError
 from olrsearch.store.audit_runs import RunFolder
 

@@ -10,11 +10,12 @@ from olrsearch.audit.scorers.likelihood import Likelihood
 from olrsearch.audit.scorers.neighbours import NeighbourVote
 from olrsearch.audit.scorers.other_labels import OtherLabels
 from olrsearch.audit.scorers.probability import Probability
+from olrsearch.audit.scorers.retired import retired_notes
 from olrsearch.audit.scorers.twins import Twins
 from olrsearch.core.errors import AuditError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from olrsearch.audit.scorers.protocol import Scorer
 
@@ -28,12 +29,6 @@ SCORERS: Final[Mapping[str, Callable[[], Scorer]]] = {
     "contradictions": Contradictions,
 }
 """How each is made; an audit asks all of them unless told otherwise."""
-
-RETIRED: Final[Mapping[str, str]] = {
-    "disagreement": "it found errors hardly better than chance and added .004 to what the others find",
-    "cleanlab": "it added .0003 to what the others find, and took .009 where errors go one way",
-}
-"""Scorers of earlier audits that are no longer asked, and what measuring P4 said of them."""
 
 
 def make_scorers(names: Sequence[str] | None = None) -> tuple[Scorer, ...]:
@@ -53,10 +48,3 @@ def make_scorers(names: Sequence[str] | None = None) -> tuple[Scorer, ...]:
     if not wanted or len(set(wanted)) < len(wanted):
         raise AuditError(f"expected each scorer once and at least one, found {', '.join(wanted) or 'none'}")
     return tuple(make() for name, make in SCORERS.items() if name in wanted)
-
-
-def retired_notes(names: Iterable[str]) -> tuple[str, ...]:
-    """Says of scorers that are no longer asked why not; nothing of the others."""
-    return tuple(
-        f"the scorer {name} is no longer asked: {RETIRED[name]}" for name in names if name in RETIRED
-    )

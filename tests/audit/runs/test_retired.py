@@ -6,7 +6,7 @@ from made_audits import RED, WRONG, Nearest
 from pictures import name
 
 from olrsearch import Store
-from olrsearch.audit.scorers.registry import RETIRED
+from olrsearch.audit.scorers.retired import RETIRED
 from olrsearch.core.errors import AuditError
 from olrsearch.store import DecisionRequest
 from olrsearch.store.audit_runs import RunFolder, audit_folders

@@ -9,7 +9,8 @@ import pytest
 from made_materials import COMMON, NEVER, RARE, frozen, made_material, with_value
 
 from olrsearch.audit.scorers.protocol import scores
-from olrsearch.audit.scorers.registry import RETIRED, SCORERS, make_scorers
+from olrsearch.audit.scorers.registry import SCORERS, make_scorers
+from olrsearch.audit.scorers.retired import RETIRED
 from olrsearch.core.errors import AuditError
 from olrsearch.core.progress import silent
 from olrsearch.evaluation.metrics import roc_auc
