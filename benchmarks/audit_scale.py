@@ -29,11 +29,11 @@ from olrsearch.audit.evidence.estimates import estimate_errors
 from olrsearch.audit.evidence.noise import symmetric
 from olrsearch.audit.evidence.raising import raise_constants
 from olrsearch.audit.evidence.weights import BY_ANNOTATORS
-from olrsearch.audit.runs.fitting import combine, find_suspects
+from olrsearch.audit.runs.ranking import combine, find_suspects
 from olrsearch.audit.scorers.material import Material, identity_folds
 from olrsearch.audit.scorers.neighbours import NAME as NEIGHBOURS
 from olrsearch.audit.scorers.neighbours import exact_votes
-from olrsearch.audit.scorers.registry import DEFAULT, SCORERS, make_scorers
+from olrsearch.audit.scorers.registry import SCORERS, make_scorers
 from olrsearch.core.groups import told_apart
 from olrsearch.core.progress import silent
 from olrsearch.search.spaces.labels import OpenSpace
@@ -79,7 +79,7 @@ def main(
     scratch: Path | None,
 ) -> None:
     """Seconds, memory and agreement with exact votes of an audit's scorers at scale."""
-    wanted = names or DEFAULT
+    wanted = names or tuple(SCORERS)
     results = Results(
         f"An audit of {images:,} images",
         ("scorer", "seconds, cpu", "seconds, wall", "memory, MB", "entries without evidence"),

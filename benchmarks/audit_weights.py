@@ -21,7 +21,7 @@ from scipy.special import expit, logit
 
 from olrsearch.audit.evidence.combine import CLIP
 from olrsearch.audit.evidence.logistic import fit_logistic
-from olrsearch.audit.runs.material import material
+from olrsearch.audit.runs.from_store import material_of_space
 from olrsearch.audit.scorers.identity import Identity
 from olrsearch.audit.scorers.registry import make_scorers
 from olrsearch.audit.scorers.twins import find_twins
@@ -48,7 +48,7 @@ def main(store: Path, space: str | None) -> None:
     """How well entries are found that a second annotation contradicts, and by which weights."""
     with Backend.open(store, read_only=True) as backend:
         snapshot = backend.snapshot()
-        whole = material(backend, OpenSpace(snapshot, snapshot.space(space, LABELS)))
+        whole = material_of_space(backend, OpenSpace(snapshot, snapshot.space(space, LABELS)))
         pairs = find_twins(snapshot, whole.ids)
         said = evidence(whole.found, pairs)
     given = whole.found.given

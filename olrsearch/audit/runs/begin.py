@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from olrsearch._version import __version__
 from olrsearch.audit.evidence.combine import Combination
 from olrsearch.audit.evidence.weights import ANNOTATORS, BY_ANNOTATORS, INJECTED
-from olrsearch.audit.runs.material import material
+from olrsearch.audit.runs.from_store import material_of_space
 from olrsearch.audit.scorers.registry import make_scorers
 from olrsearch.audit.scorers.rule_file import read_rules
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import AuditError, EmptyStoreError
-from olrsearch.pipeline.measuring import teacher_run
 from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.store.audit_runs import AUDIT, RunFolder
 from olrsearch.store.files import RUNS
@@ -50,7 +49,7 @@ def begin_run(
     if not snapshot.image_count:
         raise EmptyStoreError("the store holds no images: run olrsearch import first")
     opened = OpenSpace(snapshot, snapshot.space(space, LABELS))
-    whole = material(backend, opened, labels=labels, where=where, folds=folds, seed=seed)
+    whole = material_of_space(backend, opened, labels=labels, where=where, folds=folds, seed=seed)
     notes = list(whole.notes)
     if learnt_on not in {None, opened.info.fingerprint}:
         notes.append(
@@ -80,7 +79,6 @@ def begin_run(
             "seed": seed,
             "scorers": names,
             "rules": [{"labels": item.labels, "names": item.names, "values": item.values} for item in own],
-            "teacher": teacher_run(backend, opened) is not None,
             "weights": known,
         },
         "versions": _versions(),
@@ -130,9 +128,4 @@ def read_weights(path: Path, scorers: Sequence[str]) -> tuple[dict[str, Any], st
 def _versions() -> dict[str, str]:
     """What the run was computed with."""
     found = {"olrsearch": __version__, "python": platform.python_version()}
-    for name in ("numpy", "scipy", "cleanlab"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return found | {name: metadata.version(name) for name in ("numpy", "scipy")}
