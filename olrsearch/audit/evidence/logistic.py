@@ -70,12 +70,12 @@ def fit_logistic(parts: Sequence[tuple[F64, F64, F64]], start: F64, ridge: F64, 
     return weight
 
 
-def odds_beyond(evidence: F32, base: float) -> F64:
-    """By how much evidence moves the log-odds away from those of the label, float64 [n]; 0 where it is NaN.
+def odds_beyond(evidence: F32, base: float | F64) -> F64:
+    """By how much evidence moves the log-odds away from those of the label, float64; 0 where it is NaN.
 
     Args:
-        evidence: float32 [n], probabilities that the label is present; NaN = nothing to say.
-        base: Log-odds of the label, nats.
+        evidence: float32 [n], probabilities that the label is present, or [n, L]; NaN = nothing to say.
+        base: Log-odds of the label, nats, or of L labels, float64 [L].
     """
     with np.errstate(divide="ignore"):  # of 0 and 1 the log-odds are infinite, and clipped at once
         odds = np.clip(logit(evidence.astype(np.float64)), -CLIP, CLIP)

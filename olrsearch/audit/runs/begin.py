@@ -14,6 +14,7 @@ from olrsearch.audit.evidence.combine import Combination
 from olrsearch.audit.evidence.weights import ANNOTATORS, BY_ANNOTATORS, INJECTED
 from olrsearch.audit.runs.from_store import material_of_space
 from olrsearch.audit.scorers.registry import make_scorers
+from olrsearch.audit.scorers.retired import RETIRED
 from olrsearch.audit.scorers.rule_file import read_rules
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import AuditError, EmptyStoreError
@@ -100,6 +101,8 @@ def _weights(weights: str | Path, scorers: Sequence[str]) -> tuple[dict[str, Any
 def read_weights(path: Path, scorers: Sequence[str]) -> tuple[dict[str, Any], str | None]:
     """The weights that an earlier run learnt, checked, and the fingerprint of the space it looked at.
 
+    What scorers that are no longer asked weighed is the others', in proportion.
+
     Args:
         path: Of its `run.json`, or of what that says under `weights`, whose space is not known.
         scorers: What the new run asks.
@@ -112,6 +115,8 @@ def read_weights(path: Path, scorers: Sequence[str]) -> tuple[dict[str, Any], st
         weights: dict[str, Any] = content.get("weights", content)
         learnt_on: str | None = content.get("config", {}).get("fingerprint")
         known = Combination.from_dict(weights)
+        if any(name in RETIRED for name in known.scorers):
+            known = known.restricted([name for name in known.scorers if name not in RETIRED])
     except (OSError, ValueError, AttributeError, AuditError) as error:
         raise AuditError(
             f"{path} holds no weights ({error}): expected the run.json of a finished audit"

@@ -54,6 +54,13 @@ def test_an_audit_that_asked_one_still_answers(fresh, before, tmp_path):
         summary = store.audit.summary()
         assert len(summary.labels) == 4
         assert any(note.startswith(NOTE) for note in summary.notes)
+        learnt = RunFolder.open(fresh.path / "runs" / report.run)
+        again = store.audit.run(scorers=names[:2], weights=learnt.path / "run.json")
+        kept = RunFolder.open(fresh.path / "runs" / again.run).record["config"]["weights"]
+        before_it = learnt.record["weights"]["pooled"]
+        assert kept["scorers"] == names[:2]
+        assert sum(kept["pooled"][:2]) == pytest.approx(sum(before_it[:3]), rel=1e-6)
+        store.audit.delete(again.run)
         assert NOTE in store.audit.sheet(tmp_path / "red.html", labels=["red"], k=3).read_text("utf-8")
         assert store.verify().ok
         # A refit weighs what was kept; who knows the entry's own value has no say in how many are wrong.
