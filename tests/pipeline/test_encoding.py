@@ -136,7 +136,7 @@ def test_an_encoding_interrupted_before_its_calibration_is_calibrated_by_the_nex
 
     with Store.open(home) as store:
         with monkeypatch.context() as patched:
-            patched.setattr("olrsearch.pipeline.calibrating.choose_metric", interrupted)
+            patched.setattr("olrsearch.search.spaces.labels.choose_metric", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 store.encode(gallery.model)
         assert not store.info()["spaces"][0]["calibrated"]

@@ -410,8 +410,8 @@ def test_a_writer_that_lost_its_server_stops(postgres_url, tmp_path):
     with Backend.create(tmp_path / "store", database_url=postgres_url) as store:
         ids = fill(store)
         with store.writer() as writer:
-            session = writer._connection.scalar(text("SELECT pg_backend_pid()"))
-            writer._connection.commit()
+            session = writer.session.connection.scalar(text("SELECT pg_backend_pid()"))
+            writer.session.connection.commit()
             with store.engine.begin() as other:
                 other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": session})
             with pytest.raises(StoreError, match="the database says"):
