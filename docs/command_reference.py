@@ -71,6 +71,7 @@ _INDEX: Final = {
     "indexes": "One key a recipe that was built, by its name: the `recipe`, the `count` of images, on how "
     "many `queries` recall was measured, and `files` with `label` (a position, null for the whole "
     "embedding), `bytes` and `recall`.",
+    "notes": "Which indexes of older programs are not used, and what to do instead.",
 }
 
 

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from olrsearch.pipeline.pixels import OnError as OnError
     from olrsearch.pipeline.training import TrainedSpace as TrainedSpace
     from olrsearch.search.index.scores import Evidence as Evidence
-    from olrsearch.search.kl.exact import Divergence as Divergence
+    from olrsearch.search.kl.query import Divergence as Divergence
     from olrsearch.search.results import Contribution as Contribution
     from olrsearch.search.results import Description as Description
     from olrsearch.search.results import Hit as Hit
@@ -123,7 +123,7 @@ _NAMES: Final = {
     "pipeline.pixels": ("OnError",),
     "pipeline.training": ("TrainedSpace",),
     "search.index.scores": ("Evidence",),
-    "search.kl.exact": ("Divergence",),
+    "search.kl.query": ("Divergence",),
     "search.results": (
         "Contribution",
         "Description",

@@ -55,8 +55,8 @@ class Bench:
             EmptyStoreError: nothing is encoded.
         """
         from olrsearch.evaluation.attributes import run_attributes
-        from olrsearch.pipeline.calibrating import space_of
         from olrsearch.pipeline.measuring import describing_report
+        from olrsearch.search.spaces.registry import space_of
 
         info = space_of(self._session.living(), space)
         if info.layout != LABELS:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from olrsearch.core.errors import CalibrationError, IndexBuildError, TrainingError
-from olrsearch.store.vectors.layout import LABELS, POSTERIOR
+from olrsearch.store.vectors.layout import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -180,9 +180,10 @@ def encode(
         ModelFileError: the encoder's files are damaged.
     """
     session = store.session
-    from olrsearch.pipeline.calibrating import calibrate, encoder_space
+    from olrsearch.pipeline.adding import encoder_space
+    from olrsearch.pipeline.calibrating import calibrate
     from olrsearch.pipeline.encoding import encode_missing
-    from olrsearch.pipeline.indexing_words import keep_new
+    from olrsearch.pipeline.indexing import keep_new
 
     session.living()
     info = encoder_space(session.backend, encoder)
@@ -196,7 +197,7 @@ def encode(
     )
     # Also where an earlier run was interrupted after its last segment.
     held = report.encoded + report.present
-    if info.layout == POSTERIOR and held:
+    if held:
         try:
             keep_new(session.backend, info.fingerprint)
         except (IndexBuildError, OSError) as error:  # queries compute what is not kept

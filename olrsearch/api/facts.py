@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from olrsearch.maths.metric import metric_name
-from olrsearch.search.spaces.labels import calibration_is_stale
+from olrsearch.search.spaces.about import calibration_is_stale
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +73,8 @@ def verify(store: HasSession, *, sources: bool = False) -> VerifyReport:
     """
     session = store.session
     from olrsearch.datasets.files import read_bytes
-    from olrsearch.pipeline.calibrating import check_artefacts, check_model
+    from olrsearch.pipeline.adding import check_model
+    from olrsearch.pipeline.checking import check_artefacts
     from olrsearch.store.verify import verify as check
 
     return check(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from olrsearch.store.vectors.layout import LABELS
-
 if TYPE_CHECKING:
     from olrsearch.api.session import Session
     from olrsearch.maths.metric import Metric
@@ -31,30 +29,31 @@ class Indexes:
             recipe: Its name, or a file; posteriors know `exact` and those that begin with `kl-`.
             space: See the class.
         """
-        from olrsearch.pipeline.calibrating import build_index
+        from olrsearch.pipeline.indexing import build_index
 
         return build_index(self._session.backend, recipe, space)
 
     def estimate(self, recipe: str = "exact", *, space: str | None = None) -> int:
         """Bytes that `build` will take in memory and on disk, roughly."""
-        from olrsearch.pipeline.calibrating import estimate_index
+        from olrsearch.pipeline.indexing import estimate_index
 
-        return estimate_index(self._session.backend, recipe, space)
+        return estimate_index(self._session.backend, recipe, space)[0]
 
     def estimate_device(self, recipe: str = "exact", *, space: str | None = None) -> int:
         """Bytes that what `build` builds takes on a GPU, roughly; 0 for what lies on none."""
-        from olrsearch.pipeline.calibrating import estimate_index_device
+        from olrsearch.pipeline.indexing import estimate_index
 
-        return estimate_index_device(self._session.backend, recipe, space)
+        return estimate_index(self._session.backend, recipe, space)[1]
 
     def info(self, *, space: str | None = None) -> dict[str, Any]:
         """What is built for a space: recipe, sizes, measured recall; of posteriors, what is kept."""
-        from olrsearch.pipeline.calibrating import space_of
-        from olrsearch.pipeline.indexing_words import word_index_said
+        from olrsearch.search.spaces.registry import kind_of, space_of
 
         info = space_of(self._session.snapshot(), space)
-        scan = "exact, over the segments" if info.layout == LABELS else word_index_said(info)
-        return {"space": info.name, "scan": scan, "indexes": info.indexes}
+        kind = kind_of(info)
+        unused = kind.unused(info)
+        built = {name: index for name, index in info.indexes.items() if name not in unused}
+        return {"space": info.name, "scan": kind.kept(info), "indexes": built, "notes": [*unused.values()]}
 
     def metric(self, *, space: str | None = None) -> Metric:
         """The metric that the label indexes of a space compare by."""

@@ -18,7 +18,7 @@ from olrsearch.api.session import allowed, several
 from olrsearch.core.errors import BenchmarkError, QueryError
 from olrsearch.core.names import LabelNames
 from olrsearch.evaluation.looks.gaussians import GaussianLook, word_correlations
-from olrsearch.search.spaces.labels import stored_labels
+from olrsearch.search.spaces.about import stored_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -227,9 +227,10 @@ class Looks:
             QueryError: no set of words, a negated word, or a negative number of samples.
             UnknownWordError, GaussianError, WordVectorsError: as `words`.
         """
+        from olrsearch.search.divergences import match_prior
         from olrsearch.search.query import canonical
         from olrsearch.search.word_queries import open_table
-        from olrsearch.search.word_terms import match_prior, parse_words, query_of, resolve_words
+        from olrsearch.search.word_terms import parse_words, query_of, resolve_words
 
         opened = self._session.posteriors(space)
         vocabulary = opened.vocabulary

@@ -17,7 +17,7 @@ from olrsearch.search.attributes import search_attributes
 from olrsearch.search.page import check_page
 from olrsearch.search.query import parse
 from olrsearch.search.results import Description, LabelEstimate, Ranking
-from olrsearch.search.spaces.labels import stored_labels
+from olrsearch.search.spaces.about import stored_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

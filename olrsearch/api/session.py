@@ -13,7 +13,8 @@ import numpy as np
 
 from olrsearch.core.errors import EmptyStoreError, UnknownImageError
 from olrsearch.core.progress import Track, silent
-from olrsearch.search.spaces.labels import OpenSpace, matching
+from olrsearch.search.spaces.about import matching
+from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.store.vectors.layout import LABELS, POSTERIOR
 
 if TYPE_CHECKING:

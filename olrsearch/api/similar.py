@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from olrsearch.api.session import HasSession, Session
     from olrsearch.core.arrays import F32
-    from olrsearch.search.kl.exact import Divergence
+    from olrsearch.search.kl.query import Divergence
     from olrsearch.search.results import Ranking
     from olrsearch.search.similar import By
     from olrsearch.store.values import ImageRef
@@ -166,8 +166,8 @@ def _similar_by_posterior(
     farthest: bool,
     **page: Unpack[SimilarPage],
 ) -> Ranking:
+    from olrsearch.search.divergences import similar_posteriors
     from olrsearch.search.word_queries import SPELT
-    from olrsearch.search.word_terms import similar_posteriors
 
     check_page(page["k"], page["offset"])
     opened = session.posteriors(page["space"])

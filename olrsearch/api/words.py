@@ -15,14 +15,14 @@ from olrsearch.search.attributes import query_values, search_attributes
 from olrsearch.search.page import check_page
 from olrsearch.search.query import Literal, canonical, parse, resolve_names
 from olrsearch.search.results import WordDescription, WordEstimate
-from olrsearch.search.spaces.labels import stored_labels
+from olrsearch.search.spaces.about import stored_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from olrsearch.api.session import HasSession, Session
-    from olrsearch.search.kl.exact import Divergence
+    from olrsearch.search.kl.query import Divergence
     from olrsearch.search.results import Ranking
     from olrsearch.search.spaces.posteriors import OpenPosteriors
     from olrsearch.search.word_queries import Attributes, AttributesMode
@@ -83,6 +83,7 @@ def words(
         EmptyStoreError: nothing is imported, or there are no posteriors.
         IncompatibleEncoderError: the space holds label embeddings.
     """
+    from olrsearch.search.divergences import match_prior, match_words, not_used
     from olrsearch.search.word_queries import (
         LIKELY,
         WordQuery,
@@ -92,15 +93,7 @@ def words(
         spelt,
         term_notes,
     )
-    from olrsearch.search.word_terms import (
-        WordProbabilities,
-        match_prior,
-        match_words,
-        not_used,
-        parse_words,
-        query_of,
-        resolve_words,
-    )
+    from olrsearch.search.word_terms import WordProbabilities, parse_words, query_of, resolve_words
 
     session = store.session
     check_page(k, offset)

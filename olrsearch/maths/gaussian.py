@@ -1,9 +1,9 @@
-"""Gaussians with full covariance: divergences, priors of word sets, and KL as an inner product.
+"""Gaussians with full covariance: batches, and priors of word sets.
 
 Everything is computed in float64. A batch is a mean and the Cholesky factor of the covariance.
 
 Notation: n Gaussians of a batch, d dimensions, M words of a set, T = d(d+1)/2 numbers of a
-triangle, F = T + d + 1 numbers of a feature. Divergences and log-likelihoods are in nats.
+triangle. Log-likelihoods are in nats.
 
 Source of what is done with them: Bütepage et al., "Informed Priors for Deep Representation
 Learning", 2019, sections 2 and 3.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -31,11 +31,6 @@ SIGMA0: Final = 0.01
 
 FLOOR_TOLERANCE: Final = 0.05
 """How far below σ₀² an eigenvalue may lie, as a share: factors are stored in float32."""
-
-Direction = Literal["query-to-image", "image-to-query"]
-"""KL(query‖image), the paper's retrieval, or KL(image‖query)."""
-
-DIRECTIONS: Final = ("query-to-image", "image-to-query")
 
 ROOT2: Final = math.sqrt(2.0)
 LOG_2PI: Final = math.log(2.0 * math.pi)
@@ -202,37 +197,6 @@ class Gaussians:
         return found
 
 
-# -- divergences -------------------------------------------------------------------------
-
-
-def kl(p: Gaussians, q: Gaussians) -> F64:
-    """KL(p‖q), float64 [n]; a batch of one stands against each of the other.
-
-    ½ [tr(Λ_q Σ_p) + (μ_q − μ_p)ᵀ Λ_q (μ_q − μ_p) − d + ln det Σ_q − ln det Σ_p].
-
-    Source: section 3, "Image retrieval" (p the query's distribution, q the image's) and
-    "Image similarity".
-
-    Raises:
-        GaussianError: other dimensions, or batches that do not fit each other.
-    """
-    check_size(q.size, p.size, "the second Gaussian")
-    if len(p) != len(q) and 1 not in {len(p), len(q)}:
-        raise GaussianError(f"{len(p)} Gaussians against {len(q)}: expected as many, or one")
-    inverse = q.inverse_factor
-    spread = inverse @ p.factor
-    apart = np.einsum("nij,nj->ni", np.broadcast_to(inverse, spread.shape), q.mean - p.mean)
-    trace = np.einsum("nij,nij->n", spread, spread)
-    square = np.einsum("ni,ni->n", apart, apart)
-    found: F64 = 0.5 * (trace + square - p.size + q.log_determinant - p.log_determinant)
-    return np.maximum(found, 0.0)
-
-
-def jeffreys(p: Gaussians, q: Gaussians) -> F64:
-    """KL(p‖q) + KL(q‖p), float64 [n]: symmetric."""
-    return kl(p, q) + kl(q, p)
-
-
 # -- priors ------------------------------------------------------------------------------
 
 
@@ -297,19 +261,6 @@ def check_shrinkage(shrinkage: float) -> None:
         raise GaussianError(
             f"shrinkage λ = {shrinkage:g}: expected above 0 and up to 1 (0 would be singular)"
         )
-
-
-def check_direction(direction: str) -> None:
-    """Refuse what is no direction of a divergence.
-
-    Raises:
-        GaussianError: it is none.
-    """
-    if direction not in DIRECTIONS:
-        raise GaussianError(f"unknown direction {direction!r}: expected one of {', '.join(DIRECTIONS)}")
-
-
-# -- KL as an inner product --------------------------------------------------------------
 
 
 # -- checks ------------------------------------------------------------------------------

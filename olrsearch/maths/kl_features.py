@@ -12,7 +12,8 @@ from olrsearch.maths.triangles import cholesky, inverse_triangles, lower, triang
 
 if TYPE_CHECKING:
     from olrsearch.core.arrays import F64
-from olrsearch.maths.gaussian import LOG_2PI, ROOT2, Direction, Gaussians, check_direction, check_size
+from olrsearch.maths.divergences import Direction, check_direction
+from olrsearch.maths.gaussian import LOG_2PI, ROOT2, Gaussians, check_size
 
 
 @dataclass(frozen=True, slots=True, eq=False)

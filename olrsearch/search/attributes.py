@@ -9,9 +9,8 @@ import numpy as np
 from olrsearch.core.errors import QueryError
 from olrsearch.search.index.scores import evaluate
 from olrsearch.search.index.topk import top_k
-from olrsearch.search.page import Page, length_notes
+from olrsearch.search.page import Page, by_hit, length_notes
 from olrsearch.search.query import Not, Or, canonical, resolve_names, weighted
-from olrsearch.search.results import Contribution
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,19 +101,12 @@ def search_attributes(
             (weighted(child, top.weight), evaluate(child, literal_value)[0] * top.weight)
             for child in top.children
         ]
-    shares = [(canonical(term), _weight(term), value[rows]) for term, value in terms]
-    contributions = tuple(
-        tuple(
-            Contribution(text, float(value[place]), float(np.exp(value[place] / weight)))
-            for text, weight, value in shares
-        )
-        for place in range(len(rows))
-    )
+    shares = [(canonical(term), value[rows], np.exp(value[rows] / _weight(term))) for term, value in terms]
     return Page(
         query=canonical(resolved),
         ids=scores.view.ids[rows],
         distances=-values[rows],
-        contributions=contributions,
+        contributions=by_hit(shares, len(rows)),
         first_rank=offset + 1,
         candidates=selection.candidates,
         total=selection.total,

@@ -14,8 +14,7 @@ import numpy as np
 
 from olrsearch.core.errors import VectorError
 from olrsearch.search.index.topk import top_k
-from olrsearch.search.page import Page, length_notes
-from olrsearch.search.results import Contribution
+from olrsearch.search.page import Page, by_hit, length_notes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,9 +68,8 @@ def fuse_ranks(
         query=query,
         ids=mine[selection.rows],
         distances=total[selection.rows],
-        contributions=tuple(
-            tuple(Contribution(name, float(share[row])) for name, share in shares.items())
-            for row in selection.rows.tolist()
+        contributions=by_hit(
+            [(name, share[selection.rows], None) for name, share in shares.items()], len(selection.rows)
         ),
         first_rank=offset + 1,
         candidates=selection.candidates,

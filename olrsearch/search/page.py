@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from olrsearch.core.errors import QueryError
+from olrsearch.search.results import Contribution
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from olrsearch.core.arrays import F64, I64
-    from olrsearch.search.results import Contribution
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +39,23 @@ class Page:
     total: int
     exact: bool = True
     notes: tuple[str, ...] = ()
+
+
+def by_hit(shares: Sequence[tuple[str, F64, F64 | None]], count: int) -> tuple[tuple[Contribution, ...], ...]:
+    """Contributions, one tuple a hit.
+
+    Args:
+        shares: Of each term its spelling, its values float64 [count], and probabilities where it has some.
+        count: Hits.
+    """
+    return tuple(
+        tuple(
+            # 0.0 added: no hit owes anything a share of −0
+            Contribution(name, float(value[place]) + 0.0, None if chance is None else float(chance[place]))
+            for name, value, chance in shares
+        )
+        for place in range(count)
+    )
 
 
 def check_page(k: int, offset: int) -> None:

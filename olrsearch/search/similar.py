@@ -15,9 +15,8 @@ from olrsearch.core.errors import QueryError, VectorError
 from olrsearch.core.names import LabelNames
 from olrsearch.search.index.label import combine
 from olrsearch.search.index.topk import top_k
-from olrsearch.search.page import Page, length_notes
+from olrsearch.search.page import Page, by_hit, length_notes
 from olrsearch.search.query.ast import MAX_WEIGHT, quote_name, spell_weight
-from olrsearch.search.results import Contribution
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from olrsearch.search.index.built import BuiltIndex
     from olrsearch.search.index.label import LabelIndexes
     from olrsearch.search.index.view import EmbeddingView
+    from olrsearch.search.results import Contribution
 
 _T = TypeVar("_T")
 
@@ -352,12 +352,9 @@ def _contributions(
     factors: Mapping[int, float],
     rows: I64,
 ) -> tuple[tuple[Contribution, ...], ...]:
-    shares: list[tuple[str, F64]] = []
+    shares: list[tuple[str, F64, None]] = []
     for target in targets:
         index = indexes.of(target.label)
         found = index.distances_of(target.vector, rows).astype(np.float64) * factors[target.label]
-        shares.append((label_names[target.label] + spell_weight(target.weight), found))
-    return tuple(
-        tuple(Contribution(name, -float(found[place])) for name, found in shares)
-        for place in range(len(rows))
-    )
+        shares.append((label_names[target.label] + spell_weight(target.weight), -found, None))
+    return by_hit(shares, len(rows))

@@ -15,10 +15,11 @@ import numpy as np
 from olrsearch.core.errors import QueryError, WordVectorsError
 from olrsearch.maths.gaussian import check_shrinkage
 from olrsearch.search.attributes import query_values
+from olrsearch.search.divergences import match_penalty
 from olrsearch.search.fusion import fuse_ranks
 from olrsearch.search.kl.query import check_divergence
 from olrsearch.search.query import canonical
-from olrsearch.search.word_terms import MODES, match_penalty, query_of
+from olrsearch.search.word_terms import MODES, query_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from olrsearch.encoders.words.vectors import WordVectors
     from olrsearch.encoders.words.vocabulary import Vocabulary
     from olrsearch.maths.gaussian import Gaussians
-    from olrsearch.search.kl.exact import Divergence
+    from olrsearch.search.kl.query import Divergence
     from olrsearch.search.page import Page
     from olrsearch.search.spaces.posteriors import OpenPosteriors
     from olrsearch.search.word_terms import Mode, WordProbabilities, WordTerm

@@ -19,7 +19,8 @@ from olrsearch.core.errors import BenchmarkError
 from olrsearch.datasets.generated.pairs import generate_pairs
 from olrsearch.datasets.idx_format import format_idx
 from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
-from olrsearch.maths.gaussian import Gaussians, kl, word_prior
+from olrsearch.maths.divergences import kl
+from olrsearch.maths.gaussian import Gaussians, word_prior
 
 KEYS = {"metric", "value", "target", "passed", "unit", "seed"}
 DIGITS = tuple(f"Digit_{number}" for number in range(10))
@@ -192,13 +193,13 @@ def test_recipes_are_measured_too(tmp_path):
             space,
             images=200,
             recipe_images=2000,
-            recipes={"scans": ("kl-proven",), "graphs": (), "queries": 4},
+            recipes={"scans": ("kl-projected",), "queries": 4},
             turns=1,
         )
-    recipes = [row for row in found.lines() if row["metric"].startswith("kl-proven/2000/")]
+    recipes = [row for row in found.lines() if row["metric"].startswith("kl-projected/2000/")]
     assert {row["dimensions"] for row in recipes} == {24}
     assert any(row["metric"].endswith("recall@10") for row in recipes)
-    assert "kl-proven/2000/images/recall@10" in found.to_markdown()
+    assert "kl-projected/2000/images/recall@10" in found.to_markdown()
 
 
 def test_a_gpu_that_is_not_there_is_a_note(mixed, monkeypatch):

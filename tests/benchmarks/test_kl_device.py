@@ -2,20 +2,18 @@
 
 import numpy as np
 import pytest
-from olrsearch_benchmarks.speed.kl_device import BATCHES, device_scans, memory_shares
+from olrsearch_benchmarks.speed import kl_device
+from olrsearch_benchmarks.speed.kl_device import BATCHES, copy_rate, device_scans, memory_shares
 from olrsearch_benchmarks.speed.kl_recipes import run_kl_recipes, synthetic_posteriors
 
 from olrsearch.core.errors import DeviceError
-from olrsearch.search.kl import torch_flat
-from olrsearch.search.kl.torch_flat import TorchFlatKl
+from olrsearch.search.device import DeviceScan
 
 torch = pytest.importorskip("torch")
 
 RECIPE = """kind = "torch"
 [parameters]
 device = "cpu"
-proposals = 400
-prove = true
 [promise]
 queries = ["words", "images"]
 recall_at_10 = 0.999
@@ -25,7 +23,7 @@ recall_at_100 = 0.999
 
 @pytest.fixture(autouse=True)
 def _small_copies(monkeypatch):
-    monkeypatch.setattr(torch_flat, "_COPIED", {"cpu": 1 << 16})
+    monkeypatch.setattr(kl_device, "_COPIED", {"cpu": 1 << 16})
 
 
 def test_recipes_for_a_gpu_are_measured_where_there_is_one(monkeypatch, caplog):
@@ -40,27 +38,27 @@ def test_recipes_for_a_gpu_are_measured_where_there_is_one(monkeypatch, caplog):
 
 def test_shares_are_bytes_by_time_by_the_rate_of_a_copy(monkeypatch):
     features = np.random.default_rng(0).normal(size=(400, 21)).astype(np.float32)
-    proposer = TorchFlatKl.of(features, device="cpu")
+    scan = DeviceScan((features,), features.shape, "cpu")
     clock = iter(np.arange(1000) * 0.5)  # every turn takes half a second
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-    assert torch_flat.copy_rate("cpu", turns=3) == pytest.approx(2 * (1 << 16) / 0.5)
+    assert copy_rate("cpu", turns=3) == pytest.approx(2 * (1 << 16) / 0.5)
     sizes = []
-    plain = TorchFlatKl.propose_batch
+    plain = DeviceScan.products
 
-    def counted(self, queries, count):
+    def counted(self, queries):
         sizes.append(len(queries))
-        return plain(self, queries, count)
+        return plain(self, queries)
 
-    monkeypatch.setattr(TorchFlatKl, "propose_batch", counted)
-    found = memory_shares(proposer, np.random.default_rng(1).normal(size=(5, 21)), turns=2)
+    monkeypatch.setattr(DeviceScan, "products", counted)
+    found = memory_shares(scan, np.random.default_rng(1).normal(size=(5, 21)), turns=2)
     assert sizes == [1] * 3 + [64] * 3
     assert BATCHES == (1, 64)
     assert set(found) == {f"share of the memory's speed, {many} at once" for many in BATCHES}
     for share in found.values():
-        assert share == pytest.approx(proposer.bytes / (2 * (1 << 16)))
+        assert share == pytest.approx(scan.bytes / (2 * (1 << 16)))
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(DeviceError, match="sees no GPU"):
-        torch_flat.copy_rate("cuda")
+        copy_rate("cuda")
 
 
 def test_a_run_has_the_recipe_like_any_other(tmp_path):
@@ -73,14 +71,12 @@ def test_a_run_has_the_recipe_like_any_other(tmp_path):
         shrinkage=0.1,
         count=1500,
         scans=(path,),
-        graphs=(),
         queries=4,
         turns=2,
     ).to_dicts()
     values = {row["metric"]: row["value"] for row in rows}
     for kind in ("words-1", "words-5", "images"):
         assert values[f"kl-own/1500/{kind}/recall@10"] == 1.0
-        assert values[f"kl-own/1500/{kind}/proven"] == 1.0
     for many in BATCHES:
         assert values[f"kl-own/1500/share of the memory's speed, {many} at once"] > 0
-    assert values["kl-own/1500/memory"] == 2 * 32 + 4
+    assert values["kl-own/1500/memory"] == 4 * (21 + 1)

@@ -32,7 +32,8 @@ from sklearn.metrics import average_precision_score
 from olrsearch.core.errors import BenchmarkError
 from olrsearch.evaluation.queries import run_queries
 from olrsearch.evaluation.query_set import generate_queries
-from olrsearch.maths.gaussian import Gaussians, kl, word_prior
+from olrsearch.maths.divergences import kl
+from olrsearch.maths.gaussian import Gaussians, word_prior
 
 KEYS = {"metric", "value", "target", "passed", "unit", "seed", "paper", "space", "labels", "shrinkage"}
 

@@ -2,12 +2,12 @@ import json
 
 import numpy as np
 import pytest
-from olrsearch_benchmarks.speed.speed_kl import JITTER, resample, run_kl_speed
+from olrsearch_benchmarks.speed.speed_kl import JITTER, largest_products, resample, run_kl_speed
 
 from olrsearch.core.errors import BenchmarkError, VectorError
-from olrsearch.maths.gaussian import DIRECTIONS, Gaussians, kl, word_prior
+from olrsearch.maths.divergences import DIRECTIONS, kl
+from olrsearch.maths.gaussian import Gaussians, word_prior
 from olrsearch.maths.triangles import cholesky, pack
-from olrsearch.search.index.faiss_index import largest_products
 
 
 def posteriors(count, size, seed):

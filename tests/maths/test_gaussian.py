@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 from olrsearch.core.errors import GaussianError
-from olrsearch.maths.gaussian import DIRECTIONS, SIGMA0, Gaussians, jeffreys, kl, word_prior
+from olrsearch.maths.divergences import DIRECTIONS, jeffreys, kl
+from olrsearch.maths.gaussian import SIGMA0, Gaussians, word_prior
 from olrsearch.maths.kl_features import Frame, feature_size, image_features, point_features, query_features
 from olrsearch.maths.triangles import cholesky, inverse_triangles, pack, triangle, triangle_side, unpack
 

@@ -10,7 +10,7 @@ from pictures import LABELS, name, write_pictures
 from olrsearch import Store
 from olrsearch.core.errors import ImageMissingError, IncompatibleEncoderError
 from olrsearch.encoders.tiny.labels import TinyEncoder
-from olrsearch.pipeline.calibrating import add_model
+from olrsearch.pipeline.adding import add_model
 from olrsearch.pipeline.encoding import encode_missing
 
 

@@ -17,7 +17,7 @@ from olrsearch import Store
 from olrsearch.core.errors import ImageDecodeError, ImageMissingError
 from olrsearch.datasets.files import load_array
 from olrsearch.pipeline import pixels
-from olrsearch.pipeline.calibrating import add_model
+from olrsearch.pipeline.adding import add_model
 from olrsearch.pipeline.pixels import Failure, batched, cache_pixels, decoded, read_pixels
 from olrsearch.store.values import ImageRow
 

@@ -3,27 +3,26 @@
 import numpy as np
 import pytest
 from made_stores import posteriors
+from olrsearch_benchmarks.speed.speed_kl import open_index
 
 from olrsearch.core.errors import GaussianError, QueryError, UnknownWordError, VectorError, WordVectorsError
 from olrsearch.encoders.words.vectors import WordVectors
 from olrsearch.encoders.words.vocabulary import Vocabulary
 from olrsearch.maths.calibration import Calibration, log_sigmoid
-from olrsearch.maths.gaussian import jeffreys, kl, word_prior
+from olrsearch.maths.divergences import jeffreys, kl
+from olrsearch.maths.gaussian import word_prior
 from olrsearch.search.attributes import query_values, search_attributes
+from olrsearch.search.divergences import match_prior, match_words, similar_posteriors
 from olrsearch.search.fusion import fuse_ranks
-from olrsearch.search.kl.exact import KlIndex
 from olrsearch.search.kl.view import KlView, PlainPosteriors
 from olrsearch.search.kl.word_scores import WordScores
 from olrsearch.search.query import canonical
 from olrsearch.search.word_queries import open_table
 from olrsearch.search.word_terms import (
     WordProbabilities,
-    match_prior,
-    match_words,
     parse_words,
     query_of,
     resolve_words,
-    similar_posteriors,
     slope_and_offset,
 )
 
@@ -54,7 +53,7 @@ def view():
 
 @pytest.fixture(scope="module")
 def index(view):
-    return KlIndex.open(view, ["a", "b"], None)
+    return open_index(view, ["a", "b"], None)
 
 
 def terms_of(*texts, table=TABLE):

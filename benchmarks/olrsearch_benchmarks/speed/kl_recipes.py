@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from olrsearch.core.errors import BenchmarkError, RecallError
-from olrsearch.maths.gaussian import Direction, Gaussians, word_prior
+from olrsearch.maths.gaussian import Gaussians, word_prior
 from olrsearch.maths.kl_features import Frame, feature_size, image_features, query_features
 from olrsearch.maths.triangles import cholesky, triangle
+from olrsearch.search.kl.projected import search_kl
 from olrsearch.search.kl.projection import row_blocks
-from olrsearch.search.kl.proposers import search_kl
 from olrsearch.search.kl.recall import (
     LARGEST_SET,
     HeldOut,
@@ -35,8 +35,7 @@ from olrsearch.search.kl.recall import (
     sample_word_queries,
 )
 from olrsearch.search.kl.recipes import build_proposer, load_kl_recipe
-from olrsearch.search.kl.torch_flat import TorchFlatKl
-from olrsearch_benchmarks.speed.kl_device import memory_shares
+from olrsearch_benchmarks.speed.kl_device import DeviceProposer, memory_shares
 from olrsearch_benchmarks.speed.speed import SpeedCase, time_in_turns
 
 if TYPE_CHECKING:
@@ -44,8 +43,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from olrsearch.core.arrays import F32, F64, I64
+    from olrsearch.maths.divergences import Direction
     from olrsearch.search.index.built import Recall
-    from olrsearch.search.kl.proposers import KlProposer, ScoredAnswer
+    from olrsearch.search.kl.projected import KlProposer, ScoredAnswer
     from olrsearch.search.kl.recipes import KlRecipe
 
 _log = logging.getLogger(__name__)
@@ -62,9 +62,8 @@ SAMPLED: Final = 2000
 TARGETS: Final = {"words": (0.99, 10.0), "images": (0.95, 5.0)}
 """Kind of query → recall@10 and speed over the exact scan that one recipe shall reach together."""
 
-SCANS: Final = ("kl-projected", "kl-proven", "kl-fp16", "kl-sq8")
-GRAPHS: Final = ("kl-projected-hnsw", "kl-hnsw")
-"""Their building takes hours for a million images."""
+SCANS: Final = ("kl-projected",)
+"""Recipes that every machine can measure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +176,8 @@ def run_kl_recipes(
     *,
     shrinkage: float,
     count: int = 1_000_000,
-    graph_count: int = 50_000,
     direction: Direction = "query-to-image",
     scans: Sequence[str | Path] = SCANS,
-    graphs: Sequence[str | Path] = GRAPHS,
     queries: int = 20,
     turns: int = 15,
     seed: int = 0,
@@ -192,19 +189,17 @@ def run_kl_recipes(
             image queries from, half to hold out.
         vectors: float64 [W, d], the vocabulary.
         shrinkage: λ of word sets.
-        count: N, for `scans`.
-        graph_count: N for `graphs`.
+        count: N.
         direction: Which divergence.
-        scans: Recipes measured on N images, by name or file.
-        graphs: Recipes measured on fewer.
+        scans: Recipes, by name or file.
         queries: Held-out queries a kind.
         turns: Pairs of timed answers a recipe and kind.
         seed: Of everything drawn.
 
     Returns:
-        For every recipe and kind recall@10, recall@100, speed over the exact scan; its bytes an image, the
-        share of proven answers; on a device the share of its memory's speed; and for words and images
-        whether a recipe reaches both of `TARGETS`.
+        For every recipe and kind recall@10, recall@100, speed over the exact scan; its bytes an image; on a
+        device the share of its memory's speed; and for words and images whether a recipe reaches both of
+        `TARGETS`.
 
     Raises:
         BenchmarkError: fewer images than queries need.
@@ -234,13 +229,10 @@ def run_kl_recipes(
     }
     sampled = {"words": words.gaussians, "images": posteriors.gaussians(order[:asked])}
     held_out = {**held_words, "images": posteriors.gaussians(order[asked : asked + queries])}
-    rows: list[KlRow] = []
-    for size, names in ((count, scans), (graph_count, graphs)):
-        if names:
-            gallery = _Gallery.of(resample(base, size, np.random.default_rng([seed, size])), direction)
-            rows += gallery.measure(
-                [load_kl_recipe(name) for name in names], sampled, held_out, turns=turns, seed=seed
-            )
+    gallery = _Gallery.of(resample(base, count, np.random.default_rng([seed, count])), direction)
+    rows = gallery.measure(
+        [load_kl_recipe(name) for name in scans], sampled, held_out, turns=turns, seed=seed
+    )
     return KlRecipesResult((*rows, *_verdicts(rows, seed)))
 
 
@@ -286,7 +278,11 @@ class _Gallery:
         }
         rows: list[KlRow] = []
         for recipe in recipes:
-            proposer = build_proposer(recipe, self.features, samples, seed=seed)
+            proposer: KlProposer = (
+                DeviceProposer(self.features, recipe.parameters.device)
+                if recipe.kind == "torch"
+                else build_proposer(recipe, self.features, samples, seed=seed)
+            )
             recall = measure_recall(proposer, recipe, self.ids, truths, self.rescore)
             speed = {
                 kind: self._speed(
@@ -296,7 +292,6 @@ class _Gallery:
             }
             fresh = [
                 *self._rows(recipe, proposer, recall, speed, seed),
-                *self._proofs(recipe, proposer, truths, seed),
                 *self._device(recipe, proposer, truths, turns, seed),
             ]
             for row in fresh:
@@ -358,21 +353,6 @@ class _Gallery:
         )
         return rows
 
-    def _proofs(
-        self, recipe: KlRecipe, proposer: KlProposer, truths: Mapping[str, HeldOut], seed: int
-    ) -> list[KlRow]:
-        if not recipe.parameters.prove:
-            return []
-        rows = []
-        head = f"{recipe.name}/{len(self.ids)}"
-        for kind, queries in truths.items():
-            answers = [self._search(proposer, recipe, query) for query in queries.features]
-            proven = float(np.mean([answer.proven for answer in answers]))
-            scored = float(np.median([answer.scored for answer in answers]))
-            rows.append(KlRow(f"{head}/{kind}/proven", proven, None, None, "share", seed))
-            rows.append(KlRow(f"{head}/{kind}/scored", scored, None, None, "images", seed))
-        return rows
-
     def _device(
         self,
         recipe: KlRecipe,
@@ -381,13 +361,13 @@ class _Gallery:
         turns: int,
         seed: int,
     ) -> list[KlRow]:
-        if not isinstance(proposer, TorchFlatKl):
+        if not isinstance(proposer, DeviceProposer):
             return []
         queries = np.concatenate([queries.features for queries in truths.values()])
         head = f"{recipe.name}/{len(self.ids)}"
         return [
             KlRow(f"{head}/{what}", value, None, None, "share", seed)
-            for what, value in memory_shares(proposer, queries, turns=turns).items()
+            for what, value in memory_shares(proposer.scan, queries, turns=turns).items()
         ]
 
 

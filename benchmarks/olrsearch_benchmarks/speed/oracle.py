@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.distributions import MultivariateNormal, kl_divergence
 
-from olrsearch.maths.gaussian import Direction, check_direction
+from olrsearch.maths.divergences import Direction, check_direction
 from olrsearch.maths.triangles import unpack
 
 if TYPE_CHECKING:

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from olrsearch.core.arrays import digest
-from olrsearch.core.errors import BenchmarkError
+from olrsearch.core.errors import BenchmarkError, VectorError
 from olrsearch.maths.triangles import unpack
-from olrsearch.search.index.faiss_index import installed_faiss, largest_products
-from olrsearch.search.kl.exact import KlIndex, KlView, PlainPosteriors
+from olrsearch.search.index.faiss_index import installed_faiss, load_faiss
+from olrsearch.search.kl.exact_search import KlIndex
+from olrsearch.search.kl.kept_features import kept_features, kept_frame
 from olrsearch.search.kl.query import ask
+from olrsearch.search.kl.view import KlView, PlainPosteriors
 from olrsearch_benchmarks.speed.speed import SpeedCase, time_in_turns
 
 if TYPE_CHECKING:
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from olrsearch.core.arrays import F32, I64
-    from olrsearch.maths.gaussian import Direction, Gaussians
-    from olrsearch.search.kl.exact import KlAnswer
+    from olrsearch.maths.divergences import Direction
+    from olrsearch.maths.gaussian import Gaussians
+    from olrsearch.search.kl.exact_search import KlAnswer
+    from olrsearch.search.kl.kept_features import KlFeatures
 
 _log = logging.getLogger(__name__)
 
@@ -175,7 +179,7 @@ def run_kl_speed(
         mean, factor = resample(mean, factor, images, seed=seed)
     view = KlView([PlainPosteriors(np.arange(len(mean)), mean, factor)])
     # named by content: a folder may hold the features of another gallery
-    index = KlIndex.open(view, [digest(mean, factor)[:32]], folder)
+    index = open_index(view, [digest(mean, factor)[:32]], folder)
     singles = [queries[number] for number in range(len(queries))]
     rows = [
         *_correct(index, singles, count, direction, seed),
@@ -188,6 +192,25 @@ def run_kl_speed(
     ]
     threads = os.environ.get("OMP_NUM_THREADS")
     return KlSpeed(tuple(rows), len(mean), mean.shape[1], direction, count, threads)
+
+
+def open_index(view: KlView, segments: Sequence[str], folder: Path | None) -> KlIndex:
+    """An exact index, whose features are mapped where they are kept, and computed and kept where not.
+
+    Args:
+        view: The images.
+        segments: A name for each part of the view.
+        folder: Where KL features are kept; None keeps nothing.
+    """
+    frame = kept_frame(folder, view)
+
+    def features(direction: Direction) -> list[KlFeatures]:
+        return [
+            kept_features(folder, part, frame, direction, segment=segment)
+            for part, segment in zip(view.parts, segments, strict=True)
+        ]
+
+    return KlIndex(view, frame, features)
 
 
 def _correct(
@@ -329,6 +352,33 @@ def _batches(
         )
         for found in map(time_in_turns, cases)
     ]
+
+
+def largest_products(queries: F32, vectors: F32, count: int) -> tuple[I64, F32]:
+    """The vectors with the largest inner product with each query, by a scan over all of them.
+
+    Args:
+        queries: float32 [m, d], finite.
+        vectors: float32 [n, d], finite, which is not checked.
+        count: How many for each query; all when there are fewer.
+
+    Returns:
+        Rows int64 [m, ≤ count] and inner products float32, largest first.
+
+    Raises:
+        VectorError: queries of another length or dtype, or not finite.
+        FaissInstallError: no usable faiss.
+    """
+    if queries.ndim != 2 or queries.shape[1] != vectors.shape[1] or queries.dtype != np.float32:
+        raise VectorError(
+            f"{queries.dtype} queries {queries.shape} do not fit vectors of {vectors.shape[1]} numbers"
+        )
+    if not np.isfinite(queries).all():
+        raise VectorError("queries hold NaN or infinity: expected finite numbers")
+    faiss = load_faiss()
+    wanted = min(count, len(vectors))
+    values, rows = faiss.knn(queries, vectors, wanted, metric=faiss.METRIC_INNER_PRODUCT)
+    return rows, values
 
 
 def _in_turn(queries: Sequence[Gaussians], call: Callable[[Gaussians], object]) -> Callable[[], object]:

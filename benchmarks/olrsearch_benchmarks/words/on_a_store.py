@@ -13,7 +13,7 @@ from olrsearch.core.errors import BenchmarkError, OptionalDependencyError, WordV
 from olrsearch.encoders.words.label_words import read_label_words
 from olrsearch.evaluation.data import rows_of
 from olrsearch.search.kl.recall import LARGEST_SET, sample_word_queries
-from olrsearch.search.spaces.labels import known_labels, stored_labels
+from olrsearch.search.spaces.about import known_labels, stored_labels
 from olrsearch.store.training_runs import selection_ids
 from olrsearch_benchmarks.speed.kl_device import device_scans
 from olrsearch_benchmarks.speed.kl_recipes import SCANS, PosteriorArrays, run_kl_recipes

@@ -14,7 +14,7 @@ import numpy as np
 from olrsearch.core.errors import BenchmarkError, CalibrationError
 from olrsearch.evaluation.data import BenchData
 from olrsearch.maths.calibration import Calibration, fit_calibration
-from olrsearch.maths.gaussian import Direction, Gaussians
+from olrsearch.maths.gaussian import Gaussians
 from olrsearch.maths.kl_features import Frame, feature_size, image_features, query_features
 from olrsearch.search.kl.view import PlainPosteriors
 from olrsearch.search.kl.word_scores import log_densities, log_mean_exp
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from olrsearch.encoders.words.label_words import WeightedWords
     from olrsearch.encoders.words.vectors import WordVectors
     from olrsearch.encoders.words.vocabulary import Vocabulary
+    from olrsearch.maths.divergences import Direction
 
 LabelKind = Literal["classes", "pairs", "many"]
 """Every image has one label; one or two, two for most; or any number."""

@@ -21,7 +21,7 @@ def index_command() -> None:
     "--recipe",
     default="exact",
     show_default=True,
-    help="exact, hnsw, sq8, of posteriors kl-projected and other kl-…, or a recipe file.",
+    help="exact, hnsw, sq8, torch, of posteriors kl-projected, kl-torch, or a recipe file.",
 )
 @click.option("--space", help=SPACE)
 @click.pass_context
@@ -65,3 +65,5 @@ def info(ctx: click.Context, space: str | None, as_json: bool) -> None:
         recall = min((found["at_10"] for found in measured), default=1.0)
         what = f" ({index['direction']})" if "direction" in index else ""
         click.echo(f"{name}{what}: {len(files)} files, {size:.1f} MB, recall@10 ≥ {recall:.3f}")
+    for note in found["notes"]:
+        click.echo(note)

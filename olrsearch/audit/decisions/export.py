@@ -17,7 +17,7 @@ from olrsearch.core.errors import AuditError, LabelFileError, UnknownDatasetErro
 from olrsearch.core.files import write_whole
 from olrsearch.core.names import nearest_names
 from olrsearch.datasets.label_writing import LABEL_FORMS, LabelForm, LabelRows, format_labels
-from olrsearch.search.spaces.labels import matching
+from olrsearch.search.spaces.about import matching
 from olrsearch.store.read.columns import FILTER_COLUMNS
 from olrsearch.store.read.decisions import read_history
 

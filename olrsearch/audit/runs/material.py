@@ -17,7 +17,7 @@ from olrsearch.core.names import LabelNames
 from olrsearch.encoders.folder.card import read_card
 from olrsearch.pipeline.measuring import teacher_probabilities
 from olrsearch.search.index.view import EmbeddingView
-from olrsearch.search.spaces.labels import matching
+from olrsearch.search.spaces.about import matching
 from olrsearch.store.training_runs import run_behind
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
@@ -31,17 +31,17 @@ from olrsearch.encoders.folder.shipped import check_name
 from olrsearch.encoders.registry import load_labels, load_posteriors
 from olrsearch.evaluation.attributes import run_attributes
 from olrsearch.maths.metric import metric_name
-from olrsearch.pipeline.calibrating import space_of
 from olrsearch.pipeline.measuring import bench_data, describing_report
 from olrsearch.pipeline.pixels import read_pixels
 from olrsearch.pipeline.publishing import card_figures
 from olrsearch.pipeline.publishing.provenance import data_of, terms_of, training_of
 from olrsearch.search.kl.view import PlainPosteriors
 from olrsearch.search.kl.word_scores import compute_ratios
-from olrsearch.search.spaces.labels import OpenSpace, calibration_is_stale
+from olrsearch.search.spaces.about import calibration_is_stale
+from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.search.spaces.posteriors import OpenPosteriors
+from olrsearch.search.spaces.registry import open_space, space_of
 from olrsearch.store.training_runs import ROUNDED_FROM, run_behind
-from olrsearch.store.vectors.layout import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +110,7 @@ def publish(
     other = None if share is None else _neighbour(share, target)
     snapshot = backend.snapshot()
     info = space_of(snapshot, space)
-    opened = OpenSpace(snapshot, info) if info.layout == LABELS else OpenPosteriors(snapshot, info)
+    opened = cast("_Opened", open_space(snapshot, info))
     defaults, fitted_on = _defaults(opened)
     metric = defaults.metric
     run = run_behind(backend.path, info)

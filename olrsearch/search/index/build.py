@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +11,11 @@ import numpy as np
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import IndexBuildError, RecallError, VectorError
 from olrsearch.core.files import whole_folder
+from olrsearch.search.artefacts import IDS, write_index_json
 from olrsearch.search.index.built import (
-    DESCRIPTION,
-    IDS,
     BuiltFile,
     BuiltIndex,
+    DeviceVectors,
     IndexDescription,
     Recall,
     exact_scorer,
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
     from olrsearch.core.arrays import F32, I64
     from olrsearch.maths.metric import Metric
-    from olrsearch.search.index.faiss_index import Device
+    from olrsearch.search.index.built import Searched
     from olrsearch.search.index.recipe import Recipe
     from olrsearch.search.index.view import EmbeddingView
 
@@ -47,7 +46,6 @@ def build_recipe(
     folder: Path,
     *,
     queries: F32 | None = None,
-    device: Device = "cpu",
     seed: int = 0,
 ) -> IndexDescription:
     """Build a recipe's indexes into a folder, and prove their recall.
@@ -59,7 +57,6 @@ def build_recipe(
         folder: Where to; replaced when all is built and proven, else left as it was.
         queries: Held-out embeddings float32 [L, q, k] to measure on; without them images of
             the view are drawn, each left out of its own answers.
-        device: Where faiss builds.
         seed: Of the drawing.
 
     Raises:
@@ -67,6 +64,7 @@ def build_recipe(
         VectorError: there are no images, or bad vectors.
         IndexBuildError: faiss cannot build it.
         FaissInstallError: no usable faiss.
+        DeviceError: the recipe's device is not there, or has too little memory.
     """
     if not len(view):
         raise VectorError("there are no embeddings to index: encode images first")
@@ -78,11 +76,11 @@ def build_recipe(
         indexes = LabelIndexes(view, metric)
         wanted: list[int | None] = [] if recipe.label is None else list(range(view.labels))
         wanted += [] if recipe.whole is None else [None]
-        files = tuple(_build_one(indexes, recipe, fresh, label, tests, device) for label in wanted)
+        files = tuple(_build_one(indexes, recipe, fresh, label, tests) for label in wanted)
         described = IndexDescription(
             recipe, metric_digest(metric), digest(view.ids), len(view), len(tests.own), files
         )
-        (fresh / DESCRIPTION).write_text(json.dumps(described.to_dict(), indent=1) + "\n", encoding="utf-8")
+        write_index_json(fresh, described.to_dict())
     return described
 
 
@@ -102,31 +100,33 @@ class _Tests:
 
 
 def _build_one(
-    indexes: LabelIndexes, recipe: Recipe, folder: Path, label: int | None, tests: _Tests, device: Device
+    indexes: LabelIndexes, recipe: Recipe, folder: Path, label: int | None, tests: _Tests
 ) -> BuiltFile:
     """Build, write and measure one file.
 
     Raises:
         RecallError: its recall is below the promise.
     """
-    part = recipe.whole if label is None else recipe.label
+    part = recipe.part(label)
     if part is None:
         raise IndexBuildError(f"the recipe {recipe.name} does not say how to index this part")
     view, metric = indexes.view, indexes.metric
-    vectors = plain_vectors(view, metric, label)
-    longest = None
-    if metric.kind != "l2":
-        squares = np.einsum("nk,nk->n", vectors, vectors, dtype=np.float64)
-        longest = float(np.sqrt(squares.max()))
-        extra = np.sqrt(np.maximum(longest**2 - squares, 0)).astype(np.float32)
-        vectors = np.concatenate([vectors, extra[:, None]], axis=1)
-    index = FaissIndex.build(
-        view.ids, vectors, part.factory, ef_construction=part.ef_construction, device=device
-    )
-    file = BuiltFile(label, longest, 0, Recall(0.0, 0.0))
-    index.save(folder / file.name)
-    size = (folder / file.name).stat().st_size
-    file = BuiltFile(label, longest, size, _measure(indexes, recipe, file, index, tests))
+    longest, size = None, 0
+    if part.device is not None:
+        index: Searched = DeviceVectors(indexes, label, view.ids, part.device)
+    else:
+        vectors = plain_vectors(view, metric, label)
+        if metric.kind != "l2":
+            squares = np.einsum("nk,nk->n", vectors, vectors, dtype=np.float64)
+            longest = float(np.sqrt(squares.max()))
+            extra = np.sqrt(np.maximum(longest**2 - squares, 0)).astype(np.float32)
+            vectors = np.concatenate([vectors, extra[:, None]], axis=1)
+        made = FaissIndex.build(view.ids, vectors, part.factory, ef_construction=part.ef_construction)
+        path = folder / BuiltFile(label, None, 0, Recall(0.0, 0.0)).name
+        made.save(path)
+        size, index = path.stat().st_size, made
+    file = BuiltFile(label, longest, size, Recall(0.0, 0.0))
+    file = replace(file, recall=_measure(indexes, recipe, file, index, tests))
     _log.info("%s: recall@10 %.3f, recall@100 %.3f", file.name, file.recall.at_10, file.recall.at_100)
     if file.recall.at_10 < recipe.recall_at_10:
         raise RecallError(
@@ -137,7 +137,7 @@ def _build_one(
 
 
 def _measure(
-    indexes: LabelIndexes, recipe: Recipe, file: BuiltFile, index: FaissIndex, tests: _Tests
+    indexes: LabelIndexes, recipe: Recipe, file: BuiltFile, index: Searched, tests: _Tests
 ) -> Recall:
     """Recall by distance: among equally near images it does not matter which are returned."""
     described = IndexDescription(recipe, "", "", len(indexes.view), 0, (file,))

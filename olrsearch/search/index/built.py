@@ -12,7 +12,8 @@ Every metric becomes L2: with M the longest transformed vector, x → (x, √(M�
 q → (q, 0) have squared distance ‖q‖² + M² − 2⟨q, x⟩, so the largest inner product is nearest.
 
 A folder holds `index.json`, `ids.npy` (int64, the images indexed), `label-0012.faiss` a
-label and `whole.faiss`. Notation: N images, L labels, k numbers a label.
+label and `whole.faiss`. Of a scan on a device no such file is kept: its vectors are loaded from the
+segments. Notation: N images, L labels, k numbers a label.
 
 Source: Bachrach et al. 2014, "Speeding up the Xbox recommender system", eq. 3, for the
 augmentation.
@@ -22,12 +23,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import IndexBuildError
+from olrsearch.search.artefacts import IDS, check_ids, check_size, read_index_json
+from olrsearch.search.device import DeviceScan
 from olrsearch.search.index.faiss_index import FaissIndex, SearchOptions
 from olrsearch.search.index.recipe import PartRecipe, Recipe
 from olrsearch.search.index.topk import top_k
@@ -43,8 +46,6 @@ if TYPE_CHECKING:
     from olrsearch.search.index.view import EmbeddingView
 
 FORMAT_VERSION = 1
-DESCRIPTION = "index.json"
-IDS = "ids.npy"
 
 MIN_PROPOSALS = 64
 """Proposals below which scoring them exactly costs nothing worth saving."""
@@ -105,6 +106,11 @@ class IndexDescription:
     queries: int
     files: tuple[BuiltFile, ...]
 
+    def device(self, label: int | None) -> str | None:
+        """The device that a label, or (None) all of them, is scanned on; None where faiss searches."""
+        part = self.recipe.part(label)
+        return None if part is None else part.device
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict."""
         return {"format_version": FORMAT_VERSION, **asdict(self)}
@@ -114,14 +120,8 @@ class IndexDescription:
         """The description `to_dict` gave.
 
         Raises:
-            IndexBuildError: it is of a newer format, or damaged.
+            IndexBuildError: it is damaged.
         """
-        version = data.get("format_version")
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise IndexBuildError(
-                f"an index has format {version}, this program reads up to {FORMAT_VERSION}: "
-                "run index build again, or use a newer program"
-            )
         try:
             recipe = dict(data["recipe"])
             for part in ("label", "whole"):
@@ -142,6 +142,48 @@ def metric_digest(metric: Metric) -> str:
     return digest(np.frombuffer(head, np.uint8), metric.mean, metric.deviation, metric.scale)
 
 
+class Searched(Protocol):
+    """What proposes images."""
+
+    @property
+    def count(self) -> int:
+        """How many images it holds."""
+
+    def search(self, query: F32, count: int, options: SearchOptions | None = None) -> I64:
+        """Ids of the nearest images it finds, int64 [≤ count], nearest first."""
+
+
+class DeviceVectors:
+    """A label's vectors, or those of whole embeddings, on a torch device.
+
+    Args:
+        indexes: The exact label indexes of the view.
+        label: A label's position, or None for the whole embedding.
+        ids: int64, the images indexed; those that no longer live are left out.
+        device: As `DeviceScan` takes it.
+
+    Raises:
+        DeviceError: there is no such device, or it has too little memory.
+    """
+
+    def __init__(self, indexes: LabelIndexes, label: int | None, ids: I64, device: str) -> None:
+        view, self._l2 = indexes.view, indexes.metric.kind == "l2"
+        rows = view.find(ids)
+        rows = rows[rows >= 0]
+        self._ids = view.ids[rows]
+        vectors = plain_vectors(view, indexes.metric, label)[rows]
+        self._scan = DeviceScan((vectors,), vectors.shape, device)
+
+    @property
+    def count(self) -> int:
+        """See `Searched`."""
+        return self._scan.count
+
+    def search(self, query: F32, count: int, options: SearchOptions | None = None) -> I64:  # noqa: ARG002
+        """See `Searched`; there are no options."""
+        return self._ids[self._scan.nearest(query, count, squared_l2=self._l2)]
+
+
 class BuiltIndex:
     """Built indexes, searched over a view that may have moved on since.
 
@@ -149,7 +191,7 @@ class BuiltIndex:
         described: What was built.
         ids: int64, the images that were indexed.
         indexes: The exact label indexes of the view.
-        load: Gives the faiss index of a file.
+        load: Gives what is searched for a file.
 
     Attributes:
         described: As given.
@@ -162,14 +204,14 @@ class BuiltIndex:
         described: IndexDescription,
         ids: I64,
         indexes: LabelIndexes,
-        load: Callable[[BuiltFile], FaissIndex],
+        load: Callable[[BuiltFile], Searched],
     ) -> None:
         self.described = described
         self.indexes = indexes
         self.tail: I64 = np.flatnonzero(~np.isin(indexes.view.ids, ids))
         self._files = {file.label: file for file in described.files}
         self._load = load
-        self._open: dict[int | None, FaissIndex] = {}
+        self._open: dict[int | None, Searched] = {}
 
     @classmethod
     def open(cls, folder: Path, indexes: LabelIndexes) -> BuiltIndex:
@@ -178,28 +220,27 @@ class BuiltIndex:
         Raises:
             IndexBuildError: missing, damaged, of a newer format, or built with another metric.
         """
+        described = IndexDescription.from_dict(read_index_json(folder, FORMAT_VERSION))
         try:
-            data = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
             ids: I64 = np.load(folder / IDS, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise IndexBuildError(f"{folder} holds no usable index ({error}): run index build") from error
-        described = IndexDescription.from_dict(data)
-        if digest(ids) != described.ids:
-            raise IndexBuildError(f"{folder / IDS} is not of this index: run index build again")
+            raise IndexBuildError(
+                f"{folder} holds no usable index ({error}): run index build again"
+            ) from error
+        check_ids(folder, ids, described.ids)
         if metric_digest(indexes.metric) != described.metric:
             raise IndexBuildError(
                 f"{folder} was built with another metric than the space has now: "
                 f"run olrsearch index build --recipe {folder.name}"
             )
 
-        def load(file: BuiltFile) -> FaissIndex:
-            view = indexes.view
+        def load(file: BuiltFile) -> Searched:
+            device = described.device(file.label)
+            if device is not None:
+                return DeviceVectors(indexes, file.label, ids, device)
+            view, path = indexes.view, folder / file.name
             size = view.size * (view.labels if file.label is None else 1) + (file.longest is not None)
-            path = folder / file.name
-            if path.is_file() and path.stat().st_size != file.bytes:
-                raise IndexBuildError(
-                    f"{path} has another size than when it was built: run index build again"
-                )
+            check_size(path, file.bytes)
             return FaissIndex.load(path, size=size, count=described.count)
 
         return cls(described, ids, indexes, load)
@@ -254,7 +295,7 @@ class BuiltIndex:
 
     def _proposals(self, file: BuiltFile, query: F32, count: int, gone: I64) -> I64 | None:
         """Rows worth scoring exactly, the tail among them; None where the index finds too few."""
-        recipe = self.described.recipe.whole if file.label is None else self.described.recipe.label
+        recipe = self.described.recipe.part(file.label)
         if recipe is None:
             return None
         view = self.indexes.view

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -26,14 +26,8 @@ if TYPE_CHECKING:
 DISTRIBUTIONS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12")
 """All of them install the one module `faiss`, and overwrite each other's files."""
 
-Device = Literal["cpu", "gpu"]
-
 FaissMetric = Literal["l2", "ip"]
 """Squared L2, smallest first, or the inner product, largest first."""
-
-
-GPU_COUNT: Final = 2048
-"""The longest answer of faiss' GPU indexes; longer ones come from the CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,55 +87,26 @@ class FaissIndex:
 
     Label indexes are built for L2 alone: other metrics are turned into it before (see
     `olrsearch.search.index.recipe`). Flat indexes over KL features take the inner product as it is.
-
-    What concerns GPUs follows faiss' documentation and source; it was tested with stand-ins, never on one.
     """
 
-    def __init__(self, index: Any, gpu: Any = None) -> None:  # noqa: ANN401 - faiss has no types
+    def __init__(self, index: Any) -> None:  # noqa: ANN401 - faiss has no types
         self._index = index
-        self._gpu = gpu
 
     @classmethod
-    def build(
-        cls,
-        ids: I64,
-        vectors: F32,
-        factory: str,
-        *,
-        ef_construction: int | None = None,
-        device: Device = "cpu",
-    ) -> FaissIndex:
-        """Train where the kind needs it, and add all vectors.
+    def build(cls, ids: I64, vectors: F32, factory: str, *, ef_construction: int | None = None) -> FaissIndex:
+        """Train where the kind needs it, and add all vectors: `of_blocks` of one block, for L2.
 
         Args:
             ids: int64 [n], each once.
             vectors: float32 [n, d], finite.
             factory: faiss' description, such as `HNSW32,Flat`, `SQ8` or `IVF256,Flat`.
             ef_construction: Breadth while an HNSW graph is built.
-            device: `gpu` trains and adds there, for kinds faiss has there; the result is a CPU index.
 
         Raises:
-            VectorError: no vectors, NaN, another shape or dtype, or duplicate ids.
-            IndexBuildError: faiss does not know the description or cannot build it.
-            FaissInstallError: no usable faiss, or none with the device asked for.
+            VectorError, IndexBuildError, FaissInstallError: as `of_blocks`.
         """
-        _check(ids, vectors)
-        faiss = load_faiss()
-        try:
-            inner = faiss.index_factory(vectors.shape[1], factory, faiss.METRIC_L2)
-            if ef_construction is not None and hasattr(inner, "hnsw"):
-                inner.hnsw.efConstruction = ef_construction
-            index = faiss.IndexIDMap(faiss.index_cpu_to_all_gpus(inner) if _on_gpu(faiss, device) else inner)
-            contiguous = np.ascontiguousarray(vectors)
-            if not index.is_trained:
-                index.train(contiguous)
-            index.add_with_ids(contiguous, np.ascontiguousarray(ids))
-            return cls(faiss.index_gpu_to_cpu(index) if device == "gpu" else index)
-        except (RuntimeError, AssertionError) as error:
-            raise IndexBuildError(
-                f"faiss cannot build {factory!r} from {len(vectors)} vectors of {vectors.shape[1]} numbers: "
-                f"{_short(error)}"
-            ) from error
+        _check(ids, vectors)  # names the image, which training does not know
+        return cls.of_blocks(vectors, ((ids, vectors),), factory, ef_construction=ef_construction)
 
     @classmethod
     def of_blocks(
@@ -177,54 +142,19 @@ class FaissIndex:
                 inner.hnsw.efConstruction = ef_construction
             if not inner.is_trained:
                 inner.train(np.ascontiguousarray(training))
-            made = cls(faiss.IndexIDMap(inner))
+            index = faiss.IndexIDMap(inner)
+            for ids, vectors in blocks:
+                _check(ids, vectors)
+                if vectors.shape[1] != index.d:
+                    raise VectorError(
+                        f"vectors of {vectors.shape[1]} numbers do not fit an index of {index.d}"
+                    )
+                index.add_with_ids(np.ascontiguousarray(vectors), np.ascontiguousarray(ids))
         except (RuntimeError, AssertionError) as error:
             raise IndexBuildError(
                 f"faiss cannot build {factory!r} for vectors of {training.shape[1]} numbers: {_short(error)}"
             ) from error
-        for ids, vectors in blocks:
-            made.add(ids, vectors)
-        return made
-
-    def on_gpu(self) -> FaissIndex:
-        """The same index, searched on the first GPU; what is saved stays on the CPU.
-
-        Of scalar quantisers faiss has `SQfp16` there alone, as a flat index. It rounds queries to float16
-        too, so they must fit.
-
-        Raises:
-            FaissInstallError: no usable faiss, or none with a GPU.
-            IndexBuildError: faiss has no such index there, or too little memory.
-        """
-        faiss = load_faiss()
-        _on_gpu(faiss, "gpu")
-        try:
-            return FaissIndex(
-                self._index, faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, self._index)
-            )
-        except (RuntimeError, AssertionError) as error:
-            raise IndexBuildError(
-                f"faiss cannot put an index of {self.count} vectors of {self.size} numbers on the GPU: "
-                f"{_short(error)}"
-            ) from error
-
-    def add(self, ids: I64, vectors: F32) -> None:
-        """Add vectors to the index.
-
-        Args:
-            ids: int64 [b], each once and none of them in the index.
-            vectors: float32 [b, d], finite.
-
-        Raises:
-            VectorError: NaN, another shape or dtype, or duplicate ids among these.
-            IndexBuildError: it is searched on a GPU, whose copy would lack them.
-        """
-        if self._gpu is not None:
-            raise IndexBuildError("an index that is searched on a GPU takes no more vectors: build it again")
-        _check(ids, vectors)
-        if vectors.shape[1] != self.size:
-            raise VectorError(f"vectors of {vectors.shape[1]} numbers do not fit an index of {self.size}")
-        self._index.add_with_ids(np.ascontiguousarray(vectors), np.ascontiguousarray(ids))
+        return cls(index)
 
     @property
     def count(self) -> int:
@@ -247,32 +177,15 @@ class FaissIndex:
         Raises:
             VectorError: the query has another length, or holds NaN or infinities.
         """
-        return self.nearest(query, count, options)[0]
-
-    def nearest(self, query: F32, count: int, options: SearchOptions | None = None) -> tuple[I64, F32]:
-        """As `search`, with what faiss found between query and vectors.
-
-        Returns:
-            Ids int64 [≤ count], nearest first, and float32 squared distances, or inner products, of the
-            vectors as the index stores them.
-
-        Raises:
-            VectorError: the query has another length, or holds NaN or infinities.
-        """
         asked = np.ascontiguousarray(query, np.float32)
         if asked.shape != (self.size,) or not np.isfinite(asked).all():
             raise VectorError(f"a query vector must be {self.size} finite numbers, found shape {asked.shape}")
         wanted = min(int(count), self.count)  # faiss takes no integers of numpy
         if wanted <= 0:
-            return np.empty(0, np.int64), np.empty(0, np.float32)
-        if self._gpu is not None and wanted <= GPU_COUNT:
-            values, ids = self._gpu.search(asked[None], wanted)
-        else:
-            values, ids = self._index.search(
-                asked[None], wanted, params=self._parameters(options or SearchOptions())
-            )
-        found = ids[0] >= 0  # −1 fills the places for which nothing was found
-        return ids[0][found], values[0][found]
+            return np.empty(0, np.int64)
+        _, ids = self._index.search(asked[None], wanted, params=self._parameters(options or SearchOptions()))
+        found: I64 = ids[0][ids[0] >= 0]  # −1 fills the places for which nothing was found
+        return found
 
     def save(self, path: Path) -> None:
         """Write the index to a file, replacing it.
@@ -322,49 +235,11 @@ class FaissIndex:
         return None
 
 
-def largest_products(queries: F32, vectors: F32, count: int) -> tuple[I64, F32]:
-    """The vectors with the largest inner product with each query, by a scan over all of them.
-
-    Args:
-        queries: float32 [m, d], finite.
-        vectors: float32 [n, d], finite, which is not checked.
-        count: How many for each query; all when there are fewer.
-
-    Returns:
-        Rows int64 [m, ≤ count] and inner products float32, largest first.
-
-    Raises:
-        VectorError: queries of another length or dtype, or not finite.
-        FaissInstallError: no usable faiss.
-    """
-    if queries.ndim != 2 or queries.shape[1] != vectors.shape[1] or queries.dtype != np.float32:
-        raise VectorError(
-            f"{queries.dtype} queries {queries.shape} do not fit vectors of {vectors.shape[1]} numbers"
-        )
-    if not np.isfinite(queries).all():
-        raise VectorError("queries hold NaN or infinity: expected finite numbers")
-    faiss = load_faiss()
-    wanted = min(count, len(vectors))
-    values, rows = faiss.knn(queries, vectors, wanted, metric=faiss.METRIC_INNER_PRODUCT)
-    return rows, values
-
-
 def _is_installed(name: str) -> bool:
     try:
         metadata.version(name)
     except metadata.PackageNotFoundError:
         return False
-    return True
-
-
-def _on_gpu(faiss: Any, device: Device) -> bool:  # noqa: ANN401 - faiss has no types
-    """Whether to build on a GPU; asking for one that is not there is an error, never a silent CPU run."""
-    if device == "cpu":
-        return False
-    if not hasattr(faiss, "index_cpu_to_all_gpus") or not hasattr(faiss, "StandardGpuResources"):
-        raise FaissInstallError("the faiss installed has no GPU code: install the extra gpu instead of cpu")
-    if not faiss.get_num_gpus():
-        raise FaissInstallError("faiss sees no GPU: build on the CPU, or look at the driver with nvidia-smi")
     return True
 
 

@@ -10,8 +10,6 @@ is better (a distance is minus a value).
 
 from __future__ import annotations
 
-import json
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -19,8 +17,8 @@ import numpy as np
 
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import IncompatibleEncoderError, QueryError, StoreCorruptError
-from olrsearch.core.files import whole_file
 from olrsearch.maths.calibration import Calibration, log_sigmoid
+from olrsearch.search.artefacts import keep_arrays, kept_arrays
 from olrsearch.search.query import And, Node, Not, conjuncts
 from olrsearch.search.query import Literal as LabelLiteral
 
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, F64, I8
     from olrsearch.maths.readout import Readout
     from olrsearch.search.index.view import EmbeddingPart, EmbeddingView
-
-_log = logging.getLogger(__name__)
 
 Evidence = Literal["predicted", "labels", "both"]
 EVIDENCE: tuple[Evidence, ...] = get_args(Evidence)
@@ -75,6 +71,18 @@ def log_either(values: Sequence[F64]) -> F64:
     sure = missing < -np.log(2.0)
     out: F64 = np.where(sure, log1m_exp(np.where(sure, missing, -1.0)), np.minimum(total, 0.0))
     return out
+
+
+def literals(logits: Callable[[str], F64]) -> Callable[[str, bool], F64]:
+    """The function `evaluate` asks: log p by name, or log(1 − p), of logits that are read once each."""
+    known: dict[str, F64] = {}
+
+    def literal_value(name: str, negate: bool) -> F64:
+        if name not in known:
+            known[name] = logits(name)
+        return log_sigmoid(-known[name] if negate else known[name])
+
+    return literal_value
 
 
 def evaluate(node: Node, literal_value: Callable[[str, bool], F64]) -> tuple[F64, list[tuple[Node, F64]]]:
@@ -196,14 +204,7 @@ class LabelScores:
     def literal_values(self) -> Callable[[str, bool], F64]:
         """The function `evaluate` asks: a label's log p by name, or log(1 − p); reads each label once."""
         positions = {name: position for position, name in enumerate(self.label_names)}
-        known: dict[str, F64] = {}
-
-        def literal_value(name: str, negate: bool) -> F64:
-            if name not in known:
-                known[name] = self.logits(positions[name])
-            return log_sigmoid(-known[name] if negate else known[name])
-
-        return literal_value
+        return literals(lambda name: self.logits(positions[name]))
 
 
 def write_scores(path: Path, part: EmbeddingPart, readout: Readout, *, segment: str) -> None:
@@ -215,11 +216,8 @@ def write_scores(path: Path, part: EmbeddingPart, readout: Readout, *, segment: 
         readout: Of its encoder.
         segment: The segment's uuid, recorded.
     """
-    described = path.with_suffix(".json")
-    described.unlink(missing_ok=True)  # a crash between the two files leaves scores nobody trusts
-    with whole_file(path) as temporary:
-        np.save(temporary, readout.logits(part.embeddings))
-    described.write_text(json.dumps(_description(part, readout, segment)) + "\n")
+    arrays = {path.name: readout.logits(part.embeddings)}
+    keep_arrays(path.with_suffix(".json"), arrays, _description(part, readout, segment))
 
 
 def read_scores(path: Path, part: EmbeddingPart, readout: Readout, *, segment: str) -> F32 | None:
@@ -232,25 +230,10 @@ def read_scores(path: Path, part: EmbeddingPart, readout: Readout, *, segment: s
     Raises:
         StoreCorruptError: the description fits, and the array is damaged.
     """
-    try:
-        described = json.loads(path.with_suffix(".json").read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except ValueError:
-        described = None
-    if described != _description(part, readout, segment):
-        _log.warning("%s is not of this segment and encoder and is not used: run index build", path)
-        return None
-    try:
-        kept: F32 = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise StoreCorruptError(f"{path} is damaged ({error}): run index build again") from error
-    if kept.shape != part.embeddings.shape[:2] or kept.dtype != np.float32:
-        raise StoreCorruptError(
-            f"{path} holds {kept.dtype} {kept.shape}, expected float32 {part.embeddings.shape[:2]}: "
-            "run index build again"
-        )
-    return kept
+    forms = {path.name: (np.float32, part.embeddings.shape[:2])}
+    description = _description(part, readout, segment)
+    found = kept_arrays(path.with_suffix(".json"), forms, description, error=StoreCorruptError)
+    return None if found is None else found[0]
 
 
 def _description(part: EmbeddingPart, readout: Readout, segment: str) -> dict[str, object]:

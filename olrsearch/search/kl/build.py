@@ -10,33 +10,42 @@ Notation: N images, W words of d dimensions, F numbers of a KL feature.
 
 from __future__ import annotations
 
-import json
+import logging
+from dataclasses import replace
 from math import comb
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import EmptyStoreError
-from olrsearch.core.files import file_sha256, whole_folder
+from olrsearch.core.files import whole_folder
 from olrsearch.maths.kl_features import feature_size, image_features, query_features
-from olrsearch.search.index.built import DESCRIPTION, IDS
-from olrsearch.search.kl.built import FAISS, KlDescription, KlFile
-from olrsearch.search.kl.files import frame_digest
-from olrsearch.search.kl.recall import LARGEST_SET, build_kl_recipe, exact_answers, sample_word_queries
-from olrsearch.search.kl.torch_flat import check_device
+from olrsearch.search.artefacts import IDS, KeptFile, write_index_json
+from olrsearch.search.index.built import Recall
+from olrsearch.search.kl.built import FAISS, DeviceKl
+from olrsearch.search.kl.description import KlDescription
+from olrsearch.search.kl.exact_search import KlIndex
+from olrsearch.search.kl.kept_features import frame_digest
+from olrsearch.search.kl.recall import (
+    COUNTS,
+    LARGEST_SET,
+    check_promise,
+    exact_answers,
+    measure_recall,
+    sample_word_queries,
+)
+from olrsearch.search.kl.recipes import build_proposer, estimate_kl_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from olrsearch.core.arrays import F32, F64, I64
-    from olrsearch.maths.gaussian import Direction, Gaussians
-    from olrsearch.search.kl.exact import KlIndex
-    from olrsearch.search.kl.recall import HeldOut
+    from olrsearch.maths.divergences import Direction
+    from olrsearch.maths.gaussian import Gaussians
     from olrsearch.search.kl.recipes import KlRecipe
+
+_log = logging.getLogger(__name__)
 
 DIRECTION: Final[Direction] = "query-to-image"
 """What recipes are built for: the paper's retrieval."""
@@ -64,7 +73,8 @@ def build_kl(
 ) -> KlDescription:
     """Build a recipe's index into a folder, and prove its recall.
 
-    Features of several segments are brought together in a file beside the index while it is built.
+    For a recipe of the kind `projected`, features of several segments are brought together in a file beside
+    the index while it is built.
 
     Args:
         index: The exact index of the space.
@@ -86,36 +96,76 @@ def build_kl(
     view = index.view
     if not len(view):
         raise EmptyStoreError("there are no posteriors to index: encode images first")
-    if recipe.kind == "torch":  # before anything is computed for it
-        given = recipe.parameters
-        check_device(given.device, len(view), feature_size(view.size), given.dtype)
+    memory = estimate_kl_memory(recipe, len(view), feature_size(view.size))
+    _log.info("%s: about %.0f MB for %d images", recipe.name, memory / 1e6, len(view))
+    frame, ids = frame_digest(index.frame), digest(view.ids)
+    described = KlDescription(recipe, DIRECTION, frame, ids, len(view), view.size, {}, {}, ())
     with whole_folder(folder, replace=True) as fresh:
-        scratch = fresh / "features.npy"
-        features = _all_features(index, scratch)
-        sampled, held = _queries(index, vectors, shrinkage, features, seed)
-        proposer, recall = build_kl_recipe(
-            recipe, features, view.ids, sampled, held, _rescorer(index), seed=seed
+        # first of all the device, which may not be there
+        device = DeviceKl(described, index) if recipe.kind == "torch" else None
+        queries = _Queries.of(index, vectors, shrinkage, seed)
+        recall = (
+            _propose(index, recipe, queries, fresh, seed)
+            if device is None
+            else {kind: _agreement(device, queries, kind) for kind in queries.held}
         )
-        del features  # a mapped file that is removed next
-        scratch.unlink(missing_ok=True)
-        files = [_write_array(fresh / IDS, view.ids)]
-        files += [_write_array(fresh / f"{name}.npy", array) for name, array in proposer.arrays().items()]
-        if proposer.index is not None:
-            proposer.index.save(fresh / FAISS)
-            files.append(KlFile(FAISS, (fresh / FAISS).stat().st_size, file_sha256(fresh / FAISS)))
-        described = KlDescription(
-            recipe,
-            DIRECTION,
-            frame_digest(index.frame),
-            digest(view.ids),
-            len(view),
-            view.size,
-            {kind: len(queries.features) for kind, queries in held.items()},
-            recall,
-            tuple(files),
+        check_promise(recipe, recall)
+        np.save(fresh / IDS, view.ids)
+        described = replace(
+            described,
+            queries={kind: len(held) for kind, held in queries.held.items()},
+            recall=recall,
+            files=tuple(KeptFile.of(path) for path in sorted(fresh.iterdir())),
         )
-        (fresh / DESCRIPTION).write_text(json.dumps(described.to_dict(), indent=1) + "\n", encoding="utf-8")
+        write_index_json(fresh, described.to_dict())
     return described
+
+
+def _propose(
+    index: KlIndex, recipe: KlRecipe, queries: _Queries, folder: Path, seed: int
+) -> dict[str, Recall]:
+    """Write what proposes images; its recall. Features are brought together in the folder meanwhile."""
+    scratch = folder / "features.npy"
+
+    def asked(some: Gaussians) -> F64:
+        return query_features(index.frame.apply(some), DIRECTION)[0]
+
+    def rescore(query: F64, rows: I64) -> F64:
+        out = np.empty(len(rows))
+        for start in range(0, len(rows), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            images = index.frame.apply(index.view.gaussians(rows[block]))
+            out[block] = image_features(images, DIRECTION) @ query
+        return out
+
+    features = _all_features(index, scratch)
+    held = {
+        kind: exact_answers(features, asked(some), rescore, own=queries.own if kind == "images" else None)
+        for kind, some in queries.held.items()
+    }
+    samples = {kind: asked(some) for kind, some in queries.sampled.items()}
+    proposer = build_proposer(recipe, features, samples, seed=seed)
+    del features  # a mapped file that is removed next
+    scratch.unlink(missing_ok=True)
+    for name, array in proposer.arrays().items():
+        np.save(folder / f"{name}.npy", array)
+    proposer.index.save(folder / FAISS)
+    return measure_recall(proposer, recipe, index.view.ids, held, rescore)
+
+
+def _agreement(built: DeviceKl, queries: _Queries, kind: str) -> Recall:
+    """How much of the exact answers a device finds: what it computes wrongly is found here."""
+    exact = KlIndex(built.index.view, built.index.frame, built.index.features)
+    shares: list[list[float]] = [[] for _ in COUNTS]
+    for number in range(len(queries.held[kind])):
+        own = exact.view.ids[queries.own[number : number + 1]] if kind == "images" else ()
+        query = queries.held[kind][number]
+        truth = exact.search(query, max(COUNTS), exclude=own).ids
+        found = built.search(query, max(COUNTS), exclude=own).ids
+        for count, share in zip(COUNTS, shares, strict=True):
+            if len(truth):
+                share.append(float(np.isin(truth[:count], found[:count]).mean()))
+    return Recall(*(float(np.mean(share)) if share else 1.0 for share in shares))
 
 
 def _all_features(index: KlIndex, scratch: Path) -> F32:
@@ -137,49 +187,35 @@ def _all_features(index: KlIndex, scratch: Path) -> F32:
     return found
 
 
-def _queries(
-    index: KlIndex, vectors: F64, shrinkage: float, features: F32, seed: int
-) -> tuple[dict[str, F64], dict[str, HeldOut]]:
-    """Sampled queries, float64 [q, F] a kind, and held-out ones with their exact answers."""
-    rng, view = np.random.default_rng([seed, 0x4B53]), index.view
-    sizes = tuple(range(1, min(LARGEST_SET, len(vectors)) + 1))
+class _Queries(NamedTuple):
+    """Queries of what a space holds.
 
-    def asked(queries: Gaussians) -> F64:
-        return query_features(index.frame.apply(queries), DIRECTION)[0]
+    Attributes:
+        sampled: `words` and `images` → what projections are fitted to.
+        held: `words-1` …, `images` → what recall is measured on.
+        own: int64, the rows that the images held out are.
+    """
 
-    held_words, excluded = {}, set()
-    for size in sizes:
-        # every single word is among the samples: a vocabulary has no others to hold out
-        spare = HELD_WORDS if size == 1 else min(HELD_WORDS, comb(len(vectors), size) // 2)
-        drawn = sample_word_queries(vectors, shrinkage, max(spare, 1), rng, sizes=(size,))
-        held_words[f"words-{size}"] = asked(drawn.gaussians)
-        if size > 1 and spare:
-            excluded |= set(drawn.sets)
-    words = sample_word_queries(vectors, shrinkage, SAMPLED, rng, sizes=sizes, exclude=excluded)
-    order = rng.permutation(len(view))
-    own = order[: min(HELD_IMAGES, max(1, len(view) // 2))]
-    others = order[len(own) : len(own) + SAMPLED]
-    images = asked(view.gaussians(others if len(others) else own))
-    rescore = _rescorer(index)
-    held = {kind: exact_answers(features, queries, rescore) for kind, queries in held_words.items()}
-    held["images"] = exact_answers(features, asked(view.gaussians(own)), rescore, own=own)
-    return {"words": asked(words.gaussians), "images": images}, held
+    sampled: dict[str, Gaussians]
+    held: dict[str, Gaussians]
+    own: I64
 
-
-def _rescorer(index: KlIndex) -> Callable[[F64, I64], F64]:
-    """From a query's features and rows to ⟨f, g⟩ in float64, from the stored posteriors."""
-
-    def rescore(query: F64, rows: I64) -> F64:
-        out = np.empty(len(rows))
-        for start in range(0, len(rows), _BLOCK):
-            block = slice(start, start + _BLOCK)
-            images = index.frame.apply(index.view.gaussians(rows[block]))
-            out[block] = image_features(images, DIRECTION) @ query
-        return out
-
-    return rescore
-
-
-def _write_array(path: Path, array: NDArray[Any]) -> KlFile:
-    np.save(path, array)
-    return KlFile(path.name, path.stat().st_size, digest(array))
+    @classmethod
+    def of(cls, index: KlIndex, vectors: F64, shrinkage: float, seed: int) -> _Queries:
+        rng, view = np.random.default_rng([seed, 0x4B53]), index.view
+        sizes = tuple(range(1, min(LARGEST_SET, len(vectors)) + 1))
+        held, excluded = {}, set()
+        for size in sizes:
+            # every single word is among the samples: a vocabulary has no others to hold out
+            spare = HELD_WORDS if size == 1 else min(HELD_WORDS, comb(len(vectors), size) // 2)
+            drawn = sample_word_queries(vectors, shrinkage, max(spare, 1), rng, sizes=(size,))
+            held[f"words-{size}"] = drawn.gaussians
+            if size > 1 and spare:
+                excluded |= set(drawn.sets)
+        words = sample_word_queries(vectors, shrinkage, SAMPLED, rng, sizes=sizes, exclude=excluded)
+        order = rng.permutation(len(view))
+        own = order[: min(HELD_IMAGES, max(1, len(view) // 2))]
+        others = order[len(own) : len(own) + SAMPLED]
+        held["images"] = view.gaussians(own)
+        images = view.gaussians(others) if len(others) else held["images"]
+        return cls({"words": words.gaussians, "images": images}, held, own)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from olrsearch.core.errors import GaussianError
-from olrsearch.maths.gaussian import DIRECTIONS, check_direction
+from olrsearch.maths.divergences import DIRECTIONS, check_direction
 from olrsearch.maths.kl_features import query_features
 from olrsearch.search.kl.rounding import query_bounds
 
 if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, F64, I64
-    from olrsearch.maths.gaussian import Direction, Gaussians
+    from olrsearch.maths.divergences import Direction
+    from olrsearch.maths.gaussian import Gaussians
     from olrsearch.maths.kl_features import Frame
 
 Divergence = Literal["query-to-image", "image-to-query", "jeffreys"]

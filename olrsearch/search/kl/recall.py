@@ -18,9 +18,8 @@ from olrsearch.core.errors import GaussianError, RecallError, VectorError
 from olrsearch.maths.gaussian import Gaussians, word_prior
 from olrsearch.search.index.built import Recall
 from olrsearch.search.index.topk import top_k
+from olrsearch.search.kl.projected import search_kl
 from olrsearch.search.kl.projection import check_features
-from olrsearch.search.kl.proposers import search_kl
-from olrsearch.search.kl.recipes import build_proposer, estimate_kl_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from olrsearch.core.arrays import F32, F64, I64
-    from olrsearch.search.kl.proposers import KlProposer
+    from olrsearch.search.kl.projected import KlProposer
     from olrsearch.search.kl.recipes import KlRecipe
 
 _log = logging.getLogger(__name__)
@@ -202,50 +201,6 @@ def measure_recall(
                 share.append(min(1.0, hits / wanted))
         found[kind] = Recall(*(float(np.mean(share)) if share else 1.0 for share in shares))
     return found
-
-
-def build_kl_recipe(
-    recipe: KlRecipe,
-    features: F32,
-    ids: I64,
-    samples: Mapping[str, F64],
-    held_out: Mapping[str, HeldOut],
-    rescore: Callable[[F64, I64], F64],
-    *,
-    seed: int = 0,
-) -> tuple[KlProposer, dict[str, Recall]]:
-    """Build a recipe's index and prove its recall.
-
-    Args:
-        recipe: What to build.
-        features: float32 [N, F].
-        ids: int64 [N].
-        samples: Kind (`words`, `images`) → sampled queries float64 [q, F].
-        held_out: Kind (`words-1` …, `images`) → queries that are not among the samples.
-        rescore: From a query and rows to ⟨f, g⟩ in float64.
-        seed: Of drawings.
-
-    Returns:
-        The index, and its recall for every kind held out.
-
-    Raises:
-        RecallError: it finds less than promised of some kind, or nothing was held out to tell.
-        VectorError: bad features, samples or ids.
-        IndexBuildError: faiss cannot build it.
-        FaissInstallError: no usable faiss.
-        DeviceError: the recipe's device is not there, or has too little memory.
-    """
-    check_features(features)
-    _log.info(
-        "%s: about %.0f MB for %d images",
-        recipe.name,
-        estimate_kl_memory(recipe, *features.shape) / 1e6,
-        len(features),
-    )
-    proposer = build_proposer(recipe, features, samples, seed=seed)
-    recall = measure_recall(proposer, recipe, ids, held_out, rescore)
-    check_promise(recipe, recall)
-    return proposer, recall
 
 
 def check_promise(recipe: KlRecipe, recall: Mapping[str, Recall]) -> None:

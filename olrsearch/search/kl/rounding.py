@@ -40,7 +40,8 @@ from olrsearch.maths.triangles import triangle
 
 if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, F64, I64
-    from olrsearch.maths.gaussian import Direction, Gaussians
+    from olrsearch.maths.divergences import Direction
+    from olrsearch.maths.gaussian import Gaussians
     from olrsearch.maths.kl_features import Frame
 
 BLOCK: Final = 128

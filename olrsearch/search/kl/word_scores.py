@@ -21,30 +21,26 @@ Source: Bütepage et al., "Informed Priors for Deep Representation Learning", 20
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import GaussianError, StoreCorruptError, VectorError
-from olrsearch.core.files import whole_file
 from olrsearch.maths.triangles import triangle
+from olrsearch.search.artefacts import keep_arrays, kept_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from olrsearch.core.arrays import F32, F64, I64
+    from olrsearch.search.artefacts import Form
     from olrsearch.search.kl.view import KlView, PosteriorPart
 
 _log = logging.getLogger(__name__)
-
-_Number = TypeVar("_Number", np.float32, np.float64)
 
 FORMAT_VERSION: Final = 1
 
@@ -143,13 +139,8 @@ def write_ratios(folder: Path, part: PosteriorPart, words: F64, *, segment: str)
         OSError: the folder cannot be written to.
     """
     made = compute_ratios(part, words)
-    folder.mkdir(parents=True, exist_ok=True)
-    own, background, described = _paths(folder, segment)
-    described.unlink(missing_ok=True)  # a crash between the files leaves scores nobody trusts
-    for path, array in ((own, made.own), (background, made.background)):
-        with whole_file(path) as temporary:
-            np.save(temporary, array)
-    described.write_text(json.dumps(_description(part, words, segment)) + "\n", encoding="utf-8")
+    arrays: dict[str, F32 | F64] = {f"{segment}.npy": made.own, f"{segment}.background.npy": made.background}
+    keep_arrays(folder / f"{segment}.json", arrays, _description(part, words, segment))
     return made
 
 
@@ -163,21 +154,9 @@ def read_ratios(folder: Path, part: PosteriorPart, words: F64, *, segment: str) 
     Raises:
         StoreCorruptError: the description fits, and an array is damaged.
     """
-    own, background, path = _paths(folder, segment)
-    try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except ValueError:
-        described = None
-    if described != _description(part, words, segment):
-        _log.warning("%s is not of this segment and encoder and is not used: run index build", path)
-        return None
-    count = len(part.ids)
-    return Ratios(
-        _open_array(own, np.dtype(np.float32), (len(words), count)),
-        _open_array(background, np.dtype(np.float64), (count,)),
-    )
+    forms, description = _forms(part, words, segment), _description(part, words, segment)
+    found = kept_arrays(folder / f"{segment}.json", forms, description, error=StoreCorruptError)
+    return None if found is None else Ratios(*found)
 
 
 def kept_ratios(folder: Path, part: PosteriorPart, words: F64, *, segment: str) -> Ratios:
@@ -250,20 +229,13 @@ class WordScores:
         return self._ratios[part]
 
 
-def _paths(folder: Path, segment: str) -> tuple[Path, Path, Path]:
-    return folder / f"{segment}.npy", folder / f"{segment}.background.npy", folder / f"{segment}.json"
-
-
-def _open_array(path: Path, dtype: np.dtype[_Number], shape: tuple[int, ...]) -> NDArray[_Number]:
-    try:
-        kept: NDArray[_Number] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise StoreCorruptError(f"{path} is damaged ({error}): run index build again") from error
-    if kept.shape != shape or kept.dtype != dtype:
-        raise StoreCorruptError(
-            f"{path} holds {kept.dtype} {kept.shape}, expected {dtype} {shape}: run index build again"
-        )
-    return kept
+def _forms(part: PosteriorPart, words: F64, segment: str) -> dict[str, Form]:
+    """What the arrays of a segment must be, by the names of their files."""
+    count = len(part.ids)
+    return {
+        f"{segment}.npy": (np.float32, (len(words), count)),
+        f"{segment}.background.npy": (np.float64, (count,)),
+    }
 
 
 def _description(part: PosteriorPart, words: F64, segment: str) -> dict[str, object]:

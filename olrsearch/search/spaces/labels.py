@@ -7,20 +7,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from olrsearch.core.errors import EmptyStoreError, IncompatibleEncoderError, IndexBuildError
 from olrsearch.encoders.folder.model_files import read_readout
-from olrsearch.maths.calibration import Calibration
-from olrsearch.maths.metric import Metric, fit_metric
+from olrsearch.maths.metric import Metric, choose_metric, fit_metric
 from olrsearch.search.index.label import LabelIndexes
 from olrsearch.search.index.scores import LabelScores, read_scores
 from olrsearch.search.index.view import EmbeddingView
-from olrsearch.store.vectors.layout import HELD, LABELS
+from olrsearch.search.spaces.about import (
+    calibration_notes,
+    check_built,
+    check_layout,
+    coverage_notes,
+    known_labels,
+    stored_calibration,
+    stored_labels,
+)
+from olrsearch.store.vectors.layout import LABELS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from olrsearch.core.arrays import I8, I64, Bool
+    from olrsearch.core.arrays import F32, I8, I64
+    from olrsearch.maths.calibration import Calibration
     from olrsearch.maths.readout import Readout
     from olrsearch.search.index.built import BuiltIndex
     from olrsearch.search.index.scores import Evidence
@@ -50,13 +57,7 @@ class OpenSpace:
     """
 
     def __init__(self, snapshot: Snapshot, info: SpaceInfo) -> None:
-        if info.layout != LABELS:
-            raise IncompatibleEncoderError(
-                f"the space {info.name} holds {HELD[info.layout]}, no {HELD[LABELS]}: ask it with `olrsearch "
-                "words`, or name another space"
-            )
-        if not info.segments:
-            raise EmptyStoreError(f"the space {info.name!r} holds no embeddings yet: run olrsearch encode")
+        check_layout(info, LABELS, "olrsearch words")
         self.snapshot = snapshot
         self.info = info
         self._scores: dict[Evidence, LabelScores] = {}
@@ -81,9 +82,7 @@ class OpenSpace:
     @cached_property
     def calibration(self) -> Calibration:
         """The stored calibration; the identity where there is none."""
-        if self.info.calibration is None:
-            return Calibration.identity(len(self.info.labels))
-        return Calibration.from_dict(self.info.calibration)
+        return stored_calibration(self.info)
 
     @cached_property
     def metric(self) -> Metric:
@@ -164,102 +163,28 @@ class OpenSpace:
         """
         from olrsearch.search.index.built import BuiltIndex
 
-        if recipe not in self.info.indexes:
-            known = ", ".join(sorted(self.info.indexes)) or "none"
-            raise IndexBuildError(
-                f"no index {recipe!r} in {self.info.name}, built are: {known}; "
-                f"run olrsearch index build --recipe {recipe}"
-            )
+        check_built(self.info, recipe)
         return BuiltIndex.open(self.info.index_path / recipe, self.indexes)
 
     def coverage_notes(self) -> tuple[str, ...]:
         """Says so where living images have no embedding and are not in the answer."""
-        missing = self.snapshot.image_count - len(self.view)
-        if missing <= 0:
-            return ()
-        return (f"{missing:,} images have no embedding in {self.info.name} yet: run olrsearch encode",)
+        return coverage_notes(self.snapshot, self.info, len(self.view), "embedding")
+
+    def raw_scores(self, rows: I64) -> F32:
+        """Raw logits of some rows, float32 [L, len(rows)]."""
+        return self.readout.logits(self.view.gather_all(rows))
+
+    def choose_metric(self, rows: I64, labels: I8) -> Metric:
+        """The metric that suits some labelled images best; see `maths.metric.choose_metric`.
+
+        Args:
+            rows: int64 [n].
+            labels: int8 [n, L], −1/0/+1.
+        """
+        few = slice(0, _METRIC_SAMPLE)
+        return choose_metric(self.view.gather_all(rows[few]), labels[few])
 
 
 def scores_path(segment: SegmentInfo, info: SpaceInfo) -> Path:
     """Where a segment's raw logits are kept once they are built."""
     return info.index_path / SCORES / f"{segment.uuid}.npy"
-
-
-def calibration_notes(snapshot: Snapshot, info: SpaceInfo, calibration: Calibration) -> tuple[str, ...]:
-    """What a reader of a space's probabilities must know of their calibration: none, stale or shipped.
-
-    Args:
-        snapshot: The generation.
-        info: The space, of either layout.
-        calibration: What it has, or the identity.
-    """
-    labelled = known_labels(snapshot, info)
-    fitted, now = calibration.label_revision, snapshot.label_revision
-    if info.calibration is None:
-        return (
-            "probabilities are not calibrated: run olrsearch calibrate"
-            if labelled
-            else "probabilities are not calibrated, and no label is stored to fit them to",
-        )
-    if fitted is None:
-        advice = ": run olrsearch calibrate to fit them to the labels of this store" if labelled else ""
-        return (f"probabilities are calibrated on {calibration.split}{advice}",)
-    if calibration_is_stale(info, snapshot):
-        note = f"the calibration is of label revision {fitted}, the labels are at {now}"
-        return (f"{note}: run olrsearch calibrate to bring it up to date",)
-    return ()
-
-
-def calibration_is_stale(info: SpaceInfo, snapshot: Snapshot) -> bool:
-    """Whether stored labels changed since a space was calibrated to them.
-
-    One that came with the encoder was fitted to other labels, which do not change.
-    """
-    fitted = None if info.calibration is None else info.calibration["label_revision"]
-    return fitted is not None and fitted != snapshot.label_revision
-
-
-def known_labels(snapshot: Snapshot, info: SpaceInfo) -> tuple[str, ...]:
-    """The labels of a space's encoder that the store has too."""
-    return tuple(name for name in info.labels if name in snapshot.label_names)
-
-
-def stored_labels(snapshot: Snapshot, ids: I64, names: Sequence[str]) -> I8:
-    """Effective stored labels, int8 [n, len(names)]; 0, unknown, for labels the store has never heard of.
-
-    An encoder from elsewhere may know labels that no data set of this store has.
-    """
-    known = [column for column, name in enumerate(names) if name in snapshot.label_names]
-    found = np.zeros((len(ids), len(names)), np.int8)
-    if known:
-        found[:, known] = snapshot.labels(ids, [names[column] for column in known])
-    return found
-
-
-def matching(snapshot: Snapshot, ids: I64, where: str) -> Bool:
-    """Which of some images a condition selects.
-
-    Args:
-        snapshot: The generation.
-        ids: int64 [n], images of it.
-        where: `partition = 'test' and Smiling = present`; columns of images and stored labels.
-
-    Returns:
-        bool [n].
-
-    Raises:
-        QuerySyntaxError: it does not parse, or names another column.
-    """
-    from olrsearch.search.filters import allowed_rows, column_types, tests_labels
-    from olrsearch.search.query import parse_where
-    from olrsearch.store.read.columns import FILTER_COLUMNS
-
-    node = parse_where(where, column_types(FILTER_COLUMNS), snapshot.label_names)
-    return allowed_rows(
-        node,
-        ids,
-        columns=FILTER_COLUMNS,
-        select_ids=snapshot.image_ids,
-        stored=snapshot.labels(ids) if tests_labels(node) else None,
-        label_names=snapshot.label_names,
-    )

@@ -10,29 +10,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from olrsearch.core.errors import (
-    EmptyStoreError,
-    GaussianError,
-    IncompatibleEncoderError,
-    IndexBuildError,
-    ModelFileError,
-)
+from olrsearch.core.errors import GaussianError, IndexBuildError, ModelFileError
 from olrsearch.encoders.folder.model_files import read_config, read_vocabulary
-from olrsearch.maths.calibration import Calibration
 from olrsearch.maths.gaussian import check_shrinkage
-from olrsearch.search.kl.exact import KlIndex
-from olrsearch.search.kl.files import FRAME, KlFeatures, kept_features, kept_frame, read_frame
+from olrsearch.search.kl.exact_search import KlIndex
+from olrsearch.search.kl.kept_features import FRAME, KlFeatures, kept_features, kept_frame, read_frame
 from olrsearch.search.kl.view import KlView
 from olrsearch.search.kl.word_scores import WordScores, kept_ratios, read_ratios, write_ratios
-from olrsearch.search.spaces.labels import calibration_notes
-from olrsearch.store.vectors.layout import HELD, POSTERIOR
+from olrsearch.search.spaces.about import (
+    calibration_notes,
+    check_any,
+    check_built,
+    check_layout,
+    coverage_notes,
+    stored_calibration,
+)
+from olrsearch.store.vectors.layout import POSTERIOR
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from olrsearch.core.arrays import I64
+    from olrsearch.core.arrays import F64, I8, I64
     from olrsearch.encoders.words.vocabulary import Vocabulary
-    from olrsearch.maths.gaussian import Direction
+    from olrsearch.maths.calibration import Calibration
+    from olrsearch.maths.divergences import Direction
     from olrsearch.search.kl.built import BuiltKl
     from olrsearch.store.read.snapshot import Snapshot
     from olrsearch.store.values import SpaceInfo
@@ -63,13 +64,7 @@ class OpenPosteriors:
     """
 
     def __init__(self, snapshot: Snapshot, info: SpaceInfo) -> None:
-        if info.layout != POSTERIOR:
-            raise IncompatibleEncoderError(
-                f"the space {info.name} holds {HELD[info.layout]}, no {HELD[POSTERIOR]}: ask it with "
-                "`olrsearch search`, or name another space"
-            )
-        if not info.segments:
-            raise EmptyStoreError(f"the space {info.name!r} holds no posteriors yet: run olrsearch encode")
+        check_layout(info, POSTERIOR, "olrsearch search")
         self.snapshot = snapshot
         self.info = info
         self._built: dict[str, BuiltKl] = {}
@@ -148,8 +143,7 @@ class OpenPosteriors:
             EmptyStoreError: every image is deleted.
             IndexBuildError: kept features are damaged.
         """
-        if not len(self.view):
-            raise EmptyStoreError(f"every image of {self.info.name} is deleted: there is nothing to search")
+        check_any(self.info, len(self.view), "search")
         frame = read_frame(self.kl_folder / FRAME, self.view.size) or kept_frame(None, self.view)
 
         def features(direction: Direction) -> list[KlFeatures]:
@@ -170,16 +164,14 @@ class OpenPosteriors:
             FaissInstallError: no usable faiss.
             DeviceError: its device is not there, or has too little memory.
         """
-        from olrsearch.search.kl.built import BuiltKl
+        from olrsearch.search.kl.built import open_built
+        from olrsearch.search.kl.description import retired_note
 
-        if recipe not in self.info.indexes:
-            known = ", ".join(sorted(self.info.indexes)) or "none"
-            raise IndexBuildError(
-                f"no index {recipe!r} in {self.info.name}, built are: {known}; "
-                f"run olrsearch index build --recipe {recipe} --space {self.info.name}"
-            )
+        check_built(self.info, recipe)
+        if (retired := retired_note(recipe, self.info.indexes[recipe])) is not None:
+            raise IndexBuildError(retired)
         if recipe not in self._built:
-            self._built[recipe] = BuiltKl.open(self.info.index_path / recipe, self.index)
+            self._built[recipe] = open_built(self.info.index_path / recipe, self.index)
         return self._built[recipe]
 
     @cached_property
@@ -204,9 +196,7 @@ class OpenPosteriors:
     @cached_property
     def calibration(self) -> Calibration:
         """The stored calibration of the own words; the identity where there is none."""
-        if self.info.calibration is None:
-            return Calibration.identity(len(self.vocabulary))
-        return Calibration.from_dict(self.info.calibration)
+        return stored_calibration(self.info)
 
     def score_notes(self) -> tuple[str, ...]:
         """What a reader of probabilities must know: none, or a stale calibration."""
@@ -225,8 +215,7 @@ class OpenPosteriors:
             OSError: the folder of indexes cannot be written to.
             VectorError: a posterior holds NaN or infinity, or is singular.
         """
-        if not len(self.view):
-            raise EmptyStoreError(f"every image of {self.info.name} is deleted: there is nothing to index")
+        check_any(self.info, len(self.view), "index")
         frame = kept_frame(self.kl_folder, self.view)
         features, ratios = (KlFeatures.write, write_ratios) if again else (kept_features, kept_ratios)
         for segment in self.segments:
@@ -240,7 +229,11 @@ class OpenPosteriors:
 
     def coverage_notes(self) -> tuple[str, ...]:
         """Says so where living images have no posterior and are not in the answer."""
-        missing = self.snapshot.image_count - len(self.ids)
-        if missing <= 0:
-            return ()
-        return (f"{missing:,} images have no posterior in {self.info.name} yet: run olrsearch encode",)
+        return coverage_notes(self.snapshot, self.info, len(self.ids), "posterior")
+
+    def raw_scores(self, rows: I64) -> F64:
+        """Ratios of the own words of some rows, float64 [W, len(rows)], nats."""
+        return self.scores.own_of(rows)
+
+    def choose_metric(self, rows: I64, labels: I8) -> None:
+        """None: posteriors are compared by divergences."""

@@ -15,7 +15,8 @@ from olrsearch import Store
 from olrsearch.core.errors import QueryError
 from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
 from olrsearch.evaluation.looks.gaussians import word_correlations
-from olrsearch.maths.gaussian import jeffreys, kl, word_prior
+from olrsearch.maths.divergences import jeffreys, kl
+from olrsearch.maths.gaussian import word_prior
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +237,7 @@ def test_encoding_calibrates_and_keeps_what_a_first_query_needs(both):
         (segment,) = opened.segments
         assert (opened.kl_folder / f"{segment.info.uuid}.query-to-image").is_dir()
         assert not (opened.kl_folder / f"{segment.info.uuid}.image-to-query").exists()
-        assert isinstance(opened.scores._of(0).own, np.memmap)
+        assert isinstance(opened.scores._of(0).own.base, np.memmap)
     assert (
         "query-to-image 1, image-to-query 0, word scores 1"
         in good(both, "index", "info", "--space", posteriors["name"]).out

@@ -1,5 +1,6 @@
 """KL recipes by the command line: built, described, asked, refused, on an encoder that needs no torch."""
 
+import json
 import re
 import shutil
 
@@ -14,18 +15,22 @@ from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
 from olrsearch.maths.kl_features import feature_size
 
 RECIPE = "kl-projected"
-PROVEN = "kl-proven"
+DEVICE = "kl-device"
 MATCH = ("--mode", "match")
 
 
 @pytest.fixture(scope="module")
 def home(gallery, tmp_path_factory):
-    """120 pictures as label embeddings and as posteriors, with two recipes built."""
+    """120 pictures as label embeddings and as posteriors, with two recipes built; one scans on a device."""
+    pytest.importorskip("torch")
     root = tmp_path_factory.mktemp("word-recipes")
     model = root / TinyPosteriorEncoder.create(root, LABELS, input_size=(24, 24), shrinkage=0.2).fingerprint
     home = gallery.copy(root / "store")
     good(home, "encode", "--encoder", model)
-    good(home, "index", "build", "--recipe", PROVEN)
+    own = root / f"{DEVICE}.toml"
+    text = (recipes_dir() / "kl-torch.toml").read_text("utf-8")
+    own.write_text(text.replace('device = "auto"', 'device = "cpu"'), "utf-8")
+    good(home, "index", "build", "--recipe", own)
     said = good(home, "index", "build", "--recipe", RECIPE).err.splitlines()
     assert said[0].startswith(f"{RECIPE}: about ")
     assert "kl-projected of 120 images (query-to-image)" in said[1]
@@ -49,8 +54,8 @@ def ids_of(called):
 def test_recipes_are_said_and_verified(home, tmp_path):
     space, _ = posterior_space(home)
     said = good(home, "index", "info", "--space", space).out
-    for recipe in (RECIPE, PROVEN):
-        assert f"\n{recipe} (query-to-image): 8 files, 0." in said
+    for recipe, files in ((RECIPE, 8), (DEVICE, 1)):
+        assert f"\n{recipe} (query-to-image): {files} files, 0." in said
         index = good(home, "index", "info", "--space", space, "--json").row["indexes"][recipe]
         assert index["recall"]["words-2"]["at_10"] >= index["recipe"]["recall_at_10"]
         assert index["count"] == 120
@@ -68,7 +73,7 @@ def test_recipes_are_said_and_verified(home, tmp_path):
 
 
 def test_answers_are_those_of_the_exact_search(home):
-    for recipe in (RECIPE, PROVEN):
+    for recipe in (RECIPE, DEVICE):
         for words in (("bright",), ("bright", "framed"), ("red^2", "striped", "framed")):
             wanted = ids_of(good(home, "words", *words, *MATCH, "-k", 3, "--json"))
             called = good(home, "words", *words, *MATCH, "-k", 3, "--recipe", recipe, "--json")
@@ -93,9 +98,9 @@ def test_answers_say_whether_they_are_proven(home):
             f"proposed by {RECIPE} and not proven exact: measured recall@10 {recall.at_10:.3f}, "
             f"recall@100 {recall.at_100:.3f} (words-1)"
         ) in ranking.notes
-        assert store.words(["bright"], k=3, mode="match", recipe=PROVEN).exact
+        assert store.words(["bright"], k=3, mode="match", recipe=DEVICE).exact
         assert store.words(["bright"], k=120, mode="match", recipe=RECIPE).exact  # all were scored
-        paged = store.words(["bright"], k=2, offset=1, mode="match", recipe=PROVEN)
+        paged = store.words(["bright"], k=2, offset=1, mode="match", recipe=DEVICE)
         assert [hit.key for hit in paged] == [
             hit.key for hit in store.words(["bright"], k=3, mode="match").hits[1:]
         ]
@@ -139,19 +144,69 @@ def test_images_added_and_deleted_since(home, tmp_path):
     good(copy, "encode", "--encoder", space)
     for count in (3, 40):
         wanted = ids_of(good(copy, "words", "bright", *MATCH, "-k", count, "--json"))
-        called = good(copy, "words", "bright", *MATCH, "-k", count, "--recipe", PROVEN, "--json")
+        called = good(copy, "words", "bright", *MATCH, "-k", count, "--recipe", RECIPE, "--json")
         assert ids_of(called) == wanted
-        assert f"30 images came after {PROVEN} was built" in called.err
+        assert f"30 images came after {RECIPE} was built" in called.err
+        called = good(copy, "words", "bright", *MATCH, "-k", count, "--recipe", DEVICE, "--json")
+        assert ids_of(called) == wanted
+        assert "came after" not in called.err
         assert first not in dict(wanted)
     assert {key for key, _ in wanted} & {name(row) for row in range(500, 530)}
-    good(copy, "index", "build", "--space", space, "--recipe", PROVEN)
-    called = good(copy, "words", "bright", *MATCH, "-k", 40, "--recipe", PROVEN, "--json")
+    good(copy, "index", "build", "--space", space, "--recipe", RECIPE)
+    called = good(copy, "words", "bright", *MATCH, "-k", 40, "--recipe", RECIPE, "--json")
     assert ids_of(called) == wanted
     assert "came after" not in called.err
-    (folder / PROVEN / "scale.npy").unlink()
-    line = refused(copy, "words", "bright", *MATCH, "--recipe", PROVEN)
+    (folder / RECIPE / "scale.npy").unlink()
+    line = refused(copy, "words", "bright", *MATCH, "--recipe", RECIPE)
     assert "scale.npy is missing" in line
     assert "run index build again" in line
+
+
+def test_an_index_of_an_older_program_is_passed_over(home, tmp_path):
+    """A store with an index of a kind that is no longer searched: its row and its files are as they were."""
+    copy = shutil.copytree(home, tmp_path / "store")
+    space, folder = posterior_space(copy)
+    old = folder / "kl-fp16"
+    old.mkdir()
+    described = json.loads((folder / RECIPE / "index.json").read_text()) | {"format_version": 1}
+    described["recipe"] |= {
+        "name": "kl-fp16",
+        "kind": "fp16",
+        "parameters": {
+            "proposals": 4,
+            "width": 64,
+            "prove": False,
+            "links": 32,
+            "ef_construction": 80,
+            "ef_search": 256,
+            "headroom": 1.2,
+            "device": "auto",
+            "dtype": "float16",
+        },
+    }
+    for file in ("ids.npy", "index.faiss", "centre.npy"):
+        shutil.copy(folder / RECIPE / file, old / file)
+    described["files"] = [file for file in described["files"] if (old / file["name"]).exists()]
+    (old / "index.json").write_text(json.dumps(described, indent=1) + "\n")
+    with Store.open(copy) as store, store.session.backend.writer() as writer:
+        writer.spaces.add_index(store.session.posteriors(None).info.id, "kl-fp16", described)
+
+    said = good(copy, "index", "info", "--space", space)
+    note = "the index 'kl-fp16' is not used: its kind was no quicker than the exact search"
+    assert note in said.out
+    assert "kl-fp16 (query-to-image)" not in said.out
+    row = good(copy, "index", "info", "--space", space, "--json").row
+    assert set(row["indexes"]) == {RECIPE, DEVICE}
+    assert len(row["notes"]) == 1
+    assert good(copy, "store", "verify").code == 0
+    line = refused(copy, "words", "bright", *MATCH, "--recipe", "kl-fp16")
+    assert note in line
+    assert "run olrsearch index build --recipe kl-projected" in line
+    wanted = ids_of(good(home, "words", "bright", *MATCH, "-k", 3, "--json"))
+    assert ids_of(good(copy, "words", "bright", *MATCH, "-k", 3, "--json")) == wanted
+    assert ids_of(good(copy, "words", "bright", *MATCH, "-k", 3, "--recipe", RECIPE, "--json")) == wanted
+    (old / "index.faiss").write_bytes(b"damaged")  # nothing reads it
+    assert good(copy, "store", "verify").code == 0
 
 
 def test_a_recipe_for_a_gpu(home, tmp_path, monkeypatch):
@@ -175,27 +230,26 @@ def test_a_recipe_for_a_gpu(home, tmp_path, monkeypatch):
         assert ids_of(called) == ids_of(wanted)
         assert "not proven" not in called.err
     assert good(copy, "store", "verify").code == 0
-    assert "kl-own (query-to-image): 4 files" in good(copy, "index", "info", "--space", space).out
+    assert "kl-own (query-to-image): 1 files" in good(copy, "index", "info", "--space", space).out
     with Store.open(copy, read_only=True) as store:
         size = feature_size(store.session.posteriors(None).view.size)
-        each = 2 * 16 * -(-size // 16) + 4
-        assert store.indexes.estimate_device(str(own)) == 120 * each
-        assert store.indexes.estimate_device("kl-fp16") == store.indexes.estimate_device("exact") == 0
-        assert store.indexes.estimate(str(own)) < store.indexes.estimate("kl-fp16")
+        assert store.indexes.estimate_device(str(own)) == 120 * 4 * (size + 1)
+        assert store.indexes.estimate_device(RECIPE) == store.indexes.estimate_device("exact") == 0
+        assert store.indexes.estimate(str(own)) < store.indexes.estimate(RECIPE)
 
 
 def test_refusals(home, tmp_path):
     space, folder = posterior_space(home)
-    line = refused(home, "words", "bright", *MATCH, "--recipe", "kl-fp16")
-    assert f"no index 'kl-fp16' in {space}, built are: {RECIPE}, {PROVEN}" in line
-    assert "expected exact, kl-fp16" in refused(
+    line = refused(home, "words", "bright", *MATCH, "--recipe", "kl-nothing")
+    assert f"no index 'kl-nothing' in {space}, built are: {DEVICE}, {RECIPE}" in line
+    assert "expected exact, kl-projected, kl-torch, or a file" in refused(
         home, "index", "build", "--space", space, "--recipe", "kl-nothing"
     )
     with Store.open(home, read_only=True) as store:
         labels = store.info()["spaces"][0]["name"]
     assert "is for posteriors, and" in refused(home, "index", "build", "--space", labels, "--recipe", RECIPE)
     text = (
-        'kind = "projected"\n[parameters]\nproposals = 1\nwidth = 4\n[promise]\nqueries = ["images"]\n'
+        'kind = "projected"\n[parameters]\nproposals = 1\nwidth = 1\n[promise]\nqueries = ["images"]\n'
         "recall_at_10 = 1.0\nrecall_at_100 = 1.0\n"
     )
     before = sorted(path.name for path in folder.iterdir())

@@ -22,7 +22,8 @@ from olrsearch.encoders.informed_prior.network import Decoder, covariance, split
 from olrsearch.encoders.informed_prior.training import has_run, make_vocabulary, train_informed_prior
 from olrsearch.encoders.olr.config import profile as olr_profile
 from olrsearch.encoders.protocol import PosteriorEncoder
-from olrsearch.maths.gaussian import SIGMA0, Gaussians, kl, word_prior
+from olrsearch.maths.divergences import kl
+from olrsearch.maths.gaussian import SIGMA0, Gaussians, word_prior
 from olrsearch.maths.triangles import triangle
 
 LABELS = olr_case.LABELS

@@ -7,8 +7,6 @@ import pytest
 from olrsearch.core.errors import FaissInstallError, IndexBuildError, VectorError
 from olrsearch.search.index import faiss_index
 from olrsearch.search.index.faiss_index import FaissIndex, SearchOptions, check_install, installed_faiss
-from olrsearch.search.kl.proposers import FlatKl
-from olrsearch.search.kl.recipes import KlParameters, KlRecipe, build_proposer
 
 
 @pytest.fixture(scope="module")
@@ -92,94 +90,12 @@ def test_installations_are_told_apart(monkeypatch):
         faiss_index.load_faiss()
 
 
-def test_a_gpu_that_is_not_there_is_no_silent_cpu_build(vectors):
-    faiss = faiss_index.load_faiss()
-    if hasattr(faiss, "StandardGpuResources"):
-        pytest.skip("this faiss has GPU code")
-    with pytest.raises(FaissInstallError, match="extra gpu"):
-        FaissIndex.build(IDS, vectors, "Flat", device="gpu")
-
-
-@pytest.fixture
-def stand_in(monkeypatch):
-    """faiss as if it had a GPU, whose indexes take no parameters and no long answers; calls are counted."""
-    faiss = faiss_index.load_faiss()
-    counts = []
-
-    class OnGpu:
-        def __init__(self, index):
-            self.index = index
-
-        def search(self, queries, count):
-            assert count <= faiss_index.GPU_COUNT
-            counts.append(count)
-            return self.index.search(queries.astype(np.float16).astype(np.float32), count)
-
-    def put(resources, device, index):
-        assert (resources, device) == ("resources", 0)
-        if type(faiss.downcast_index(index.index)).__name__ == "IndexHNSWFlat":
-            raise RuntimeError("Error: 'false' failed: This index type is not implemented on GPU")
-        return OnGpu(faiss.clone_index(index))
-
-    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1, raising=False)
-    monkeypatch.setattr(faiss, "StandardGpuResources", lambda: "resources", raising=False)
-    monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", None, raising=False)
-    monkeypatch.setattr(faiss, "index_cpu_to_gpu", put, raising=False)
-    return counts
-
-
-def test_a_flat_index_is_searched_on_a_gpu(stand_in, vectors, tmp_path, monkeypatch):
-    plain = FaissIndex.of_blocks(vectors, [(IDS, vectors)], "SQfp16", metric="ip")
-    index = plain.on_gpu()
-    assert (index.count, index.size) == (300, 8)
-    assert index.search(vectors[3], 7).tolist() == plain.search(vectors[3], 7).tolist()
-    assert stand_in == [7]
-    monkeypatch.setattr(faiss_index, "GPU_COUNT", 50)
-    assert len(index.search(vectors[3], 51)) == 51  # longer answers come from the CPU
-    assert stand_in == [7]
-    index.save(tmp_path / "a.faiss")
-    again = FaissIndex.load(tmp_path / "a.faiss", size=8, count=300)
-    assert again.search(vectors[3], 7).tolist() == plain.search(vectors[3], 7).tolist()
-    with pytest.raises(IndexBuildError, match="searched on a GPU takes no more vectors"):
-        index.add(IDS[:1] + 1, vectors[:1])
-    graph = FaissIndex.build(IDS, vectors, "HNSW16,Flat")
-    with pytest.raises(
-        IndexBuildError, match=r"300 vectors of 8 numbers on the GPU: .*not implemented on GPU"
-    ):
-        graph.on_gpu()
-
-
-def test_features_are_searched_on_a_gpu_where_the_recipe_says_so(stand_in, vectors):
-    features = 1000 * vectors
-    flat = FlatKl(features, "SQfp16", gpu=True)
-    for query in (vectors[5].astype(np.float64), 1e30 * vectors[6], 1e-30 * vectors[7].astype(np.float64)):
-        near = np.argsort(features.astype(np.float64) @ query)[:5]
-        assert np.isin(near, flat.propose(query, 12).rows).all()
-    assert stand_in == [12, 12, 12]
-    again = FlatKl.restore(flat.index, 8, "SQfp16", flat.centre, gpu=True)
-    assert again.propose(vectors[5], 12).rows.tolist() == flat.propose(vectors[5], 12).rows.tolist()
-    assert not FlatKl(features, "SQfp16").propose(vectors[5], 0).rows.size
-    recipe = KlRecipe("kl-own", "", "fp16", ("words",), 0, 0, KlParameters(device="cuda"))
-    before = len(stand_in)
-    build_proposer(recipe, features, {"words": vectors[:2].astype(np.float64)}).propose(vectors[5], 3)
-    assert len(stand_in) == before + 1
-
-
-@pytest.mark.usefixtures("stand_in")
-def test_a_gpu_that_is_not_there_is_named(vectors, monkeypatch):
-    plain = FaissIndex.of_blocks(vectors, [(IDS, vectors)], "SQfp16", metric="ip")
-    monkeypatch.setattr(faiss_index.load_faiss(), "get_num_gpus", lambda: 0, raising=False)
-    with pytest.raises(FaissInstallError, match="faiss sees no GPU"):
-        plain.on_gpu()
-    monkeypatch.delattr(faiss_index.load_faiss(), "StandardGpuResources")
-    with pytest.raises(FaissInstallError, match="no GPU code: install the extra gpu"):
-        plain.on_gpu()
-
-
 def test_queries_import_neither_faiss_nor_torch():
     code = (
         "import sys, olrsearch.search.attributes, olrsearch.search.similar, olrsearch.search.filters, "
-        "olrsearch.search.index.whole; print('faiss' in sys.modules, 'torch' in sys.modules)"
+        "olrsearch.search.index.whole, olrsearch.search.device, olrsearch.search.index.built, "
+        "olrsearch.search.kl.built, olrsearch.search.spaces.registry, olrsearch_benchmarks.speed.kl_device; "
+        "print('faiss' in sys.modules, 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

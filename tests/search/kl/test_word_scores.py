@@ -86,7 +86,7 @@ def test_what_is_kept_is_read_mapped(tmp_path):
     assert read_ratios(tmp_path, held, WORDS, segment="a") is None
     made = kept_ratios(tmp_path, held, WORDS, segment="a")
     found = read_ratios(tmp_path, held, WORDS, segment="a")
-    assert isinstance(found.own, np.memmap)
+    assert isinstance(found.own.base, np.memmap)
     np.testing.assert_array_equal(found.own, made.own)
     np.testing.assert_array_equal(found.background, made.background)
     before = (tmp_path / "a.npy").stat().st_mtime_ns

@@ -15,7 +15,7 @@ from olrsearch.encoders import registry
 from olrsearch.encoders.folder import model_files
 from olrsearch.encoders.tiny.labels import TinyEncoder
 from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
-from olrsearch.pipeline.calibrating import add_model
+from olrsearch.pipeline.adding import add_model
 from olrsearch.pipeline.encoding import encode_missing
 from olrsearch.pipeline.inventory import default_encoder
 from olrsearch.search.spaces.labels import OpenSpace

@@ -18,44 +18,30 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from olrsearch.core.errors import EmptyStoreError, GaussianError, IndexBuildError, VectorError
-from olrsearch.maths.gaussian import check_direction, jeffreys, kl
+from olrsearch.maths.divergences import check_direction, jeffreys, kl
 from olrsearch.maths.kl_features import point_features
-from olrsearch.search.index.topk import top_k
-from olrsearch.search.kl.files import KlFeatures, estimate_memory, frame_digest, kept_features, kept_frame
-from olrsearch.search.kl.query import Divergence, ask, check_divergence, in_float32, interval, open_rows
+from olrsearch.search.kl.kept_features import frame_digest
+from olrsearch.search.kl.query import ask, check_divergence, in_float32, interval, open_rows
 from olrsearch.search.kl.rounding import add_up
-from olrsearch.search.kl.view import KlView, PlainPosteriors, PosteriorPart
+from olrsearch.search.kl.scoring import LARGEST_BLOCK, score_by_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
-    from pathlib import Path
 
     from numpy.typing import ArrayLike
 
     from olrsearch.core.arrays import F32, F64, I64, Bool
-    from olrsearch.maths.gaussian import Direction, Gaussians
+    from olrsearch.maths.divergences import Direction
+    from olrsearch.maths.gaussian import Gaussians
     from olrsearch.maths.kl_features import Frame
-    from olrsearch.search.kl.query import Asked
-
-__all__ = [
-    "Divergence",
-    "KlAnswer",
-    "KlFeatures",
-    "KlIndex",
-    "KlView",
-    "PlainPosteriors",
-    "PosteriorPart",
-    "estimate_memory",
-]
+    from olrsearch.search.kl.kept_features import KlFeatures
+    from olrsearch.search.kl.query import Asked, Divergence
+    from olrsearch.search.kl.view import KlView
 
 _log = logging.getLogger(__name__)
 
 MANY: Final = 0.2
 """Share of the images searched past which a log line says that a query needed so many proposals."""
-
-_FIRST_BLOCK: Final = 32
-_LARGEST_BLOCK: Final = 1024
-"""Posteriors scored at once: 1,024 × 50 × 50 numbers are 20 MB in float64."""
 
 _REFINED: Final = 4096
 """Rows looked at in float64 at once."""
@@ -63,10 +49,8 @@ _REFINED: Final = 4096
 _BATCH_NUMBERS: Final = 1 << 25
 """Scan values of a batch of queries kept at once, 128 MB."""
 
-# 64 queries over 100,000 images on one thread, measured: numpy's matrix product with a selection of
-# the top 100 takes 0.07 to 0.25 times what `faiss.knn` takes (medians of three runs on a busy machine, d = 32
-# and 50), and gives all scan values, where faiss gives the first ones only and leaves the bound of the others
-# to guesswork. A whole exact batch takes a third of the same searches one by one.
+# 64 queries over 100,000 images on one thread, d = 32 and 50: numpy's product with a selection of the top 100
+# takes 0.07 to 0.25 times what `faiss.knn` takes, and gives all scan values; faiss gives the first alone.
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,43 +79,23 @@ class KlIndex:
         view: The images.
         frame: Of the features.
         features: For a direction, the features of each part of the view, in the view's order.
+        products: From the features of a part and queries float32 [m, F] to their inner products float32
+            [m, n], in float32 and in any order of summation; numpy's when None.
     """
 
     def __init__(
-        self, view: KlView, frame: Frame, features: Callable[[Direction], Sequence[KlFeatures]]
+        self,
+        view: KlView,
+        frame: Frame,
+        features: Callable[[Direction], Sequence[KlFeatures]],
+        products: Callable[[KlFeatures, F32], F32] | None = None,
     ) -> None:
         self.view = view
         self.frame = frame
         self._source = features
+        self._multiply = _products if products is None else products
         self._made: dict[Direction, tuple[KlFeatures, ...]] = {}
         self._told = False
-
-    @classmethod
-    def open(cls, view: KlView, segments: Sequence[str], folder: Path | None) -> KlIndex:
-        """The index of a space, whose features are mapped where they are kept and computed where not.
-
-        Args:
-            view: The images.
-            segments: The uuid of each part of the view.
-            folder: Where the space's KL features are kept; None keeps nothing.
-
-        Raises:
-            EmptyStoreError: there are no images.
-            VectorError: a posterior holds NaN or infinity, or is singular; or there are not as many
-                segments as parts.
-        """
-        _check_any(view)
-        if len(segments) != len(view.parts):
-            raise VectorError(f"{len(segments)} segment names for {len(view.parts)} parts: expected one each")
-        frame = kept_frame(folder, view)
-
-        def features(direction: Direction) -> list[KlFeatures]:
-            return [
-                kept_features(folder, part, frame, direction, segment=segment)
-                for part, segment in zip(view.parts, segments, strict=True)
-            ]
-
-        return cls(view, frame, features)
 
     def features(self, direction: Direction) -> tuple[KlFeatures, ...]:
         """The features of every part of the view in one direction.
@@ -269,8 +233,8 @@ class KlIndex:
         """
         check_divergence(direction)
         out = np.empty(len(rows))
-        for start in range(0, len(rows), _LARGEST_BLOCK):
-            block = slice(start, start + _LARGEST_BLOCK)
+        for start in range(0, len(rows), LARGEST_BLOCK):
+            block = slice(start, start + LARGEST_BLOCK)
             images = self.view.gaussians(rows[block])
             if direction == "query-to-image":
                 out[block] = kl(query, images)
@@ -321,10 +285,7 @@ class KlIndex:
         """Inner products of all images with m queries, float32 [m, N]."""
         out = np.empty((len(queries), len(self.view)), np.float32)
         for kept, rows, alive in self._parts(direction):
-            with np.errstate(over="ignore", invalid="ignore"):
-                # one query: a matrix–vector product, which reads each number once and keeps nothing
-                found = kept.features @ queries[0] if len(queries) == 1 else queries @ kept.features.T
-            found = np.atleast_2d(found)
+            found = self._multiply(kept, queries)
             out[:, rows] = found if alive is None else found[:, alive]
         return out
 
@@ -370,24 +331,16 @@ class KlIndex:
         if len(rows) > count:
             closer, wider = interval(*self._refine(rows, asked, sign))
             rows, lower, _ = open_rows(rows, np.maximum(lower, closer), np.minimum(upper, wider), count)
-        order = np.argsort(lower, kind="stable")
-        rows, lower = rows[order], lower[order]
-        end = len(rows) if most is None else min(max(most, count), len(rows))
-        scores, done, limit, block = np.empty(len(rows)), 0, np.inf, max(count, _FIRST_BLOCK)
-        while True:
-            stop = min(done + block, end, int(np.searchsorted(lower, limit, side="right")))
-            if stop <= done:
-                break
-            scores[done:stop] = sign * self.distances_of(query, rows[done:stop], direction)
-            done, block = stop, min(2 * block, _LARGEST_BLOCK)
-            if done >= count:
-                limit = float(np.partition(scores[:done], count - 1)[count - 1])
-        # rows as near as the last one count too: their ids decide
-        exact = done == len(rows) or bool(lower[done] > limit)
-        self._tell(done - count, searched)
-        ids = self.view.ids[rows[:done]]
-        best = top_k(scores[:done], ids, count).rows
-        return KlAnswer(ids[best], sign * scores[best], exact, done)
+        found = score_by_bounds(
+            self.view.ids,
+            rows,
+            lower,
+            count,
+            lambda some: sign * self.distances_of(query, some, direction),
+            most=most,
+        )
+        self._tell(found.scored - count, searched)
+        return KlAnswer(found.ids, sign * found.values, found.exact, found.scored)
 
     def _refine(self, rows: I64, asked: Sequence[Asked], sign: float) -> tuple[F64, F64]:
         """Values, negated where sign is −1, and bounds of products in float64: float64 [len(rows)] each."""
@@ -433,6 +386,13 @@ class KlIndex:
         out = np.ones(len(self.view), np.bool_) if allowed is None else allowed.copy()
         out[rows] = False
         return out
+
+
+def _products(kept: KlFeatures, queries: F32) -> F32:
+    with np.errstate(over="ignore", invalid="ignore"):
+        # one query: a matrix–vector product, which reads each number once and keeps nothing
+        found = kept.features @ queries[0] if len(queries) == 1 else queries @ kept.features.T
+    return np.atleast_2d(found)
 
 
 def _check_any(view: KlView) -> None:

@@ -7,17 +7,13 @@
 <folder>/<segment>.<direction>/kl.json         what they are of: equal descriptions mean equal features
 ```
 
-All of it is derived: files that are of something else are passed over and made again, damaged ones are
-an error. A folder is written under a temporary name, fsynced and renamed, so it is there whole or not at
-all. Opening checks everything but the payload: description, sizes, headers and the first bytes of each
-array, which tell files put in another's place; `KlFeatures.verify` reads the payload.
+All of it is derived, and kept as `olrsearch.search.artefacts` says; `KlFeatures.verify` reads the payload.
 
 Notation: n images of a segment, d dimensions, T = d(d+1)/2, F = T + d + 1, b blocks of a feature.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, get_args
@@ -26,18 +22,18 @@ import numpy as np
 
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import IndexBuildError
-from olrsearch.core.files import file_sha256, sha256_hex, whole_file, whole_folder
-from olrsearch.maths.gaussian import Direction, check_direction
+from olrsearch.core.files import whole_file, whole_folder
+from olrsearch.maths.divergences import Direction, check_direction
 from olrsearch.maths.kl_features import Frame, feature_size, image_features
-from olrsearch.search.kl.projection import row_blocks
+from olrsearch.search.artefacts import describe_files, kept_arrays, payload_faults
 from olrsearch.search.kl.rounding import bound_count, row_bounds
 from olrsearch.search.kl.view import stored_gaussians
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection
     from pathlib import Path
 
-    from olrsearch.core.arrays import F32, I64
+    from olrsearch.core.arrays import F32
     from olrsearch.search.kl.view import KlView, PosteriorPart
 
 _log = logging.getLogger(__name__)
@@ -51,9 +47,6 @@ FRAME: Final = "frame.npy"
 FEATURES: Final = "features.npy"
 BOUNDS: Final = "bounds.npy"
 DESCRIPTION: Final = "kl.json"
-
-_HEAD: Final = 1 << 12
-"""Bytes compared at opening: the array's header and its first numbers."""
 
 _BLOCK_NUMBERS: Final = 1 << 18
 """Numbers of one float64 temporary while features are computed: 2 MB, which stay in a cache."""
@@ -121,17 +114,13 @@ class KlFeatures:
             IndexBuildError, VectorError, GaussianError: as `compute`.
             OSError: the folder cannot be written to.
         """
-        count, size = part.mean.shape
-        final = folder / f"{segment}.{direction}"
+        final, forms = folder / f"{segment}.{direction}", _forms(part)
         with whole_folder(final, replace=True) as fresh:
-            features = _new_array(fresh / FEATURES, (count, feature_size(size)))
-            bounds = _new_array(fresh / BOUNDS, (count, bound_count(size)))
-            _fill(part, frame, direction, features, bounds)
-            features.flush()
-            bounds.flush()
-            described = _description(part, frame, direction, segment)
-            described["files"] = {name: _checksums(fresh / name) for name in (FEATURES, BOUNDS)}
-            (fresh / DESCRIPTION).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+            arrays = [_new_array(fresh / name, shape) for name, (_, shape) in forms.items()]
+            _fill(part, frame, direction, *arrays)
+            for array in arrays:
+                array.flush()
+            describe_files(fresh / DESCRIPTION, forms, _description(part, frame, direction, segment))
         found = cls.open(folder, part, frame, direction, segment=segment)
         if found is None:
             raise IndexBuildError(f"{final} was changed while it was written: run index build again")
@@ -151,31 +140,13 @@ class KlFeatures:
             IndexBuildError: the description fits, and an array is missing, cut, swapped or damaged.
         """
         path = folder / f"{segment}.{direction}"
-        try:
-            described = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except ValueError:
-            described = None
-        files = described.pop("files", None) if isinstance(described, dict) else None
-        if described != _description(part, frame, direction, segment) or not isinstance(files, dict):
-            _log.warning("%s is not of this segment and frame and is not used: run index build", path)
-            return None
-        count, size = part.mean.shape
-        features = _open_array(path / FEATURES, files, (count, feature_size(size)))
-        bounds = _open_array(path / BOUNDS, files, (count, bound_count(size)))
-        return cls(features, bounds, direction, frame_digest(frame), path)
+        description = _description(part, frame, direction, segment)
+        found = kept_arrays(path / DESCRIPTION, _forms(part), description, checked=True)
+        return None if found is None else cls(found[0], found[1], direction, frame_digest(frame), path)
 
     def verify(self) -> list[str]:
         """Read everything; one line for each file whose bytes are not those that were written."""
-        if self.path is None:
-            return []
-        files = json.loads((self.path / DESCRIPTION).read_text(encoding="utf-8"))["files"]
-        return [
-            f"{self.path / name} does not match its checksum: delete it and run index build"
-            for name in (FEATURES, BOUNDS)
-            if _checksums(self.path / name) != files[name]
-        ]
+        return [] if self.path is None else payload_faults(self.path / DESCRIPTION)
 
 
 def kept_features(
@@ -208,21 +179,6 @@ def kept_features(
         return KlFeatures.compute(part, frame, direction)
 
 
-def feature_blocks(view: KlView, kept: Sequence[KlFeatures], rows: I64) -> Iterator[F32]:
-    """Features of some rows of a view, block by block: float32 [≤ BLOCK, F], in their order, copied.
-
-    Args:
-        view: The images.
-        kept: The features of each of its parts.
-        rows: int64.
-    """
-    for some in row_blocks(len(rows)):
-        block = np.empty((some.stop - some.start, kept[0].features.shape[1]), np.float32)
-        for part, mine, places in view.split(rows[some]):
-            block[mine] = kept[part].features[places]
-        yield block
-
-
 def kept_frame(folder: Path | None, view: KlView) -> Frame:
     """The frame of a space: the one kept, else chosen from its images now, and kept if that is possible.
 
@@ -244,7 +200,8 @@ def kept_frame(folder: Path | None, view: KlView) -> Frame:
     frame = Frame.of(view.sample(FRAME_IMAGES))
     if folder is not None:
         try:
-            _write_frame(folder / FRAME, frame)
+            with whole_file(folder / FRAME) as temporary:
+                np.save(temporary, np.concatenate([frame.shift[None], frame.matrix]))
         except OSError as error:
             _log.warning("the frame of KL features cannot be kept in %s (%s)", folder, error.strerror)
     return frame
@@ -274,11 +231,6 @@ def read_frame(path: Path, size: int) -> Frame | None:
             return Frame(shift, matrix)
     _log.warning("%s is damaged or of another space: a new frame is chosen", path)
     return None
-
-
-def _write_frame(path: Path, frame: Frame) -> None:
-    with whole_file(path) as temporary:
-        np.save(temporary, np.concatenate([frame.shift[None], frame.matrix]))
 
 
 def _fill(part: PosteriorPart, frame: Frame, direction: Direction, features: F32, bounds: F32) -> None:
@@ -317,34 +269,14 @@ def _description(part: PosteriorPart, frame: Frame, direction: Direction, segmen
     }
 
 
+def _forms(part: PosteriorPart) -> dict[str, tuple[type[np.float32], tuple[int, int]]]:
+    """What the arrays of a segment must be, by the names of their files."""
+    count, size = part.mean.shape
+    return {
+        FEATURES: (np.float32, (count, feature_size(size))),
+        BOUNDS: (np.float32, (count, bound_count(size))),
+    }
+
+
 def _new_array(path: Path, shape: tuple[int, int]) -> np.memmap[Any, np.dtype[np.float32]]:
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-
-
-def _open_array(path: Path, files: dict[str, Any], shape: tuple[int, int]) -> F32:
-    described = files.get(path.name)
-    try:
-        length = path.stat().st_size
-        with path.open("rb") as file:
-            head = sha256_hex(file.read(_HEAD))
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise IndexBuildError(
-            f"{path} is missing or damaged ({error}): delete its folder and run index build"
-        ) from error
-    if not isinstance(described, dict) or (length, head) != (described.get("bytes"), described.get("head")):
-        raise IndexBuildError(
-            f"{path} was cut, swapped or damaged ({length} bytes): delete its folder and run index build"
-        )
-    if array.dtype != np.float32 or array.shape != shape:
-        raise IndexBuildError(
-            f"{path} holds {array.dtype} {array.shape}, expected float32 {shape}: delete its folder and run "
-            "index build"
-        )
-    return np.asarray(array)
-
-
-def _checksums(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        head = sha256_hex(file.read(_HEAD))
-    return {"bytes": path.stat().st_size, "head": head, "sha256": file_sha256(path)}
