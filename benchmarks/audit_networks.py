@@ -25,7 +25,7 @@ from common import Results, shared_options
 from scipy.special import expit, logit
 
 from olrsearch.audit.benchmark.cases import NOISES
-from olrsearch.audit.benchmark.metrics import Entries, audit_figures
+from olrsearch.audit.benchmark.entry_ranking import Entries, audit_figures
 from olrsearch.audit.benchmark.on_a_store import picture_case
 from olrsearch.audit.scorers.material import identity_folds
 from olrsearch.audit.scorers.probability import Probability

@@ -29,11 +29,10 @@ from olrsearch.audit.evidence.estimates import estimate_errors
 from olrsearch.audit.evidence.noise import symmetric
 from olrsearch.audit.evidence.raising import raise_constants
 from olrsearch.audit.evidence.weights import BY_ANNOTATORS
-from olrsearch.audit.runs.fitting import combine, find_suspects
+from olrsearch.audit.runs.ranking import combine, find_suspects
 from olrsearch.audit.scorers.material import Material, identity_folds
-from olrsearch.audit.scorers.neighbours import NAME as NEIGHBOURS
-from olrsearch.audit.scorers.neighbours import exact_votes
-from olrsearch.audit.scorers.registry import DEFAULT, SCORERS, make_scorers
+from olrsearch.audit.scorers.neighbours import NeighbourVote, exact_votes
+from olrsearch.audit.scorers.registry import SCORERS, make_scorers
 from olrsearch.core.groups import told_apart
 from olrsearch.core.progress import silent
 from olrsearch.search.spaces.labels import OpenSpace
@@ -79,7 +78,7 @@ def main(
     scratch: Path | None,
 ) -> None:
     """Seconds, memory and agreement with exact votes of an audit's scorers at scale."""
-    wanted = names or DEFAULT
+    wanted = names or tuple(SCORERS)
     results = Results(
         f"An audit of {images:,} images",
         ("scorer", "seconds, cpu", "seconds, wall", "memory, MB", "entries without evidence"),
@@ -102,8 +101,8 @@ def main(
             said[scorer.name] = timed(scorer.name, partial(scorer.evidence, material, track=silent))
         timed("estimates, weights and ranks", partial(ranked, material, said))
         click.echo(results.table())
-        if NEIGHBOURS in wanted:
-            click.echo(agreement(material, said[NEIGHBOURS], sample, seed))
+        if NeighbourVote.name in wanted:
+            click.echo(agreement(material, said[NeighbourVote.name], sample, seed))
 
 
 def ranked(material: Material, evidence: dict[str, F32]) -> F32:

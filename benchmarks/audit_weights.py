@@ -19,9 +19,8 @@ import click
 import numpy as np
 from scipy.special import expit, logit
 
-from olrsearch.audit.evidence.combine import CLIP
-from olrsearch.audit.evidence.logistic import fit_logistic
-from olrsearch.audit.runs.material import material
+from olrsearch.audit.evidence.logistic import fit_logistic, odds_beyond
+from olrsearch.audit.runs.from_store import material_of_space
 from olrsearch.audit.scorers.identity import Identity
 from olrsearch.audit.scorers.registry import make_scorers
 from olrsearch.audit.scorers.twins import find_twins
@@ -48,7 +47,7 @@ def main(store: Path, space: str | None) -> None:
     """How well entries are found that a second annotation contradicts, and by which weights."""
     with Backend.open(store, read_only=True) as backend:
         snapshot = backend.snapshot()
-        whole = material(backend, OpenSpace(snapshot, snapshot.space(space, LABELS)))
+        whole = material_of_space(backend, OpenSpace(snapshot, snapshot.space(space, LABELS)))
         pairs = find_twins(snapshot, whole.ids)
         said = evidence(whole.found, pairs)
     given = whole.found.given
@@ -77,12 +76,9 @@ def evidence(found: Material, pairs: I64) -> dict[str, F64]:
     ours = np.concatenate([pairs[:, 0], pairs[:, 1]])
     frequency = (found.given > 0).sum(axis=0) / np.maximum(1, (found.given != 0).sum(axis=0))
     odds = logit(np.clip(frequency, 1e-4, 1 - 1e-4))
-
-    def beyond(present: F64) -> F64:
-        return np.nan_to_num(np.clip(logit(present.astype(np.float64)), -CLIP, CLIP) - odds)
-
     out = {
-        scorer.name: beyond(scorer.evidence(found, track=silent).T[ours]) for scorer in make_scorers(ASKED)
+        scorer.name: odds_beyond(scorer.evidence(found, track=silent).T[ours], odds)
+        for scorer in make_scorers(ASKED)
     }
     # A twin is mostly of the same person: her other images must speak without the twin.
     halves = []
@@ -90,7 +86,7 @@ def evidence(found: Material, pairs: I64) -> dict[str, F64]:
         given = found.given.copy()
         given[there] = 0
         alone = Identity().evidence(replace(found, given=given), track=silent)
-        halves.append(beyond(alone.T[here]))
+        halves.append(odds_beyond(alone.T[here], odds))
     out["identity"] = np.concatenate(halves)
     return out
 

@@ -30,8 +30,8 @@ from olrsearch.encoders.olr.occlusion import draw_rectangles, occlude
 from olrsearch.encoders.olr.readout_fit import fit_readout
 from olrsearch.encoders.olr.stages import SiameseStage, start_readout
 from olrsearch.encoders.trainer.data import (
-    OlrData,
     PixelBatches,
+    StageData,
     augment,
     derived_seed,
     pixel_statistics,
@@ -276,7 +276,7 @@ def train_head(frozen: Frozen, settings: Mapping[str, str], scratch: Path, *, oc
     folder = scratch / "head"
     result = run_stage(
         FrozenStage(config, network, frozen.network, torch.zeros(3)),
-        OlrData(
+        StageData(
             PixelBatches(images, labels, rows),
             PixelBatches(frozen.clean, frozen.labels, frozen.selection),
             config,

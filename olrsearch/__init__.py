@@ -112,10 +112,8 @@ _NAMES: Final = {
     "evaluation.looks.gaussians": ("GaussianLook",),
     "evaluation.report": ("Report",),
     "pipeline.calibrating": ("CalibrationReport",),
-    "pipeline.importing": (
-        "EncodeReport",
-        "ImportReport",
-    ),
+    "pipeline.encoding": ("EncodeReport",),
+    "pipeline.importing": ("ImportReport",),
     "pipeline.inventory": (
         "encoder_details",
         "find_encoder",

@@ -99,6 +99,6 @@ class Scorers:
         return tuple(Counted(self.known[one](), self.calls, self.fail) for one in wanted)
 
     def install(self, monkeypatch):
-        for module in ("beginning", "kept"):
+        for module in ("begin", "from_store"):
             monkeypatch.setattr(f"olrsearch.audit.runs.{module}.make_scorers", self.make)
         return self

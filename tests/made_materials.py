@@ -60,8 +60,6 @@ def made_material(count=320, folds=4, seed=0, wrong=0.06, unknown=0.04):
     given[:, :NEVER][rng.random((count, NEVER)) < np.array([wrong / 4, wrong / 4, wrong, wrong])] *= -1
     given[:, :NEVER][rng.random((count, NEVER)) < unknown] = 0
     given[::50, NEVER] = 0
-    # A teacher that learnt what was given, errors and all.
-    teacher = 1 / (1 + np.exp(-(2.0 * given + truth + rng.normal(size=truth.shape) * 0.5)))
     return (
         Material(
             NAMES,
@@ -69,7 +67,6 @@ def made_material(count=320, folds=4, seed=0, wrong=0.06, unknown=0.04):
             frozen(identity_folds(identity, folds=folds, seed=seed)),
             frozen(identity),
             MadeViews(truth.astype(np.float64), folds, seed),
-            teacher=frozen(np.ascontiguousarray(teacher.T, np.float32)),
             twins=frozen(twins),
             seed=seed,
         ),

@@ -74,6 +74,17 @@ def test_links_lead_to_something(page):
             assert (page.parent / target.partition("#")[0]).exists(), target
 
 
+@pytest.mark.parametrize(
+    "page", [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "papers.md"], ids=lambda page: page.name
+)
+def test_modules_are_where_a_page_says(page):
+    named = set(re.findall(r"`((?:\w+/)+(?:\w+\.\w+)?)`", page.read_text("utf-8")))
+    assert len(named) > 10
+    assert not [
+        name for name in named if not any((home / name).exists() for home in (ROOT, ROOT / "olrsearch"))
+    ]
+
+
 @pytest.mark.parametrize("words", ALL)
 def test_commands_in_the_docs_have_the_options_shown(words):
     command, context, rest = cli, click.Context(cli, info_name="olrsearch"), list(words)
@@ -97,7 +108,11 @@ def asks(words):
 
 EXAMPLES = [
     pytest.param(words, id=" ".join(words))
-    for page in (ROOT / "README.md", ROOT / "docs" / "queries.md", ROOT / "docs" / "datasets.md")
+    for page in (
+        ROOT / "README.md",
+        *(ROOT / "docs" / name for name in ("queries.md", "datasets.md", "tutorial.md")),
+        *sorted((ROOT / "docs" / "howto").glob("*.md")),
+    )
     for words in commands(page)
     if asks(words) and len(words) > 1
 ]

@@ -171,7 +171,7 @@ class Audits:
             AuditError: no such audit, or one that did not look at this entry.
             UnknownImageError, UnknownLabelError: there is none.
         """
-        from olrsearch.audit.runs.showing import Shown, show_entry
+        from olrsearch.audit.runs.show import Shown, show_entry
 
         snapshot = self._backend.snapshot()
         info = find_audit(self._backend, run)
@@ -270,7 +270,7 @@ class Audits:
         Raises:
             OlrsearchError: another suffix; and what `list` raises.
         """
-        from olrsearch.audit.runs.showing import Shown
+        from olrsearch.audit.runs.show import Shown
         from olrsearch.sheets import sheet_form, write_sheet
         from olrsearch.sheets.audits import issues_sheet
 

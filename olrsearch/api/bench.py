@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from olrsearch.api.session import Session
-    from olrsearch.audit.benchmark.report import AuditReport
+    from olrsearch.audit.benchmark.report import AuditBenchReport
     from olrsearch.evaluation.attributes import AttributesReport
     from olrsearch.evaluation.data import BenchData
     from olrsearch.evaluation.describing import DescribingReport
@@ -118,7 +118,7 @@ class Bench:
         noises: Sequence[str],
         seeds: Sequence[int],
         cache: Path | None = None,
-    ) -> AuditReport:
+    ) -> AuditBenchReport:
         """P4: how well audits find errors that are put into the stored labels.
 
         Args:

@@ -130,12 +130,7 @@ def weighted_average_precision(scores: Floats, truth: I8, weights: F32) -> F64:
 
 
 def average_precision_influence(scores: Floats, truth: I8) -> F64:
-    """Derivative of a ranking's average precision by each image's weight, at weights of 1.
-
-    AP(w) ≈ AP(1) + Σ (w − 1)·influence to first order, so that a thousand resamples of thousands of
-    rankings are one matrix product. With r the relevance, F and T the cumulative counts of relevant
-    and of all images and P the number of relevant ones,
-    ∂AP/∂w_k = (r_k·F_k/T_k + Σ_{i ≥ k} r_i·(r_k/T_i − F_i/T_i²) − r_k·AP) / P.
+    """Derivative of a ranking's average precision by each image's weight, as `influence_by_steps`.
 
     Args:
         scores: float [G].
@@ -146,17 +141,38 @@ def average_precision_influence(scores: Floats, truth: I8) -> F64:
     """
     known = np.flatnonzero(truth)
     order = known[ranked(scores[known])]
-    relevant = (truth[order] > 0).astype(np.float64)
-    count = float(relevant.sum())
-    if not count:
+    relevant = truth[order] > 0
+    if not relevant.any():
         return np.full(len(truth), np.nan)
-    ranks = np.arange(1, len(order) + 1, dtype=np.float64)
-    precision = np.cumsum(relevant) / ranks
-    own = relevant * precision - relevant * float(relevant @ precision) / count
-    helped = relevant * np.cumsum((relevant / ranks)[::-1])[::-1]
-    hurt = np.cumsum((relevant * precision / ranks)[::-1])[::-1]
     out = np.zeros(len(truth))
-    out[order] = (own + helped - hurt) / count
+    out[order] = influence_by_steps(relevant, np.arange(1, len(order) + 1), np.cumsum(relevant))
+    return out
+
+
+def influence_by_steps(relevant: Bool, ends: I64, hits: I64) -> F64:
+    """Derivative of average precision by each entry's weight, at weights of 1, in ranking order.
+
+    AP(w) ≈ AP(1) + Σ (w − 1)·influence to first order, so that a thousand resamples of thousands of
+    rankings are one matrix product. Equal scores are one step, whose precision is that at its end. With r
+    the relevance, g an entry's step, F and n the cumulative counts of relevant and of all entries at the end
+    of a step, ΔF what a step adds and T the number of relevant ones,
+    ∂AP/∂w_k = (r_k·F_g/n_g + Σ_{h ≥ g} ΔF_h·(r_k/n_h − F_h/n_h²) − r_k·AP) / T.
+
+    Args:
+        relevant: bool [E], in ranking order, some True.
+        ends: int64 [H], entries up to the end of each step, ascending.
+        hits: int64 [H], relevant ones among them.
+
+    Returns:
+        float64 [E].
+    """
+    gained, size = np.diff(hits, prepend=0).astype(np.float64), ends.astype(np.float64)
+    precision = hits / size
+    step = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
+    own = relevant * precision[step] - relevant * float(gained @ precision) / float(hits[-1])
+    helped = relevant * np.cumsum((gained / size)[::-1])[::-1][step]
+    hurt = np.cumsum((gained * precision / size)[::-1])[::-1][step]
+    out: F64 = (own + helped - hurt) / float(hits[-1])
     return out
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from olrsearch.audit.runs.results import AuditedEntry, EvidenceImage, LabelIssue, LabelIssues
-    from olrsearch.audit.runs.showing import Shown
+    from olrsearch.audit.runs.show import Shown
     from olrsearch.sheets.card import Pictures
 
 BESIDE: Final = 4
@@ -30,11 +30,7 @@ def issues_sheet(found: Sequence[tuple[str | None, LabelIssues]], shown: Shown, 
         shown: The audit they come from.
         pictures: As of `Audits`.
     """
-    beside = {
-        issue.image_id * len(shown.names) + shown.names.index(issue.label): _contrary(issue, shown)
-        for _, page in found
-        for issue in page
-    }
+    beside = {(issue.image_id, issue.label): _contrary(issue, shown) for _, page in found for issue in page}
     large = pictures([issue.image_id for _, page in found for issue in page], _EDGE)
     small = pictures([image.image_id for images in beside.values() for image in images], _SMALL)
     sections = tuple(
@@ -46,9 +42,7 @@ def issues_sheet(found: Sequence[tuple[str | None, LabelIssues]], shown: Shown, 
                     issue,
                     shown,
                     large,
-                    _companions(
-                        beside[issue.image_id * len(shown.names) + shown.names.index(issue.label)], small
-                    ),
+                    _companions(beside[issue.image_id, issue.label], small),
                     named=label is None,
                 )
                 for issue in page
@@ -56,6 +50,7 @@ def issues_sheet(found: Sequence[tuple[str | None, LabelIssues]], shown: Shown, 
         )
         for label, page in found
     )
+    contrary = any(beside.values())
     return Sheet(
         heading="Labels that may be wrong",
         summary=f"{shown.info.name} · what is given > what is suggested, probability of what is given",
@@ -63,11 +58,7 @@ def issues_sheet(found: Sequence[tuple[str | None, LabelIssues]], shown: Shown, 
         sections=sections,
         notes=(
             "bars: probability that the label is present, all things taken together and by every scorer",
-            *(
-                ("beside a picture: images like it that are labelled the other way",)
-                if any(beside.values())
-                else ()
-            ),
+            *(("beside a picture: images like it that are labelled the other way",) if contrary else ()),
             *dict.fromkeys(note for _, page in found for note in page.notes),
         ),
     )

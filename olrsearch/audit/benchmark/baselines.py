@@ -14,12 +14,12 @@ Notation: N images, L labels, D numbers an image.
 from __future__ import annotations
 
 import warnings
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
 
-from olrsearch.audit.scorers.confident import require_cleanlab
-from olrsearch.core.errors import BenchmarkError
+from olrsearch.core.errors import BenchmarkError, OptionalDependencyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +50,11 @@ NEIGHBOURS: Final = 50
 _BLOCK = 512
 
 
+def has_cleanlab() -> bool:
+    """Whether cleanlab is installed; what needs it imports it then."""
+    return find_spec("cleanlab") is not None
+
+
 def random_scores(given: I8, *, seed: int) -> F32:
     """Chance, float32 [L, N]; NaN for unknown entries.
 
@@ -77,7 +82,7 @@ def cleanlab_scores(
         OptionalDependencyError: cleanlab is not installed.
         BenchmarkError: probabilities of another shape.
     """
-    require_cleanlab()
+    _require_cleanlab()
     from cleanlab.rank import get_label_quality_scores
 
     out = np.full(probability.shape, np.nan, np.float32)
@@ -98,7 +103,7 @@ def cleanlab_filter(given: I8, probability: F32, *, by: Filter = "prune_by_noise
         OptionalDependencyError: cleanlab is not installed.
         BenchmarkError: probabilities of another shape.
     """
-    require_cleanlab()
+    _require_cleanlab()
     from cleanlab.filter import find_label_issues
 
     out = np.zeros(probability.shape, np.bool_)
@@ -108,6 +113,13 @@ def cleanlab_filter(given: I8, probability: F32, *, by: Filter = "prune_by_noise
             warnings.filterwarnings("ignore", message="May not flag all label issues")
             out[label, rows] = find_label_issues(values, both, filter_by=by, n_jobs=1)
     return out
+
+
+def _require_cleanlab() -> None:
+    if not has_cleanlab():
+        raise OptionalDependencyError(
+            "this needs the package cleanlab, which is not installed; run pip install 'olrsearch[audit]'"
+        )
 
 
 def whole_votes(material: Material, *, neighbours: int = NEIGHBOURS, track: Track) -> F32:

@@ -191,15 +191,13 @@ class Kept:
 def settings_of(scorer: Any) -> str:  # noqa: ANN401 - a scorer of any class
     """A scorer with its settings, in words: its name, its class, and what it was made with.
 
-    Settings are the arguments of its class, found as attributes of these names or with `_` before them. A
-    scorer inside it is told in the same way; equal settings give equal words in every process.
+    Settings are the arguments of its class, found as attributes of these names or with `_` before them; equal
+    settings give equal words in every process.
     """
     told = [scorer.name, type(scorer).__qualname__]
     for name in signature(type(scorer)).parameters:
         for attribute in (name, f"_{name}"):
             if hasattr(scorer, attribute):
-                value = getattr(scorer, attribute)
-                words = f"({settings_of(value)})" if hasattr(value, "evidence") else repr(value)
-                told.append(f"{name}={words}")
+                told.append(f"{name}={getattr(scorer, attribute)!r}")
                 break
     return " ".join(told)

@@ -14,7 +14,7 @@ from olrsearch.audit.benchmark.cases import NOISES, AuditCase
 from olrsearch.audit.benchmark.pictures import HeadViews, picture_features
 from olrsearch.audit.benchmark.protocol import SEEDS, run_audit_bench
 from olrsearch.audit.evidence.estimates import estimate_errors
-from olrsearch.audit.runs.material import material
+from olrsearch.audit.runs.from_store import material_of_space
 from olrsearch.audit.scorers.registry import make_scorers
 from olrsearch.audit.scorers.twins import find_twins
 from olrsearch.core.errors import BenchmarkError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from olrsearch.audit.benchmark.report import AuditReport
+    from olrsearch.audit.benchmark.report import AuditBenchReport
     from olrsearch.audit.scorers.material import Material
     from olrsearch.core.arrays import F32, I8, I64
     from olrsearch.search.spaces.labels import OpenSpace
@@ -49,7 +49,7 @@ def audit_case(
         AuditError: no label is known of these images, or they show fewer people than there are folds.
         BenchmarkError: the other space is this one, or lacks an image or label.
     """
-    whole = material(backend, opened)
+    whole = material_of_space(backend, opened)
     found = replace(whole.found, twins=find_twins(opened.snapshot, whole.ids, track=track))
 
     def make(given: I8, seed: int) -> Material:
@@ -72,7 +72,6 @@ def picture_case(
     backend: Backend,
     opened: OpenSpace,
     *,
-    teacher: bool = False,
     cache: Path | None = None,
     track: Track = silent,
 ) -> AuditCase:
@@ -84,7 +83,6 @@ def picture_case(
     Args:
         backend: The store.
         opened: The space.
-        teacher: Whether a model that learns all labels is fitted too, for the scorer `disagreement`.
         cache: Where the trunk's features are kept.
         track: Shows progress.
 
@@ -92,7 +90,7 @@ def picture_case(
         AuditError: as `audit_case`, or an image cannot be read.
         TrainingError: the package that holds the trunk's weights is not installed.
     """
-    whole = material(backend, opened)
+    whole = material_of_space(backend, opened)
     twins = find_twins(opened.snapshot, whole.ids, track=track)
     features = picture_features(opened.snapshot, whole.ids, cache=cache, track=track)
     space = opened.info.name
@@ -100,8 +98,7 @@ def picture_case(
 
     def make(given: I8, seed: int) -> Material:
         views = HeadViews(features, given, whole.found.fold, seed=seed)
-        learnt = views.teacher() if teacher else None
-        return replace(whole.found, given=given, seed=seed, views=views, twins=twins, teacher=learnt)
+        return replace(whole.found, given=given, seed=seed, views=views, twins=twins)
 
     return AuditCase(
         name=", ".join(item.name for item in opened.snapshot.datasets()),
@@ -134,7 +131,7 @@ def audit_report(
     seeds: Sequence[int] = SEEDS,
     cache: Path | None = None,
     track: Track = silent,
-) -> AuditReport:
+) -> AuditBenchReport:
     """Measure P4 on a space of a store.
 
     Args:
@@ -143,7 +140,7 @@ def audit_report(
         views: `pictures`: a frozen trunk that met no label, and heads for every fold; `space`: the embeddings
             of the space, whose encoder may know the labels.
         hard: The space of another encoder, for N3 in the embeddings of a space.
-        scorers: Names; all whose libraries are here when None.
+        scorers: Names; all when None.
         noises: Keys of `NOISES`.
         seeds: Of the noise.
         cache: Where evidence is kept, so that an interrupted run goes on.
@@ -152,7 +149,6 @@ def audit_report(
     Raises:
         AuditError: as `audit_case`, or an unknown scorer.
         BenchmarkError: as `audit_case` and `run_audit_bench`.
-        OptionalDependencyError: a scorer that was named needs a package that is not installed.
     """
     asked = make_scorers(scorers)
     if views == "space":
@@ -160,8 +156,7 @@ def audit_report(
     elif hard is not None:
         raise BenchmarkError("pictures take what is hard from the space itself: give no other one")
     else:
-        teacher = any(scorer.name == "disagreement" for scorer in asked)
-        case = picture_case(backend, opened, teacher=teacher, cache=cache, track=track)
+        case = picture_case(backend, opened, cache=cache, track=track)
     return run_audit_bench(
         case,
         asked,

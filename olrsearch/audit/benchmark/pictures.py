@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.special import expit
 
 from olrsearch.core.arrays import npy
 from olrsearch.core.errors import AuditError
 from olrsearch.core.files import TEMPORARY, write_whole
 from olrsearch.core.progress import silent
-from olrsearch.maths.linear import LinearProblem
 from olrsearch.maths.principal import principal_components
 from olrsearch.pipeline.pixels import batched, decoded
 
@@ -38,9 +36,6 @@ if TYPE_CHECKING:
 
 COMPONENTS: Final = 1024
 """m."""
-
-TEACHER_STRENGTH: Final = 1e-3
-"""C of the model that learns every label, right or wrong."""
 
 _BATCH: Final = 128
 _log = logging.getLogger(__name__)
@@ -79,11 +74,6 @@ class HeadViews:
             )
             _log.info("heads without fold %d are trained", fold)
         return self._heads[fold].embeddings(self._features, label)
-
-    def teacher(self) -> F32:
-        """Probabilities of a model that learnt all labels, those of the fold itself too, float32 [L, N]."""
-        model = LinearProblem(self._features, self._given).solve(TEACHER_STRENGTH)
-        return np.ascontiguousarray(expit(model.decision(self._features)).T)
 
 
 def picture_features(

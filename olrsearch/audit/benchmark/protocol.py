@@ -19,18 +19,20 @@ from olrsearch.audit.benchmark.baselines import (
     NEIGHBOURS,
     cleanlab_filter,
     cleanlab_scores,
+    has_cleanlab,
     random_scores,
     whole_votes,
 )
 from olrsearch.audit.benchmark.cases import FITTED_ON, NOISES, Kept, settings_of
-from olrsearch.audit.benchmark.contradictions import check_contradictions
-from olrsearch.audit.benchmark.estimates import check_estimates
-from olrsearch.audit.benchmark.metrics import (
+from olrsearch.audit.benchmark.checks import check_contradictions, check_estimates
+from olrsearch.audit.benchmark.entry_ranking import (
     Entries,
     audit_figures,
     auprc_influence,
+    mean,
     resampled,
 )
+from olrsearch.audit.benchmark.filter_sets import set_figures, set_influence
 from olrsearch.audit.benchmark.report import (
     ADJUSTED,
     ANNOTATED,
@@ -39,20 +41,17 @@ from olrsearch.audit.benchmark.report import (
     RANDOM,
     WHOLE_VOTE,
     WITHOUT,
+    AuditBenchReport,
     AuditDifference,
-    AuditReport,
     NoiseRun,
     SetDifference,
-    mean,
 )
-from olrsearch.audit.benchmark.sets import set_figures, set_influence
 from olrsearch.audit.benchmark.targets import audit_targets
 from olrsearch.audit.evidence.combine import Combination, fit_combination
 from olrsearch.audit.evidence.raising import raise_constants
 from olrsearch.audit.evidence.weights import BY_ANNOTATORS
-from olrsearch.audit.scorers.confident import Confident, require_cleanlab
 from olrsearch.audit.scorers.protocol import scores
-from olrsearch.core.errors import BenchmarkError, OptionalDependencyError
+from olrsearch.core.errors import BenchmarkError
 from olrsearch.core.progress import silent
 from olrsearch.evaluation.bootstrap import RESAMPLES, cluster_of
 
@@ -61,7 +60,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from olrsearch.audit.benchmark.cases import AuditCase, Noise
-    from olrsearch.audit.benchmark.estimates import Estimate
+    from olrsearch.audit.benchmark.checks import Estimate
     from olrsearch.audit.evidence.estimates import LabelErrors
     from olrsearch.audit.scorers.material import Material
     from olrsearch.audit.scorers.protocol import Scorer
@@ -108,7 +107,7 @@ def run_audit_bench(
     resamples: int = RESAMPLES,
     track: Track = silent,
     command: str = "olrsearch bench audit",
-) -> AuditReport:
+) -> AuditBenchReport:
     """Measure P4.
 
     Args:
@@ -139,7 +138,7 @@ def run_audit_bench(
         ),
         f"Weights are fitted on N1 5 % with seed {FITTED_ON}, of which no figure is.",
     ]
-    if (cleanlab := _has_cleanlab()) is False:
+    if not (cleanlab := has_cleanlab()):
         notes.append("cleanlab is not installed (the extra `audit`): it does not stand beside.")
     used = [NOISES[key] for key in noises]
     if case.hardness is None and any(noise.hard for noise in used):
@@ -178,7 +177,7 @@ def run_audit_bench(
     differences = tuple(row for row in rows if not row.other.startswith(WITHOUT))
     sets = _set_differences(measured, seed=first, resamples=resamples)
     contradictions = check_contradictions(case.label_names, case.original, twins=case.twins, seed=first)
-    return AuditReport(
+    return AuditBenchReport(
         protocol="P4",
         title="label audit",
         command=command,
@@ -204,18 +203,14 @@ def _evidence(
 ) -> dict[str, F32]:
     """Every scorer's evidence by its name, kept or made now."""
     material = _once(case, given, seed)
-    found: dict[str, F32] = {}
-    settings: dict[str, str] = {}
 
     def compute(scorer: Scorer) -> Callable[[], F32]:
-        if isinstance(scorer, Confident) and settings.get(scorer.of.name) == settings_of(scorer.of):
-            return lambda: scorer.judge(found[scorer.of.name], material())
         return lambda: scorer.evidence(material(), track=track)
 
-    for scorer in sorted(scorers, key=lambda one: isinstance(one, Confident)):
-        settings[scorer.name] = settings_of(scorer)
-        found[scorer.name] = kept.evidence(part, settings[scorer.name], given, seed, compute(scorer))
-    return {scorer.name: found[scorer.name] for scorer in scorers}
+    return {
+        scorer.name: kept.evidence(part, settings_of(scorer), given, seed, compute(scorer))
+        for scorer in scorers
+    }
 
 
 def _votes(case: AuditCase, kept: Kept, part: str, given: I8, seed: int, track: Track) -> F32:
@@ -366,14 +361,6 @@ def _set_differences(
                 )
             )
     return tuple(out)
-
-
-def _has_cleanlab() -> bool:
-    try:
-        require_cleanlab()
-    except OptionalDependencyError:
-        return False
-    return True
 
 
 def _check(scorers: Sequence[Scorer], noises: Sequence[str], seeds: Sequence[int]) -> None:

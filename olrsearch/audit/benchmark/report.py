@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from olrsearch.audit.benchmark.metrics import perfect_precision
+from olrsearch.audit.benchmark.entry_ranking import mean, perfect_precision
 from olrsearch.evaluation.report import Report, Table, jsonable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from olrsearch.audit.benchmark.metrics import AuditFigures
-    from olrsearch.audit.benchmark.sets import SetFigures
+    from olrsearch.audit.benchmark.entry_ranking import AuditFigures
+    from olrsearch.audit.benchmark.filter_sets import SetFigures
     from olrsearch.evaluation.bootstrap import Interval
     from olrsearch.evaluation.measured import Measured
 
@@ -42,6 +42,16 @@ _MEASURES: Final = {
     "reviews_1000": "reviews/error, 1,000",
     "reviews_10000": "10,000",
     "scored": "scored",
+}
+_CHECKED: Final = {
+    "noise": "noise",
+    "seed": "seed",
+    "injected": "injected",
+    "estimated": "estimated",
+    "off": "mean |error|",
+    "within": "within",
+    "false_absent": "false absent, error",
+    "false_present": "false present",
 }
 
 
@@ -160,7 +170,7 @@ class ContradictionCheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuditReport(Report):
+class AuditBenchReport(Report):
     """P4.
 
     Attributes:
@@ -235,12 +245,6 @@ class AuditReport(Report):
         )
 
 
-def mean(values: Iterable[float]) -> float:
-    """Mean of what is finite; NaN where nothing is."""
-    usable = [value for value in values if np.isfinite(value)]
-    return float(np.mean(usable)) if usable else float("nan")
-
-
 def _rankings(noise: str, runs: Sequence[NoiseRun]) -> Table:
     base = mean(run.base_rate for run in runs)
     seeds = ", ".join(str(run.seed) for run in runs)
@@ -276,29 +280,8 @@ def _differences(title: str, rows: Sequence[AuditDifference]) -> list[Table]:
 def _estimates(rows: Sequence[EstimateCheck]) -> Table:
     return Table(
         "Estimated error rates: on noisy labels, less those on the labels as they were",
-        (
-            "noise",
-            "seed",
-            "injected",
-            "estimated",
-            "mean |error|",
-            "within",
-            "false absent, error",
-            "false present",
-        ),
-        tuple(
-            (
-                row.noise,
-                row.seed,
-                row.injected,
-                row.estimated,
-                row.off,
-                row.within,
-                row.false_absent,
-                row.false_present,
-            )
-            for row in rows
-        ),
+        tuple(_CHECKED.values()),
+        tuple(tuple(getattr(row, name) for name in _CHECKED) for row in rows),
         note="Means over labels; within: labels whose injected rate lies in the 90 % interval.",
     )
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from olrsearch.audit.benchmark.report import BASELINES, COMBINED, mean
+from olrsearch.audit.benchmark.entry_ranking import mean
+from olrsearch.audit.benchmark.report import BASELINES, COMBINED
 from olrsearch.evaluation.measured import Measured
 
 if TYPE_CHECKING:

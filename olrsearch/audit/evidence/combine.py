@@ -14,16 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy.special import expit, logit
 
-from olrsearch.audit.evidence.logistic import fit_logistic
+from olrsearch.audit.evidence.logistic import fit_logistic, odds_beyond
 from olrsearch.core.errors import AuditError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from olrsearch.core.arrays import F32, F64, I8, Bool, Floats
-
-CLIP: Final = 8.0
-"""Evidence beyond these log-odds, either way, counts no more."""
 
 TETHER: Final = 300.0
 """How strongly a label's own weights are held to those of all labels together."""
@@ -140,15 +137,12 @@ class Combination:
         """
         try:
             scorers, labels = tuple(data["scorers"]), tuple(data["labels"])
+            size = len(scorers) + _GIVEN
             # No labels, no rows: an empty list has lost how long they would be.
-            none = np.empty((0, len(scorers) + _GIVEN))
-            weight = np.asarray(data["weight"], np.float64) if labels else none
+            weight = np.asarray(data["weight"], np.float64) if labels else np.empty((0, size))
             pooled = np.asarray(data["pooled"], np.float64)
         except (KeyError, TypeError, ValueError) as error:
             raise AuditError(f"weights of evidence are damaged ({error!r}): run the audit again") from error
-        size = len(scorers) + _GIVEN
-        if not labels and not weight.size:
-            weight = weight.reshape(0, size)  # an empty list does not say how long its rows would be
         if weight.shape != (len(labels), size) or pooled.shape != (size,):
             raise AuditError(
                 f"weights of evidence have the shapes {weight.shape} and {pooled.shape}, expected "
@@ -268,8 +262,7 @@ def _columns(
     odds = float(logit(np.clip(frequency, _LEAST_SHARE, 1 - _LEAST_SHARE)))
     out = np.empty((len(given), len(scorers) + _GIVEN))
     for column, name in enumerate(scorers):
-        said = np.clip(logit(evidence[name][label].astype(np.float64)), -CLIP, CLIP) - odds
-        out[:, column] = np.nan_to_num(said, nan=0.0)
+        out[:, column] = odds_beyond(evidence[name][label], odds)
     out[:, GIVEN_PRESENT] = value > 0
     out[:, GIVEN_ABSENT] = value < 0
     out[:, _FREQUENCY] = odds

@@ -26,7 +26,6 @@ import numpy as np
 
 from olrsearch.audit.evidence.flip_curve import bin_scores, fit_curves
 from olrsearch.audit.evidence.pooled_score import pooled_score
-from olrsearch.audit.scorers.disagreement import NAME as DISAGREEMENT
 from olrsearch.core.errors import AuditError
 from olrsearch.core.groups import told_apart
 
@@ -131,7 +130,7 @@ def estimate_errors(
         names: L labels.
         given: int8 [N, L] of −1, 0 unknown, +1; unknown entries are not counted.
         evidence: float32 [L, N] by scorer, out-of-fold probabilities that labels are present; NaN = nothing
-            to say. `disagreement`, which is bound to the entry's own value, is left out.
+            to say.
         identity: int64 [N], −1 unknown: entries of one person are not independent.
         reviewed: int8 [N, L], +1 what is given was found wrong, −1 it was found right, 0 not reviewed. What
             it says of unknown entries is left out, for they have no value to be wrong.
@@ -144,14 +143,13 @@ def estimate_errors(
         AuditError: shapes that do not fit, or values that are none of theirs.
     """
     _check(names, given, evidence, identity, reviewed)
-    used = [found for name, found in evidence.items() if name != DISAGREEMENT]
     cluster = np.unique(told_apart(identity), return_inverse=True)[1].astype(np.int64)
     half = np.random.default_rng([seed, 0x4A1F]).random(int(cluster.max(initial=0)) + 1)[cluster] < 0.5
     out = []
     for label, name in enumerate(names):
         rows = np.flatnonzero(given[:, label])
         judged = np.zeros(len(rows), np.int8) if reviewed is None else reviewed[rows, label]
-        said = [found[label, rows] for found in used]
+        said = [found[label, rows] for found in evidence.values()]
         rng = np.random.default_rng([seed, label, 0xE571])
         out.append(_estimate(name, given[rows, label] > 0, said, cluster[rows], half[rows], judged, rng))
     return tuple(out)

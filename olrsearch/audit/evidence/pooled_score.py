@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy.special import logit
 
-from olrsearch.audit.evidence.logistic import fit_logistic
+from olrsearch.audit.evidence.logistic import fit_logistic, odds_beyond
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from olrsearch.core.arrays import F32, F64, Bool
-
-CLIP: Final = 8.0
-"""Evidence beyond these log-odds, either way, counts no more."""
 
 RIDGE: Final = 3.0
 """How strongly the scorers' weights are held to 1/S: a few examples do not move them."""
@@ -40,10 +37,8 @@ def pooled_score(evidence: Sequence[F32], present: Bool, half: Bool) -> F64:
     """
     base = float(logit((present.sum() + 0.5) / (len(present) + 1)))
     columns = np.ones((len(present), len(evidence) + 1))
-    with np.errstate(divide="ignore"):  # a probability of 0 has log-odds of −∞, clipped at once
-        for column, said in enumerate(evidence):
-            odds = np.clip(logit(said.astype(np.float64)), -CLIP, CLIP) - base
-            columns[:, column] = np.nan_to_num(odds, nan=0.0)  # what says nothing moves the odds nowhere
+    for column, said in enumerate(evidence):
+        columns[:, column] = odds_beyond(said, base)
     # Without a reason to think otherwise: all scorers alike, around how often the label is given.
     centre = np.array([*[1.0 / max(1, len(evidence))] * len(evidence), base])
     ridge = np.full(len(centre), RIDGE)

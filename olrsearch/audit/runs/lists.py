@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from olrsearch.audit.runs.results import LabelIssue
+from olrsearch.audit.scorers.retired import retired_notes
 from olrsearch.core.errors import AuditError
 from olrsearch.core.names import LabelNames
 from olrsearch.store.audit_runs import RunFolder, audit_folders
@@ -200,8 +201,8 @@ def named(snapshot: Snapshot, info: AuditInfo, label: str) -> str:
 
 
 def stale_notes(snapshot: Snapshot, info: AuditInfo) -> tuple[str, ...]:
-    """Says how old an audit is: labels that changed since, decisions that it has not learnt from."""
-    notes = []
+    """Says how old an audit is: scorers no longer asked, labels that changed, decisions not learnt from."""
+    notes = list(retired_notes(info.config["scorers"]))
     if snapshot.label_revision != info.label_revision:
         notes.append(
             f"{info.name} looked at labels of revision {info.label_revision}, they are at revision "

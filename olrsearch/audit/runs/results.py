@@ -13,7 +13,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditReport:
+class _Answer:
+    """What is one object as JSON."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready dict."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport(_Answer):
     """What an audit came to.
 
     Attributes:
@@ -40,10 +49,6 @@ class AuditReport:
     seconds: Mapping[str, float]
     notes: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready dict."""
-        return asdict(self)
-
     def lines(self) -> list[str]:
         """For a person."""
         spent = sum(self.seconds.values())
@@ -58,7 +63,7 @@ class AuditReport:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditRun:
+class AuditRun(_Answer):
     """One audit of a store.
 
     Attributes:
@@ -83,13 +88,9 @@ class AuditRun:
     suspicious: int | None
     scorers: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready dict."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
-class LabelIssue:
+class LabelIssue(_Answer):
     """An entry that an audit suspects, or of an unknown one what it suggests.
 
     Attributes:
@@ -113,10 +114,6 @@ class LabelIssue:
     score: float | None
     present: float
     verdict: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready dict."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +199,7 @@ class DecisionMade:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditedEntry:
+class AuditedEntry(_Answer):
     """One entry with all that is known of it.
 
     Attributes:
@@ -233,10 +230,6 @@ class AuditedEntry:
     decisions: tuple[DecisionMade, ...]
     notes: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready dict."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 class ErrorCount:
@@ -256,7 +249,7 @@ class ErrorCount:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelSummary:
+class LabelSummary(_Answer):
     """What an audit says of one label.
 
     Attributes:
@@ -281,10 +274,6 @@ class LabelSummary:
     wrong: int
     note: str
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready dict."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 class AuditSummary:
@@ -299,7 +288,7 @@ class AuditSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class RuleCount:
+class RuleCount(_Answer):
     """A rule between two labels, and how often it is broken.
 
     Attributes:
@@ -323,7 +312,3 @@ class RuleCount:
     expected: float
     violations: int
     examples: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready dict."""
-        return asdict(self)

@@ -1,7 +1,7 @@
 """Audit runs: what scorers say of a store's labels, step by step, kept so that nothing is computed twice.
 
     ids, given, fold, identity, seen       what the run looks at, whole before its folder has a name
-    twins, teacher                         where a scorer needs them
+    twins                                  where a scorer needs them
     evidence-<scorer>                      of the labels as they are
     injected/rows, given, evidence-…       some images again with known errors: what weighs the evidence
     present-<n>                            all things taken together, once more after every refit
@@ -31,20 +31,20 @@ from olrsearch.audit.evidence.estimates import estimate_errors
 from olrsearch.audit.evidence.noise import symmetric
 from olrsearch.audit.evidence.raising import raise_constants, raise_notes
 from olrsearch.audit.evidence.weights import ANNOTATORS
-from olrsearch.audit.runs.beginning import begin_run
-from olrsearch.audit.runs.fitting import (
+from olrsearch.audit.runs.begin import begin_run
+from olrsearch.audit.runs.from_store import run_material, run_scorers, run_space
+from olrsearch.audit.runs.lists import find_audit
+from olrsearch.audit.runs.ranking import (
     adapt_weights,
     combine,
     find_suspects,
     fit_weights,
     injected_rows,
 )
-from olrsearch.audit.runs.kept import run_material, run_scorers, run_space
-from olrsearch.audit.runs.lists import find_audit
-from olrsearch.audit.runs.material import part_of, teacher_of
 from olrsearch.audit.runs.results import AuditReport
 from olrsearch.audit.runs.reviewed import Reviewed
 from olrsearch.audit.scorers.material import FOLDS, Material
+from olrsearch.audit.scorers.retired import RETIRED, retired_notes
 from olrsearch.audit.scorers.twins import find_twins
 from olrsearch.core.errors import AuditError, StoreCorruptError, StoreReadOnlyError
 from olrsearch.core.files import discard_folder
@@ -100,7 +100,7 @@ def run_audit(
         space: Name or fingerprint; the newest of label embeddings when None.
         labels: Only these, in any spelling: nothing else is looked at, as evidence of each other too.
         where: Only images this selects.
-        scorers: Names of what to ask; when None all whose libraries are installed.
+        scorers: Names of what to ask; all when None.
         rules: A file of the user's rules between labels, for the scorer `contradictions`.
         weights: What evidence is worth: `annotators`, the default, by second annotations of the same
             pictures; `injected`, learnt from errors put into a copy of these labels, which takes as long
@@ -213,6 +213,11 @@ class _Run:
         began = self._folder.record["versions"]["olrsearch"]
         if began != __version__:
             self._notes.append(f"{self._folder.name} was begun with olrsearch {began}, this is {__version__}")
+        if gone := retired_notes(self._config["scorers"]):
+            raise AuditError(
+                f"{'; '.join(gone)}; so {self._folder.name} cannot go on: `olrsearch audit delete "
+                f"{self._folder.name}` and audit again"
+            )
         scorers = run_scorers(self._config)
         found = self._prepared()
         evidence = self._evidence(scorers, "", found, "stored labels")
@@ -226,7 +231,7 @@ class _Run:
             noisy = np.asarray(
                 self._array("injected/given", lambda: symmetric(found.given[rows], INJECTED, INJECTED_SEED))
             )
-            self._evidence(scorers, "injected/", part_of(found, rows, noisy), "injected errors")
+            self._evidence(scorers, "injected/", found.part(rows, noisy), "injected errors")
         return self._rank(evidence)
 
     def refit(self) -> AuditReport:
@@ -239,13 +244,6 @@ class _Run:
         if "twins" in names:
             pairs = self._array("twins", lambda: find_twins(self._snapshot, self._ids, track=self._track))
             found = replace(found, twins=np.asarray(pairs))
-        if "disagreement" in names and self._config["teacher"]:
-            found = replace(
-                found,
-                teacher=self._array(
-                    "teacher", lambda: teacher_of(self._backend, self._opened, self._ids, found.names)
-                ),
-            )
         return found
 
     def _evidence(self, scorers: Sequence[Scorer], place: str, found: Material, what: str) -> dict[str, F32]:
@@ -294,7 +292,7 @@ class _Run:
         errors = estimate_errors(
             names,
             given,
-            evidence,
+            {name: said for name, said in evidence.items() if name not in RETIRED},
             self._found.identity,
             reviewed=reviewed.against(given),
             seed=self._config["seed"],

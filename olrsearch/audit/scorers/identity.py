@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, I64
     from olrsearch.core.progress import Track
 
-NAME: Final = "identity"
-
 MIN_PAIRS: Final = 50
 """Ordered pairs of images of one person that the constancy of a label is measured on, at least."""
 
@@ -39,7 +37,7 @@ class Identity:
     left out. Where the others have one value alone, or fewer than `MIN_PAIRS` pairs, there is no evidence.
     """
 
-    name = NAME
+    name = "identity"
     summary = "share of the same person's other images that have the label, as far as persons keep it"
 
     def evidence(self, material: Material, *, track: Track) -> F32:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, F64, I64
     from olrsearch.core.progress import Track
 
-NAME: Final = "likelihood"
-
 FEWEST: Final = 2
 """Images of either value, in other folds, without which a label has no evidence."""
 
@@ -47,7 +45,7 @@ class Likelihood:
         Ledoit and Wolf (2004), "A well-conditioned estimator for large-dimensional covariance matrices".
     """
 
-    name = NAME
+    name = "likelihood"
     summary = "which of two Gaussians an embedding comes from, of images with the label or without"
 
     def evidence(self, material: Material, *, track: Track) -> F32:

@@ -5,7 +5,7 @@ Notation: N images, L labels, k numbers a label, F folds, D numbers an image.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol
 
@@ -45,8 +45,6 @@ class Material:
         fold: int64 [N], 0 … F−1; no identity is in two.
         identity: int64 [N], −1 unknown.
         views: How images look.
-        teacher: float32 [L, N], probabilities of a model that was trained on these very labels; None where
-            there is none.
         twins: int64 [P, 2], pairs of rows that show the same picture, the lower row first.
         seed: Of everything random.
     """
@@ -56,7 +54,6 @@ class Material:
     fold: I64
     identity: I64
     views: Views
-    teacher: F32 | None = None
     twins: I64 | None = None
     seed: int = 0
 
@@ -71,11 +68,6 @@ class Material:
             raise AuditError(
                 f"labels {self.given.shape} of {len(self.names)} names, folds {self.fold.shape} and "
                 f"identities {self.identity.shape} do not fit: expected [N, L], L names and twice [N]"
-            )
-        if self.teacher is not None and self.teacher.shape != (labels, count):
-            raise AuditError(
-                f"the teacher's probabilities {self.teacher.shape} do not fit labels {self.given.shape}: "
-                "expected [L, N]"
             )
         pairs = self.twins
         if pairs is not None and (
@@ -111,6 +103,42 @@ class Material:
             rng = np.random.default_rng([self.seed, fold, 0xF01D])
             rows = np.sort(rng.choice(rows, most, replace=False))
         return rows
+
+    def part(self, rows: I64, given: I8) -> Material:
+        """Some images, with other labels given; folds stay as they are.
+
+        Args:
+            rows: int64 [n], ascending.
+            given: int8 [n, L].
+        """
+        twins = self.twins
+        if twins is not None:
+            place = np.full(self.images, -1, np.int64)
+            place[rows] = np.arange(len(rows))
+            moved = place[twins]
+            twins = moved[(moved >= 0).all(axis=1)]
+        return replace(
+            self,
+            given=given,
+            fold=self.fold[rows],
+            identity=self.identity[rows],
+            views=_Part(self.views, rows),
+            twins=twins,
+        )
+
+
+class _Part:
+    """The views of some rows of a material."""
+
+    def __init__(self, views: Views, rows: I64) -> None:
+        self._views = views
+        self._rows = rows
+
+    def features(self, fold: int, rows: I64) -> F32:
+        return self._views.features(fold, self._rows[rows])
+
+    def embeddings(self, fold: int, label: int) -> F32:
+        return self._views.embeddings(fold, label)[self._rows]
 
 
 def identity_folds(identity: I64, *, folds: int = FOLDS, seed: int = 0) -> I64:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from olrsearch.core.progress import Track
     from olrsearch.search.index.cells import Block
 
-NAME: Final = "neighbours"
-
 EXACT: Final = 5_000
 """Up to so many images every voter is compared with every image; beyond, those of the cells around it."""
 
@@ -60,7 +58,7 @@ class NeighbourVote:
     in the majority somewhere.
     """
 
-    name = NAME
+    name = "neighbours"
     summary = "share of the images nearest in the label, of other folds, that have it"
 
     def evidence(self, material: Material, *, track: Track) -> F32:
@@ -155,7 +153,7 @@ class _Points:
 def _votes(material: Material, rows: I64, *, exact: bool, track: Track) -> F32:
     """Evidence float32 [L, N], NaN but for some rows."""
     out = np.full((material.labels, material.images), np.nan, np.float32)
-    for label in track(range(material.labels), total=material.labels, what=NAME, unit="labels"):
+    for label in track(range(material.labels), total=material.labels, what="neighbours", unit="labels"):
         points = _Points(material.seed)
         for fold in range(material.folds):
             queries = rows[material.fold[rows] == fold]

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, F64, I8, I64
     from olrsearch.core.progress import Track
 
-NAME: Final = "other-labels"
-
 RIDGE: Final = 3.0
 """Weight of ½‖w‖² beside the summed loss: as if each label had been seen a few times more without effect."""
 
@@ -31,7 +29,7 @@ MOST: Final = 50_000
 class OtherLabels:
     """Logistic regression of each label on all others, fitted on other folds."""
 
-    name = NAME
+    name = "other-labels"
     summary = "probability of the label given the image's other labels"
 
     def evidence(self, material: Material, *, track: Track) -> F32:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from olrsearch.core.progress import Track
     from olrsearch.maths.linear import LinearModel
 
-NAME: Final = "probability"
-
 MOST: Final = 20_000
 """Images a model is fitted on; more change probabilities by less than the folds do."""
 
@@ -40,23 +38,14 @@ class Probability:
     """Logistic regression of all labels on an image's features, fitted on other folds.
 
     C is chosen once, by the loss on a fifth of the first fold's training images, whole identities: one of
-    six numbers, in which labels of an image's own fold have the only say that they have. Asked for the same
-    material again, it answers with what it found: other scorers build on it.
+    six numbers, in which labels of an image's own fold have the only say that they have.
     """
 
-    name = NAME
+    name = "probability"
     summary = "probability of the label by a model fitted on other folds"
-
-    def __init__(self) -> None:
-        self._last: tuple[Material, F32] | None = None
 
     def evidence(self, material: Material, *, track: Track) -> F32:
         """See `Scorer.evidence`."""
-        if self._last is None or self._last[0] is not material:
-            self._last = material, self._fitted(material, track)
-        return self._last[1].copy()
-
-    def _fitted(self, material: Material, track: Track) -> F32:
         out = np.full((material.labels, material.images), np.nan, np.float32)
         strength: float | None = None
         for fold in track(range(material.folds), total=material.folds, what=self.name, unit="folds"):

@@ -228,7 +228,9 @@ class _Images:
         self._missing = 0
         self._found: dict[str, int] = {}
         # Ids, and plain keys of one image, are read in bulk; `resolve` says the rest, and what is wrong.
-        for some in chunks([request.image for request in requests if not isinstance(request.image, str)]):
+        numbers = [request.image for request in requests if not isinstance(request.image, str)]
+        # What no database holds as an id is left to `resolve`, too.
+        for some in chunks([number for number in numbers if 0 <= number < 1 << 63]):
             living = snapshot.image_ids(FILTER_COLUMNS["id"].in_(some)).tolist()
             self._found.update((f"id:{number}", number) for number in living)
         wanted = {request.image for request in requests if isinstance(request.image, str)}

@@ -92,7 +92,7 @@ def test_the_case_is_the_stores_labels_and_embeddings(opened):
     noisy = NOISES["n1-10"].apply(case.original, None, 4)
     made = case.make(noisy, 4)
     assert made.given is noisy
-    assert (made.seed, made.teacher) == (4, None)
+    assert made.seed == 4
     rows = np.array([3, 90])
     each = np.stack([space.view.embedding(int(number)) for number in np.sort(space.view.ids)[rows]])
     assert np.array_equal(made.views.features(0, rows), each.reshape(2, -1))

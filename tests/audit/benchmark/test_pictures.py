@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from command import good
 from pictures import LABELS, name, picture, write_pictures
-from sklearn.linear_model import LogisticRegression
 
 from olrsearch.audit.benchmark import pictures
 from olrsearch.audit.benchmark.cases import NOISES
@@ -218,22 +217,6 @@ def test_heads_are_trained_once_a_fold(monkeypatch):
     assert asked[0][1] != asked[1][1]
 
 
-def test_the_teacher_learns_every_label_of_every_fold():
-    features, given, fold = toy()
-    given[:9, 0] *= -1
-    given[9:12, 1] = 0
-    found = HeadViews(features, given, fold, seed=0).teacher()
-    assert found.dtype == np.float32
-    assert found.shape == (2, 400)
-    assert found.flags.c_contiguous
-    standard = (features - features.mean(axis=0)) / features.std(axis=0)
-    for label in range(2):
-        known = given[:, label] != 0
-        model = LogisticRegression(C=pictures.TEACHER_STRENGTH, tol=1e-8)
-        model.fit(standard[known], given[known, label])
-        assert found[label] == pytest.approx(model.predict_proba(standard)[:, 1], abs=3e-3)
-
-
 # -- the case of P4 ---------------------------------------------------------------------------
 
 
@@ -253,23 +236,13 @@ def test_the_case_is_the_stores_labels_and_pictures(opened, tmp_path):
     noisy = NOISES["n1-10"].apply(case.original, None, 4)
     made = case.make(noisy, 4)
     assert made.given is noisy
-    assert (made.seed, made.teacher) == (4, None)
+    assert made.seed == 4
     assert made.names == LABELS
     assert np.array_equal(made.twins, case.twins)
     rows = np.array([3, 90])
     kept = picture_features(space.snapshot, np.sort(space.view.ids), cache=tmp_path)
     assert np.array_equal(made.views.features(0, rows), kept[rows])
     assert made.views.embeddings(0, 2).shape == (120, 32)
-
-
-def test_a_teacher_learns_the_labels_as_they_then_are(opened):
-    backend, space = opened
-    case = picture_case(backend, space, teacher=True)
-    teacher = case.make(case.original, 0).teacher
-    assert teacher.shape == (4, 120)
-    turned = case.make(-case.original, 0).teacher
-    assert turned == pytest.approx(1 - teacher, abs=2e-2)
-    assert ((teacher > 0.5) == (case.original.T > 0)).mean() > 0.7
 
 
 def test_what_is_hard_is_not_known_of_labels_the_encoder_does_not_know(mine, tmp_path):

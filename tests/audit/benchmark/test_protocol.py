@@ -10,14 +10,12 @@ import pytest
 from scipy.special import expit
 
 from olrsearch.audit.benchmark.cases import FITTED_ON, NOISES, AuditCase, Kept, settings_of
-from olrsearch.audit.benchmark.contradictions import EXPECTED, check_contradictions
-from olrsearch.audit.benchmark.estimates import check_estimates
+from olrsearch.audit.benchmark.checks import EXPECTED, check_contradictions, check_estimates
 from olrsearch.audit.benchmark.protocol import run_audit_bench
 from olrsearch.audit.benchmark.report import ANNOTATED, COMBINED, AuditDifference, SetDifference
 from olrsearch.audit.benchmark.targets import audit_targets
 from olrsearch.audit.evidence.combine import fit_combination
 from olrsearch.audit.evidence.noise import symmetric
-from olrsearch.audit.scorers.confident import Confident
 from olrsearch.audit.scorers.contradictions import Contradictions
 from olrsearch.audit.scorers.material import Material, identity_folds
 from olrsearch.audit.scorers.rules import never
@@ -154,7 +152,7 @@ def no_cleanlab(monkeypatch):
 @pytest.fixture(scope="module")
 def measured():
     case, made = make_case()
-    scorers = (Confident(Linear()), Linear(), Chance())
+    scorers = (Linear(), Chance())
     report = run(replace(case, twins=np.array([[0, 1], [2, 5]])), scorers, estimate=estimate)
     return case, made, report
 
@@ -167,13 +165,11 @@ def test_every_noise_and_seed_is_measured_by_every_method(measured):
     names = {
         COMBINED,
         ANNOTATED,
-        "cleanlab",
         "probability",
         "chance",
         "whole-vote",
         "cleanlab, adjusted",
         "random",
-        "without cleanlab",
         "without probability",
         "without chance",
         "without estimates",
@@ -200,7 +196,7 @@ def test_everything_is_made_from_noisy_labels_and_weights_from_a_seed_of_their_o
     # Clean labels serve the estimates on the original alone.
     assert len(clean) == 1
     pooled = dict(zip(report.combination["scorers"], report.combination["pooled"], strict=False))
-    assert pooled["probability"] + pooled["cleanlab"] > 0.3 > abs(pooled["chance"])
+    assert pooled["probability"] > 0.3 > abs(pooled["chance"])
 
 
 def test_what_helps_is_told_from_what_does_not(measured):
@@ -211,7 +207,6 @@ def test_what_helps_is_told_from_what_does_not(measured):
     assert left["N1 5 %", "without probability"].estimate > -0.02
     assert abs(left["N1 5 %", "without chance"].estimate) < 0.02
     assert {row.other for row in report.left_out} == {
-        "without cleanlab",
         "without probability",
         "without chance",
         "without estimates",
@@ -246,7 +241,7 @@ def test_the_report_is_json_and_tables(measured):
     told = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert told["protocol"] == "P4"
     assert told["data"]["source"] == "six latent numbers"
-    assert told["results"]["scorers"] == ["cleanlab", "probability", "chance"]
+    assert told["results"]["scorers"] == ["probability", "chance"]
     assert set(told["results"]["left_out"][0]["auprc"]) == {"estimate", "low", "high", "excludes_zero"}
     text = report.to_markdown()
     for title in (
@@ -261,7 +256,7 @@ def test_the_report_is_json_and_tables(measured):
         assert title in text
     assert "finding every wrong entry has precision 0.8" in text
     rankings = next(table for table in report.tables() if table.title.startswith("N2: rankings"))
-    assert [row[0] for row in rankings.rows][:3] == [COMBINED, ANNOTATED, "cleanlab"]
+    assert [row[0] for row in rankings.rows][:3] == [COMBINED, ANNOTATED, "probability"]
     assert not any(row[0].startswith("without") for row in rankings.rows)
 
 
@@ -308,18 +303,6 @@ def test_a_run_goes_on_where_it_was_interrupted(tmp_path):
     assert COUNTED == [0, FITTED_ON, 0, 1]
     run(replace(case, source="other numbers"), (Counted(), Chance()), **options)
     assert COUNTED == [0, FITTED_ON, 0, 1, FITTED_ON, 0, 1]
-
-
-def test_probabilities_that_are_there_are_not_made_again_for_cleanlab():
-    case, _ = make_case(hard=False)
-    COUNTED.clear()
-    for scorers in ((Counted(), Confident(Counted())), (Confident(Counted()), Counted())):
-        run(case, scorers, noises=("n1-5",), seeds=(0,))
-        assert COUNTED == [FITTED_ON, 0]
-        COUNTED.clear()
-    # Of other settings they are others.
-    run(case, (Counted(), Confident(Counted(ridge=9.0))), noises=("n1-5",), seeds=(0,))
-    assert COUNTED == [FITTED_ON, FITTED_ON, 0, 0]
 
 
 def test_the_combination_is_fitted_where_no_figure_is_of():
@@ -446,7 +429,6 @@ def test_contradictions_of_celeba_are_expected_and_names_decide_nothing():
 
 def test_settings_tell_scorers_apart_in_words():
     assert settings_of(Linear(2.0)) == "probability Linear ridge=2.0"
-    assert settings_of(Confident(Linear(2.0))) == "cleanlab Confident of=(probability Linear ridge=2.0)"
     assert settings_of(Chance()) == "chance Chance"
     # What it was made with, and nothing that it remembers; privately kept settings too.
     asked = Linear(2.0)

@@ -161,8 +161,11 @@ def test_one_decision_tells_its_own_error(store):
         decide(store, [DecisionRequest("00.jpg", "Male", "flip")], who="ann")
     with pytest.raises(UnknownLabelError, match="did you mean Male"):
         decide(store, [DecisionRequest("000.jpg", "Mael", "flip")], who="ann")
-    with pytest.raises(UnknownImageError):
-        decide(store, [DecisionRequest(99, "Male", "flip")], who="ann")
+    for number in (99, -1, 1 << 70):
+        with pytest.raises(UnknownImageError, match=f"image 'id:{number}' in "):
+            decide(store, [DecisionRequest(number, "Male", "flip")], who="ann")
+    with pytest.raises(AuditError, match=f"^nothing was decided: no living image 'id:{1 << 70}'"):
+        decide(store, [DecisionRequest(image, "Male", "flip") for image in (1, 1 << 70)], who="ann")
     with pytest.raises(AuditError, match=r"^nothing was decided: 000\.jpg, Male: no decision is there"):
         undo(store, "000.jpg", "male", who="ann")
     twice = [DecisionRequest("000.jpg", "Male", "flip"), DecisionRequest(1, "male", "unsure")]

@@ -8,7 +8,8 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from olrsearch.audit.evidence.combine import CLIP, Combination, adapt_combination, fit_combination
+from olrsearch.audit.evidence.combine import Combination, adapt_combination, fit_combination
+from olrsearch.audit.evidence.logistic import CLIP
 from olrsearch.core.errors import AuditError
 
 LABELS = ("A", "B", "C")

@@ -155,13 +155,6 @@ def test_a_useless_view_costs_nothing_and_one_that_speaks_helps():
     assert both.high - both.low < vague.high - vague.low
 
 
-def test_the_scorer_that_knows_the_entrys_own_value_is_left_out():
-    _, given, evidence, identity = made()
-    without = estimate_errors(NAMES, given, evidence, identity)
-    own = np.where(given > 0, 0.99, 0.01).T.astype(np.float32)
-    assert estimate_errors(NAMES, given, evidence | {"disagreement": own}, identity) == without
-
-
 def test_what_no_scorer_speaks_of_is_as_wrong_as_the_rest():
     truth, given, evidence, identity = made(apart=16.0)
     some = {name: found.copy() for name, found in evidence.items()}

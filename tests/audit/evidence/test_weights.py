@@ -5,7 +5,7 @@ import pytest
 
 from olrsearch.audit.evidence.combine import Combination
 from olrsearch.audit.evidence.weights import BY_ANNOTATORS
-from olrsearch.audit.scorers.registry import DEFAULT
+from olrsearch.audit.scorers.registry import SCORERS
 from olrsearch.core.errors import AuditError
 
 
@@ -21,7 +21,7 @@ def _present(given, **values):
 
 
 def test_every_default_scorer_has_a_weight():
-    assert set(BY_ANNOTATORS.scorers) == set(DEFAULT)
+    assert set(BY_ANNOTATORS.scorers) == set(SCORERS)
 
 
 def test_a_stored_value_stands_until_evidence_speaks_against_it():
@@ -44,8 +44,8 @@ def test_it_survives_json():
 
 
 def test_fewer_scorers_share_what_the_others_weighed():
-    fewer = BY_ANNOTATORS.restricted(["neighbours", "probability", "cleanlab"])
-    assert fewer.scorers == ("neighbours", "probability", "cleanlab")
+    fewer = BY_ANNOTATORS.restricted(["neighbours", "probability", "guesses"])
+    assert fewer.scorers == ("neighbours", "probability", "guesses")
     total = BY_ANNOTATORS.pooled[:-3].sum()
     assert fewer.pooled[:-3].sum() == pytest.approx(total)
     assert fewer.pooled[1] / fewer.pooled[0] == pytest.approx(0.35 / 0.2)
@@ -54,5 +54,5 @@ def test_fewer_scorers_share_what_the_others_weighed():
 
 
 def test_scorers_without_a_weight_are_refused():
-    with pytest.raises(AuditError, match="say nothing of cleanlab"):
-        BY_ANNOTATORS.restricted(["cleanlab"])
+    with pytest.raises(AuditError, match="say nothing of guesses"):
+        BY_ANNOTATORS.restricted(["guesses"])

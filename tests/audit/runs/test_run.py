@@ -124,7 +124,7 @@ import os, signal, sys
 sys.path.insert(0, {str(TESTS)!r})
 from made_audits import Scorers
 from olrsearch import Store
-from olrsearch.audit.runs import beginning, kept
+from olrsearch.audit.runs import begin, from_store
 
 class Killer(dict):
     def pop(self, count, default):
@@ -133,7 +133,7 @@ class Killer(dict):
 
 scorers = Scorers()
 scorers.fail = Killer()
-beginning.make_scorers = kept.make_scorers = scorers.make
+begin.make_scorers = from_store.make_scorers = scorers.make
 with Store.open({str(fresh.path)!r}) as store:
     store.audit.run(weights="injected")
 """
@@ -424,7 +424,7 @@ def test_one_class_and_five_positives_are_no_error(fresh):
 
 
 def test_a_users_rules_are_kept_with_the_run(fresh, tmp_path, monkeypatch):
-    from olrsearch.audit.runs import kept
+    from olrsearch.audit.runs import from_store
 
     rules = tmp_path / "rules.txt"
     rules.write_text("never: Red & Framed\n")
@@ -432,9 +432,9 @@ def test_a_users_rules_are_kept_with_the_run(fresh, tmp_path, monkeypatch):
     (rule,) = RunFolder.open(fresh.path / "runs" / report.run).record["config"]["rules"]
     assert (rule["names"], rule["values"]) == (["Red", "Framed"], [1, 1])
     rules.unlink()
-    monkeypatch.setattr(kept, "make_scorers", lambda _: (kept.Contradictions(),))
+    monkeypatch.setattr(from_store, "make_scorers", lambda _: (from_store.Contradictions(),))
     config = RunFolder.open(fresh.path / "runs" / report.run).record["config"]
-    (scorer,) = kept.run_scorers(config)
+    (scorer,) = from_store.run_scorers(config)
     found = fresh.audit.rules()  # mined alone
     assert all(item.source == "mined" for item in found)
     assert [item.statement for item in scorer._own] == ["Red and Framed exclude each other"]

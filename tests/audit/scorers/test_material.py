@@ -47,7 +47,6 @@ def test_nothing_to_look_at_has_no_folds():
         ({"names": ("A",)}, r"labels \(6, 2\) of 1 names"),
         ({"fold": np.zeros(5, np.int64)}, r"folds \(5,\)"),
         ({"identity": np.zeros((6, 1), np.int64)}, r"identities \(6, 1\) do not fit"),
-        ({"teacher": np.zeros((6, 2), np.float32)}, r"teacher's probabilities \(6, 2\) do not fit"),
         ({"twins": np.zeros((1, 3), np.int64)}, r"twins \(1, 3\) are no pairs of rows of 6 images"),
         ({"twins": np.array([[0, 6]])}, "no pairs of rows of 6 images"),
         ({"twins": np.array([[-1, 2]])}, "no pairs of rows of 6 images"),
@@ -61,7 +60,7 @@ def test_what_does_not_fit_is_refused(change, message):
         "identity": np.zeros(6, np.int64),
         "views": None,
     }
-    Material(**whole, teacher=np.zeros((2, 6), np.float32), twins=np.empty((0, 2), np.int64))
+    Material(**whole, twins=np.empty((0, 2), np.int64))
     with pytest.raises(AuditError, match=message):
         Material(**whole | change)
 

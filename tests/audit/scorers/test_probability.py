@@ -1,7 +1,5 @@
 """Probabilities of models that did not see the fold."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from made_materials import COMMON, FLEETING, NEVER, PERSONAL, RARE, made_material
@@ -121,19 +119,6 @@ def test_few_persons_and_few_labels_are_no_error():
         sparse[known, 0] = np.tile([-1, 1], 6)
         model = probability._choose(features.astype(np.float32), sparse, np.arange(240))
         assert model in STRENGTHS
-
-
-def test_asked_again_for_the_same_it_does_not_fit_again():
-    given, features = drawn()
-    found = material(given, features)
-    scorer = Probability()
-    first = scorer.evidence(found, track=silent)
-    asked = len(found.views.asked)
-    assert np.array_equal(scorer.evidence(found, track=silent), first)
-    assert len(found.views.asked) == asked
-    flipped = replace(found, given=-given)
-    assert np.allclose(scorer.evidence(flipped, track=silent), 1 - first, atol=1e-3)
-    assert len(found.views.asked) == 2 * asked
 
 
 def test_progress_is_by_folds():

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from olrsearch.audit.benchmark.metrics import (
+from olrsearch.audit.benchmark.entry_ranking import (
     Entries,
     EntryRanking,
     audit_figures,
@@ -18,7 +18,7 @@ from olrsearch.audit.benchmark.metrics import (
     perfect_precision,
     resampled,
 )
-from olrsearch.audit.benchmark.sets import set_figures, set_influence
+from olrsearch.audit.benchmark.filter_sets import set_figures, set_influence
 from olrsearch.core.errors import BenchmarkError
 from olrsearch.evaluation.bootstrap import cluster_of, cluster_weights
 from olrsearch.evaluation.metrics import weighted_average_precision

@@ -1,4 +1,4 @@
-"""From a store to the material of an audit."""
+"""From a store to what an audit stands on."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from made_audits import UNLABELLED
 from pictures import LABELS, name, write_pictures
 from trained import add_run
 
-from olrsearch.audit.runs.material import material, part_of, reopened_views, teacher_of
+from olrsearch.audit.runs.from_store import material_of_space, reopened_views
 from olrsearch.core.errors import AuditError, UnknownLabelError
 from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.store import Backend
@@ -28,7 +28,7 @@ def open_space(path):
 
 def test_images_by_id_with_their_labels_and_folds(opened):
     backend, space = opened
-    whole = material(backend, space, seed=2)
+    whole = material_of_space(backend, space, seed=2)
     found = whole.found
     assert whole.ids.tolist() == sorted(space.view.ids.tolist())
     assert found.names == LABELS
@@ -42,7 +42,7 @@ def test_images_by_id_with_their_labels_and_folds(opened):
 
 def test_views_are_the_stores_embeddings(opened):
     backend, space = opened
-    whole = material(backend, space, labels=["framed", "Bright"])
+    whole = material_of_space(backend, space, labels=["framed", "Bright"])
     views = whole.found.views
     assert whole.found.names == ("Bright", "Framed")
     rows = np.array([4, 0, 77])
@@ -64,7 +64,7 @@ def test_images_in_several_segments_and_deleted_ones(gallery, tmp_path):
     good(home, "delete", name(7))
     backend, space = open_space(home)
     with backend:
-        whole = material(backend, space)
+        whole = material_of_space(backend, space)
         assert len(whole.ids) == 131
         assert len(space.segments) == 2
         vectors = whole.found.views.embeddings(0, 1)
@@ -87,7 +87,7 @@ def test_a_label_that_the_encoder_does_not_know(gallery, tmp_path):
     good(home, "import", "folder", gallery.data, "--labels", table)
     backend, space = open_space(home)
     with backend:
-        whole = material(backend, space)
+        whole = material_of_space(backend, space)
         assert whole.found.names == (*LABELS, "Odd")
         assert (whole.found.given[:, 4] == 0).sum() == 20
         coordinates = whole.found.views.embeddings(0, 4)
@@ -98,7 +98,7 @@ def test_a_label_that_the_encoder_does_not_know(gallery, tmp_path):
         assert np.allclose(np.abs(coordinates), np.abs(centred @ axes[:6].T), atol=1e-3)
         assert np.allclose(np.linalg.norm(coordinates, axis=0), values[:6], rtol=1e-3)
         # Some images alone, in another order of rows than the view's.
-        part = material(backend, space, where="id > 60")
+        part = material_of_space(backend, space, where="id > 60")
         assert part.found.views.embeddings(0, 0).shape == (60, 6)
 
 
@@ -107,7 +107,7 @@ def test_what_the_encoder_was_trained_on_is_said(gallery, tmp_path):
     add_run(home)
     backend, space = open_space(home)
     with backend:
-        whole = material(backend, space)
+        whole = material_of_space(backend, space)
         run = next((home / "runs").iterdir())
         trained = np.load(run / "ids.npy")[~np.load(run / "selection.npy")]
         assert whole.ids[whole.seen].tolist() == trained.tolist()
@@ -120,7 +120,7 @@ def test_a_shipped_encoder_says_what_it_was_trained_on(published, gallery, tmp_p
     good(home, "encode", "--encoder", published.folder)
     backend, space = open_space(home)
     with backend:
-        (note,) = material(backend, space).notes
+        (note,) = material_of_space(backend, space).notes
         assert "was trained on pictures: where these images are among them" in note
 
 
@@ -130,48 +130,24 @@ def test_images_without_embedding_are_noted(gallery, tmp_path):
     good(home, "import", "folder", tmp_path / "more")
     backend, space = open_space(home)
     with backend:
-        whole = material(backend, space)
+        whole = material_of_space(backend, space)
         assert len(whole.ids) == 120
         assert "3 images have no embedding" in whole.notes[0]
-
-
-def test_the_teachers_answers(gallery, tmp_path):
-    home = gallery.copy(tmp_path / "store")
-    run = add_run(home)
-    (run / "teacher.safetensors").write_bytes(b"never read: its answers are kept beside it")
-    backend, space = open_space(home)
-    with backend:
-        ids = np.sort(space.view.ids)
-        answers = np.random.default_rng(0).random((4, 120)).astype(np.float32)
-        np.savez(run / "teacher_p.npz", ids=ids, probabilities=answers)
-        asked = np.array([3, 50, 999])
-        found = teacher_of(backend, space, asked, ("Red", "Odd"))
-        red = answers[LABELS.index("Red")]
-        assert found[0, :2].tolist() == [red[2], red[49]]
-        assert np.isnan(found[0, 2])
-        assert np.isnan(found[1]).all()
-
-
-def test_a_space_without_a_teacher_has_no_answers(opened):
-    backend, space = opened
-    assert np.isnan(teacher_of(backend, space, np.array([1, 2]), LABELS)).all()
 
 
 def test_a_part_of_a_material(opened):
     from dataclasses import replace
 
     backend, space = opened
-    found = material(backend, space).found
-    teacher = np.random.default_rng(0).random((4, 120)).astype(np.float32)
+    found = material_of_space(backend, space).found
     twins = np.array([[1, 5], [5, 6], [10, 20]])
-    found = replace(found, twins=twins, teacher=teacher)
+    found = replace(found, twins=twins)
     rows = np.array([1, 5, 20, 30])
     given = -found.given[rows]
-    part = part_of(found, rows, given)
+    part = found.part(rows, given)
     assert part.given.tolist() == given.tolist()
     assert part.fold.tolist() == found.fold[rows].tolist()
     assert part.twins.tolist() == [[0, 1]]
-    assert np.array_equal(part.teacher, teacher[:, rows])
     assert np.array_equal(part.views.features(0, np.array([2])), found.views.features(0, np.array([20])))
     assert np.array_equal(part.views.embeddings(0, 3), found.views.embeddings(0, 3)[rows])
 
@@ -179,10 +155,10 @@ def test_a_part_of_a_material(opened):
 def test_what_cannot_be_audited(opened):
     backend, space = opened
     with pytest.raises(UnknownLabelError, match="did you mean Bright"):
-        material(backend, space, labels=["brigt"])
+        material_of_space(backend, space, labels=["brigt"])
     with pytest.raises(AuditError, match="no image of these has a known value of Striped"):
-        material(backend, space, labels=["striped", "red"], where=f"key = '{name(UNLABELLED[0])}'")
+        material_of_space(backend, space, labels=["striped", "red"], where=f"key = '{name(UNLABELLED[0])}'")
     with pytest.raises(AuditError, match="no label is stored for any of 0 images"):
-        material(backend, space, where="key = 'x'")
+        material_of_space(backend, space, where="key = 'x'")
     with pytest.raises(AuditError, match="5 folds of 3 identities"):
-        material(backend, space, where="id < 4")
+        material_of_space(backend, space, where="id < 4")

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from olrsearch.audit.runs.kept import run_material, run_scorers, run_space
+from olrsearch.audit.runs.from_store import run_material, run_scorers, run_space
 from olrsearch.audit.runs.lists import stale_notes
 from olrsearch.audit.runs.results import AuditedEntry, DecisionMade, Evidence, EvidenceImage
+from olrsearch.audit.scorers.retired import RETIRED, retired_notes
 from olrsearch.core.errors import AuditError, OlrsearchError
 from olrsearch.store.audit_runs import RunFolder
 from olrsearch.store.read.decisions import read_history
@@ -94,6 +95,8 @@ class Shown:
     def explained(self, scorer: str, row: int, label: int) -> Evidence:
         """What a scorer says of an entry, and why."""
         present = self.said(scorer, row, label)
+        if scorer in RETIRED:
+            return Evidence(scorer, present, "; ".join(retired_notes([scorer])))
         try:
             found = self.scorers[scorer].explain(self.material, row, label, present)
         except OlrsearchError as error:  # a library or embeddings that are gone: the number stands

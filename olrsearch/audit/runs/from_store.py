@@ -1,31 +1,36 @@
-"""From a store to the material of an audit: given labels, folds, and how images look to one encoder.
+"""From a store to what an audit stands on: its material and scorers, when it begins and opened again.
 
 Notation: N images, L labels, k numbers a label, F folds, D = numbers of the whole embedding.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from olrsearch.audit.scorers.contradictions import Contradictions
 from olrsearch.audit.scorers.material import FOLDS, Material, identity_folds
+from olrsearch.audit.scorers.registry import make_scorers
+from olrsearch.audit.scorers.retired import RETIRED
+from olrsearch.audit.scorers.rules import Rule
 from olrsearch.core.errors import AuditError, UnknownImageError
 from olrsearch.core.names import LabelNames
 from olrsearch.encoders.folder.card import read_card
-from olrsearch.pipeline.measuring import teacher_probabilities
 from olrsearch.search.index.view import EmbeddingView
 from olrsearch.search.spaces.about import matching
+from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.store.training_runs import run_behind
+from olrsearch.store.vectors.layout import LABELS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from olrsearch.audit.scorers.material import Views
+    from olrsearch.audit.scorers.protocol import Scorer
     from olrsearch.core.arrays import F32, I8, I64, Bool
-    from olrsearch.search.spaces.labels import OpenSpace
+    from olrsearch.store.audit_runs import RunFolder
     from olrsearch.store.backend import Backend
     from olrsearch.store.read.snapshot import Snapshot
 
@@ -115,21 +120,7 @@ class StoreMaterial:
     notes: tuple[str, ...] = ()
 
 
-class _Part:
-    """The views of some rows of a material."""
-
-    def __init__(self, views: Views, rows: I64) -> None:
-        self._views = views
-        self._rows = rows
-
-    def features(self, fold: int, rows: I64) -> F32:
-        return self._views.features(fold, self._rows[rows])
-
-    def embeddings(self, fold: int, label: int) -> F32:
-        return self._views.embeddings(fold, label)[self._rows]
-
-
-def material(
+def material_of_space(
     backend: Backend,
     opened: OpenSpace,
     *,
@@ -172,6 +163,26 @@ def material(
     return StoreMaterial(ids, found, seen, (*seen_notes(opened, seen), *opened.coverage_notes()))
 
 
+def run_material(opened: OpenSpace, folder: RunFolder) -> Material:
+    """The material of a run as it was begun.
+
+    Raises:
+        StoreCorruptError: an array is damaged.
+        AuditError: embeddings of its images are gone.
+    """
+    config = folder.record["config"]
+    names = tuple(config["labels"])
+    return Material(
+        names=names,
+        given=np.asarray(folder.load("given")),
+        fold=np.asarray(folder.load("fold")),
+        identity=np.asarray(folder.load("identity")),
+        views=reopened_views(opened, np.asarray(folder.load("ids")), names),
+        twins=np.asarray(folder.load("twins")) if folder.has("twins") else None,
+        seed=config["seed"],
+    )
+
+
 def reopened_views(opened: OpenSpace, ids: I64, names: Sequence[str]) -> SpaceViews:
     """The views of a run that was begun earlier; images that were deleted since are still there.
 
@@ -183,56 +194,36 @@ def reopened_views(opened: OpenSpace, ids: I64, names: Sequence[str]) -> SpaceVi
     Raises:
         AuditError: an image has no embedding any more.
     """
-    info = opened.info
-    everything = EmbeddingView(opened.segments, labels=len(info.labels), size=info.k)
+    everything = EmbeddingView(opened.segments, labels=len(opened.info.labels), size=opened.info.k)
     return _views(opened, everything, ids, names)
 
 
-def part_of(whole: Material, rows: I64, given: I8) -> Material:
-    """Some images of a material, with other labels given; folds stay as they are.
+def run_space(snapshot: Snapshot, folder: RunFolder) -> OpenSpace:
+    """The space that a run looks at.
 
-    Args:
-        whole: Not changed.
-        rows: int64 [n], ascending.
-        given: int8 [n, L].
+    Raises:
+        UnknownSpaceError: it is gone.
     """
-    twins = whole.twins
-    if twins is not None:
-        place = np.full(whole.images, -1, np.int64)
-        place[rows] = np.arange(len(rows))
-        moved = place[twins]
-        twins = moved[(moved >= 0).all(axis=1)]
-    return replace(
-        whole,
-        given=given,
-        fold=whole.fold[rows],
-        identity=whole.identity[rows],
-        views=_Part(whole.views, rows),
-        teacher=None if whole.teacher is None else whole.teacher[:, rows],
-        twins=twins,
+    return OpenSpace(snapshot, snapshot.space(folder.record["config"]["fingerprint"], LABELS))
+
+
+def run_scorers(config: Mapping[str, Any]) -> tuple[Scorer, ...]:
+    """The scorers of a run, in its order, with the rules it was given; without those no longer asked.
+
+    Raises:
+        AuditError: a scorer that this program does not know.
+    """
+    own = tuple(
+        Rule(
+            labels=tuple(rule["labels"]),
+            names=tuple(rule["names"]),
+            values=tuple(rule["values"]),
+            source="file",
+        )
+        for rule in config["rules"]
     )
-
-
-def teacher_of(backend: Backend, opened: OpenSpace, ids: I64, names: Sequence[str]) -> F32:
-    """Probabilities of the teacher of a space's encoder, float32 [L, N]; NaN where it cannot be asked.
-
-    Args:
-        backend: The store; one that can be written keeps the answers beside the teacher.
-        opened: The space.
-        ids: int64 [N].
-        names: L labels; the teacher need not know them.
-    """
-    out = np.full((len(names), len(ids)), np.nan, np.float32)
-    everything = np.sort(opened.view.ids)
-    answers = teacher_probabilities(backend, opened, everything)
-    if answers is not None:
-        place = np.minimum(np.searchsorted(everything, ids), len(everything) - 1)
-        there = everything[place] == ids
-        column = {name: position for position, name in enumerate(opened.info.labels)}
-        for label, name in enumerate(names):
-            if name in column:
-                out[label, there] = answers[column[name], place[there]]
-    return out
+    made = make_scorers([name for name in config["scorers"] if name not in RETIRED])
+    return tuple(Contradictions(own) if own and item.name == Contradictions.name else item for item in made)
 
 
 def _views(opened: OpenSpace, view: EmbeddingView, ids: I64, names: Sequence[str]) -> SpaceViews:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from olrsearch.audit.benchmark.metrics import EntryRanking
+from olrsearch.audit.benchmark.entry_ranking import EntryRanking
 
 if TYPE_CHECKING:
-    from olrsearch.audit.benchmark.metrics import Entries
+    from olrsearch.audit.benchmark.entry_ranking import Entries
     from olrsearch.core.arrays import F64, I64, Bool, Floats
 
 _AROUND: Final = 0.05

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from made_stores import LABELS, fill
 
-from olrsearch.audit.runs import fitting
-from olrsearch.audit.runs.fitting import combine, find_suspects, fit_weights, injected_rows
+from olrsearch.audit.runs import ranking
+from olrsearch.audit.runs.ranking import combine, find_suspects, fit_weights, injected_rows
 from olrsearch.audit.runs.reviewed import Reviewed
 from olrsearch.store import Backend, DecisionRequest
 
@@ -28,7 +28,7 @@ def test_errors_are_injected_among_images_that_training_did_not_see(monkeypatch)
     seen = np.arange(30) < 18
     everybody = np.full(30, -1)
     assert injected_rows(everybody, seen, seed=0).tolist() == list(range(30))  # too few are unseen
-    monkeypatch.setattr(fitting, "LEAST_UNSEEN", 12)
+    monkeypatch.setattr(ranking, "LEAST_UNSEEN", 12)
     assert injected_rows(everybody, seen, seed=0).tolist() == list(range(18, 30))
 
 
@@ -48,8 +48,8 @@ def test_suspects_by_score_and_id():
     ("least", "most", "kept"), [(3, 100, 40), (60, 100, 60), (3, 10, 10), (1000, 2000, 100)]
 )
 def test_how_many_suspects_are_kept(monkeypatch, least, most, kept):
-    monkeypatch.setattr(fitting, "LEAST_KEPT", least)
-    monkeypatch.setattr(fitting, "MOST_KEPT", most)
+    monkeypatch.setattr(ranking, "LEAST_KEPT", least)
+    monkeypatch.setattr(ranking, "MOST_KEPT", most)
     present = np.linspace(0.1, 0.85, 100, dtype=np.float32)[None]
     present[0, 40:] = np.maximum(present[0, 40:], 0.5)
     present[0, :40] = np.minimum(present[0, :40], 0.49)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from olrsearch._version import __version__
 from olrsearch.audit.evidence.combine import Combination
 from olrsearch.audit.evidence.weights import ANNOTATORS, BY_ANNOTATORS, INJECTED
-from olrsearch.audit.runs.material import material
+from olrsearch.audit.runs.from_store import material_of_space
 from olrsearch.audit.scorers.registry import make_scorers
+from olrsearch.audit.scorers.retired import RETIRED
 from olrsearch.audit.scorers.rule_file import read_rules
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import AuditError, EmptyStoreError
-from olrsearch.pipeline.measuring import teacher_run
 from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.store.audit_runs import AUDIT, RunFolder
 from olrsearch.store.files import RUNS
@@ -50,7 +50,7 @@ def begin_run(
     if not snapshot.image_count:
         raise EmptyStoreError("the store holds no images: run olrsearch import first")
     opened = OpenSpace(snapshot, snapshot.space(space, LABELS))
-    whole = material(backend, opened, labels=labels, where=where, folds=folds, seed=seed)
+    whole = material_of_space(backend, opened, labels=labels, where=where, folds=folds, seed=seed)
     notes = list(whole.notes)
     if learnt_on not in {None, opened.info.fingerprint}:
         notes.append(
@@ -80,7 +80,6 @@ def begin_run(
             "seed": seed,
             "scorers": names,
             "rules": [{"labels": item.labels, "names": item.names, "values": item.values} for item in own],
-            "teacher": teacher_run(backend, opened) is not None,
             "weights": known,
         },
         "versions": _versions(),
@@ -102,6 +101,8 @@ def _weights(weights: str | Path, scorers: Sequence[str]) -> tuple[dict[str, Any
 def read_weights(path: Path, scorers: Sequence[str]) -> tuple[dict[str, Any], str | None]:
     """The weights that an earlier run learnt, checked, and the fingerprint of the space it looked at.
 
+    What scorers that are no longer asked weighed is the others', in proportion.
+
     Args:
         path: Of its `run.json`, or of what that says under `weights`, whose space is not known.
         scorers: What the new run asks.
@@ -114,6 +115,8 @@ def read_weights(path: Path, scorers: Sequence[str]) -> tuple[dict[str, Any], st
         weights: dict[str, Any] = content.get("weights", content)
         learnt_on: str | None = content.get("config", {}).get("fingerprint")
         known = Combination.from_dict(weights)
+        if any(name in RETIRED for name in known.scorers):
+            known = known.restricted([name for name in known.scorers if name not in RETIRED])
     except (OSError, ValueError, AttributeError, AuditError) as error:
         raise AuditError(
             f"{path} holds no weights ({error}): expected the run.json of a finished audit"
@@ -130,9 +133,4 @@ def read_weights(path: Path, scorers: Sequence[str]) -> tuple[dict[str, Any], st
 def _versions() -> dict[str, str]:
     """What the run was computed with."""
     found = {"olrsearch": __version__, "python": platform.python_version()}
-    for name in ("numpy", "scipy", "cleanlab"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return found | {name: metadata.version(name) for name in ("numpy", "scipy")}

@@ -19,8 +19,11 @@ import numpy as np
 
 from olrsearch.core.errors import BenchmarkError
 from olrsearch.evaluation.bootstrap import RESAMPLES, Interval, cluster_weights, interval
+from olrsearch.evaluation.metrics import influence_by_steps
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from olrsearch.core.arrays import F64, I8, I64, Bool, Floats
@@ -156,24 +159,10 @@ class EntryRanking:
         return (total + (found - before) * found / max(1, cut)) / possible
 
     def influence(self, wrong: Bool) -> F64:
-        """Derivative of average precision by each entry's weight, at weights of 1, float64 [E].
-
-        AP(w) ≈ AP(1) + Σ (w − 1)·influence. With r whether an entry is wrong, g its step, F and n the
-        cumulative counts of wrong and of all entries at the end of a step and ΔF what a step adds,
-        ∂AP/∂w_k = (r_k·F_g/n_g + Σ_{h ≥ g} ΔF_h·(r_k/n_h − F_h/n_h²) − r_k·AP) / T.
-        """
-        if not self.errors:
-            return np.full(len(self.order), np.nan)
-        gained, ends = np.diff(self.hits, prepend=0), self.ends.astype(np.float64)
-        precision = self.hits / ends
-        helped = np.cumsum((gained / ends)[::-1])[::-1]
-        hurt = np.cumsum((gained * precision / ends)[::-1])[::-1]
-        step = np.repeat(np.arange(len(ends)), np.diff(self.ends, prepend=0))
-        ranked = wrong[self.order]
-        out = np.empty(len(self.order))
-        out[self.order] = (ranked * (precision + helped - self.average_precision())[step] - hurt[step]) / (
-            self.errors
-        )
+        """What each entry adds to average precision (`influence_by_steps`), float64 [E]; NaN without any."""
+        out = np.full(len(self.order), np.nan)
+        if self.errors:
+            out[self.order] = influence_by_steps(wrong[self.order], self.ends, self.hits)
         return out
 
 
@@ -218,12 +207,10 @@ def audit_figures(scores: Floats, entries: Entries) -> AuditFigures:
     ranking = EntryRanking.of(taken, entries.wrong)
     errors, count = ranking.errors, len(taken)
     precision = ranking.found(errors) / errors if errors else float("nan")
-    by_label = label_average_precisions(taken, entries)
-    usable = by_label[np.isfinite(by_label)]
     reviews = [_reviews(ranking, cut) for cut in REVIEWED]
     return AuditFigures(
         auprc=ranking.average_precision(),
-        macro_auprc=float(usable.mean()) if len(usable) else float("nan"),
+        macro_auprc=mean(label_average_precisions(taken, entries)),
         precision_100=ranking.found(FIRST) / FIRST,
         precision_t=precision,
         lift_t=precision / (errors / count) if errors else float("nan"),
@@ -288,6 +275,12 @@ def resampled(influence: F64, estimate: float, *, seed: int, resamples: int = RE
     # Influences of all entries add up to 0, so what is drawn anew needs no "− 1".
     drawn = [influence @ times for times in cluster_weights(clusters, seed=seed, resamples=resamples)]
     return interval(estimate + np.concatenate(drawn), estimate)
+
+
+def mean(values: Iterable[float]) -> float:
+    """Mean of what is finite; NaN where nothing is."""
+    usable = [value for value in values if np.isfinite(value)]
+    return float(np.mean(usable)) if usable else float("nan")
 
 
 def perfect_precision(injected: float, natural: float) -> float:
