@@ -18,7 +18,7 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, found " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 
-# torch first, and pinned: an unpinned one may bring gigabytes of CUDA packages.
+# torch first, and pinned. Its usual build carries CUDA: docs/install.md says how PIP_EXTRA_INDEX_URL brings the one for CPUs.
 $(STAMP_RUN): $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) install --quiet -c constraints.txt torch
 	$(PIP) install --quiet -c constraints.txt -e '.[cpu,demo,words]'
