@@ -20,7 +20,6 @@ from olrsearch._version import __version__ as __version__
 if TYPE_CHECKING:
     from olrsearch.api.imports import ImportOptions as ImportOptions
     from olrsearch.api.imports import ReadOptions as ReadOptions
-    from olrsearch.api.imports import open_dataset as open_dataset
     from olrsearch.api.store import Store as Store
     from olrsearch.audit.decisions.decide import Decided as Decided
     from olrsearch.audit.decisions.export import LabelExport as LabelExport
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from olrsearch.datasets.generated.avatars import generate_avatars as generate_avatars
     from olrsearch.datasets.generated.pairs import generate_pairs as generate_pairs
     from olrsearch.datasets.label_writing import LabelForm as LabelForm
+    from olrsearch.datasets.registry import open_dataset as open_dataset
     from olrsearch.encoders.folder.shipped import EncoderEntry as EncoderEntry
     from olrsearch.encoders.folder.shipped import shipped_encoders as shipped_encoders
     from olrsearch.evaluation.looks.components import Components as Components
@@ -75,7 +75,6 @@ _NAMES: Final = {
     "api.imports": (
         "ImportOptions",
         "ReadOptions",
-        "open_dataset",
     ),
     "api.store": ("Store",),
     "audit.decisions.decide": ("Decided",),
@@ -95,6 +94,7 @@ _NAMES: Final = {
     "datasets.generated.avatars": ("generate_avatars",),
     "datasets.generated.pairs": ("generate_pairs",),
     "datasets.label_writing": ("LabelForm",),
+    "datasets.registry": ("open_dataset",),
     "encoders.folder.shipped": (
         "EncoderEntry",
         "shipped_encoders",

@@ -179,12 +179,12 @@ def encode(
         UnknownEncoderError: nothing has this name or fingerprint, or several have.
         ModelFileError: the encoder's files are damaged.
     """
-    session = store.session
     from olrsearch.pipeline.adding import encoder_space
     from olrsearch.pipeline.calibrating import calibrate
     from olrsearch.pipeline.encoding import encode_missing
     from olrsearch.pipeline.indexing import keep_new
 
+    session = store.session
     session.living()
     info = encoder_space(session.backend, encoder)
     report = encode_missing(

@@ -1,17 +1,13 @@
-"""Data sets that can be imported, by the name of their layout."""
+"""What imports take beside a reader's own options."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from olrsearch.datasets.base import Dataset
     from olrsearch.pipeline.pixels import OnError
-
-Layout = Literal["celeba", "folder", "idx", "cifar100"]
 
 
 class ReadOptions(TypedDict, total=False):
@@ -38,34 +34,6 @@ class ImportOptions(ReadOptions, total=False):
     name: str | None
 
 
-def open_dataset(layout: Layout, path: Path | str, **options: Any) -> Dataset:  # noqa: ANN401 - the reader's
-    """Open a data set to import it with `Store.import_dataset`. Nothing is read but its lists.
-
-    Args:
-        layout: `celeba`, `folder`, `idx` or `cifar100`.
-        path: Where it lies; of `idx` the images.
-        options: What `Store.import_celeba`, `import_folder`, `import_idx` or `import_cifar100` take.
-
-    Raises:
-        DatasetNotFoundError: it is not there.
-        DatasetError: it cannot be read.
-    """
-    from olrsearch import datasets
-
-    readers: dict[Layout, Callable[..., Dataset]] = {
-        "celeba": datasets.open_celeba,
-        "folder": datasets.open_folder,
-        "idx": datasets.open_idx,
-        "cifar100": datasets.open_cifar100,
-    }
-    return readers[layout](Path(path), **options)
-
-
-def default_name(dataset: Dataset, path: Path | str) -> str:
-    """What a data set is called where nobody named it: by its layout where only one has it, or its folder."""
-    return dataset.kind if dataset.kind in {"celeba", "cifar100"} else Path(path).resolve().name
-
-
 def open_truth(path: Path | str) -> Dataset:
     """Avatars with the labels they were drawn with, where `generate_avatars` turned some of them round.
 
@@ -73,5 +41,6 @@ def open_truth(path: Path | str) -> Dataset:
         path: Their folder.
     """
     from olrsearch.datasets.generated.avatars import TRUTH
+    from olrsearch.datasets.registry import open_dataset
 
-    return open_dataset("celeba", path, annotations=Path(path) / TRUTH)
+    return open_dataset("celeba", path, annotations=Path(path) / TRUTH)[0]

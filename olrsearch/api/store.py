@@ -23,9 +23,9 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from olrsearch.api import facts, imports, pictures, questions
+from olrsearch.api import facts, pictures, questions
 from olrsearch.api import similar as likeness
 from olrsearch.api import words as word_questions
 from olrsearch.api.encoders import encode
@@ -34,7 +34,7 @@ from olrsearch.core.progress import Track, silent
 from olrsearch.store.backend import Backend
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
     from olrsearch.api.audits import Audits
@@ -189,8 +189,7 @@ class Store:
 
         See `olrsearch.datasets.celeba.open_celeba` for what is found where, and `ImportOptions`.
         """
-        dataset = imports.open_dataset("celeba", path, images=images, annotations=annotations)
-        return self._import(dataset, path, **options)
+        return self._import("celeba", path, {"images": images, "annotations": annotations}, **options)
 
     def import_folder(
         self,
@@ -204,8 +203,7 @@ class Store:
 
         See `olrsearch.datasets.folder.open_folder` for what a table may hold, and `ImportOptions`.
         """
-        dataset = imports.open_dataset("folder", path, labels=labels, key_column=key_column)
-        return self._import(dataset, path, **options)
+        return self._import("folder", path, {"labels": labels, "key_column": key_column}, **options)
 
     def import_idx(
         self,
@@ -219,8 +217,7 @@ class Store:
 
         See `olrsearch.datasets.idx.open_idx` for what label files may hold, and `ImportOptions`.
         """
-        dataset = imports.open_dataset("idx", images, labels=labels, names=names)
-        return self._import(dataset, images, **options)
+        return self._import("idx", images, {"labels": labels, "names": names}, **options)
 
     def import_cifar100(
         self, path: Path | str, *, coarse: bool = False, **options: Unpack[ImportOptions]
@@ -229,14 +226,21 @@ class Store:
 
         See `olrsearch.datasets.cifar.open_cifar100` for what is found where, and `ImportOptions`.
         """
-        dataset = imports.open_dataset("cifar100", path, coarse=coarse)
-        return self._import(dataset, path, **options)
+        return self._import("cifar100", path, {"coarse": coarse}, **options)
 
     def _import(
-        self, dataset: Dataset, path: Path | str, *, name: str | None = None, **options: Unpack[ReadOptions]
+        self,
+        kind: str,
+        path: Path | str,
+        reader: Mapping[str, Any],
+        *,
+        name: str | None = None,
+        **options: Unpack[ReadOptions],
     ) -> ImportReport:
-        chosen = imports.default_name(dataset, path) if name is None else name
-        return self.import_dataset(dataset, name=chosen, **options)
+        from olrsearch.datasets.registry import open_dataset
+
+        dataset, called = open_dataset(kind, path, **reader)
+        return self.import_dataset(dataset, name=called if name is None else name, **options)
 
     def import_dataset(
         self,

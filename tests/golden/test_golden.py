@@ -39,7 +39,7 @@ def _words_are_cached(tmp_path_factory):
     os.environ["OLRSEARCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # importing torch is not what is tested
-        import torch  # noqa: F401
+        import torch  # noqa: F401 - ahead of the questions, whose warnings count
     yield
     if before is None:
         del os.environ["OLRSEARCH_CACHE"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
@@ -13,9 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from olrsearch import OnError
-    from olrsearch.api.imports import Layout
 
 _MANY = 10
+
+
+class _Shared(TypedDict):
+    """The values of `_shared_options`."""
+
+    name: str | None
+    on_error: OnError
+    limit: int | None
+    no_thumbnails: bool
+    as_json: bool
 
 
 def _shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,15 +70,11 @@ def celeba(
     path: Path,
     images: Path | None,
     annotations: Path | None,
-    name: str | None,
-    on_error: OnError,
-    limit: int | None,
-    no_thumbnails: bool,
-    as_json: bool,
+    **shared: Unpack[_Shared],
 ) -> None:
     """CelebA's layout, from folders or from the zips as distributed (read in place)."""
     reader = {"images": images, "annotations": annotations}
-    _import(ctx, "celeba", path, reader, name, on_error, limit, no_thumbnails, as_json)
+    _import(ctx, "celeba", path, reader, **shared)
 
 
 @import_command.command(
@@ -89,15 +94,11 @@ def folder(
     path: Path,
     labels: Path | None,
     key_column: str | None,
-    name: str | None,
-    on_error: OnError,
-    limit: int | None,
-    no_thumbnails: bool,
-    as_json: bool,
+    **shared: Unpack[_Shared],
 ) -> None:
     """Any folder of images, with or without a table of labels."""
     reader = {"labels": labels, "key_column": key_column}
-    _import(ctx, "folder", path, reader, name, on_error, limit, no_thumbnails, as_json)
+    _import(ctx, "folder", path, reader, **shared)
 
 
 @import_command.command("idx", epilog=examples("olrsearch import idx mnist"))
@@ -111,18 +112,14 @@ def idx(
     images: Path,
     labels: Path | None,
     names: str | None,
-    name: str | None,
-    on_error: OnError,
-    limit: int | None,
-    no_thumbnails: bool,
-    as_json: bool,
+    **shared: Unpack[_Shared],
 ) -> None:
     """MNIST-style idx files, gzipped or not, or a folder that holds the usual four.
 
     Label files hold one class an image, or rows of several.
     """
     reader = {"labels": labels, "names": split_names(names)}
-    _import(ctx, "idx", images, reader, name, on_error, limit, no_thumbnails, as_json)
+    _import(ctx, "idx", images, reader, **shared)
 
 
 @import_command.command("cifar100", epilog=examples("olrsearch import cifar100 cifar-100-binary --coarse"))
@@ -134,34 +131,33 @@ def cifar100(
     ctx: click.Context,
     path: Path,
     coarse: bool,
-    name: str | None,
-    on_error: OnError,
-    limit: int | None,
-    no_thumbnails: bool,
-    as_json: bool,
+    **shared: Unpack[_Shared],
 ) -> None:
     """CIFAR-100's binary version, from its folder or from the tar as distributed (read in place)."""
-    _import(ctx, "cifar100", path, {"coarse": coarse}, name, on_error, limit, no_thumbnails, as_json)
+    _import(ctx, "cifar100", path, {"coarse": coarse}, **shared)
 
 
 def _import(
     ctx: click.Context,
-    layout: Layout,
+    kind: str,
     path: Path,
     reader: dict[str, Any],
+    *,
     name: str | None,
     on_error: OnError,
     limit: int | None,
     no_thumbnails: bool,
     as_json: bool,
 ) -> None:
-    from olrsearch.api.imports import default_name, open_dataset
+    from olrsearch import open_dataset
 
-    dataset = open_dataset(layout, path, **reader)  # first: where there is none, no store is made for it
+    dataset, called = open_dataset(
+        kind, path, **reader
+    )  # first: where there is none, no store is made for it
     with open_store(ctx, create=True) as store:
         report = store.import_dataset(
             dataset,
-            name=default_name(dataset, path) if name is None else name,
+            name=called if name is None else name,
             on_error=on_error,
             limit=limit,
             thumbnails=not no_thumbnails,

@@ -11,7 +11,6 @@ from olrsearch.apps.cli.common import Group, emit_json, examples, open_store, pa
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from olrsearch import TrainedSpace
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
@@ -51,7 +50,28 @@ def _training_options(profiles: str, default: str, example: str) -> Callable[[Co
     return add
 
 
-def _report(trained: TrainedSpace, *, as_json: bool) -> None:
+def _train(
+    ctx: click.Context,
+    kind: str,
+    profile: str,
+    settings: tuple[str, ...],
+    labels: str | None,
+    *,
+    resume: bool,
+    as_json: bool,
+    **options: Any,  # noqa: ANN401 - the kind's own
+) -> None:
+    """Train an encoder of a kind, and say what came of it."""
+    with open_store(ctx) as store:
+        trained = store.encoders.train(
+            kind,
+            profile,
+            settings=parse_pairs(settings, "--set", "KEY=VALUE"),
+            labels=split_names(labels),
+            resume=resume,
+            progress=not ctx.obj["quiet"],
+            **options,
+        )
     if as_json:
         emit_json(trained.to_dict())
         return
@@ -79,17 +99,7 @@ def olr(
     as_json: bool,
 ) -> None:
     """Train OLR: a teacher, then the Siamese network whose embeddings the store holds."""
-    with open_store(ctx) as store:
-        trained = store.encoders.train(
-            "olr",
-            profile,
-            settings=parse_pairs(settings, "--set", "KEY=VALUE"),
-            labels=split_names(labels),
-            teacher=teacher,
-            resume=resume,
-            progress=not ctx.obj["quiet"],
-        )
-    _report(trained, as_json=as_json)
+    _train(ctx, "olr", profile, settings, labels, teacher=teacher, resume=resume, as_json=as_json)
 
 
 @train_command.command(
@@ -106,13 +116,4 @@ def informed_prior(
     as_json: bool,
 ) -> None:
     """Train posteriors: images become Gaussians near those of their words."""
-    with open_store(ctx) as store:
-        trained = store.encoders.train(
-            "informed-prior",
-            profile,
-            settings=parse_pairs(settings, "--set", "KEY=VALUE"),
-            labels=split_names(labels),
-            resume=resume,
-            progress=not ctx.obj["quiet"],
-        )
-    _report(trained, as_json=as_json)
+    _train(ctx, "informed-prior", profile, settings, labels, resume=resume, as_json=as_json)

@@ -179,7 +179,7 @@ class DeviceVectors:
         """See `Searched`."""
         return self._scan.count
 
-    def search(self, query: F32, count: int, options: SearchOptions | None = None) -> I64:  # noqa: ARG002
+    def search(self, query: F32, count: int, options: SearchOptions | None = None) -> I64:  # noqa: ARG002 - there are none
         """See `Searched`; there are no options."""
         return self._ids[self._scan.nearest(query, count, squared_l2=self._l2)]
 

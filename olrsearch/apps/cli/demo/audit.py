@@ -73,9 +73,10 @@ def audit_avatars(
 
 def _score(store: Store, avatars: Path) -> list[str]:
     """How many of the first suspects are wrong, and the labels' estimates beside the truth."""
-    from olrsearch.api.imports import open_dataset, open_truth
+    from olrsearch import open_dataset
+    from olrsearch.api.imports import open_truth
 
-    stored, drawn = open_dataset("celeba", avatars), open_truth(avatars)
+    stored, drawn = open_dataset("celeba", avatars)[0], open_truth(avatars)
     names = stored.label_names
     given, true = ({record.key: record.labels for record in data} for data in (stored, drawn))
     pairs = [(key, zip(names, given[key] or (), labels or (), strict=True)) for key, labels in true.items()]
