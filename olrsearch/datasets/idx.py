@@ -5,6 +5,7 @@ Notation: N images, C class numbers an image, L labels.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -125,15 +126,8 @@ def open_idx(
 
 def _standard_files(folder: Path) -> Iterator[Path]:
     for stem in ("train", "t10k"):
-        for mark in _MARKS[:2]:
-            for suffix in ("", ".gz"):
-                file = folder / f"{stem}-images{mark}{suffix}"
-                if file.is_file():
-                    yield file
-                    break
-            else:
-                continue
-            break
+        files = (folder / f"{stem}-images{mark}{suffix}" for mark in _MARKS[:2] for suffix in ("", ".gz"))
+        yield from itertools.islice((file for file in files if file.is_file()), 1)
 
 
 def _beside(images: Path) -> Path | None:
