@@ -4,33 +4,8 @@ from __future__ import annotations
 
 from olrsearch.store.backend import Backend
 from olrsearch.store.decisions import Decision, NewDecision
-from olrsearch.store.read.columns import FILTER_COLUMNS, SqlFilter
+from olrsearch.store.read.columns import FILTER_COLUMNS
 from olrsearch.store.read.snapshot import Snapshot
-from olrsearch.store.values import (
-    DatasetInfo,
-    ImageRow,
-    ImportCounts,
-    KnownImage,
-    NewImage,
-    Relocation,
-    SpaceInfo,
-)
-from olrsearch.store.vectors.values import Segment, SegmentInfo
+from olrsearch.store.values import ImportCounts, NewImage
 
-__all__ = [
-    "FILTER_COLUMNS",
-    "Backend",
-    "DatasetInfo",
-    "Decision",
-    "ImageRow",
-    "ImportCounts",
-    "KnownImage",
-    "NewDecision",
-    "NewImage",
-    "Relocation",
-    "Segment",
-    "SegmentInfo",
-    "Snapshot",
-    "SpaceInfo",
-    "SqlFilter",
-]
+__all__ = ["FILTER_COLUMNS", "Backend", "Decision", "ImportCounts", "NewDecision", "NewImage", "Snapshot"]
