@@ -13,8 +13,9 @@ OlrsearchError
 │   └── ImageDecodeError             truncated, or no image at all
 ├── QueryError                   a query that cannot be answered as written
 │   ├── QuerySyntaxError             carries `text` and `position`
-│   ├── UnknownLabelError            carries `name` and `nearest`
-│   ├── UnknownWordError             carries `name` and `nearest`
+│   ├── UnknownNameError             carries `name` and `nearest`
+│   │   ├── UnknownLabelError
+│   │   └── UnknownWordError
 │   └── UnknownImageError            no living image has this id or key; or several have
 ├── EncoderError                 a model that cannot be used
 │   ├── ModelFileError               missing or damaged model files, fingerprint mismatch
@@ -111,34 +112,33 @@ class QuerySyntaxError(QueryError):
         super().__init__(f"{message} (position {position + 1}: {shown})")
 
 
-class UnknownLabelError(QueryError):
-    """A query names a label that the store or encoder does not have.
+class UnknownNameError(QueryError):
+    """A query names something that the store or encoder does not have.
 
     Attributes:
         name: The name as given.
         nearest: The most similar known names, best first.
     """
 
-    def __init__(self, name: str, nearest: Sequence[str]) -> None:
-        self.name = name
-        self.nearest = tuple(nearest)
-        hint = f"; did you mean {', '.join(self.nearest)}?" if self.nearest else ""
-        super().__init__(f"unknown label {name!r}{hint}")
-
-
-class UnknownWordError(QueryError):
-    """A query names a word that the store or encoder does not have.
-
-    Attributes:
-        name: The name as given.
-        nearest: The most similar known names, best first.
-    """
+    what = "name"
 
     def __init__(self, name: str, nearest: Sequence[str]) -> None:
         self.name = name
         self.nearest = tuple(nearest)
         hint = f"; did you mean {', '.join(self.nearest)}?" if self.nearest else ""
-        super().__init__(f"unknown word {name!r}{hint}")
+        super().__init__(f"unknown {self.what} {name!r}{hint}")
+
+
+class UnknownLabelError(UnknownNameError):
+    """A query names a label that the store or encoder does not have."""
+
+    what = "label"
+
+
+class UnknownWordError(UnknownNameError):
+    """A query names a word that the store or encoder does not have."""
+
+    what = "word"
 
 
 class UnknownImageError(QueryError):

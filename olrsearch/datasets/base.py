@@ -5,18 +5,20 @@ Notation: `N` images, `L` labels.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TextIO, runtime_checkable
 
 import numpy as np
 
-from olrsearch.core.errors import DatasetError, DuplicateKeyError
+from olrsearch.core.errors import DatasetError, DatasetNotFoundError, DuplicateKeyError, LabelFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from olrsearch.core.arrays import I8, I64, Bool
+    from olrsearch.core.errors import OlrsearchError
 
 PARTITIONS = ("train", "val", "test")
 EXAMPLES = 5
@@ -186,3 +188,30 @@ def check_unique(label_names: Sequence[str]) -> None:
     twice = first_duplicate(label_names)
     if twice is not None:
         raise DatasetError(f"the label {twice!r} stands twice; label names must be unique")
+
+
+@contextmanager
+def open_text(
+    path: Path,
+    *,
+    what: str = "label file",
+    missing: type[OlrsearchError] = DatasetNotFoundError,
+    damaged: type[OlrsearchError] = LabelFileError,
+) -> Iterator[TextIO]:
+    """Opens a file of UTF-8 text, with a byte order mark or without; line ends are kept.
+
+    Args:
+        path: The file.
+        what: What errors call it.
+        missing: The error of a file that cannot be read.
+        damaged: The error of one that is not UTF-8.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield file
+    except FileNotFoundError as cause:
+        raise missing(f"no {what} at {path}") from cause
+    except OSError as cause:
+        raise missing(f"cannot read the {what} {path} ({cause.strerror})") from cause
+    except UnicodeDecodeError as cause:
+        raise damaged(f"{path.name} is not UTF-8 ({cause.reason} at byte {cause.start})") from cause

@@ -13,10 +13,10 @@ import numpy as np
 
 from olrsearch.core.errors import DatasetError, DatasetNotFoundError, ImageDecodeError, LabelFileError
 from olrsearch.datasets.base import ArrayDataset, Dataset, class_labels, numbered
-from olrsearch.datasets.idx_format import read_idx
+from olrsearch.datasets.idx_format import MARKS, find_idx, read_classes, read_idx
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from olrsearch.core.arrays import I64
 
@@ -37,7 +37,7 @@ FASHION_NAMES: Final = (
 """Class names of Fashion-MNIST, to pass as `names`."""
 
 _PARTITIONS: Final = {"train": "train", "t10k": "test", "test": "test", "val": "val"}
-_MARKS: Final = ("-idx3-ubyte", ".idx3-ubyte", ".idx")
+_MARKS: Final = (*(f"{mark}idx3-ubyte" for mark in MARKS), ".idx")
 
 NO_CLASS: Final = 255
 """Fills the rows of label files of two dimensions where an image has fewer classes than others."""
@@ -81,7 +81,8 @@ def open_idx(
     if images.is_dir():
         if labels is not None:
             raise DatasetError(f"{images} is a folder, whose label files are found by name; leave out labels")
-        files = sorted(_standard_files(images))
+        usual = (find_idx(images, stem, "images", 3) for stem in ("train", "t10k"))
+        files = sorted(file for file in usual if file is not None)
         if not files:
             raise DatasetNotFoundError(
                 f"no train-images-idx3-ubyte or t10k-images-idx3-ubyte (.gz or not) in {images}"
@@ -123,19 +124,6 @@ def open_idx(
     )
 
 
-def _standard_files(folder: Path) -> Iterator[Path]:
-    for stem in ("train", "t10k"):
-        for mark in _MARKS[:2]:
-            for suffix in ("", ".gz"):
-                file = folder / f"{stem}-images{mark}{suffix}"
-                if file.is_file():
-                    yield file
-                    break
-            else:
-                continue
-            break
-
-
 def _beside(images: Path) -> Path | None:
     """The label file that belongs to an image file, by name, compressed or not."""
     name = images.name.removesuffix(".gz").replace("images", "labels")
@@ -160,11 +148,7 @@ def _classes(label_file: Path | None, image_file: Path, count: int) -> I64:
     """Class numbers of each image: int64 [count, C], −1 for none; C = 0 without a label file."""
     if label_file is None:
         return np.zeros((count, 0), dtype=np.int64)
-    numbers = read_idx(label_file, dimensions=(1, 2), error=LabelFileError)
-    if len(numbers) != count:
-        raise LabelFileError(
-            f"{label_file.name} holds {len(numbers)} labels, expected {count} as {image_file.name} has images"
-        )
+    numbers = read_classes(label_file, image_file, count, dimensions=(1, 2))
     if numbers.ndim == 1:
         return numbers[:, None].astype(np.int64)
     return np.where(numbers == NO_CLASS, np.int64(-1), numbers)

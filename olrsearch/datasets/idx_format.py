@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from olrsearch.core.errors import DatasetError, DatasetNotFoundError
+from olrsearch.core.errors import DatasetError, DatasetNotFoundError, LabelFileError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import U8
 
 UNSIGNED_BYTE = 0x08
+MARKS = ("-", ".")
+"""What stands before `idx` in a file's name."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _LEVEL = 6  # level 9 takes twice as long for some hundredths
 
@@ -46,6 +48,33 @@ def read_idx(path: Path, *, dimensions: tuple[int, ...], error: type[DatasetErro
     except FileNotFoundError as cause:
         raise DatasetNotFoundError(f"no idx file at {path}") from cause
     return parse_idx(data, where=str(path), dimensions=dimensions, error=error)
+
+
+def read_classes(path: Path, images: Path, count: int, *, dimensions: tuple[int, ...]) -> U8:
+    """The class numbers in the label file of an image file.
+
+    Args:
+        path: The label file.
+        images: The image file, for the message.
+        count: N, how many images that holds.
+        dimensions: As of `read_idx`.
+
+    Raises:
+        DatasetNotFoundError: There is no such file.
+        LabelFileError: It is not as it should be, or its number of items differs.
+    """
+    numbers = read_idx(path, dimensions=dimensions, error=LabelFileError)
+    if len(numbers) != count:
+        raise LabelFileError(
+            f"{path.name} holds {len(numbers)} labels, expected {count} as {images.name} has images"
+        )
+    return numbers
+
+
+def find_idx(folder: Path, part: str, what: str, dimensions: int) -> Path | None:
+    """A file by its usual names (`train-images-idx3-ubyte`), compressed or not; None where there is none."""
+    names = (f"{part}-{what}{mark}idx{dimensions}-ubyte{suffix}" for mark in MARKS for suffix in ("", ".gz"))
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def parse_idx(

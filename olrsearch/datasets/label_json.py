@@ -13,7 +13,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from olrsearch.core.errors import DatasetNotFoundError, LabelFileError
+from olrsearch.core.errors import LabelFileError
+from olrsearch.datasets.base import open_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,19 +40,12 @@ def read_label_lines(path: Path) -> tuple[list[str], list[tuple[int, Sequence[st
     """
     found: list[tuple[int, dict[str, Any]]] = []
     names: dict[str, None] = {}
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.isspace():
-                    row = _row(line, f"{path.name}, line {number}")
-                    names.update(dict.fromkeys(row[_LABELS]))
-                    found.append((number, row))
-    except FileNotFoundError as cause:
-        raise DatasetNotFoundError(f"no label file at {path}") from cause
-    except OSError as cause:
-        raise DatasetNotFoundError(f"cannot read the label file {path} ({cause.strerror})") from cause
-    except UnicodeDecodeError as cause:
-        raise LabelFileError(f"{path.name} is not UTF-8 ({cause.reason} at byte {cause.start})") from cause
+    with open_text(path) as file:
+        for number, line in enumerate(file, start=1):
+            if not line.isspace():
+                row = _row(line, f"{path.name}, line {number}")
+                names.update(dict.fromkeys(row[_LABELS]))
+                found.append((number, row))
     if not found:
         raise LabelFileError(f"{path.name} holds no rows, expected one JSON object an image")
     rows: list[tuple[int, Sequence[str]]] = []

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from olrsearch.core.errors import DatasetNotFoundError, LabelFileError
-from olrsearch.datasets.base import PARTITIONS, first_duplicate, issue
+from olrsearch.datasets.base import PARTITIONS, first_duplicate, issue, open_text
 from olrsearch.datasets.celeba_files import parse_attributes
 from olrsearch.datasets.label_json import COLUMNS, SUFFIXES, read_label_lines
 from olrsearch.datasets.table import LabelTable
@@ -190,7 +190,7 @@ def read_csv(
         damaged: The error of one that is no such file.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_text(path, what=what, missing=missing, damaged=damaged) as file:
             start = file.readline()
             file.seek(0)
             delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
@@ -199,12 +199,6 @@ def read_csv(
             reader = csv.reader(file, delimiter=delimiter, strict=True)
             header = [name.strip() for name in next(reader, [])]
             rows = list(_csv_rows(reader))
-    except FileNotFoundError as cause:
-        raise missing(f"no {what} at {path}") from cause
-    except OSError as cause:
-        raise missing(f"cannot read the {what} {path} ({cause.strerror})") from cause
-    except UnicodeDecodeError as cause:
-        raise damaged(f"{path.name} is not UTF-8 ({cause.reason} at byte {cause.start})") from cause
     except csv.Error as cause:
         raise damaged(f"{path.name}, line {reader.line_num}: {cause}") from cause
     if not header or not rows:

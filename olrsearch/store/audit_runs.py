@@ -21,7 +21,7 @@ import numpy as np
 
 from olrsearch._version import __version__
 from olrsearch.core.arrays import npy
-from olrsearch.core.errors import AuditError, StoreCorruptError, StoreVersionError
+from olrsearch.core.errors import AuditError, StoreCorruptError
 from olrsearch.core.files import (
     file_sha256,
     parse_json,
@@ -30,7 +30,7 @@ from olrsearch.core.files import (
     whole_folder,
     write_whole,
 )
-from olrsearch.store.files import FORMAT_VERSION, LOCK
+from olrsearch.store.files import FORMAT_VERSION, LOCK, check_format
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -95,12 +95,7 @@ class RunFolder:
                 f"{file} cannot be read ({error.strerror}): delete the run with `olrsearch audit delete "
                 f"{path.name}` and audit again"
             ) from error
-        version = record.get("format_version")
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise StoreVersionError(
-                f"{path} has format {version}, written by olrsearch {record.get('written_by', '?')}; this one"
-                f" reads up to {FORMAT_VERSION}: install that version or newer"
-            )
+        check_format(record, path)
         if record.get("kind") != AUDIT or not isinstance(record.get(_ARRAYS), dict):
             raise StoreCorruptError(f"{file} is damaged: no record of an audit; restore it from a backup")
         return cls(path, record)

@@ -10,8 +10,8 @@ the annotation's where no decision says one:
     undo     takes back the latest decision that was not taken back yet
 
 A history only grows: an undo is a row of its own, which says the value that is then in force, so
-the value of an entry's latest row always counts. Everything here is pure; `history` reads rows,
-`deciding` writes them.
+the value of an entry's latest row always counts. Everything here is pure; `read.decisions` reads rows,
+`write.deciding` writes them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Verdict: TypeAlias = Literal["set", "accept", "flip", "unsure", "undo"]
 VERDICTS: Final[tuple[Verdict, ...]] = ("set", "accept", "flip", "unsure", "undo")
 
 VERDICT_CODES: Final[Mapping[str, int]] = {"accept": 1, "flip": 2, "unsure": 3, "set": 4}
-"""What `Snapshot.verdicts` writes for the verdict in force; 0 where there is none."""
+"""What `read_verdicts` gives for the verdict in force; 0 where there is none."""
 
 VALUE_NAMES: Final[Mapping[int, str]] = {1: "present", -1: "absent", 0: "unknown"}
 NAMED_VALUES: Final[Mapping[str, int]] = {name: value for value, name in VALUE_NAMES.items()}

@@ -6,13 +6,14 @@ import datetime as dt
 import json
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from olrsearch._version import __version__
 from olrsearch.core.errors import StoreCorruptError, StoreNotFoundError, StoreVersionError
 from olrsearch.core.files import parse_json, write_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 FORMAT_VERSION: Final = 1
@@ -77,18 +78,33 @@ class StoreFile:
         except OSError as error:
             raise StoreCorruptError(f"{path} cannot be read: {error.strerror}") from error
         content = parse_json(text, path)
-        version = content.get("format_version")
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            maker = content.get("created_by", "?")
-            raise StoreVersionError(
-                f"{folder} has files of format {version}, written by olrsearch {maker}; olrsearch"
-                f" {__version__} reads up to {FORMAT_VERSION}: install olrsearch {maker} or newer"
-            )
+        check_format(content, folder, maker="created_by")
         fields = ("store_id", "backend", "created_by", "created_at")
-        if version != FORMAT_VERSION or not all(isinstance(content.get(name), str) for name in fields):
+        if content.get("format_version") != FORMAT_VERSION or not all(
+            isinstance(content.get(name), str) for name in fields
+        ):
             raise StoreCorruptError(
                 f"{path} is damaged: expected format_version {FORMAT_VERSION} and {', '.join(fields)};"
                 " restore it from a backup"
             )
         store_id, backend, created_by, created_at = (str(content[name]) for name in fields)
         return cls(store_id, backend, created_by, created_at)
+
+
+def check_format(content: Mapping[str, Any], path: Path, *, maker: str = "written_by") -> None:
+    """Refuses files of a later program.
+
+    Args:
+        content: What a file says of itself, `format_version` among it.
+        path: What is of this format.
+        maker: The key of the version of olrsearch that wrote it.
+
+    Raises:
+        StoreVersionError: with the version to install.
+    """
+    version, by = content.get("format_version"), content.get(maker, "?")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise StoreVersionError(
+            f"{path} has format {version}, written by olrsearch {by}; olrsearch {__version__} reads up to"
+            f" {FORMAT_VERSION}: install olrsearch {by} or newer"
+        )

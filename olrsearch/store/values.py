@@ -1,8 +1,4 @@
-"""What goes into a store and what comes out: plain frozen values.
-
-Notation: L labels, k numbers a label, n images of a segment; of posteriors, k is their dimension d,
-and T = d(d+1)/2.
-"""
+"""What goes into a store and what comes out: plain frozen values."""
 
 from __future__ import annotations
 
@@ -56,7 +52,7 @@ class NewImage:
 
 @dataclass(frozen=True, slots=True)
 class ImportCounts:
-    """What an import did; every image counts once. Add two with `+`.
+    """What an import did; every image counts once.
 
     Attributes:
         added: Images whose key was not there (or only deleted).
@@ -71,20 +67,6 @@ class ImportCounts:
     relabelled: int = 0
     replaced: int = 0
     updated: int = 0
-
-    def __add__(self, other: ImportCounts) -> ImportCounts:
-        return ImportCounts(
-            self.added + other.added,
-            self.unchanged + other.unchanged,
-            self.relabelled + other.relabelled,
-            self.replaced + other.replaced,
-            self.updated + other.updated,
-        )
-
-    @property
-    def total(self) -> int:
-        """All images offered."""
-        return self.added + self.unchanged + self.relabelled + self.replaced + self.updated
 
 
 @dataclass(frozen=True, slots=True)

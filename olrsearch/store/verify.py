@@ -6,7 +6,7 @@ write leaves them, and so does one that is going on while the store is checked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -16,16 +16,7 @@ from sqlalchemy import Connection, func, select, text
 from olrsearch.core.errors import DatasetError, IndexBuildError, OlrsearchError
 from olrsearch.core.files import leftovers, sha256_hex
 from olrsearch.store.audit_runs import RunFolder, audit_folders
-from olrsearch.store.files import (
-    DATABASE,
-    HOLDER,
-    INDEXES,
-    LOCK,
-    MODELS,
-    RUNS,
-    SEGMENTS,
-    STORE_JSON,
-)
+from olrsearch.store.files import DATABASE, HOLDER, INDEXES, LOCK, MODELS, RUNS, SEGMENTS, STORE_JSON
 from olrsearch.store.sql import schema
 from olrsearch.store.sql.commit import current
 from olrsearch.store.sql.database import translated
@@ -44,20 +35,9 @@ ReadSource: TypeAlias = "Callable[[Path, str], bytes]"
 """Bytes of a source by root and uri; raises `DatasetError` where there are none."""
 
 EXAMPLES: Final = 5
-_KNOWN: Final = frozenset(
-    {
-        STORE_JSON,
-        DATABASE,
-        f"{DATABASE}-wal",
-        f"{DATABASE}-shm",
-        SEGMENTS,
-        MODELS,
-        INDEXES,
-        RUNS,
-        LOCK,
-        HOLDER,
-    }
-)
+_KNOWN: Final = frozenset((STORE_JSON, SEGMENTS, MODELS, INDEXES, RUNS, LOCK, HOLDER)) | {
+    f"{DATABASE}{suffix}" for suffix in ("", "-wal", "-shm")
+}
 _BACKUP: Final = f"{DATABASE}.before-"
 _ROWS: Final = 10_000
 _PACKED_VALUES: Final = b"\x00\x01\xff"
@@ -130,18 +110,7 @@ class VerifyReport:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict."""
-        return {
-            "ok": self.ok,
-            "generation": self.generation,
-            "images": self.images,
-            "segments": self.segments,
-            "problems": [{"code": problem.code, "message": problem.message} for problem in self.problems],
-            "to_rebuild": list(self.to_rebuild),
-            "unreferenced": list(self.unreferenced),
-            "sources_checked": self.sources_checked,
-            "sources_missing": self.sources_missing,
-            "missing_examples": list(self.missing_examples),
-        }
+        return {"ok": self.ok, **asdict(self)}
 
 
 @dataclass(slots=True)

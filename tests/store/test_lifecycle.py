@@ -235,12 +235,20 @@ def test_a_cut_database(sqlite_stores, keep, read_only):
         broken.snapshot().images(broken.snapshot().image_ids())
 
 
-def test_a_database_that_is_none(sqlite_stores):
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_database_that_is_none(sqlite_stores, monkeypatch, read_only):
     store = sqlite_stores.create()
     store.close()
     (store.path / "metadata.db").write_bytes(b"a letter, not a database" * 500)
+    opened: list[sqlite3.Connection] = []
+    real = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: opened.append(real(*a, **k)) or opened[-1])
     with pytest.raises(StoreCorruptError, match="damaged"):
-        Backend.open(store.path)
+        Backend.open(store.path, read_only=read_only)
+    assert opened
+    for connection in opened:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
 
 
 def test_reading_changes_no_byte(sqlite_stores):

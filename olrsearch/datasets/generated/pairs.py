@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from olrsearch.core.errors import DatasetError, DatasetNotFoundError, ImageDecodeError, LabelFileError
+from olrsearch.core.errors import DatasetError, DatasetNotFoundError, ImageDecodeError
 from olrsearch.datasets.generated.new_folder import check_free, new_folder
-from olrsearch.datasets.idx_format import format_idx, read_idx
+from olrsearch.datasets.idx_format import find_idx, format_idx, read_classes, read_idx
 
 if TYPE_CHECKING:
     from olrsearch.core.arrays import U8
@@ -97,22 +97,14 @@ def _read(source: Path, part: str) -> tuple[U8, U8]:
     if not images.size:
         raise DatasetError(f"{image_file} holds no images; expected some to draw pairs from")
     label_file = _file(source, part, "labels", 1)
-    labels = read_idx(label_file, dimensions=(1,), error=LabelFileError)
-    if len(labels) != len(images):
-        raise LabelFileError(
-            f"{label_file.name} holds {len(labels)} labels, expected {len(images)} "
-            f"as {image_file.name} has images"
-        )
-    return images, labels
+    return images, read_classes(label_file, image_file, len(images), dimensions=(1,))
 
 
 def _file(source: Path, part: str, what: str, dimensions: int) -> Path:
-    for mark in ("-", "."):
-        for suffix in ("", ".gz"):
-            file = source / f"{part}-{what}{mark}idx{dimensions}-ubyte{suffix}"
-            if file.is_file():
-                return file
-    raise DatasetNotFoundError(
-        f"no {part}-{what}-idx{dimensions}-ubyte (.gz or not) in {source}; pairs need the images and the "
-        "labels of train and t10k"
-    )
+    file = find_idx(source, part, what, dimensions)
+    if file is None:
+        raise DatasetNotFoundError(
+            f"no {part}-{what}-idx{dimensions}-ubyte (.gz or not) in {source}; pairs need the images and the "
+            "labels of train and t10k"
+        )
+    return file

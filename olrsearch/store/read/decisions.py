@@ -5,12 +5,13 @@ Notation: n images asked for, L labels of the store's vocabulary.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from sqlalchemy import select
 
 from olrsearch.store.decisions import VERDICT_CODES, Decision, Standing, replay, stacked
+from olrsearch.store.read.labels import read_rows
 from olrsearch.store.sql import schema
 from olrsearch.store.sql.ids import as_ids, one_of
 
@@ -22,28 +23,6 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import I8, I64
     from olrsearch.store.decisions import Verdict
     from olrsearch.store.read.snapshot import Snapshot
-
-    Row = tuple[tuple[int, int], str, int | None]
-
-
-def read_rows(connection: Connection, ids: I64, revision: int) -> list[Row]:
-    """The history of images in its order: ((image id, label position), verdict, value) a row.
-
-    Args:
-        connection: Inside a transaction.
-        ids: int64 [n].
-        revision: The label revision; what came later is not seen.
-    """
-    if not ids.size:
-        return []
-    o = schema.override.c
-    rows: Sequence[Any] = connection.execute(
-        select(o.image_id, o.position, o.verdict, o.value)
-        .where(o.revision <= revision, one_of(o.image_id, ids))
-        .order_by(o.id)
-    ).all()
-    wanted = set(ids.tolist())
-    return [((row[0], row[1]), row[2], row[3]) for row in rows if row[0] in wanted]
 
 
 def read_stacks(connection: Connection, ids: I64, revision: int) -> dict[tuple[int, int], list[Standing]]:
@@ -96,21 +75,9 @@ def read_history(
     if labels is not None:
         statement = statement.where(o.position.in_(snapshot.label_positions(labels)))
     return [
-        Decision(
-            image_id=row[0],
-            dataset=row[1],
-            key=row[2],
-            label=snapshot.label_names[row[3]],
-            verdict=cast("Verdict", row[4]),
-            given=row[5],
-            value=row[6],
-            who=row[7],
-            when=row[8],
-            why=row[9],
-            run=row[10],
-        )
-        for row in snapshot.rows(statement)
-        if wanted is None or row[0] in wanted
+        Decision(image, dataset, key, snapshot.label_names[position], cast("Verdict", verdict), *others)
+        for image, dataset, key, position, verdict, *others in snapshot.rows(statement)
+        if wanted is None or image in wanted
     ]
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from olrsearch.core.arrays import I8, I64, Bool
 
+    Row = tuple[tuple[int, int], str, int | None]
+
 
 def unpack(rows: Sequence[bytes], count: int) -> I8:
     """Packed rows as int8 [n, count]; positions past a row's end are unknown.
@@ -86,16 +88,29 @@ def read_labels(connection: Connection, ids: I64, count: int, revision: int) -> 
 
 
 def read_overrides(connection: Connection, ids: I64, revision: int) -> dict[tuple[int, int], int]:
-    """Decisions in force, `(image id, label position) → value`, as one revision has them."""
+    """Decisions in force, `(image id, label position) → value`; arguments as of `read_rows`."""
+    latest = {entry: value for entry, _, value in read_rows(connection, ids, revision)}
+    return {entry: value for entry, value in latest.items() if value is not None}
+
+
+def read_rows(connection: Connection, ids: I64, revision: int) -> list[Row]:
+    """The history of images in its order: ((image id, label position), verdict, value) a row.
+
+    Args:
+        connection: Inside a transaction.
+        ids: int64 [n].
+        revision: The label revision; what came later is not seen.
+    """
+    if not ids.size:
+        return []
     o = schema.override.c
     rows: Sequence[Any] = connection.execute(
-        select(o.image_id, o.position, o.value)
+        select(o.image_id, o.position, o.verdict, o.value)
         .where(o.revision <= revision, one_of(o.image_id, ids))
         .order_by(o.id)
     ).all()
     wanted = set(ids.tolist())
-    latest = {(image, position): value for image, position, value in rows if image in wanted}
-    return {place: value for place, value in latest.items() if value is not None}
+    return [((row[0], row[1]), row[2], row[3]) for row in rows if row[0] in wanted]
 
 
 def _positions(ids: I64, images: I64) -> tuple[I64, Bool]:

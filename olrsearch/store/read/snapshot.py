@@ -168,36 +168,14 @@ class Snapshot:
         """
         i, s, d = schema.image.c, schema.source.c, schema.dataset.c
         wanted = as_ids(ids)
-        statement = with_source(
-            select(
-                i.id,
-                i.key,
-                d.name,
-                d.root,
-                s.uri,
-                i.partition,
-                i.identity,
-                i.width,
-                i.height,
-                s.sha256,
-                s.size_bytes,
-            )
-        )
+        image = (i.partition, i.identity, i.width, i.height)
+        statement = with_source(select(i.id, i.key, d.name, d.root, s.uri, *image, s.sha256, s.size_bytes))
+        rows = self._rows_of(statement, wanted)
         found = {
-            row[0]: ImageRow(
-                id=row[0],
-                key=row[1],
-                dataset=row[2],
-                root=Path(row[3]),
-                uri=row[4],
-                partition=row[5],
-                identity=row[6],
-                width=row[7],
-                height=row[8],
-                sha256=row[9].hex(),
-                size_bytes=row[10],
+            number: ImageRow(
+                number, key, dataset, Path(root), uri, partition, person, width, height, sha256.hex(), size
             )
-            for row in self._rows_of(statement, wanted)
+            for number, key, dataset, root, uri, partition, person, width, height, sha256, size in rows
         }
         self._require_all(wanted, found)
         return [found[number] for number in wanted.tolist()]

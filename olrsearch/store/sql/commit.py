@@ -79,17 +79,7 @@ def commit(connection: Connection, reason: str) -> Iterator[Change]:
 
 def first_generation(connection: Connection) -> None:
     """Gives an empty store its generation 0."""
-    connection.execute(
-        insert(schema.generation).values(
-            id=0,
-            created_at=schema.utc_now(),
-            reason="created",
-            label_revision=0,
-            tombstone_version=0,
-            last_image_id=0,
-            label_count=0,
-        )
-    )
+    _add_generation(connection, Numbers(0, 0, 0, 0, 0), "created")
 
 
 def current(connection: Connection) -> Numbers:
@@ -111,19 +101,17 @@ def current(connection: Connection) -> Numbers:
 
 def _finish(change: Change) -> None:
     connection = change.connection
-    connection.execute(
-        insert(schema.generation).values(
-            id=change.generation,
-            created_at=schema.utc_now(),
-            reason=change.reason,
-            label_revision=change.label_revision,
-            tombstone_version=change.tombstone_version,
-            last_image_id=change.last_image_id,
-            label_count=change.label_count,
-        )
-    )
+    _add_generation(connection, Numbers(*(getattr(change, name) for name in Numbers._fields)), change.reason)
     oldest = change.generation - KEPT + 1
     connection.execute(delete(schema.generation).where(schema.generation.c.id < oldest))
     # What ended before the oldest generation kept is seen by no reader.
     artefact = schema.artefact
     connection.execute(delete(artefact).where(artefact.c.removed_in <= oldest))
+
+
+def _add_generation(connection: Connection, now: Numbers, reason: str) -> None:
+    number, *others = now
+    values = dict(zip(Numbers._fields[1:], others, strict=True))
+    connection.execute(
+        insert(schema.generation).values(id=number, created_at=schema.utc_now(), reason=reason, **values)
+    )

@@ -29,7 +29,7 @@ from olrsearch.core.errors import GaussianError, StoreCorruptError, StoreVersion
 from olrsearch.core.files import parse_json, remove_tree, sha256_hex, whole_folder
 from olrsearch.maths.gaussian import SIGMA0, Gaussians
 from olrsearch.maths.triangles import triangle
-from olrsearch.store.files import FORMAT_VERSION
+from olrsearch.store.files import FORMAT_VERSION, check_format
 from olrsearch.store.vectors.layout import EMBEDDINGS, FACTOR, HELD, LABELS, MEAN, array_forms
 from olrsearch.store.vectors.values import Segment, SegmentInfo
 
@@ -254,13 +254,7 @@ def _read_manifest(info: SegmentInfo) -> dict[str, Any]:
             f"{path} cannot be read ({error.strerror}); restore it from a backup or encode again"
         ) from error
     manifest = parse_json(text, path)
-    version = manifest.get("format_version")
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        maker = manifest.get("written_by", "?")
-        raise StoreVersionError(
-            f"{info.path} has format {version}, written by olrsearch {maker}; olrsearch {__version__} reads"
-            f" up to {FORMAT_VERSION}: install olrsearch {maker} or newer"
-        )
+    check_format(manifest, info.path)
     if sha256_hex(text) != info.manifest_sha256:
         raise StoreCorruptError(
             f"{path} is not the manifest this segment was registered with: files were swapped or edited;"

@@ -114,25 +114,11 @@ def _forget_suspects(connection: Connection, number: int) -> None:
 
 
 def _write_suspects(connection: Connection, number: int, suspects: Suspects) -> None:
-    columns = zip(
-        suspects.position.tolist(),
-        suspects.image_id.tolist(),
-        suspects.given.tolist(),
-        suspects.score.tolist(),
-        suspects.present.tolist(),
-        strict=True,
-    )
+    names = ("position", "image_id", "given", "score", "present")
+    columns = zip(*(getattr(suspects, name).tolist() for name in names), strict=True)
     rows = [
-        {
-            "run_id": number,
-            "rank": rank,
-            "position": position,
-            "image_id": image,
-            "given": given,
-            "score": score,
-            "present": present,
-        }
-        for rank, (position, image, given, score, present) in enumerate(columns, 1)
+        {"run_id": number, "rank": rank, **dict(zip(names, values, strict=True))}
+        for rank, values in enumerate(columns, 1)
     ]
     for some in chunks(rows, _ROWS):
         connection.execute(insert(schema.audit_suspect), some)
