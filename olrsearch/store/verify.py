@@ -6,7 +6,7 @@ write leaves them, and so does one that is going on while the store is checked.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -110,7 +110,18 @@ class VerifyReport:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict."""
-        return {"ok": self.ok, **asdict(self)}
+        return {
+            "ok": self.ok,
+            "generation": self.generation,
+            "images": self.images,
+            "segments": self.segments,
+            "problems": [{"code": problem.code, "message": problem.message} for problem in self.problems],
+            "to_rebuild": list(self.to_rebuild),
+            "unreferenced": list(self.unreferenced),
+            "sources_checked": self.sources_checked,
+            "sources_missing": self.sources_missing,
+            "missing_examples": list(self.missing_examples),
+        }
 
 
 @dataclass(slots=True)
