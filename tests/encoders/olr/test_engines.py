@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import logging
-import shutil
 import sys
 import threading
 import time
@@ -97,37 +96,6 @@ def test_engines_give_what_the_network_gives(name, backbone, head):
     after = network.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(value, after[key]) for key, value in before.items())
-
-
-# What torch's compiler imports of torch itself is deprecated.
-deprecated_within = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-
-
-@deprecated_within
-@pytest.mark.slow
-@pytest.mark.timeout(900)  # compiles C++, which takes minutes where others work too
-@pytest.mark.skipif(
-    not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="torch.compile needs a compiler of C++"
-)
-def test_a_compiled_network_gives_what_the_network_gives(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    network, pixels = network_of(), pixels_of(5)
-    engine = make_engine(task_of(network), "torch-compiled")
-    assert len(pixels) < engine.chunk  # the rest of the batch is filled up, and left out again
-    assert_same(run(engine, pixels), eager(network, pixels))
-
-
-@pytest.mark.parametrize(
-    "where", ["torch.nn.Module.compile", "olrsearch.encoders.engines.engine.CompiledEngine.run"]
-)
-@deprecated_within
-def test_what_cannot_be_compiled_is_said(monkeypatch, where):
-    def fail(*_, **__):
-        raise RuntimeError("no compiler\n\nand a long trace")
-
-    monkeypatch.setattr(where, fail)
-    with pytest.raises(EngineError, match=r"cannot compile the network \(no compiler\)"):
-        make_engine(task_of(network_of()), "torch-compiled")
 
 
 # -- fewer bits ------------------------------------------------------------------------------
