@@ -31,7 +31,7 @@ from olrsearch.pipeline.indexing_words import (
     estimate_word_index,
 )
 from olrsearch.pipeline.inventory import default_encoder, find_encoder
-from olrsearch.pipeline.training import run_of
+from olrsearch.pipeline.runs import run_of
 from olrsearch.search.index.recipe import KL_PREFIX
 from olrsearch.search.index.scores import read_scores, write_scores
 from olrsearch.search.spaces.labels import SCORES, OpenSpace, known_labels, scores_path, stored_labels

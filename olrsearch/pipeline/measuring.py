@@ -13,7 +13,7 @@ from olrsearch.evaluation.data import BenchData, rows_of
 from olrsearch.evaluation.describing import run_describing
 from olrsearch.pipeline.calibrating import selection_ids
 from olrsearch.pipeline.pixels import cache_pixels
-from olrsearch.pipeline.training import run_of
+from olrsearch.pipeline.runs import run_of
 from olrsearch.search.spaces.labels import known_labels, stored_labels
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from command import good, one_thread, process, refused
 from pictures import LABELS, write_pictures
 
 from olrsearch import Store
-from olrsearch.pipeline import training
-from olrsearch.pipeline.training import run_of
+from olrsearch.pipeline.runs import run_of, write_record
 
 ARGUMENTS = ("-q", "train", "olr", "--profile", "tiny", "--set", "seed=3")
 
@@ -76,7 +75,7 @@ def test_an_interruption_while_decoding_can_be_resumed(world, imported, tmp_path
 def test_a_record_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     run = tmp_path / "olr-1"
     run.mkdir()
-    training._write_record(run, {"fingerprint": "ab"})
+    write_record(run, {"fingerprint": "ab"})
 
     def interrupted(_):
         raise KeyboardInterrupt
@@ -84,7 +83,7 @@ def test_a_record_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr("os.fsync", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            training._write_record(run, {"fingerprint": "cd", "seconds": {}})
+            write_record(run, {"fingerprint": "cd", "seconds": {}})
     assert run_of(tmp_path, "ab") == run
     assert [path.name for path in run.iterdir()] == ["run.json"]
 

@@ -20,14 +20,14 @@ from olrsearch.encoders.engines.engine import ENGINES, OnnxEngine, Task, TorchEn
 from olrsearch.encoders.engines.folding import folded
 from olrsearch.encoders.folder.model_files import read_tensors
 from olrsearch.encoders.olr import encoder as olr_encoder
-from olrsearch.encoders.olr.config import BACKBONE_NAMES, HEADS, profile
+from olrsearch.encoders.olr.config import BACKBONE_NAMES, HEADS, OlrConfig
 from olrsearch.encoders.olr.encoder import OlrEncoder
 from olrsearch.encoders.olr.network import OlrNetwork
 from olrsearch.encoders.trunks.efficientnet import EfficientNetLite0
 from olrsearch.encoders.trunks.trunk import channels_last
 
 SIZE = (45, 39)  # odd, so that padding and the windows of pooling reach over the edges
-CONFIG = dataclasses.replace(profile("tiny", ("A", "B", "C")), image_size=SIZE, width=8)
+CONFIG = dataclasses.replace(OlrConfig.of_profile("tiny", ("A", "B", "C")), image_size=SIZE, width=8)
 CPU = torch.device("cpu")
 
 # Root mean square of the error, in units of the spread over images. On these networks it is 0.02 to

@@ -9,14 +9,14 @@ from olrsearch.core.errors import IncompatibleEncoderError, ModelFileError, Trai
 from olrsearch.encoders import LabelEncoder, registry
 from olrsearch.encoders.folder import model_files
 from olrsearch.encoders.olr import encoder as olr_encoder
-from olrsearch.encoders.olr.config import BACKBONE_NAMES, PRETRAINED, OlrConfig, profile
+from olrsearch.encoders.olr.config import BACKBONE_NAMES, PRETRAINED, OlrConfig
 from olrsearch.encoders.olr.encoder import OlrEncoder
 from olrsearch.encoders.olr.network import OlrNetwork, TeacherNetwork
 from olrsearch.encoders.trunks.efficientnet import EfficientNetLite0
 from olrsearch.encoders.trunks.trunk import BACKBONES, ResidualTrunk, make_trunk, map_size, start_trunk
 
 LABELS = ("A", "B", "C")
-CONFIG = profile("tiny", LABELS)
+CONFIG = OlrConfig.of_profile("tiny", LABELS)
 MEAN, STD = torch.tensor([120.0, 100.0, 90.0]), torch.tensor([60.0, 50.0, 70.0])
 
 
