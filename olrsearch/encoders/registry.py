@@ -1,13 +1,17 @@
 """The kinds of encoder: what opens their model folders, configures and trains them.
 
-A kind is one entry here and a package of its own. Everything is named by module and name, and
-imported when it is needed: torch comes in only where a model is opened or trained.
+A kind is one entry here and a package of its own, or a plug-in: an installed distribution with an
+entry point of the group `olrsearch.encoders`, called as the kind is, that names a `Kind`. Everything
+is named by module and name, and imported when it is needed: torch comes in only where a model is
+opened or trained.
 """
 
 from __future__ import annotations
 
 import difflib
+from functools import cache
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
@@ -64,6 +68,8 @@ class Trainer(Protocol):
         ...
 
 
+_GROUP = "olrsearch.encoders"
+
 _KINDS = {
     "informed-prior": Kind(
         "olrsearch.encoders.informed_prior.encoder:load",
@@ -75,41 +81,28 @@ _KINDS = {
         "olrsearch.encoders.olr.config:OlrConfig",
         "olrsearch.encoders.olr.training:train_olr",
     ),
-    "tiny": Kind("olrsearch.encoders.tiny.labels:load"),
-    "tiny-posterior": Kind("olrsearch.encoders.tiny.posteriors:load"),
 }
+
+
+@cache
+def _plugged() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=_GROUP)}
 
 
 def kinds() -> tuple[str, ...]:
     """The kinds of encoder that can be loaded, sorted."""
-    return tuple(sorted(_KINDS))
+    return tuple(sorted({*_plugged(), *_KINDS}))
+
+
+def _find(kind: str) -> Kind:
+    """A kind of `kinds`; one of this package goes before a plug-in."""
+    found: Kind = _KINDS[kind] if kind in _KINDS else _plugged()[kind].load()
+    return found
 
 
 def trainable() -> tuple[str, ...]:
     """The kinds of encoder that can be trained, sorted."""
-    return tuple(name for name in kinds() if _KINDS[name].trainer)
-
-
-def register(kind: str, loader: str, config: str = "", trainer: str = "") -> None:
-    """Make a kind of encoder loadable and, with the other two, trainable.
-
-    Args:
-        kind: What `config.json` says.
-        loader: See `Kind`.
-        config: See `Kind`.
-        trainer: See `Kind`.
-
-    Raises:
-        ModelFileError: the kind is taken by another loader, or something is not so written.
-    """
-    for dotted in filter(None, (loader, config, trainer)):
-        if ":" not in dotted:
-            raise ModelFileError(f"{dotted!r} of encoder kind {kind!r}: expected 'package.module:name'")
-    found = _KINDS.setdefault(kind, Kind(loader, config, trainer))
-    if found != (loader, config, trainer):
-        raise ModelFileError(
-            f"encoder kind {kind!r} is loaded by {found.loader} already; choose another name"
-        )
+    return tuple(kind for kind in kinds() if _find(kind).trainer)
 
 
 def config_class(kind: str) -> type[TrainerConfig]:
@@ -120,12 +113,12 @@ def config_class(kind: str) -> type[TrainerConfig]:
     """
     if kind not in trainable():
         raise TrainingError(f"no encoder of kind {kind!r} can be trained: expected {', '.join(trainable())}")
-    return cast("type[TrainerConfig]", _imported(_KINDS[kind].config))
+    return cast("type[TrainerConfig]", _imported(_find(kind).config))
 
 
 def trainer(kind: str) -> Trainer:
     """What trains a kind of encoder of `trainable`; imports torch."""
-    return cast("Trainer", _imported(_KINDS[kind].trainer))
+    return cast("Trainer", _imported(_find(kind).trainer))
 
 
 def load(path: Path) -> Encoder:
@@ -138,15 +131,15 @@ def load(path: Path) -> Encoder:
         A `LabelEncoder` or a `PosteriorEncoder`, by the layout in its configuration.
 
     Raises:
-        ModelFileError: missing or damaged files, or a kind nobody registered.
+        ModelFileError: missing or damaged files, or an unknown kind.
     """
     path = Path(path)
-    kind = read_config(path)["kind"]
-    if kind not in _KINDS:
-        nearest = difflib.get_close_matches(str(kind), _KINDS, n=1)
+    kind = str(read_config(path)["kind"])
+    if kind not in kinds():
+        nearest = difflib.get_close_matches(kind, kinds(), n=1)
         hint = f"; did you mean {nearest[0]}?" if nearest else f"; known kinds: {', '.join(kinds())}"
         raise ModelFileError(f"{path} holds an encoder of unknown kind {kind!r}{hint}")
-    return cast("Encoder", _imported(_KINDS[kind].loader)(path))
+    return cast("Encoder", _imported(_find(kind).loader)(path))
 
 
 def load_labels(path: Path) -> LabelEncoder:

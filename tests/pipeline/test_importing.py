@@ -11,10 +11,10 @@ import pytest
 from command import call, environment, good, process, refused
 from pictures import LABELS, name, picture, write_pictures
 from PIL import Image
+from tiny_encoders.labels import TinyEncoder
 
 from olrsearch import Store
 from olrsearch.core.errors import ImageDecodeError, ImageMissingError, IncompatibleEncoderError
-from olrsearch.encoders.tiny.labels import TinyEncoder
 from olrsearch.pipeline import importing as ingest
 from olrsearch.pipeline.calibrating import add_model
 

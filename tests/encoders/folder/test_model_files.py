@@ -1,15 +1,16 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
+from tiny_encoders.labels import TinyEncoder
+from tiny_encoders.posteriors import TinyPosteriorEncoder
 
 from olrsearch.core.errors import EncoderError, IncompatibleEncoderError, ModelFileError, TrainingError
 from olrsearch.encoders import LabelEncoder, PosteriorEncoder, Posteriors, registry
 from olrsearch.encoders.folder import model_files
-from olrsearch.encoders.tiny.labels import TinyEncoder
-from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
 from olrsearch.maths.gaussian import Gaussians
 
 LABELS = ("Dark", "Red", "Left_Bright")
@@ -153,13 +154,17 @@ def test_unknown_kind_is_named(tmp_path):
         registry.load(model_files.save_model(tmp_path, config, tensors))
 
 
-def test_register_refuses_a_second_loader():
-    registry.register("tiny", "olrsearch.encoders.tiny.labels:load")
-    with pytest.raises(ModelFileError, match="already"):
-        registry.register("tiny", "elsewhere:load")
-    with pytest.raises(ModelFileError, match="expected"):
-        registry.register("other", "elsewhere.load")
-    assert {"olr", "tiny", "tiny-posterior"} <= set(registry.kinds())
+def test_kinds_are_those_of_the_package_and_of_plug_ins():
+    assert registry.kinds() == ("informed-prior", "olr", "tiny", "tiny-posterior")
+    assert registry.trainable() == ("informed-prior", "olr")
+    with pytest.raises(TrainingError, match="kind 'tiny' can be trained: expected informed-prior, olr"):
+        registry.config_class("tiny")
+
+
+def test_a_plug_in_cannot_take_the_place_of_a_kind_of_the_package(monkeypatch):
+    point = EntryPoint("olr", "tiny_encoders.labels:KIND", "olrsearch.encoders")
+    monkeypatch.setattr(registry, "_plugged", lambda: {"olr": point})
+    assert registry.config_class("olr").kind == "olr"
 
 
 def test_torch_stays_away(tmp_path, encoder):

@@ -5,13 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
+from tiny_encoders.posteriors import TinyPosteriorEncoder
 
 from olrsearch import Store
 from olrsearch.core.errors import ModelFileError
 from olrsearch.encoders import registry
 from olrsearch.encoders.folder import model_files, sharing
 from olrsearch.encoders.folder.sharing import share_tensors, whole_model
-from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
 from olrsearch.pipeline.calibrating import add_model
 
 BASE = {"kind": "olr", "labels": ["A", "B"], "k": 5, "input_size": [8, 8], "crop": "none"}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pictures import LABELS, name, picture, pixels_and_labels, write_pictures
 from PIL import Image
+from tiny_encoders.labels import TinyEncoder
 from trained import add_run
 
 from olrsearch import Store
@@ -28,7 +29,6 @@ from olrsearch.encoders import registry
 from olrsearch.encoders.folder import model_files
 from olrsearch.encoders.folder.card import read_card, read_card_page
 from olrsearch.encoders.folder.defaults import read_defaults
-from olrsearch.encoders.tiny.labels import TinyEncoder
 from olrsearch.evaluation.attributes import run_attributes
 
 

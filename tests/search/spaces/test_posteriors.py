@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from command import good, refused
 from pictures import LABELS, name, write_pictures
+from tiny_encoders.labels import TinyEncoder
+from tiny_encoders.posteriors import TinyPosteriorEncoder
 
 from olrsearch import Store
 from olrsearch.core.errors import EmptyStoreError, IncompatibleEncoderError, ModelFileError, VectorError
 from olrsearch.datasets.files import load_array
 from olrsearch.encoders import registry
 from olrsearch.encoders.folder import model_files
-from olrsearch.encoders.tiny.labels import TinyEncoder
-from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
 from olrsearch.pipeline import importing as ingest
 from olrsearch.pipeline.calibrating import add_model
 from olrsearch.pipeline.inventory import default_encoder
