@@ -218,7 +218,7 @@ class Bench:
             source=trunk,
             progress=False,
         )
-        encoder = InformedPriorEncoder.load(made.path)
+        encoder = InformedPriorEncoder(made.path)
         shutil.rmtree(run)
         return encoder
 

@@ -29,7 +29,7 @@ class Kind(NamedTuple):
     """What a kind of encoder consists of, each 'package.module:name'.
 
     Attributes:
-        loader: A function from a model folder to an encoder.
+        loader: A function or class that makes an encoder of a model folder.
         config: The `TrainerConfig` of its training; empty for a kind that is not trained here.
         trainer: A `Trainer`; empty for a kind that is not trained here.
     """
@@ -72,12 +72,12 @@ _GROUP = "olrsearch.encoders"
 
 _KINDS = {
     "informed-prior": Kind(
-        "olrsearch.encoders.informed_prior.encoder:load",
+        "olrsearch.encoders.informed_prior.encoder:InformedPriorEncoder",
         "olrsearch.encoders.informed_prior.config:InformedPriorConfig",
         "olrsearch.encoders.informed_prior.training:train_informed_prior",
     ),
     "olr": Kind(
-        "olrsearch.encoders.olr.encoder:load",
+        "olrsearch.encoders.olr.encoder:OlrEncoder",
         "olrsearch.encoders.olr.config:OlrConfig",
         "olrsearch.encoders.olr.training:train_olr",
     ),

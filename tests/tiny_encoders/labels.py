@@ -60,7 +60,7 @@ class TinyEncoder:
     fingerprint: str
 
     def encode(self, pixels: U8) -> F32:
-        """See `LabelEncoder.encode`: uint8 [B, H, W, 3] → float32 [L, B, k]."""
+        """See `Encoder.encode`: uint8 [B, H, W, 3] → float32 [L, B, k]."""
         check_pixels(pixels, self.input_size)
         return _embed(pixels, self.directions)
 

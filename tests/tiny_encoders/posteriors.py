@@ -67,7 +67,7 @@ class TinyPosteriorEncoder:
         return self.vocabulary.size
 
     def encode(self, pixels: U8) -> Posteriors:
-        """See `PosteriorEncoder.encode`: uint8 [B, H, W, 3] → float32 [B, d] and [B, T]."""
+        """See `Encoder.encode`: uint8 [B, H, W, 3] → float32 [B, d] and [B, T]."""
         check_pixels(pixels, self.input_size)
         # float64 inside, so batches do not matter.
         numbers = grid_features(pixels) @ self.directions.astype(np.float64).T

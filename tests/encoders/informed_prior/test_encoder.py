@@ -156,14 +156,14 @@ def test_training_learns_words_and_writes_a_model(trained):
     assert {"train_kl", "train_likelihood", "selection_map", "selection_set_match"} <= set(
         trained.history["posterior"][0]
     )
-    encoder = InformedPriorEncoder.load(trained.path)
+    encoder = InformedPriorEncoder(trained.path)
     pixels, _ = olr_case.data()
     mean, factor = encoder.encode(pixels[:40])
     assert mean.shape == (40, 3)
     assert factor.shape == (40, 6)
     assert mean.dtype == factor.dtype == np.float32
     Gaussians.of_packed(mean, factor).check_floor()
-    again = InformedPriorEncoder.load(trained.path, engine="torch").encode(pixels[:40])
+    again = InformedPriorEncoder(trained.path, engine="torch").encode(pixels[:40])
     np.testing.assert_allclose(mean, again.mean, atol=1e-3)
     assert encoder.encode(pixels[:0]).mean.shape == (0, 3)
     assert encoder.shrinkage == 0.01
@@ -173,7 +173,7 @@ def test_training_learns_words_and_writes_a_model(trained):
 
 
 def test_onnx_runs_the_network(trained, caplog):
-    encoder = InformedPriorEncoder.load(trained.path)
+    encoder = InformedPriorEncoder(trained.path)
     assert encoder.engine == "onnx"
     assert not caplog.records
 
@@ -185,7 +185,7 @@ def test_training_tells_present_words_from_absent_ones(tmp_path):
 
 
 def test_points_are_decoded(trained):
-    encoder = InformedPriorEncoder.load(trained.path)
+    encoder = InformedPriorEncoder(trained.path)
     images = encoder.decode(np.zeros((3, 3), np.float32))
     assert images.shape == (3, 16, 16, 3)
     assert images.dtype == np.uint8
@@ -195,7 +195,7 @@ def test_points_are_decoded(trained):
 
 
 def test_without_a_decoder_nothing_is_decoded(tmp_path):
-    encoder = InformedPriorEncoder.load(_train(tmp_path, decoder="false", epochs="1").path)
+    encoder = InformedPriorEncoder(_train(tmp_path, decoder="false", epochs="1").path)
     assert not encoder.has_decoder
     with pytest.raises(EncoderError, match="decoder=true"):
         encoder.decode(np.zeros((1, 3), np.float32))
@@ -287,4 +287,4 @@ def test_a_damaged_model_is_said_to_be_one(trained, tmp_path):
     data[-20] ^= 0xFF
     weights.write_bytes(data)
     with pytest.raises(ModelFileError, match="checksum"):
-        InformedPriorEncoder.load(folder)
+        InformedPriorEncoder(folder)

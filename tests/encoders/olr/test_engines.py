@@ -183,18 +183,18 @@ def test_unknown_engines_are_refused(tmp_path):
         make_engine(task_of(network), "onxx")
     folder = olr_encoder.save(tmp_path, CONFIG, network)
     with pytest.raises(EngineError, match="unknown engine ''"):
-        OlrEncoder.load(folder, engine="")
+        OlrEncoder(folder, engine="")
 
 
 def test_the_default_is_onnx_on_a_processor_and_torch_on_a_gpu(tmp_path, caplog):
     network = network_of()
     folder = olr_encoder.save(tmp_path, CONFIG, network)
     with caplog.at_level(logging.WARNING):
-        assert OlrEncoder.load(folder, "cpu").engine == "onnx"
+        assert OlrEncoder(folder, "cpu").engine == "onnx"
         graphics = make_engine(Task(network, torch.device("cuda"), SIZE))
     assert (graphics.name, graphics.chunk) == ("torch", 256)
     assert not caplog.records
-    assert OlrEncoder.load(folder, "cpu", engine="torch-folded").engine == "torch-folded"
+    assert OlrEncoder(folder, "cpu", engine="torch-folded").engine == "torch-folded"
 
 
 def test_onnx_computes_on_the_processor_alone():
@@ -354,7 +354,7 @@ def test_all_batch_normalisations_of_the_trunks_are_folded(backbone):
 def test_batches_of_any_size(tmp_path, name, head):
     torch.set_num_threads(2 if name == "onnx" else 1)  # as many chunks at once
     network = network_of(head=head)
-    encoder = OlrEncoder.load(
+    encoder = OlrEncoder(
         olr_encoder.save(tmp_path, dataclasses.replace(CONFIG, head=head), network), "cpu", engine=name
     )
     chunk = encoder._engine.chunk
@@ -394,7 +394,7 @@ class Slow:
 
 
 def test_chunks_side_by_side_keep_their_places(tmp_path, monkeypatch):
-    encoder = OlrEncoder.load(olr_encoder.save(tmp_path, CONFIG, network_of()), "cpu")
+    encoder = OlrEncoder(olr_encoder.save(tmp_path, CONFIG, network_of()), "cpu")
     pixels = np.zeros((15, *SIZE, 3), np.uint8)
     pixels[:, 0, 0, 0] = np.arange(15)
     slow = Slow((3, CONFIG.k))

@@ -174,7 +174,7 @@ def test_encoder_is_what_the_network_gives(folder):
 
 
 def test_batches_do_not_matter(folder, monkeypatch):
-    encoder = OlrEncoder.load(folder)
+    encoder = OlrEncoder(folder)
     pixels = _pixels(23)
     whole = encoder.encode(pixels)
     np.testing.assert_array_equal(encoder.encode(pixels), whole)
@@ -189,12 +189,12 @@ def test_batches_do_not_matter(folder, monkeypatch):
 def test_read_only_pixels_are_fine(folder):
     pixels = _pixels(2)
     pixels.flags.writeable = False
-    assert OlrEncoder.load(folder).encode(pixels).shape == (3, 2, 4)
+    assert OlrEncoder(folder).encode(pixels).shape == (3, 2, 4)
 
 
 def test_other_sizes_are_refused(folder):
     with pytest.raises(IncompatibleEncoderError, match="16, 16, 3"):
-        OlrEncoder.load(folder).encode(np.zeros((1, 16, 17, 3), np.uint8))
+        OlrEncoder(folder).encode(np.zeros((1, 16, 17, 3), np.uint8))
 
 
 def test_saving_twice_gives_one_model(tmp_path, folder):
