@@ -28,7 +28,7 @@ class Posteriors(NamedTuple):
 
 
 class Encoder(Protocol):
-    """A trained model, whatever it makes of an image; `model_files.layout_of` tells which of the two."""
+    """A trained model, whatever it makes of an image; `model_config.layout_of` tells which of the two."""
 
     @property
     def kind(self) -> str:

@@ -15,12 +15,11 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-from olrsearch.core.errors import IncompatibleEncoderError, ModelFileError, TrainingError
-from olrsearch.encoders.folder.model_files import layout_of, read_config
+from olrsearch.core.errors import ModelFileError, TrainingError
+from olrsearch.encoders.folder.model_config import read_config
 
 if TYPE_CHECKING:
-    from olrsearch.core.arrays import Layout
-    from olrsearch.encoders.protocol import Encoder, LabelEncoder, PosteriorEncoder
+    from olrsearch.encoders.protocol import Encoder
     from olrsearch.encoders.trainer.config import TrainerConfig
     from olrsearch.encoders.trainer.run import Trained, TrainingImages
 
@@ -140,38 +139,6 @@ def load(path: Path) -> Encoder:
         hint = f"; did you mean {nearest[0]}?" if nearest else f"; known kinds: {', '.join(kinds())}"
         raise ModelFileError(f"{path} holds an encoder of unknown kind {kind!r}{hint}")
     return cast("Encoder", _imported(_find(kind).loader)(path))
-
-
-def load_labels(path: Path) -> LabelEncoder:
-    """Open the model folder of a label encoder.
-
-    Raises:
-        IncompatibleEncoderError: it holds a posterior encoder.
-        ModelFileError: as `load`.
-    """
-    _require(path, "labels")
-    return cast("LabelEncoder", load(path))
-
-
-def load_posteriors(path: Path) -> PosteriorEncoder:
-    """Open the model folder of a posterior encoder.
-
-    Raises:
-        IncompatibleEncoderError: it holds a label encoder.
-        ModelFileError: as `load`.
-    """
-    _require(path, "posterior")
-    return cast("PosteriorEncoder", load(path))
-
-
-def _require(path: Path, layout: Layout) -> None:
-    config = read_config(path)
-    if layout_of(config) != layout:
-        wanted, found = ("label", "posterior") if layout == "labels" else ("posterior", "label")
-        raise IncompatibleEncoderError(
-            f"{path} holds a {found} encoder (kind {config['kind']}), and this needs a {wanted} encoder: "
-            "name another"
-        )
 
 
 def _imported(dotted: str) -> Any:  # noqa: ANN401 - a class or a function

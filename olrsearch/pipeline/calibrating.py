@@ -17,7 +17,7 @@ from olrsearch.core.errors import (
     StoreCorruptError,
     StoreVersionError,
 )
-from olrsearch.encoders.folder import model_files
+from olrsearch.encoders.folder import model_config, model_files
 from olrsearch.encoders.folder.card import read_card
 from olrsearch.encoders.folder.defaults import read_defaults
 from olrsearch.encoders.folder.sharing import whole_model
@@ -219,10 +219,10 @@ def _check_scores(info: SpaceInfo) -> None:
 def _check_posterior_model(info: SpaceInfo) -> None:
     """Posteriors are of as many dimensions as the words' vectors, or no word could be compared with them."""
     try:
-        config = model_files.read_config(info.model_path)
+        config = model_config.read_config(info.model_path)
     except ModelFileError:
         return  # which is reported as what it is
-    if model_files.layout_of(config) != info.layout or config["k"] != info.k:
+    if model_config.layout_of(config) != info.layout or config["k"] != info.k:
         raise StoreCorruptError(
             f"{info.model_path} is no encoder of posteriors of {info.k} dimensions: copy the model again"
         )
@@ -257,7 +257,7 @@ def run_behind(store: Path, fingerprint: str) -> Path | None:
     if run is not None:
         return run
     try:
-        origin = model_files.read_config(store / MODELS / fingerprint).get(model_files.ROUNDED_FROM)
+        origin = model_config.read_config(store / MODELS / fingerprint).get(model_files.ROUNDED_FROM)
     except ModelFileError:  # which is reported where the model is needed
         return None
     return None if origin is None else run_of(store / "runs", str(origin))
@@ -308,8 +308,8 @@ def add_model(backend: Backend, path: Path, *, name: str | None = None) -> str:
         ModelFileError: it is damaged.
     """
     fingerprint = check_model(path)  # before anything is copied
-    config, defaults = model_files.read_config(path), read_defaults(path)
-    layout = model_files.layout_of(config)
+    config, defaults = model_config.read_config(path), read_defaults(path)
+    layout = model_config.layout_of(config)
     with backend.writer() as writer:
         copy, damaged = backend.path / MODELS / fingerprint, _is_damaged(backend.path / MODELS / fingerprint)
         if damaged or not copy.exists():
@@ -351,7 +351,7 @@ def check_model(path: Path) -> str:
     Raises:
         ModelFileError: it is damaged.
     """
-    fingerprint: str = model_files.read_config(path)["fingerprint"]
+    fingerprint: str = model_config.read_config(path)["fingerprint"]
     model_files.read_tensors(path)
     read_defaults(path)
     read_card(path)

@@ -6,6 +6,7 @@ holds no teacher.
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import time
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 from olrsearch.core.errors import EmptyStoreError, TrainingError
 from olrsearch.core.names import LabelNames
 from olrsearch.core.progress import Track, silent
-from olrsearch.encoders.folder.model_files import layout_of, read_config
+from olrsearch.encoders.folder.model_config import layout_of, read_config
 from olrsearch.encoders.registry import config_class, trainer
 from olrsearch.pipeline.inventory import find_encoder
 from olrsearch.pipeline.pixels import cache_pixels
@@ -66,15 +67,7 @@ class TrainedSpace:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict."""
-        return {
-            "space": self.space,
-            "fingerprint": self.fingerprint,
-            "run": str(self.run),
-            "images": self.images,
-            "selection": self.selection,
-            "metrics": self.metrics,
-            "seconds": self.seconds,
-        }
+        return {**dataclasses.asdict(self), "run": str(self.run)}
 
     def lines(self) -> list[str]:
         """For a person."""

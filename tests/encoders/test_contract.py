@@ -1,5 +1,6 @@
 """What every kind of encoder promises, whatever network is behind it."""
 
+import json
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ from tiny_encoders.posteriors import TinyPosteriorEncoder
 
 from olrsearch.core.errors import EncoderError, IncompatibleEncoderError, TrainingError
 from olrsearch.encoders import LabelEncoder, PosteriorEncoder, Posteriors, registry
-from olrsearch.encoders.folder import model_files
+from olrsearch.encoders.folder import model_config, model_files
 from olrsearch.maths.gaussian import Gaussians
 from olrsearch.maths.triangles import triangle
 
@@ -79,25 +80,19 @@ def _arrays(encoder, pixels):
 
 
 def test_facts_are_those_of_the_folder(folder, encoder):
-    config = model_files.read_config(folder)
+    config = model_config.read_config(folder)
     assert folder.name == encoder.fingerprint == config["fingerprint"]
     assert (encoder.kind, encoder.labels, encoder.k) == (config["kind"], LABELS, config["k"])
     assert (encoder.input_size, encoder.crop) == (SIZE, "none")
-    is_posterior = model_files.layout_of(config) == "posterior"
+    is_posterior = model_config.layout_of(config) == "posterior"
     assert (isinstance(encoder, LabelEncoder), isinstance(encoder, PosteriorEncoder)) == (
         not is_posterior,
         is_posterior,
     )
-    right, wrong = registry.load_labels, registry.load_posteriors
-    if is_posterior:
-        right, wrong = wrong, right
-    assert right(folder).fingerprint == encoder.fingerprint
-    with pytest.raises(IncompatibleEncoderError, match="name another"):
-        wrong(folder)
 
 
 def test_saved_again_it_is_the_same_model(folder, tmp_path):
-    config, tensors = model_files.read_config(folder), model_files.read_tensors(folder)
+    config, tensors = model_config.read_config(folder), model_files.read_tensors(folder)
     kept = {key: value for key, value in config.items() if key not in {"fingerprint", "tensors"}}
     again = model_files.save_model(tmp_path, kept, tensors)
     assert again.name == folder.name
@@ -216,7 +211,7 @@ def test_trained_kinds_say_how_they_are_trained():
         assert of_kind.default_profile in of_kind.profiles
         for name in of_kind.profiles:
             config = of_kind.of_profile(name, LABELS)
-            assert of_kind.from_json(config.to_json()) == config
+            assert of_kind.from_dict(json.loads(json.dumps(config.to_dict()))) == config
         assert set(of_kind.teacher_shape) <= set(of_kind.field_names())
         assert of_kind.after_teacher <= set(of_kind.field_names())
         assert callable(registry.trainer(kind))

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from olrsearch.core.errors import TrainingError
-from olrsearch.encoders.folder.model_files import read_config, read_tensors, save_model
+from olrsearch.encoders.folder.model_config import read_config
+from olrsearch.encoders.folder.model_files import read_tensors, save_model
 from olrsearch.encoders.protocol import check_pixels
 from olrsearch.encoders.registry import Kind
 from olrsearch.maths.readout import Readout

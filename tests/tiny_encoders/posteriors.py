@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 import numpy as np
 
 from olrsearch.core.errors import EncoderError
-from olrsearch.encoders.folder.model_files import read_config, read_tensors, read_vocabulary, save_model
+from olrsearch.encoders.folder.model_config import read_config
+from olrsearch.encoders.folder.model_files import read_tensors, read_vocabulary, save_model
 from olrsearch.encoders.protocol import Posteriors, check_pixels
 from olrsearch.encoders.registry import Kind
 from olrsearch.encoders.words.vocabulary import Vocabulary

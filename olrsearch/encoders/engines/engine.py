@@ -139,18 +139,18 @@ class Task:
     calibration: U8 | None = None
 
 
-def run_all(engine: Engine, pixels: U8, keep: Callable[[slice, F32], None]) -> None:
+def run_all(engine: Engine, pixels: U8, out: F32) -> None:
     """Forward passes over a whole set of images, as many at once as the engine has workers.
 
     Args:
         engine: What computes.
         pixels: uint8 [B, H, W, 3]; not changed.
-        keep: Takes the rows of each pass and what it found, float32 [n, …]; from several threads.
+        out: float32 [B, …], perhaps a view: what the network makes of the images is written to it.
     """
 
     def run(start: int) -> None:
         rows = slice(start, min(start + engine.chunk, len(pixels)))
-        keep(rows, engine.run(np.ascontiguousarray(pixels[rows])))
+        out[rows] = engine.run(np.ascontiguousarray(pixels[rows]))
 
     starts = range(0, len(pixels), engine.chunk)
     workers = min(engine.workers, len(starts))

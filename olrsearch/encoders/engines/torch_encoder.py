@@ -13,13 +13,14 @@ import torch
 
 from olrsearch.core.errors import ModelFileError, TrainingError, WordVectorsError
 from olrsearch.encoders.engines.engine import Task, make_engine, run_all
-from olrsearch.encoders.folder.model_files import read_config, read_tensors
+from olrsearch.encoders.folder.model_config import read_config
+from olrsearch.encoders.folder.model_files import read_tensors
 from olrsearch.encoders.protocol import check_pixels
 from olrsearch.encoders.trainer.config import TrainerConfig
 from olrsearch.encoders.trunks.trunk import channels_last
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
     from torch import nn
@@ -93,10 +94,10 @@ class TorchEncoder(ABC):
         """A network ready to compute on the device."""
         return channels_last(network.to(self.device)).eval().requires_grad_(requires_grad=False)
 
-    def _run(self, pixels: U8, keep: Callable[[slice, F32], None]) -> None:
+    def _run(self, pixels: U8, out: F32) -> None:
         """Check pixels and run the network on them; see `engine.run_all`."""
         check_pixels(pixels, self.input_size)
-        run_all(self._engine, pixels, keep)
+        run_all(self._engine, pixels, out)
 
 
 def to_settings(config: TrainerConfig, k: int, shape: tuple[str, ...]) -> dict[str, Any]:

@@ -24,14 +24,13 @@ from typing import TYPE_CHECKING, Any
 from safetensors.numpy import save_file
 
 from olrsearch.core.errors import ModelFileError
+from olrsearch.encoders.folder.model_config import read_config, write_companion
 from olrsearch.encoders.folder.model_files import (
     SHARED_NAME,
     WEIGHTS_NAME,
-    read_config,
     read_shared,
     read_stored,
     tensor_names,
-    write_companion,
 )
 
 if TYPE_CHECKING:

@@ -70,11 +70,7 @@ class InformedPriorEncoder(TorchEncoder):
     def encode(self, pixels: U8) -> Posteriors:
         """See `Encoder.encode`: uint8 [B, H, W, 3] → float32 [B, d] and [B, T]."""
         numbers = np.empty((len(pixels), self.k + triangle(self.k)), np.float32)
-
-        def keep(rows: slice, found: F32) -> None:
-            numbers[rows] = found
-
-        self._run(pixels, keep)
+        self._run(pixels, numbers)
         mean, factor = to_gaussian(torch.from_numpy(numbers), self.k)
         return Posteriors(mean.numpy(), pack(factor.numpy()))
 

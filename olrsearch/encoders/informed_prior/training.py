@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from olrsearch.core.errors import TrainingError
-from olrsearch.encoders.folder.model_files import read_config, read_tensors
+from olrsearch.encoders.folder.model_config import read_config
+from olrsearch.encoders.folder.model_files import read_tensors
 from olrsearch.encoders.informed_prior import encoder as informed_prior_encoder
 from olrsearch.encoders.informed_prior.config import ONE_HOT
 from olrsearch.encoders.informed_prior.network import InformedPriorNetwork
@@ -29,8 +30,9 @@ from olrsearch.encoders.trainer.data import derived_seed
 from olrsearch.encoders.trainer.run import Trained, open_run
 from olrsearch.encoders.trainer.runner import run_stage
 from olrsearch.encoders.trunks.trunk import channels_last, expected_colours, start_trunk
+from olrsearch.encoders.words.label_words import read_label_words
 from olrsearch.encoders.words.vectors import WordVectors
-from olrsearch.encoders.words.vocabulary import Vocabulary, read_label_words
+from olrsearch.encoders.words.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from torch import Tensor

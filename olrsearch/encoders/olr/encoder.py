@@ -53,11 +53,7 @@ class OlrEncoder(TorchEncoder):
     def encode(self, pixels: U8) -> F32:
         """See `Encoder.encode`: uint8 [B, H, W, 3] → float32 [L, B, k]."""
         out = np.empty((len(self.labels), len(pixels), self.k), np.float32)
-
-        def keep(rows: slice, found: F32) -> None:
-            out[:, rows] = found.transpose(1, 0, 2)
-
-        self._run(pixels, keep)
+        self._run(pixels, out.transpose(1, 0, 2))
         return out
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_type_hints
@@ -162,10 +161,6 @@ class TrainerConfig:
         """JSON-ready dict; `from_dict` gives back an equal configuration."""
         return {name: _plain(getattr(self, name)) for name in self.field_names()}
 
-    def to_json(self) -> str:
-        """Indented JSON of `to_dict`."""
-        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The configuration of a JSON object.
@@ -179,17 +174,6 @@ class TrainerConfig:
         if "labels" not in values:
             raise TrainingError("the configuration names no labels: give `labels`, one name or more")
         return cls(**{key: _typed(key, cls._kind(key), value) for key, value in values.items()})
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """The configuration of a JSON text; raises as `from_dict`."""
-        try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise TrainingError(f"the configuration is no JSON ({error}): write a JSON object") from None
-        if not isinstance(values, dict):
-            raise TrainingError(f"the configuration is a JSON {type(values).__name__}: write a JSON object")
-        return cls.from_dict(values)
 
     def with_overrides(self, overrides: Mapping[str, str]) -> Self:
         """The configuration with some values replaced by ones written as text.

@@ -17,7 +17,8 @@ from olrsearch.core.errors import (
     IndexBuildError,
     ModelFileError,
 )
-from olrsearch.encoders.folder.model_files import read_config, read_vocabulary
+from olrsearch.encoders.folder.model_config import read_config
+from olrsearch.encoders.folder.model_files import read_vocabulary
 from olrsearch.maths.calibration import Calibration
 from olrsearch.maths.gaussian import check_shrinkage
 from olrsearch.search.kl.exact import KlIndex

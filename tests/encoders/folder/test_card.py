@@ -23,7 +23,7 @@ from olrsearch.encoders.folder.card import (
     setting_text,
     write_card,
 )
-from olrsearch.encoders.folder.model_files import read_config
+from olrsearch.encoders.folder.model_config import read_config
 
 LABELS = ("Male", "Smiling", "a|b")
 

@@ -266,12 +266,6 @@ def test_one_hot_words_have_a_dimension_each():
     assert make_vocabulary(_config()).size == 3
 
 
-@pytest.mark.parametrize("name", sorted(InformedPriorConfig.profiles))
-def test_profiles_survive_json(name):
-    config = InformedPriorConfig.of_profile(name, LABELS)
-    assert InformedPriorConfig.from_json(config.to_json()) == config
-
-
 def test_unknown_profiles_are_named():
     with pytest.raises(TrainingError, match="faces, demo, tiny"):
         InformedPriorConfig.of_profile("face", LABELS)

@@ -7,7 +7,7 @@ import torch
 
 from olrsearch.core.errors import IncompatibleEncoderError, ModelFileError, TrainingError
 from olrsearch.encoders import LabelEncoder, registry
-from olrsearch.encoders.folder import model_files
+from olrsearch.encoders.folder import model_config, model_files
 from olrsearch.encoders.olr import encoder as olr_encoder
 from olrsearch.encoders.olr.config import BACKBONE_NAMES, PRETRAINED, OlrConfig
 from olrsearch.encoders.olr.encoder import OlrEncoder
@@ -128,7 +128,7 @@ def test_both_heads_survive_the_model_folder(tmp_path, head):
 
 
 def test_models_from_before_there_were_heads_still_open(tmp_path, folder):
-    config = model_files.read_config(folder)
+    config = model_config.read_config(folder)
     tensors = model_files.read_tensors(folder)
     for part in ("weight", "bias"):
         tensors[f"network.label_layer.{part}"] = tensors.pop(f"network.head.maps.{part}")

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from olrsearch.core.errors import TrainingError
 from olrsearch.encoders import registry
-from olrsearch.encoders.folder.model_files import read_config
+from olrsearch.encoders.folder.model_config import read_config
 from olrsearch.encoders.olr import stages
 from olrsearch.encoders.olr.network import TeacherNetwork
 from olrsearch.encoders.olr.training import teacher_probabilities, train_olr, train_teacher
