@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from olrsearch.encoders.trainer.config import TrainerConfig
+from olrsearch.encoders.trainer.config import BACKBONE_NAMES, TrainerConfig
 
-BACKBONE_NAMES = ("small", "deep", "tiny", "efficientnet-lite0")
 PRIOR_MEANS = ("mean", "draw")
 POOLINGS = ("average", "flatten")
 TRANSFORMS = ("none", "centre", "whiten")

@@ -8,11 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from olrsearch.encoders.trainer.config import TrainerConfig
-
-BACKBONE_NAMES = ("small", "deep", "tiny", "efficientnet-lite0")
-PRETRAINED = ("efficientnet-lite0",)
-"""Trunks that weights trained on ImageNet are known for."""
+from olrsearch.encoders.trainer.config import BACKBONE_NAMES, PRETRAINED, TrainerConfig
 
 HEADS = ("grouped", "query")
 FILLS = ("mean", "black")

@@ -43,9 +43,11 @@ from olrsearch.encoders.trainer.runner import finished_files, run_stage
 from olrsearch.encoders.trunks.trunk import channels_last, expected_colours, start_trunk
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from collections.abc import Iterator
 
-    from olrsearch.core.arrays import F32, U8
+    from torch import Tensor, nn
+
+    from olrsearch.core.arrays import F32, I64, U8
     from olrsearch.encoders.trainer.runner import StageResult
 
 _log = logging.getLogger(__name__)
@@ -218,28 +220,26 @@ def teacher_probabilities(run_dir: Path, pixels: U8) -> F32:
         raise TrainingError(
             f"{run_dir / TEACHER_NAME} cannot be read ({reason}): train the teacher again"
         ) from None
-    device = best_device()
-    teacher.to(device).eval()
     out = np.empty((len(config.labels), len(pixels)), np.float32)
-    with torch.inference_mode():
-        for start in range(0, len(pixels), _CHUNK):
-            chunk = np.array(pixels[start : start + _CHUNK])
-            planes = to_planes(torch.from_numpy(chunk).to(device))
-            out[:, start : start + len(chunk)] = torch.sigmoid(teacher(planes)).T.cpu().numpy()
+    for rows, logits in _computed(teacher, pixels, np.arange(len(pixels))):
+        out[:, rows] = torch.sigmoid(logits).T.cpu().numpy()
     return out
+
+
+def _computed(network: nn.Module, pixels: U8, chosen: I64) -> Iterator[tuple[slice, Tensor]]:
+    """What a network makes of the chosen images, a chunk of rows at a time, on the best device."""
+    device = best_device()
+    network.to(device).eval()
+    for start in range(0, len(chosen), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        with torch.inference_mode():
+            yield rows, network(to_planes(torch.from_numpy(np.array(pixels[chosen[rows]])).to(device)))
 
 
 def _fit_readout(network: OlrNetwork, images: TrainingImages) -> None:
     """Fit the readout on frozen embeddings of (at most some ten thousand) training images."""
     rows = np.sort(images.train)[:: max(1, -(-len(images.train) // _READOUT_IMAGES))]
-    device = best_device()
-    network.to(device).eval()
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(rows), _CHUNK):
-            chunk = np.array(images.pixels[rows[start : start + _CHUNK]])
-            embeddings = network(to_planes(torch.from_numpy(chunk).to(device)))
-            parts.append(embeddings.transpose(0, 1).cpu().numpy())
+    parts = [found.transpose(0, 1).cpu().numpy() for _, found in _computed(network, images.pixels, rows)]
     fitted = fit_readout(np.concatenate(parts, axis=1), images.labels[rows])
     with torch.no_grad():
         network.readout.weight.copy_(torch.from_numpy(fitted.weight))

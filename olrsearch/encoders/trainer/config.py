@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 CROPS = ("none", "center")
+BACKBONE_NAMES = ("small", "deep", "tiny", "efficientnet-lite0")
+PRETRAINED = ("efficientnet-lite0",)
+"""Trunks that weights trained on ImageNet are known for."""
+
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
 

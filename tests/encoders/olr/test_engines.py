@@ -20,9 +20,10 @@ from olrsearch.encoders.engines.engine import ENGINES, OnnxEngine, Task, TorchEn
 from olrsearch.encoders.engines.folding import folded
 from olrsearch.encoders.folder.model_files import read_tensors
 from olrsearch.encoders.olr import encoder as olr_encoder
-from olrsearch.encoders.olr.config import BACKBONE_NAMES, HEADS, OlrConfig
+from olrsearch.encoders.olr.config import HEADS, OlrConfig
 from olrsearch.encoders.olr.encoder import OlrEncoder
 from olrsearch.encoders.olr.network import OlrNetwork
+from olrsearch.encoders.trainer.config import BACKBONE_NAMES
 from olrsearch.encoders.trunks.efficientnet import EfficientNetLite0
 from olrsearch.encoders.trunks.trunk import channels_last
 

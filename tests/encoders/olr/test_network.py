@@ -9,9 +9,10 @@ from olrsearch.core.errors import IncompatibleEncoderError, ModelFileError, Trai
 from olrsearch.encoders import LabelEncoder, registry
 from olrsearch.encoders.folder import model_config, model_files
 from olrsearch.encoders.olr import encoder as olr_encoder
-from olrsearch.encoders.olr.config import BACKBONE_NAMES, PRETRAINED, OlrConfig
+from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.encoders.olr.encoder import OlrEncoder
 from olrsearch.encoders.olr.network import OlrNetwork, TeacherNetwork
+from olrsearch.encoders.trainer.config import BACKBONE_NAMES, PRETRAINED
 from olrsearch.encoders.trunks.efficientnet import EfficientNetLite0
 from olrsearch.encoders.trunks.trunk import BACKBONES, ResidualTrunk, make_trunk, map_size, start_trunk
 
