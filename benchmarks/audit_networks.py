@@ -33,9 +33,10 @@ from olrsearch.core.arrays import npy
 from olrsearch.core.files import write_whole
 from olrsearch.core.progress import silent
 from olrsearch.datasets.selection import selection_split
-from olrsearch.encoders.olr.config import profile
+from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.encoders.olr.training import teacher_probabilities, train_teacher
 from olrsearch.encoders.trainer.metrics import average_precision
+from olrsearch.encoders.trainer.run import TrainingImages
 from olrsearch.pipeline.pixels import cache_pixels
 from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.store.backend import Backend
@@ -43,7 +44,6 @@ from olrsearch.store.vectors.layout import LABELS
 
 if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, F64, I8, I64, U8, Bool
-    from olrsearch.encoders.olr.config import OlrConfig
 
 CLIP = 1e-6
 
@@ -82,7 +82,7 @@ def main(
         case = picture_case(backend, OpenSpace(snapshot, snapshot.space(None, LABELS)), cache=cache)
         clean = case.original
         given = clean if noise == "none" else NOISES[noise].apply(clean, case.hardness, seed)
-        config = profile("faces", case.label_names).with_overrides(
+        config = OlrConfig.of_profile("faces", case.label_names).with_overrides(
             {"image_size": size, "teacher_epochs": str(epochs), "seed": str(seed)}
         )
         rows = snapshot.images(snapshot.image_ids().tolist())
@@ -120,7 +120,7 @@ def learn(
     held = selection_split(people, [str(row) for row in rows], size=config.selection_size, seed=0)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         run = Path(folder) / "run"
-        train_teacher(pixels, given, rows[~held], rows[held], config, run)
+        train_teacher(TrainingImages(pixels, given, rows[~held], rows[held]), config, run)
         return teacher_probabilities(run, pixels[np.flatnonzero(here)])
 
 

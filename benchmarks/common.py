@@ -15,7 +15,7 @@ import click
 import numpy as np
 
 from olrsearch.datasets.selection import selection_split
-from olrsearch.encoders.olr.config import OlrConfig, profile
+from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.evaluation.report import Table, jsonable
 from olrsearch.pipeline.pixels import cache_pixels
 from olrsearch.store.backend import Backend
@@ -88,7 +88,7 @@ def open_faces(store: Path, basis: Mapping[str, str], scratch: Path) -> tuple[Fa
     """Decode a store's images at the size asked for, and split them as training does."""
     with Backend.open(store, read_only=True) as backend:
         snapshot = backend.snapshot()
-        config = profile("faces", snapshot.label_names).with_overrides(basis)
+        config = OlrConfig.of_profile("faces", snapshot.label_names).with_overrides(basis)
         ids = snapshot.image_ids()
         pixels = scratch / "pixels.npy"
         kept, failures = cache_pixels(snapshot.images(ids.tolist()), config.image_size, config.crop, pixels)

@@ -33,9 +33,10 @@ from olrsearch_benchmarks.words.posterior_data import PosteriorData
 from olrsearch import Store
 from olrsearch.core.errors import OlrsearchError
 from olrsearch.datasets.selection import selection_split
-from olrsearch.encoders.informed_prior.config import PROFILES, InformedPriorConfig, profile
+from olrsearch.encoders.informed_prior.config import InformedPriorConfig
 from olrsearch.encoders.informed_prior.encoder import InformedPriorEncoder
 from olrsearch.encoders.informed_prior.training import train_informed_prior
+from olrsearch.encoders.trainer.run import TrainingImages
 from olrsearch.encoders.words.label_words import read_label_words
 from olrsearch.evaluation.query_set import read_queries
 from olrsearch.evaluation.report import Table, jsonable
@@ -210,17 +211,14 @@ class Bench:
                 trunk = find_encoder(config.start_from, backend.snapshot()).path
         run = Path(tempfile.mkdtemp(prefix="run-", dir=self.scratch))
         made = train_informed_prior(
-            images.pixels,
-            images.labels,
-            images.train,
-            images.selection,
+            TrainingImages(images.pixels, images.labels, images.train, images.selection),
             config,
             run,
             run / "models",
-            trunk_from=trunk,
+            source=trunk,
             progress=False,
         )
-        encoder = InformedPriorEncoder.load(made.path)
+        encoder = InformedPriorEncoder(made.path)
         shutil.rmtree(run)
         return encoder
 
@@ -287,7 +285,11 @@ def main() -> None:
 def _options(command: Any) -> Any:  # noqa: ANN401 - as click has it
     for option in (
         click.option(
-            "--profile", "name", type=click.Choice(sorted(PROFILES)), default="digits", show_default=True
+            "--profile",
+            "name",
+            type=click.Choice(sorted(InformedPriorConfig.profiles)),
+            default="digits",
+            show_default=True,
         ),
         click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True),
         click.option(
@@ -349,7 +351,7 @@ def _run(
     """Train and measure what is not finished, and print the table."""
     common = _pairs(settings)
     # What the profile says, too: a profile that has changed since makes other encoders.
-    basis = {"profile": name, "of": PROFILES[name], "set": common, "images": images}
+    basis = {"profile": name, "of": InformedPriorConfig.profiles[name], "set": common, "images": images}
     runs = Runs.open(title, basis, out)
     asked = None if queries is None else read_queries(queries)
     if scratch is not None:
@@ -366,7 +368,7 @@ def _run(
                     continue
                 try:
                     chosen = {**common, **_pairs(setting.split()), "seed": str(number)}
-                    config = profile(name, labels).with_overrides(chosen)
+                    config = InformedPriorConfig.of_profile(name, labels).with_overrides(chosen)
                     encoder = bench.train(config)
                     data, lines = bench.measure(encoder, config)
                     if figures is not None and number == seed:

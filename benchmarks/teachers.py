@@ -20,6 +20,7 @@ from common import Faces, Results, open_faces, shared_options
 
 from olrsearch.encoders.olr.training import teacher_probabilities, train_teacher
 from olrsearch.encoders.trainer.metrics import average_precision
+from olrsearch.encoders.trainer.run import TrainingImages
 
 if TYPE_CHECKING:
     from olrsearch.encoders.olr.config import OlrConfig
@@ -96,7 +97,8 @@ def teach(faces: Faces, config: OlrConfig, images: int, scratch: Path) -> tuple[
     rng = np.random.default_rng([config.seed, images])
     chosen = np.sort(rng.permutation(faces.train)[:images])
     run = scratch / "run"
-    result = train_teacher(faces.pixels, faces.labels, chosen, faces.selection, config, run)
+    learnt = TrainingImages(faces.pixels, faces.labels, chosen, faces.selection)
+    result = train_teacher(learnt, config, run)
     found = teacher_probabilities(run, faces.pixels[faces.gallery]).T
     shutil.rmtree(run)
     truth = faces.labels[faces.gallery]

@@ -21,12 +21,16 @@ AVATARS = 200
 
 @pytest.fixture(scope="session", autouse=True)
 def _settled_environment():
-    """No store or database of the shell's, and torch with one thread once it is loaded."""
-    before = {name: os.environ.pop(name, None) for name in ("OLRSEARCH_STORE", "OLRSEARCH_DATABASE_URL")}
-    threads = os.environ.get("OMP_NUM_THREADS")
+    """No store or database of the shell's, torch with one thread once it is loaded, and our plug-in."""
+    changed = ("OLRSEARCH_STORE", "OLRSEARCH_DATABASE_URL", "OMP_NUM_THREADS", "PYTHONPATH")
+    before = {name: os.environ.pop(name, None) for name in changed}
     os.environ["OMP_NUM_THREADS"] = "1"
+    # Programs that tests start find the tiny encoders, a plug-in, too.
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, (before["PYTHONPATH"], str(Path(__file__).parent)))
+    )
     yield
-    for name, value in {**before, "OMP_NUM_THREADS": threads}.items():
+    for name, value in before.items():
         if value is None:
             os.environ.pop(name, None)
         else:
@@ -101,7 +105,7 @@ class Gallery:
 @pytest.fixture(scope="session")
 def model(tmp_path_factory):
     """A model folder of the encoder that needs no torch, fitted to the pictures' labels."""
-    from olrsearch.encoders.tiny.labels import TinyEncoder
+    from tiny_encoders.labels import TinyEncoder
 
     pixels, labels = pixels_and_labels(200, seed=9)
     encoder = TinyEncoder.fit(tmp_path_factory.mktemp("models"), LABELS, pixels, labels, k=6)

@@ -23,26 +23,24 @@ def data(count: int = 192, size: int = 16, seed: int = 0):
 
 
 def config(**changes: str):
-    from olrsearch.encoders.olr.config import profile
+    from olrsearch.encoders.olr.config import OlrConfig
 
-    return profile("tiny", LABELS).with_overrides({"teacher_epochs": "3", "siamese_epochs": "3", **changes})
+    return OlrConfig.of_profile("tiny", LABELS).with_overrides(
+        {"teacher_epochs": "3", "siamese_epochs": "3", **changes}
+    )
+
+
+def images(count: int = 160, held: int = 32):
+    """The same as what a run learns from: the last ones are selected on."""
+    from olrsearch.encoders.trainer.run import TrainingImages
+
+    return TrainingImages(*data(count + held), np.arange(count), np.arange(count, count + held))
 
 
 def train(run: Path, *, resume: bool = False, **changes: str):
     from olrsearch.encoders.olr.training import train_olr
 
-    pixels, labels = data()
-    return train_olr(
-        pixels,
-        labels,
-        np.arange(160),
-        np.arange(160, 192),
-        config(**changes),
-        run,
-        run / "models",
-        resume=resume,
-        progress=False,
-    )
+    return train_olr(images(), config(**changes), run, run / "models", resume=resume, progress=False)
 
 
 def _die(*_: object, **__: object) -> None:

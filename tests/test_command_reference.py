@@ -5,9 +5,9 @@ import pytest
 from command import good
 from command_reference import json_keys, reference
 from pictures import LABELS
+from tiny_encoders.posteriors import TinyPosteriorEncoder
 
 from olrsearch.apps.cli import _COMMANDS, cli
-from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "commands.md"
 

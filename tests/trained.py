@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from olrsearch.encoders.olr.config import profile
+from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.store import Backend
 
 SETTINGS = {"k": "6", "occlusion": "0.2,0.4", "flip": "false", "seed": "4"}
@@ -23,7 +23,7 @@ def add_run(store, *, name="olr-made", selection=3, **record):
     np.save(run / "ids.npy", ids)
     np.save(run / "labels.npy", labels)
     np.save(run / "selection.npy", np.arange(len(ids)) % selection == 0)
-    config = profile("tiny", info.labels).with_overrides(SETTINGS)
+    config = OlrConfig.of_profile("tiny", info.labels).with_overrides(SETTINGS)
     made = {
         "kind": "olr",
         "config": config.to_dict(),

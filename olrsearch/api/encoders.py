@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from olrsearch.core.errors import CalibrationError, IndexBuildError, TrainingError
+from olrsearch.core.errors import CalibrationError, IndexBuildError
 from olrsearch.store.vectors.layout import LABELS
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ class Encoders:
         *,
         settings: Mapping[str, str] | None = None,
         labels: Sequence[str] | None = None,
+        teacher: str | None = None,
         resume: bool = False,
         progress: bool = False,
-        **options: Any,  # noqa: ANN401 - the kind's own
     ) -> TrainedSpace:
         """Train an encoder on the labelled images; the new space is empty until `Store.encode`.
 
@@ -68,28 +68,26 @@ class Encoders:
             profile: Networks, sizes and lengths by name; the kind's default when None.
             settings: Values of single settings, as text.
             labels: Labels to learn; all of the store's when None.
+            teacher: Of `olr`: take the teacher of this run or space instead of training one.
             resume: Go on with the newest unfinished run of this kind.
             progress: Progress bars of the trainer.
-            options: The kind's own: `teacher` of `olr` takes the teacher of a run or space.
 
         Raises:
             EmptyStoreError: no labelled images.
             TrainingError: no such kind, nothing to resume, unknown settings, or training diverged.
         """
-        from olrsearch.pipeline import training
+        from olrsearch.pipeline.training import train
 
-        kinds = {"olr": training.train_olr, "informed-prior": training.train_informed_prior}
-        if kind not in kinds:
-            raise TrainingError(f"no encoder of kind {kind!r} can be trained: expected {', '.join(kinds)}")
-        given = options if profile is None else {"profile": profile, **options}
-        return kinds[kind](
+        return train(
             self._session.backend,
+            kind,
+            profile,
             settings=settings,
             labels=labels,
+            teacher=teacher,
             resume=resume,
             progress=progress,
             track=self._session.track,
-            **given,
         )
 
     def has_unfinished_run(self, kind: str = "olr") -> bool:

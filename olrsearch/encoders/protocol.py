@@ -6,80 +6,14 @@ d dimensions and T = d(d+1)/2 numbers of a triangle.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+
+from olrsearch.core.errors import IncompatibleEncoderError
 
 if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, U8
     from olrsearch.encoders.words.vocabulary import Vocabulary
     from olrsearch.maths.readout import Readout
-
-
-@runtime_checkable
-class LabelEncoder(Protocol):
-    """A trained model that gives an image one vector per label.
-
-    Attributes:
-        kind: The registered kind, as in `config.json`.
-        fingerprint: sha256 of configuration and weights, 64 hexadecimal digits.
-            Embeddings of two fingerprints are never compared.
-        labels: The L label names, in the order of the embeddings.
-        k: Numbers a label.
-        input_size: (H, W) of the pixels `encode` takes.
-        crop: How an image is cropped before it is scaled to `input_size`: 'none' or 'center'.
-        readout: The linear function from label embeddings to raw logits.
-    """
-
-    @property
-    def kind(self) -> str:
-        """The registered kind."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """Identity of the model, 64 hexadecimal digits."""
-        ...
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The L label names."""
-        ...
-
-    @property
-    def k(self) -> int:
-        """Numbers a label."""
-        ...
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """Height and width of the pixels taken."""
-        ...
-
-    @property
-    def crop(self) -> str:
-        """'none' or 'center'."""
-        ...
-
-    @property
-    def readout(self) -> Readout:
-        """Label embeddings to raw logits."""
-        ...
-
-    def encode(self, pixels: U8) -> F32:
-        """Encode a batch of images.
-
-        Deterministic; an image's embedding does not depend on the others in the batch
-        beyond rounding.
-
-        Args:
-            pixels: uint8 [B, H, W, 3], RGB; B may be 0. Not changed.
-
-        Returns:
-            float32 [L, B, k], label-major.
-
-        Raises:
-            IncompatibleEncoderError: pixels of another shape or type.
-        """
-        ...
 
 
 class Posteriors(NamedTuple):
@@ -95,77 +29,91 @@ class Posteriors(NamedTuple):
     factor: F32
 
 
-@runtime_checkable
-class PosteriorEncoder(Protocol):
-    """A trained model that gives an image a Gaussian in the space its words lie in.
-
-    Attributes:
-        kind: The registered kind, as in `config.json`.
-        fingerprint: sha256 of configuration and weights, 64 hexadecimal digits.
-            Posteriors of two fingerprints are never compared.
-        labels: Its W words, as data sets call their labels.
-        k: Dimensions, d.
-        input_size: (H, W) of the pixels `encode` takes.
-        crop: How an image is cropped before it is scaled to `input_size`: 'none' or 'center'.
-        vocabulary: Its words, and where they lie.
-        has_decoder: Whether `decode` can draw points.
-    """
+class Encoder(Protocol):
+    """A trained model, whatever it makes of an image; `model_config.layout_of` tells which of the two."""
 
     @property
     def kind(self) -> str:
-        """The registered kind."""
+        """The registered kind, as in `config.json`."""
         ...
 
     @property
     def fingerprint(self) -> str:
-        """Identity of the model, 64 hexadecimal digits."""
+        """sha256 of configuration and weights, 64 hexadecimal digits.
+
+        What encoders of two fingerprints make of images is never compared.
+        """
         ...
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The W words, as data sets call their labels."""
+        """The L label names, in the order of the embeddings; the W words of an encoder of posteriors."""
         ...
 
     @property
     def k(self) -> int:
-        """Dimensions, d."""
+        """Numbers a label; the dimensions d of posteriors."""
         ...
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """Height and width of the pixels taken."""
+        """(H, W) of the pixels that `encode` takes."""
         ...
 
     @property
     def crop(self) -> str:
-        """'none' or 'center'."""
+        """How an image is cropped before it is scaled to `input_size`: 'none' or 'center'."""
         ...
 
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The encoder's words and their vectors, float64 [W, d]."""
-        ...
-
-    @property
-    def has_decoder(self) -> bool:
-        """Whether points can be drawn."""
-        ...
-
-    def encode(self, pixels: U8) -> Posteriors:
+    def encode(self, pixels: U8) -> F32 | Posteriors:
         """Encode a batch of images.
 
-        Deterministic; an image's posterior does not depend on the others in the batch
-        beyond rounding.
+        Deterministic; what an image becomes does not depend on the others in the batch beyond
+        rounding.
 
         Args:
             pixels: uint8 [B, H, W, 3], RGB; B may be 0. Not changed.
 
         Returns:
-            Means float32 [B, d] and packed factors float32 [B, T].
+            Embeddings float32 [L, B, k], label-major; or posteriors, means float32 [B, d] and
+            packed factors float32 [B, T].
 
         Raises:
             IncompatibleEncoderError: pixels of another shape or type.
         """
+        ...
+
+
+@runtime_checkable
+class LabelEncoder(Encoder, Protocol):
+    """A trained model that gives an image one vector per label."""
+
+    @property
+    def readout(self) -> Readout:
+        """The linear function from label embeddings to raw logits."""
+        ...
+
+    def encode(self, pixels: U8) -> F32:
+        """See `Encoder.encode`."""
+        ...
+
+
+@runtime_checkable
+class PosteriorEncoder(Encoder, Protocol):
+    """A trained model that gives an image a Gaussian in the space its words lie in."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Its words and where they lie, float64 [W, d]."""
+        ...
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether `decode` can draw points."""
+        ...
+
+    def encode(self, pixels: U8) -> Posteriors:
+        """See `Encoder.encode`."""
         ...
 
     def decode(self, points: F32) -> U8:
@@ -175,16 +123,13 @@ class PosteriorEncoder(Protocol):
             points: float32 [m, d]; m may be 0. Not changed.
 
         Returns:
-            uint8 [m, H, W, 3], RGB, of the decoder's height and width.
+            uint8 [m, H, W, 3], RGB, of the decoder's height and width; grey images have three equal
+            channels.
 
         Raises:
             EncoderError: points of another shape, or an encoder without decoder.
         """
         ...
-
-
-Encoder: TypeAlias = LabelEncoder | PosteriorEncoder
-"""Either kind; `model_files.layout_of` tells which a model folder holds."""
 
 
 def check_pixels(pixels: U8, input_size: tuple[int, int]) -> None:
@@ -193,8 +138,6 @@ def check_pixels(pixels: U8, input_size: tuple[int, int]) -> None:
     Raises:
         IncompatibleEncoderError: not uint8 [B, H, W, 3] of this H and W.
     """
-    from olrsearch.core.errors import IncompatibleEncoderError
-
     height, width = input_size
     if pixels.dtype.name != "uint8" or pixels.ndim != 4 or pixels.shape[1:] != (height, width, 3):
         raise IncompatibleEncoderError(

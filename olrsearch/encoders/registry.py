@@ -1,55 +1,123 @@
-"""Which class opens a model folder of which kind.
+"""The kinds of encoder: what opens their model folders, configures and trains them.
 
-A kind names a function `(path) -> Encoder` by module and name, imported when
-a model of that kind is loaded: torch comes in only then.
+A kind is one entry here and a package of its own, or a plug-in: an installed distribution with an
+entry point of the group `olrsearch.encoders`, called as the kind is, that names a `Kind`. Everything
+is named by module and name, and imported when it is needed: torch comes in only where a model is
+opened or trained.
 """
 
 from __future__ import annotations
 
 import difflib
+from functools import cache
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-from olrsearch.core.errors import IncompatibleEncoderError, ModelFileError
-from olrsearch.encoders.folder.model_files import layout_of, read_config
+from olrsearch.core.errors import ModelFileError, TrainingError
+from olrsearch.encoders.folder.model_config import read_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from olrsearch.encoders.protocol import Encoder
+    from olrsearch.encoders.trainer.config import TrainerConfig
+    from olrsearch.encoders.trainer.run import Trained, TrainingImages
 
-    from olrsearch.core.arrays import Layout
-    from olrsearch.encoders.protocol import Encoder, LabelEncoder, PosteriorEncoder
 
-_LOADERS: dict[str, str] = {
-    "informed-prior": "olrsearch.encoders.informed_prior.encoder:load",
-    "olr": "olrsearch.encoders.olr.encoder:load",
-    "tiny": "olrsearch.encoders.tiny.labels:load",
-    "tiny-posterior": "olrsearch.encoders.tiny.posteriors:load",
+class Kind(NamedTuple):
+    """What a kind of encoder consists of, each 'package.module:name'.
+
+    Attributes:
+        loader: A function or class that makes an encoder of a model folder.
+        config: The `TrainerConfig` of its training; empty for a kind that is not trained here.
+        trainer: A `Trainer`; empty for a kind that is not trained here.
+    """
+
+    loader: str
+    config: str = ""
+    trainer: str = ""
+
+
+class Trainer(Protocol):
+    """Trains an encoder and writes its model folder."""
+
+    def __call__(
+        self,
+        images: TrainingImages,
+        config: Any,  # noqa: ANN401 - the kind's own
+        run_dir: Path,
+        model_root: Path,
+        *,
+        source: Path | None,
+        resume: bool,
+        progress: bool,
+    ) -> Trained:
+        """Train from wherever the run stands.
+
+        Args:
+            images: What to learn from.
+            config: What to train.
+            run_dir: The run's folder.
+            model_root: The model is written to `model_root/<fingerprint>/`.
+            source: What it builds on: the run whose teacher is taken, or the model folder of the
+                encoder that the configuration starts from; None where it starts anew.
+            resume: Go on with the run in `run_dir`.
+            progress: Show a progress bar on standard error.
+        """
+        ...
+
+
+_GROUP = "olrsearch.encoders"
+
+_KINDS = {
+    "informed-prior": Kind(
+        "olrsearch.encoders.informed_prior.encoder:InformedPriorEncoder",
+        "olrsearch.encoders.informed_prior.config:InformedPriorConfig",
+        "olrsearch.encoders.informed_prior.training:train_informed_prior",
+    ),
+    "olr": Kind(
+        "olrsearch.encoders.olr.encoder:OlrEncoder",
+        "olrsearch.encoders.olr.config:OlrConfig",
+        "olrsearch.encoders.olr.training:train_olr",
+    ),
 }
+
+
+@cache
+def _plugged() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=_GROUP)}
 
 
 def kinds() -> tuple[str, ...]:
     """The kinds of encoder that can be loaded, sorted."""
-    return tuple(sorted(_LOADERS))
+    return tuple(sorted({*_plugged(), *_KINDS}))
 
 
-def register(kind: str, loader: str) -> None:
-    """Make a kind of encoder loadable.
+def _find(kind: str) -> Kind:
+    """A kind of `kinds`; one of this package goes before a plug-in."""
+    found: Kind = _KINDS[kind] if kind in _KINDS else _plugged()[kind].load()
+    return found
 
-    Args:
-        kind: What `config.json` says.
-        loader: 'package.module:function', a function from a model folder to a `LabelEncoder` or a
-            `PosteriorEncoder`.
+
+def trainable() -> tuple[str, ...]:
+    """The kinds of encoder that can be trained, sorted."""
+    return tuple(kind for kind in kinds() if _find(kind).trainer)
+
+
+def config_class(kind: str) -> type[TrainerConfig]:
+    """The class of the configurations that a kind of encoder is trained with.
 
     Raises:
-        ModelFileError: the kind is taken by another loader, or the loader is not so written.
+        TrainingError: no such kind can be trained.
     """
-    if ":" not in loader:
-        raise ModelFileError(f"loader {loader!r} of kind {kind!r}: expected 'package.module:function'")
-    if _LOADERS.setdefault(kind, loader) != loader:
-        raise ModelFileError(
-            f"encoder kind {kind!r} is loaded by {_LOADERS[kind]} already; choose another name"
-        )
+    if kind not in trainable():
+        raise TrainingError(f"no encoder of kind {kind!r} can be trained: expected {', '.join(trainable())}")
+    return cast("type[TrainerConfig]", _imported(_find(kind).config))
+
+
+def trainer(kind: str) -> Trainer:
+    """What trains a kind of encoder of `trainable`; imports torch."""
+    return cast("Trainer", _imported(_find(kind).trainer))
 
 
 def load(path: Path) -> Encoder:
@@ -62,46 +130,17 @@ def load(path: Path) -> Encoder:
         A `LabelEncoder` or a `PosteriorEncoder`, by the layout in its configuration.
 
     Raises:
-        ModelFileError: missing or damaged files, or a kind nobody registered.
+        ModelFileError: missing or damaged files, or an unknown kind.
     """
     path = Path(path)
-    kind = read_config(path)["kind"]
-    loader = _LOADERS.get(kind)
-    if loader is None:
-        nearest = difflib.get_close_matches(str(kind), _LOADERS, n=1)
+    kind = str(read_config(path)["kind"])
+    if kind not in kinds():
+        nearest = difflib.get_close_matches(kind, kinds(), n=1)
         hint = f"; did you mean {nearest[0]}?" if nearest else f"; known kinds: {', '.join(kinds())}"
         raise ModelFileError(f"{path} holds an encoder of unknown kind {kind!r}{hint}")
-    module, _, name = loader.partition(":")
-    return cast("Callable[[Path], Encoder]", getattr(import_module(module), name))(path)
+    return cast("Encoder", _imported(_find(kind).loader)(path))
 
 
-def load_labels(path: Path) -> LabelEncoder:
-    """Open the model folder of a label encoder.
-
-    Raises:
-        IncompatibleEncoderError: it holds a posterior encoder.
-        ModelFileError: as `load`.
-    """
-    _require(path, "labels")
-    return cast("LabelEncoder", load(path))
-
-
-def load_posteriors(path: Path) -> PosteriorEncoder:
-    """Open the model folder of a posterior encoder.
-
-    Raises:
-        IncompatibleEncoderError: it holds a label encoder.
-        ModelFileError: as `load`.
-    """
-    _require(path, "posterior")
-    return cast("PosteriorEncoder", load(path))
-
-
-def _require(path: Path, layout: Layout) -> None:
-    config = read_config(path)
-    if layout_of(config) != layout:
-        wanted, found = ("label", "posterior") if layout == "labels" else ("posterior", "label")
-        raise IncompatibleEncoderError(
-            f"{path} holds a {found} encoder (kind {config['kind']}), and this needs a {wanted} encoder: "
-            "name another"
-        )
+def _imported(dotted: str) -> Any:  # noqa: ANN401 - a class or a function
+    module, _, name = dotted.partition(":")
+    return getattr(import_module(module), name)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from olrsearch.core.errors import EmptyStoreError, ModelFileError
-from olrsearch.encoders.folder import model_files
+from olrsearch.encoders.folder import model_config, model_files
 from olrsearch.encoders.folder.card import read_card
 from olrsearch.encoders.folder.defaults import read_defaults
 from olrsearch.encoders.folder.sharing import whole_model
@@ -64,8 +64,8 @@ def add_model(backend: Backend, path: Path, *, name: str | None = None) -> str:
         ModelFileError: it is damaged.
     """
     fingerprint = check_model(path)  # before anything is copied
-    config, defaults = model_files.read_config(path), read_defaults(path)
-    layout = model_files.layout_of(config)
+    config, defaults = model_config.read_config(path), read_defaults(path)
+    layout = model_config.layout_of(config)
     with backend.writer() as writer:
         copy, damaged = backend.path / MODELS / fingerprint, _is_damaged(backend.path / MODELS / fingerprint)
         if damaged or not copy.exists():
@@ -107,7 +107,7 @@ def check_model(path: Path) -> str:
     Raises:
         ModelFileError: it is damaged.
     """
-    fingerprint: str = model_files.read_config(path)["fingerprint"]
+    fingerprint: str = model_config.read_config(path)["fingerprint"]
     model_files.read_tensors(path)
     read_defaults(path)
     read_card(path)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from olrsearch.core.errors import UnknownEncoderError
 from olrsearch.encoders.folder.card import read_card
 from olrsearch.encoders.folder.defaults import read_defaults
-from olrsearch.encoders.folder.model_files import CONFIG_NAME, read_config
+from olrsearch.encoders.folder.model_config import CONFIG_NAME, read_config
 from olrsearch.encoders.folder.shipped import (
     DEFAULT,
     EncoderEntry,

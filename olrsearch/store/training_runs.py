@@ -59,6 +59,12 @@ def unfinished_run(store: Path, kind: str) -> Path | None:
     return None
 
 
+def teacher_of(run: Path) -> Path | None:
+    """The run that a run takes its teacher from; None where it has its own, or none."""
+    name = read_run(run).get("teacher")
+    return None if name is None else run.parent / str(name)
+
+
 def run_behind(store: Path, info: SpaceInfo) -> Path | None:
     """The run that a space's encoder, or the one it was rounded from, was trained in; None without one."""
     run, origin = run_of(store, info.fingerprint), info.config.get(ROUNDED_FROM)

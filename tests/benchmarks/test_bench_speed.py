@@ -2,7 +2,6 @@
 
 import json
 
-import pytest
 from command import good, refused
 
 from olrsearch.encoders.engines import engine as engines
@@ -10,15 +9,6 @@ from olrsearch.encoders.engines import engine as engines
 RUN = ("-q", "bench", "speed", "encoding")
 
 
-@pytest.fixture
-def nothing_compiled(monkeypatch):
-    """Without the engine that takes minutes to start."""
-    monkeypatch.setattr(
-        engines, "ENGINES", {name: make for name, make in engines.ENGINES.items() if name != "torch-compiled"}
-    )
-
-
-@pytest.mark.usefixtures("nothing_compiled")
 def test_engines_are_compared_on_the_stores_own_images(world, tmp_path):
     called = good(world.store, *RUN, "--json", "--seed", 1, "--out", tmp_path / "reports" / "p7")
     report = called.row

@@ -13,12 +13,12 @@ from olrsearch_benchmarks.speed.speed_words import project_posteriors
 from pictures import LABELS as PICTURE_LABELS
 from pictures import write_pictures
 from PIL import Image
+from tiny_encoders.posteriors import TinyPosteriorEncoder
 
 from olrsearch import Store
 from olrsearch.core.errors import BenchmarkError
 from olrsearch.datasets.generated.pairs import generate_pairs
 from olrsearch.datasets.idx_format import format_idx
-from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
 from olrsearch.maths.divergences import kl
 from olrsearch.maths.gaussian import Gaussians, word_prior
 

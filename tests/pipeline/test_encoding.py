@@ -6,10 +6,10 @@ import shutil
 import pytest
 from command import good
 from pictures import LABELS, name, write_pictures
+from tiny_encoders.labels import TinyEncoder
 
 from olrsearch import Store
 from olrsearch.core.errors import ImageMissingError, IncompatibleEncoderError
-from olrsearch.encoders.tiny.labels import TinyEncoder
 from olrsearch.pipeline.adding import add_model
 from olrsearch.pipeline.encoding import encode_missing
 

@@ -3,10 +3,10 @@
 import shutil
 
 import pytest
+from tiny_encoders.labels import TinyEncoder
 
 from olrsearch import Store
 from olrsearch.core.errors import UnknownEncoderError
-from olrsearch.encoders.tiny.labels import TinyEncoder
 from olrsearch.pipeline.inventory import default_encoder, encoder_details, find_encoder, list_encoders
 
 

@@ -127,7 +127,7 @@ def encoding_report(
     missing: dict[str, str] = {}
     for name in ENGINES:
         try:
-            engines[name] = OlrEncoder.load(info.model_path, engine=name, calibration=calibration).encode
+            engines[name] = OlrEncoder(info.model_path, engine=name, calibration=calibration).encode
         except EngineError as error:
             missing[name] = str(error)
 

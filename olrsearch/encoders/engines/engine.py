@@ -88,18 +88,6 @@ class TorchEngine:
         return found
 
 
-class CompiledEngine(TorchEngine):
-    """A network compiled for one size of batch; the last images of a set are filled up with black."""
-
-    def run(self, pixels: U8) -> F32:
-        """See `Engine.run`."""
-        count = len(pixels)
-        if count < self.chunk:
-            rest = np.zeros((self.chunk - count, *pixels.shape[1:]), np.uint8)
-            pixels = np.concatenate([pixels, rest])
-        return super().run(pixels)[:count]
-
-
 class OnnxEngine:
     """ONNX Runtime on the CPU: a thread a forward pass, and as many passes at once as torch has threads.
 
@@ -151,18 +139,18 @@ class Task:
     calibration: U8 | None = None
 
 
-def run_all(engine: Engine, pixels: U8, keep: Callable[[slice, F32], None]) -> None:
+def run_all(engine: Engine, pixels: U8, out: F32) -> None:
     """Forward passes over a whole set of images, as many at once as the engine has workers.
 
     Args:
         engine: What computes.
         pixels: uint8 [B, H, W, 3]; not changed.
-        keep: Takes the rows of each pass and what it found, float32 [n, …]; from several threads.
+        out: float32 [B, …], perhaps a view: what the network makes of the images is written to it.
     """
 
     def run(start: int) -> None:
         rows = slice(start, min(start + engine.chunk, len(pixels)))
-        keep(rows, engine.run(np.ascontiguousarray(pixels[rows])))
+        out[rows] = engine.run(np.ascontiguousarray(pixels[rows]))
 
     starts = range(0, len(pixels), engine.chunk)
     workers = min(engine.workers, len(starts))
@@ -215,17 +203,6 @@ def _bfloat16(task: Task) -> Engine:
     return TorchEngine("torch-bf16", _flat(task), task.device, bfloat16=True)
 
 
-def _compiled(task: Task) -> Engine:
-    network = _flat(task)
-    engine = CompiledEngine("torch-compiled", network, task.device)
-    try:
-        network.compile(dynamic=False, options={"freezing": True})
-        engine.run(np.zeros((engine.chunk, *task.size, 3), np.uint8))  # compiles
-    except Exception as error:  # from torch, from its compiler or from that of C++
-        raise EngineError(f"torch cannot compile the network ({_line(error)}): {_INSTEAD}") from error
-    return engine
-
-
 def _onnx(task: Task) -> Engine:
     return OnnxEngine("onnx", _graph(task, "onnx"))
 
@@ -244,7 +221,6 @@ ENGINES: Final[dict[str, Callable[[Task], Engine]]] = {
     "torch": _eager,
     "torch-folded": _folded,
     "torch-bf16": _bfloat16,
-    "torch-compiled": _compiled,
     "onnx": _onnx,
     "onnx-int8": _int8,
 }

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import jinja2
 
 from olrsearch.core.errors import ModelFileError
-from olrsearch.encoders.folder.model_files import read_companion, read_config, write_companion
+from olrsearch.encoders.folder.model_config import read_companion, read_config, write_companion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -278,7 +278,7 @@ def render_card(card: ModelCard, config: Mapping[str, Any]) -> str:
 
     Args:
         card: What to say.
-        config: The model's configuration, of `model_files.read_config`.
+        config: The model's configuration, of `model_config.read_config`.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("olrsearch.encoders.folder", "."),

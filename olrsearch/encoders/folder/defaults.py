@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from olrsearch.core.errors import CalibrationError, ModelFileError, VectorError
-from olrsearch.encoders.folder.model_files import layout_of, read_companion, read_config, write_companion
+from olrsearch.encoders.folder.model_config import layout_of, read_companion, read_config, write_companion
 from olrsearch.maths.calibration import Calibration
 from olrsearch.maths.metric import Metric
 

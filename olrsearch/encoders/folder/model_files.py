@@ -10,7 +10,7 @@
 ```
 
 The fingerprint is the sha256 of the canonical configuration (sorted keys, no
-spaces) without the key `fingerprint`. The configuration lists every tensor by name,
+spaces; see `model_config`) without the key `fingerprint`. The configuration lists every tensor by name,
 type, shape and sha256 of its bytes, so the fingerprint covers the weights, and one
 tensor can be checked without reading the others. It is of what is stored: a model whose
 matrices are rounded to float16 is an encoder of its own. Where a tensor is stored does not
@@ -33,7 +33,6 @@ from safetensors.numpy import save_file
 from olrsearch.core.errors import IncompatibleEncoderError, ModelFileError
 from olrsearch.core.files import whole_folder
 from olrsearch.encoders.folder.model_config import (
-    COMPANION_VERSION,
     CONFIG_NAME,
     FORMAT_VERSION,
     canonical_json,
@@ -43,7 +42,6 @@ from olrsearch.encoders.folder.model_config import (
     read_companion,
     read_config,
     tensor_entry,
-    write_companion,
 )
 from olrsearch.encoders.words.vocabulary import Vocabulary
 from olrsearch.maths.readout import Readout
@@ -52,30 +50,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
-
-__all__ = [
-    "COMPANION_VERSION",
-    "CONFIG_NAME",
-    "FORMAT_VERSION",
-    "SHARED_NAME",
-    "WEIGHTS_NAME",
-    "Shared",
-    "canonical_json",
-    "fingerprint",
-    "halved",
-    "layout_of",
-    "read_companion",
-    "read_config",
-    "read_readout",
-    "read_shared",
-    "read_stored",
-    "read_tensors",
-    "read_vocabulary",
-    "save_model",
-    "tensor_entry",
-    "tensor_names",
-    "write_companion",
-]
 
 WEIGHTS_NAME = "weights.safetensors"
 SHARED_NAME = "shared.json"

@@ -23,14 +23,13 @@ from safetensors.numpy import save_file
 
 from olrsearch.core.errors import ModelFileError
 from olrsearch.core.files import whole_file, whole_folder
+from olrsearch.encoders.folder.model_config import read_config, write_companion
 from olrsearch.encoders.folder.model_files import (
     SHARED_NAME,
     WEIGHTS_NAME,
-    read_config,
     read_shared,
     read_stored,
     tensor_names,
-    write_companion,
 )
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ olrsearch/encoders/models/<name>/
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from olrsearch.core import resources
 from olrsearch.core.errors import ModelFileError
 from olrsearch.encoders.folder.card import read_card
-from olrsearch.encoders.folder.model_files import CONFIG_NAME, layout_of, read_config
+from olrsearch.encoders.folder.model_config import CONFIG_NAME, layout_of, read_config
 
 if TYPE_CHECKING:
     from olrsearch.core.arrays import Layout
@@ -69,21 +70,10 @@ class EncoderEntry:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict."""
-        return {
-            "name": self.name,
-            "source": self.source,
-            "kind": self.kind,
-            "layout": self.layout,
-            "labels": list(self.labels),
-            "k": self.k,
-            "input_size": list(self.input_size),
-            "crop": self.crop,
-            "bytes": self.bytes,
-            "fingerprint": self.fingerprint,
-            "notice": self.notice,
-            "default": self.default,
-            "path": str(self.path),
-        }
+        values = dataclasses.asdict(self)
+        path = values.pop("path")
+        lists = {key: list(values[key]) for key in ("labels", "input_size")}
+        return {**values, **lists, "path": str(path)}
 
 
 def read_entry(path: Path, *, name: str, source: Source, default: bool = False) -> EncoderEntry:

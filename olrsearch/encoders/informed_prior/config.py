@@ -6,20 +6,82 @@ Notation: L labels, d dimensions, H × W pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
-from olrsearch.core.errors import TrainingError
-from olrsearch.encoders.trainer.config import TrainerConfig
+from olrsearch.encoders.trainer.config import BACKBONE_NAMES, TrainerConfig
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-BACKBONE_NAMES = ("small", "deep", "tiny", "efficientnet-lite0")
 PRIOR_MEANS = ("mean", "draw")
 POOLINGS = ("average", "flatten")
 TRANSFORMS = ("none", "centre", "whiten")
 ONE_HOT = "one-hot"
 """Words that are unit vectors: no table, and no word beside the labels."""
+
+
+_DIGITS: dict[str, Any] = {
+    "image_size": (28, 28),
+    "backbone": "tiny",
+    "width": 16,
+    "hidden": 128,
+    "grey": True,
+    "flip": False,
+    "shift": 2,
+    "batch_size": 128,
+    "weight_decay": 0.01,
+    "likelihood_weight": 0.05,
+    "ema_decay": 0.99,
+    "epochs": 6,
+    "learning_rate": 3e-3,
+}
+
+_PROFILES: dict[str, dict[str, Any]] = {
+    # Digits and clothes, 28 × 28, a word each: minutes on two cores.
+    "digits": _DIGITS,
+    # Two digits side by side, 28 × 56: twice that.
+    "pairs": {**_DIGITS, "image_size": (28, 56), "epochs": 5},
+    # Faces, on the trunk of the shipped face encoder, which stays as it is.
+    "faces": {
+        "image_size": (144, 120),
+        "words": "glove",
+        "backbone": "efficientnet-lite0",
+        "start_from": "faces",
+        "freeze_trunk": True,
+        "pooling": "average",
+        "hidden": 512,
+        "dropout": 0.0,
+        "decoder": False,
+        "weight_decay": 0.01,
+        "shift": 6,
+        "epochs": 6,
+    },
+    # Generated avatars; on the trunk of an OLR encoder of theirs (start_from, freeze_trunk) a minute.
+    "demo": {
+        "words": "glove",
+        "width": 20,
+        "pooling": "average",
+        "dropout": 0.0,
+        "decoder": False,
+        "batch_size": 64,
+        "epochs": 12,
+        "learning_rate": 2e-3,
+        "selection_size": 400,
+        "ema_decay": 0.99,
+    },
+    # Tests: seconds.
+    "tiny": {
+        "image_size": (16, 16),
+        "backbone": "tiny",
+        "width": 8,
+        "hidden": 16,
+        "decoder_width": 4,
+        "batch_size": 16,
+        "epochs": 2,
+        "selection_size": 32,
+        "ema_decay": 0.9,
+        "shift": 1,
+        "devices": "1",
+    },
+}
+"""What each profile changes in the defaults."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +118,10 @@ class InformedPriorConfig(TrainerConfig):
         epochs: How many.
         learning_rate: Peak of the one-cycle schedule.
     """
+
+    kind: ClassVar[str] = "informed-prior"
+    profiles: ClassVar[dict[str, dict[str, Any]]] = _PROFILES
+    default_profile: ClassVar[str] = "faces"
 
     words: str = ONE_HOT
     label_words: str = ""
@@ -114,85 +180,11 @@ class InformedPriorConfig(TrainerConfig):
             "learning_rate": (self.learning_rate > 0, "above 0"),
         }
 
+    def starts_from(self) -> str:
+        """See `TrainerConfig.starts_from`."""
+        return self.start_from
+
     @property
     def decoded_size(self) -> tuple[int, int]:
         """(H, W) of decoded images."""
         return self.image_size if self.decoder_size == (0, 0) else self.decoder_size
-
-
-_DIGITS: dict[str, Any] = {
-    "image_size": (28, 28),
-    "backbone": "tiny",
-    "width": 16,
-    "hidden": 128,
-    "grey": True,
-    "flip": False,
-    "shift": 2,
-    "batch_size": 128,
-    "weight_decay": 0.01,
-    "likelihood_weight": 0.05,
-    "ema_decay": 0.99,
-    "epochs": 6,
-    "learning_rate": 3e-3,
-}
-
-PROFILES: dict[str, dict[str, Any]] = {
-    # Digits and clothes, 28 × 28, a word each: minutes on two cores.
-    "digits": _DIGITS,
-    # Two digits side by side, 28 × 56: twice that.
-    "pairs": {**_DIGITS, "image_size": (28, 56), "epochs": 5},
-    # Faces, on the trunk of the shipped face encoder, which stays as it is.
-    "faces": {
-        "image_size": (144, 120),
-        "words": "glove",
-        "backbone": "efficientnet-lite0",
-        "start_from": "faces",
-        "freeze_trunk": True,
-        "pooling": "average",
-        "hidden": 512,
-        "dropout": 0.0,
-        "decoder": False,
-        "weight_decay": 0.01,
-        "shift": 6,
-        "epochs": 6,
-    },
-    # Generated avatars; on the trunk of an OLR encoder of theirs (start_from, freeze_trunk) a minute.
-    "demo": {
-        "words": "glove",
-        "width": 20,
-        "pooling": "average",
-        "dropout": 0.0,
-        "decoder": False,
-        "batch_size": 64,
-        "epochs": 12,
-        "learning_rate": 2e-3,
-        "selection_size": 400,
-        "ema_decay": 0.99,
-    },
-    # Tests: seconds.
-    "tiny": {
-        "image_size": (16, 16),
-        "backbone": "tiny",
-        "width": 8,
-        "hidden": 16,
-        "decoder_width": 4,
-        "batch_size": 16,
-        "epochs": 2,
-        "selection_size": 32,
-        "ema_decay": 0.9,
-        "shift": 1,
-        "devices": "1",
-    },
-}
-"""What each profile changes in the defaults."""
-
-
-def profile(name: str, labels: Sequence[str]) -> InformedPriorConfig:
-    """The configuration of a named profile: 'digits', 'pairs', 'faces', 'demo' or 'tiny'.
-
-    Raises:
-        TrainingError: no profile has this name, or the labels repeat.
-    """
-    if name not in PROFILES:
-        raise TrainingError(f"unknown profile {name!r}; expected one of {', '.join(PROFILES)}")
-    return InformedPriorConfig(labels=tuple(labels), **PROFILES[name])

@@ -3,7 +3,7 @@
 A run's folder:
 
 ```
-informed-prior.json       configuration and a digest of the data: what a resumed run must match
+informed-prior.json       see `trainer.run.open_run`
 posterior/                last.ckpt while it runs; metrics.jsonl; weights.safetensors and, when
                           it is finished, result.json
 ```
@@ -14,63 +14,37 @@ Notation: N images, L labels, d dimensions, H × W pixels.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
 import torch
 
 from olrsearch.core.errors import TrainingError
-from olrsearch.encoders.folder.model_files import read_config, read_tensors
+from olrsearch.encoders.folder.model_config import read_config
+from olrsearch.encoders.folder.model_files import read_tensors
 from olrsearch.encoders.informed_prior import encoder as informed_prior_encoder
 from olrsearch.encoders.informed_prior.config import ONE_HOT
 from olrsearch.encoders.informed_prior.network import InformedPriorNetwork
 from olrsearch.encoders.informed_prior.stage import InformedPriorStage
-from olrsearch.encoders.trainer.data import PixelBatches, StageData, derived_seed, pixel_statistics
-from olrsearch.encoders.trainer.run import check_arrays, data_digest, label_frequencies, open_run
+from olrsearch.encoders.trainer.data import derived_seed
+from olrsearch.encoders.trainer.run import Trained, open_run
 from olrsearch.encoders.trainer.runner import run_stage
-from olrsearch.encoders.trunks.efficientnet import PIXEL_MEAN, PIXEL_STD
-from olrsearch.encoders.trunks.trunk import channels_last, start_trunk
+from olrsearch.encoders.trunks.trunk import channels_last, expected_colours, start_trunk
+from olrsearch.encoders.words.label_words import read_label_words
 from olrsearch.encoders.words.vectors import WordVectors
-from olrsearch.encoders.words.vocabulary import Vocabulary, read_label_words
+from olrsearch.encoders.words.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from olrsearch.core.arrays import I8, I64, U8
     from olrsearch.encoders.informed_prior.config import InformedPriorConfig
+    from olrsearch.encoders.trainer.run import TrainingImages
     from olrsearch.encoders.words.lift import Transform
 
 _log = logging.getLogger(__name__)
 
-RUN_NAME = "informed-prior.json"
 _TRUNK, _NORMALISE = "network.trunk.", "network.normalise."
 """Of an OLR model's tensors."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainedPosteriors:
-    """What a run made.
-
-    Attributes:
-        fingerprint: Of the encoder.
-        path: Its model folder.
-        metrics: Selection figures of the weights kept: `map` of describing, `set_match`.
-        seconds: Wall time, resumed parts added: `posterior`.
-        history: One entry an epoch.
-    """
-
-    fingerprint: str
-    path: Path
-    metrics: dict[str, float]
-    seconds: dict[str, float]
-    history: list[dict[str, float]]
-
-
-def has_run(run_dir: Path) -> bool:
-    """Whether a folder holds a run that `train_informed_prior(…, resume=True)` can go on with."""
-    return (run_dir / RUN_NAME).exists()
 
 
 def make_vocabulary(config: InformedPriorConfig) -> Vocabulary:
@@ -98,34 +72,31 @@ def make_vocabulary(config: InformedPriorConfig) -> Vocabulary:
 
 
 def train_informed_prior(
-    pixels: U8,
-    labels: I8,
-    train_index: I64,
-    selection_index: I64,
+    images: TrainingImages,
     config: InformedPriorConfig,
     run_dir: Path,
     model_root: Path,
     *,
-    trunk_from: Path | None = None,
+    source: Path | None = None,
     resume: bool = False,
     progress: bool = True,
-) -> TrainedPosteriors:
+) -> Trained:
     """Train and write the model folder.
 
     A resumed run goes on from the last whole epoch.
 
     Args:
-        pixels: uint8 [N, H, W, 3] of the configured image size, perhaps memory-mapped. Not changed.
-        labels: int8 [N, L], −1 absent, 0 unknown, +1 present: an image's words are its present ones.
-        train_index: int [n], rows to train on.
-        selection_index: int [m], rows that choose the weights; none of them in `train_index`.
+        images: What to learn from: an image's words are its present labels.
         config: What to train.
         run_dir: The run's folder; created when absent.
         model_root: The model is written to `model_root/<fingerprint>/`.
-        trunk_from: A model folder whose trunk and normalisation are taken, where the configuration
+        source: A model folder whose trunk and normalisation are taken, where the configuration
             starts from another encoder.
         resume: Go on with the run in `run_dir`.
         progress: Show a progress bar on standard error.
+
+    Returns:
+        With the metrics `map` of describing and `set_match`, and the stage `posterior`.
 
     Raises:
         TrainingError: arrays that do not fit; no run to resume, or one of another configuration or
@@ -134,33 +105,24 @@ def train_informed_prior(
         KeyboardInterrupt: interrupted; the message says how far the run is.
     """
     run_dir, model_root = Path(run_dir), Path(model_root)
-    train_index, selection_index = np.asarray(train_index, np.int64), np.asarray(selection_index, np.int64)
-    check_arrays(pixels, labels, train_index, selection_index, config)
-    label_frequencies(labels[train_index], config)
+    images.check(config)
+    images.label_frequencies(config)
     vocabulary = make_vocabulary(config)
-    started = None if trunk_from is None else _read_trunk(Path(trunk_from), config)
-    if (trunk_from is None) != (not config.start_from):
+    started = None if source is None else _read_trunk(Path(source), config)
+    if (source is None) != (not config.start_from):
         raise TrainingError("start_from and the model folder of the trunk belong together: give both or none")
-    digest = data_digest(pixels, labels, train_index, selection_index)
-    open_run(run_dir / RUN_NAME, config, digest, resume=resume)
+    open_run(run_dir, config, images, resume=resume)
     # Callers keep their own random state.
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(derived_seed(config.seed, 0))
-        mean, std = pixel_statistics(pixels, train_index)
-        if config.pretrained:  # the weights expect what they were trained with
-            mean, std = torch.full((3,), PIXEL_MEAN), torch.full((3,), PIXEL_STD)
-        network = channels_last(InformedPriorNetwork(config, vocabulary.size, mean, std))
+        normalisation = expected_colours() if config.pretrained else images.statistics()
+        network = channels_last(InformedPriorNetwork(config, vocabulary.size, *normalisation))
         start_trunk(network.encoder.trunk, pretrained=config.pretrained)
         if started is not None:
             _start(network, *started)
         result = run_stage(
             InformedPriorStage(config, network, vocabulary.vectors),
-            StageData(
-                PixelBatches(pixels, labels, train_index),
-                PixelBatches(pixels, labels, selection_index),
-                config,
-                0,
-            ),
+            images.stage(config, 0),
             run_dir / "posterior",
             "posteriors",
             config.epochs,
@@ -172,12 +134,12 @@ def train_informed_prior(
         _start(network, *started)
     path = informed_prior_encoder.save(model_root, config, network, vocabulary)
     _log.info("model %s: selection map %.4f", path.name[:12], result.best["selection_map"])
-    return TrainedPosteriors(
+    return Trained(
         fingerprint=path.name,
         path=path,
         metrics={name: result.best[f"selection_{name}"] for name in ("map", "set_match")},
         seconds={"posterior": result.seconds},
-        history=result.history,
+        history={"posterior": result.history},
     )
 
 

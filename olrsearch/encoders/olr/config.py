@@ -6,30 +6,75 @@ Notation: L labels, k numbers a label, H × W pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
-from olrsearch.core.errors import TrainingError
-from olrsearch.encoders.trainer.config import TrainerConfig
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-BACKBONE_NAMES = ("small", "deep", "tiny", "efficientnet-lite0")
-PRETRAINED = ("efficientnet-lite0",)
-"""Trunks that weights trained on ImageNet are known for."""
+from olrsearch.encoders.trainer.config import BACKBONE_NAMES, PRETRAINED, TrainerConfig
 
 HEADS = ("grouped", "query")
 FILLS = ("mean", "black")
 PAIRINGS = ("all", "random")
-_TEACHER_SHAPE = ("labels", "image_size", "crop", "backbone", "width", "pretrained")
-_SECOND_STAGE = frozenset(
-    {
-        "k", "head", "label_kernel", "occlusion_probability", "pairing", "temperature", "manner",
-        "joint_weight", "norm_weight", "readout_weight", "label_share", "warm_start", "freeze_trunk",
-        "siamese_epochs", "siamese_learning_rate",
-    }
-)  # fmt: skip
-"""What has no part in the teacher's training."""
+
+_PROFILES: dict[str, dict[str, Any]] = {
+    # Real faces, 18,000 images: both stages within 45 minutes on two cores.
+    "cpu": {},
+    # The shipped face encoder: a trunk that knows ImageNet, about an hour and a half on two cores.
+    "faces": {
+        "image_size": (144, 120),
+        "backbone": "efficientnet-lite0",
+        "pretrained": True,
+        "batch_size": 64,
+        "learning_rate": 1.5e-3,
+        "shift": 6,
+        "zoom": 0.1,
+        "rotation": 5.0,
+        "colour": 0.15,
+        "teacher_occlusion": 0.2,
+        "teacher_epochs": 10,
+        "head": "query",
+        "siamese_epochs": 5,
+        "siamese_learning_rate": 5e-4,
+    },
+    # Generated avatars, 3,200 images: within 3 minutes on two cores.
+    "demo": {
+        "k": 16,
+        "width": 20,
+        "batch_size": 16,
+        "teacher_epochs": 14,
+        "siamese_epochs": 12,
+        "dropout": 0.1,
+        "learning_rate": 2e-3,
+        "siamese_learning_rate": 1e-3,
+        "selection_size": 400,
+        "ema_decay": 0.99,
+    },
+    # Tests: seconds.
+    "tiny": {
+        "image_size": (16, 16),
+        "k": 4,
+        "backbone": "tiny",
+        "width": 8,
+        "batch_size": 16,
+        "teacher_epochs": 2,
+        "siamese_epochs": 2,
+        "selection_size": 32,
+        "ema_decay": 0.9,
+        "shift": 1,
+        "devices": "1",
+    },
+    # One GPU or several: larger images, deeper trunk, mixed precision.
+    "gpu": {
+        "image_size": (160, 128),
+        "backbone": "deep",
+        "width": 64,
+        "batch_size": 256,
+        "teacher_epochs": 16,
+        "siamese_epochs": 24,
+        "num_workers": 8,
+        "shift": 8,
+        "ema_decay": 0.999,
+    },
+}
+"""What each profile changes in the defaults."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +117,20 @@ class OlrConfig(TrainerConfig):
         negative_focus: Exponent γ that plays down absent labels the teacher is sure of (the
             asymmetric loss); 0 is plain cross-entropy.
     """
+
+    kind: ClassVar[str] = "olr"
+    profiles: ClassVar[dict[str, dict[str, Any]]] = _PROFILES
+    default_profile: ClassVar[str] = "cpu"
+    teacher_shape: ClassVar[tuple[str, ...]] = (
+        "labels", "image_size", "crop", "backbone", "width", "pretrained",
+    )  # fmt: skip
+    after_teacher: ClassVar[frozenset[str]] = frozenset(
+        {
+            "k", "head", "label_kernel", "occlusion_probability", "pairing", "temperature", "manner",
+            "joint_weight", "norm_weight", "readout_weight", "label_share", "warm_start", "freeze_trunk",
+            "siamese_epochs", "siamese_learning_rate",
+        }
+    )  # fmt: skip
 
     k: int = 32
     backbone: str = "small"
@@ -143,94 +202,3 @@ class OlrConfig(TrainerConfig):
             "label_smoothing": (0 <= self.label_smoothing < 1, "a share from 0 to below 1"),
             "negative_focus": (self.negative_focus >= 0, "0 or more"),
         }
-
-    def check_teacher(self, other: OlrConfig) -> None:
-        """Refuse the teacher of another configuration if it cannot be the teacher of this one.
-
-        Raises:
-            TrainingError: it knows other labels, sees other pixels or has another trunk.
-        """
-        different = [key for key in self.differences(other) if key in _TEACHER_SHAPE]
-        if different:
-            changes = ", ".join(
-                f"{key} (its {getattr(other, key)!r}, here {getattr(self, key)!r})" for key in different
-            )
-            raise TrainingError(f"the teacher does not fit: {changes}; set them as it has them")
-
-    def same_teacher(self, other: OlrConfig) -> bool:
-        """Whether both configurations train the very same teacher on the same images."""
-        return set(self.differences(other)) <= _SECOND_STAGE
-
-
-PROFILES: dict[str, dict[str, Any]] = {
-    # Real faces, 18,000 images: both stages within 45 minutes on two cores.
-    "cpu": {},
-    # The shipped face encoder: a trunk that knows ImageNet, about an hour and a half on two cores.
-    "faces": {
-        "image_size": (144, 120),
-        "backbone": "efficientnet-lite0",
-        "pretrained": True,
-        "batch_size": 64,
-        "learning_rate": 1.5e-3,
-        "shift": 6,
-        "zoom": 0.1,
-        "rotation": 5.0,
-        "colour": 0.15,
-        "teacher_occlusion": 0.2,
-        "teacher_epochs": 10,
-        "head": "query",
-        "siamese_epochs": 5,
-        "siamese_learning_rate": 5e-4,
-    },
-    # Generated avatars, 3,200 images: within 3 minutes on two cores.
-    "demo": {
-        "k": 16,
-        "width": 20,
-        "batch_size": 16,
-        "teacher_epochs": 14,
-        "siamese_epochs": 12,
-        "dropout": 0.1,
-        "learning_rate": 2e-3,
-        "siamese_learning_rate": 1e-3,
-        "selection_size": 400,
-        "ema_decay": 0.99,
-    },
-    # Tests: seconds.
-    "tiny": {
-        "image_size": (16, 16),
-        "k": 4,
-        "backbone": "tiny",
-        "width": 8,
-        "batch_size": 16,
-        "teacher_epochs": 2,
-        "siamese_epochs": 2,
-        "selection_size": 32,
-        "ema_decay": 0.9,
-        "shift": 1,
-        "devices": "1",
-    },
-    # One GPU or several: larger images, deeper trunk, mixed precision.
-    "gpu": {
-        "image_size": (160, 128),
-        "backbone": "deep",
-        "width": 64,
-        "batch_size": 256,
-        "teacher_epochs": 16,
-        "siamese_epochs": 24,
-        "num_workers": 8,
-        "shift": 8,
-        "ema_decay": 0.999,
-    },
-}
-"""What each profile changes in the defaults."""
-
-
-def profile(name: str, labels: Sequence[str]) -> OlrConfig:
-    """The configuration of a named profile: 'cpu', 'faces', 'demo', 'tiny' or 'gpu'.
-
-    Raises:
-        TrainingError: no profile has this name, or the labels repeat.
-    """
-    if name not in PROFILES:
-        raise TrainingError(f"unknown profile {name!r}; expected one of {', '.join(PROFILES)}")
-    return OlrConfig(labels=tuple(labels), **PROFILES[name])

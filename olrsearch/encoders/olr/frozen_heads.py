@@ -19,13 +19,12 @@ import lightning
 import numpy as np
 import torch
 import torch.nn.functional as nnf
-from lightning.pytorch.trainer.states import TrainerStatus
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from olrsearch.core.errors import TrainingError
 from olrsearch.encoders.olr.losses import draw_partners, label_loss, random_pairs_loss
-from olrsearch.encoders.trainer.runner import interrupt_handler_restored, quiet_lightning
+from olrsearch.encoders.trainer.runner import interruptible, quiet_lightning
 
 if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, I8
@@ -111,14 +110,8 @@ def train_frozen_heads(
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        try:
-            with interrupt_handler_restored():
-                trainer.fit(module, DataLoader(data, sampler=batches, batch_size=None))
-        except SystemExit:
-            # Lightning turns Ctrl-C into an exit of the whole program; that is the caller's to decide.
-            if trainer.state.status != TrainerStatus.INTERRUPTED:
-                raise
-            raise KeyboardInterrupt("interrupted while training heads") from None
+        with interruptible(trainer, lambda: "interrupted while training heads"):
+            trainer.fit(module, DataLoader(data, sampler=batches, batch_size=None))
     with torch.inference_mode():
         found = [value.detach().numpy().copy() for value in module.parameters()]
     weight, bias, readout, offset = found

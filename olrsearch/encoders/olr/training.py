@@ -3,7 +3,7 @@
 A run's folder:
 
 ```
-olr.json                  configuration and a digest of the data: what a resumed run must match
+olr.json                  see `trainer.run.open_run`
 teacher/, siamese/        last.ckpt while the stage runs; metrics.jsonl; weights.safetensors
                           and, when it is finished, result.json
 teacher.safetensors       the teacher, for benchmarks only; the model folder holds none
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,96 +25,66 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from olrsearch.core.errors import TrainingError
-from olrsearch.core.files import whole_file
 from olrsearch.encoders.olr import encoder as olr_encoder
 from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.encoders.olr.network import OlrNetwork, TeacherNetwork
 from olrsearch.encoders.olr.readout_fit import fit_readout
 from olrsearch.encoders.olr.stages import SiameseStage, TeacherStage, start_readout
-from olrsearch.encoders.trainer.data import PixelBatches, StageData, derived_seed, pixel_statistics, to_planes
+from olrsearch.encoders.trainer.data import derived_seed, to_planes
 from olrsearch.encoders.trainer.run import (
+    Trained,
+    TrainingImages,
     best_device,
-    check_arrays,
-    data_digest,
-    label_frequencies,
+    has_run,
     open_run,
     read_run,
 )
 from olrsearch.encoders.trainer.runner import finished_files, run_stage
-from olrsearch.encoders.trunks.efficientnet import PIXEL_MEAN, PIXEL_STD
-from olrsearch.encoders.trunks.trunk import channels_last, start_trunk
+from olrsearch.encoders.trunks.trunk import channels_last, expected_colours, start_trunk
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from collections.abc import Iterator
 
-    from olrsearch.core.arrays import F32, I8, I64, U8
+    from torch import Tensor, nn
+
+    from olrsearch.core.arrays import F32, I64, U8
     from olrsearch.encoders.trainer.runner import StageResult
 
 _log = logging.getLogger(__name__)
 
-RUN_NAME = "olr.json"
 TEACHER_NAME = "teacher.safetensors"
 _CHUNK = 256
 _READOUT_IMAGES = 50_000
 
 
-@dataclass(frozen=True, slots=True)
-class TrainedEncoder:
-    """What a run made.
-
-    Attributes:
-        fingerprint: Of the encoder.
-        path: Its model folder.
-        metrics: Selection figures of the weights kept: `teacher_map`, `teacher_accuracy`, `map`, `accuracy`.
-        seconds: Wall time of each stage, resumed parts added: `teacher`, `siamese`, `readout`.
-        history: Each stage's figures, one entry an epoch.
-    """
-
-    fingerprint: str
-    path: Path
-    metrics: dict[str, float]
-    seconds: dict[str, float]
-    history: dict[str, list[dict[str, float]]]
-
-
-def has_run(run_dir: Path) -> bool:
-    """Whether a folder holds a run that `train_olr(..., resume=True)` can go on with."""
-    return (Path(run_dir) / RUN_NAME).exists()
-
-
 def train_olr(
-    pixels: U8,
-    labels: I8,
-    train_index: I64,
-    selection_index: I64,
+    images: TrainingImages,
     config: OlrConfig,
     run_dir: Path,
     model_root: Path,
     *,
-    teacher_run: Path | None = None,
+    source: Path | None = None,
     resume: bool = False,
     progress: bool = True,
-) -> TrainedEncoder:
+) -> Trained:
     """Train both stages and write the model folder.
 
     A resumed run goes on from the last whole epoch; finished stages are not repeated. On
     one CPU process its weights are bit-identical with those of an uninterrupted run.
 
     Args:
-        pixels: uint8 [N, H, W, 3] of the configured image size, perhaps memory-mapped. Not changed.
-        labels: int8 [N, L], −1 absent, 0 unknown, +1 present. Not changed.
-        train_index: int [n], rows to train on.
-        selection_index: int [m], rows that choose the weights; none of them in `train_index`.
+        images: What to learn from.
         config: What to train.
         run_dir: The run's folder; created when absent.
         model_root: The model is written to `model_root/<fingerprint>/`.
-        teacher_run: A run on the same images whose finished teacher is taken instead of training
+        source: A run on the same images whose finished teacher is taken instead of training
             one: for another head or loss on top of it.
         resume: Go on with the run in `run_dir`.
         progress: Show a progress bar on standard error.
 
     Returns:
-        The encoder's fingerprint and folder, figures and times.
+        With the metrics `teacher_map`, `teacher_accuracy`, `map` and `accuracy`, and the stages
+        `teacher` and `siamese`.
 
     Raises:
         TrainingError: arrays that do not fit; no run to resume, or one of another
@@ -124,20 +93,15 @@ def train_olr(
         KeyboardInterrupt: interrupted; the message says how far the run is.
     """
     run_dir, model_root = Path(run_dir), Path(model_root)
-    train_index, selection_index = np.asarray(train_index, np.int64), np.asarray(selection_index, np.int64)
-    check_arrays(pixels, labels, train_index, selection_index, config)
-    frequency = label_frequencies(labels[train_index], config)
-    digest = data_digest(pixels, labels, train_index, selection_index)
-    if teacher_run is not None and not has_run(run_dir):
+    images.check(config)
+    frequency = images.label_frequencies(config)
+    if source is not None and not has_run(run_dir, config.kind):
         # Before the run begins: one that was interrupted in between goes on with this teacher.
-        _take_teacher(Path(teacher_run), run_dir, config, digest)
-    open_run(run_dir / RUN_NAME, config, digest, resume=resume)
+        _take_teacher(Path(source), run_dir, config, images.digest())
+    open_run(run_dir, config, images, resume=resume)
     # Callers keep their own random state.
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        teacher, first = _teach(
-            pixels, labels, train_index, selection_index, config, run_dir, progress=progress
-        )
-        training, selection, pixel_mean = _stage_data(pixels, labels, train_index, selection_index)
+        teacher, first, pixel_mean = _teach(images, config, run_dir, progress=progress)
         torch.manual_seed(derived_seed(config.seed, 1))
         mean, std = (getattr(teacher.normalise, name).flatten() for name in ("mean", "std"))
         network = channels_last(OlrNetwork(config, mean, std))
@@ -146,91 +110,69 @@ def train_olr(
         start_readout(network, frequency)
         second = run_stage(
             SiameseStage(config, network, teacher, pixel_mean),
-            StageData(training, selection, config, 1),
+            images.stage(config, 1),
             run_dir / "siamese",
             "label embeddings",
             config.siamese_epochs,
             progress=progress,
         )
     network.load_state_dict(second.state)
-    seconds = {"teacher": first.seconds, "siamese": second.seconds}
     if config.readout_weight == 0:
-        _fit_readout(network, pixels, labels, train_index)
+        _fit_readout(network, images)
     path = olr_encoder.save(model_root, config, network)
     _log.info("model %s: selection map %.4f", path.name[:12], second.best["selection_map"])
-    return TrainedEncoder(
+    return Trained(
         fingerprint=path.name,
         path=path,
-        metrics=_metrics(first, second),
-        seconds=seconds,
+        metrics={
+            **{f"teacher_{name}": first.best[f"selection_{name}"] for name in ("map", "accuracy")},
+            **{name: second.best[f"selection_{name}"] for name in ("map", "accuracy")},
+        },
+        seconds={"teacher": first.seconds, "siamese": second.seconds},
         history={"teacher": first.history, "siamese": second.history},
     )
 
 
 def train_teacher(
-    pixels: U8,
-    labels: I8,
-    train_index: I64,
-    selection_index: I64,
-    config: OlrConfig,
-    run_dir: Path,
-    *,
-    progress: bool = True,
+    images: TrainingImages, config: OlrConfig, run_dir: Path, *, progress: bool = True
 ) -> StageResult:
     """The first stage alone: for comparing recipes and for learning curves.
 
-    Args and errors are those of `train_olr`; the run can be given to it as `teacher_run`.
+    Args and errors are those of `train_olr`; the run can be given to it as `source`.
     """
     run_dir = Path(run_dir)
-    train_index, selection_index = np.asarray(train_index, np.int64), np.asarray(selection_index, np.int64)
-    check_arrays(pixels, labels, train_index, selection_index, config)
-    open_run(
-        run_dir / RUN_NAME, config, data_digest(pixels, labels, train_index, selection_index), resume=False
-    )
+    images.check(config)
+    open_run(run_dir, config, images, resume=False)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        return _teach(pixels, labels, train_index, selection_index, config, run_dir, progress=progress)[1]
+        return _teach(images, config, run_dir, progress=progress)[1]
 
 
 def _teach(
-    pixels: U8,
-    labels: I8,
-    train_index: I64,
-    selection_index: I64,
-    config: OlrConfig,
-    run_dir: Path,
-    *,
-    progress: bool,
-) -> tuple[TeacherNetwork, StageResult]:
-    """Train the teacher, or read the one that the run has already, and keep it for benchmarks."""
-    training, selection, pixel_mean = _stage_data(pixels, labels, train_index, selection_index)
-    mean, std = pixel_mean, pixel_statistics(pixels, train_index)[1]
-    if config.pretrained:  # the weights expect what they were trained with
-        mean, std = torch.full((3,), PIXEL_MEAN), torch.full((3,), PIXEL_STD)
+    images: TrainingImages, config: OlrConfig, run_dir: Path, *, progress: bool
+) -> tuple[TeacherNetwork, StageResult, Tensor]:
+    """Train the teacher, or read the one that the run has already, and keep it for benchmarks.
+
+    Returns:
+        The teacher, its stage, and the mean colour of the training images, float32 [3].
+    """
+    pixel_mean, deviation = images.statistics()
     torch.manual_seed(derived_seed(config.seed, 0))
-    teacher = channels_last(TeacherNetwork(config, mean, std))
+    normalisation = expected_colours() if config.pretrained else (pixel_mean, deviation)
+    teacher = channels_last(TeacherNetwork(config, *normalisation))
     start_trunk(teacher.trunk, pretrained=config.pretrained)
     result = run_stage(
         TeacherStage(config, teacher, pixel_mean),
-        StageData(training, selection, config, 0),
+        images.stage(config, 0),
         run_dir / "teacher",
         "teacher",
         config.teacher_epochs,
         progress=progress,
     )
     teacher.load_state_dict(result.state)
-    _save_teacher(run_dir, teacher)
-    return teacher, result
-
-
-def _stage_data(
-    pixels: U8, labels: I8, train_index: I64, selection_index: I64
-) -> tuple[PixelBatches, PixelBatches, Tensor]:
-    """Training and selection images, and the mean colour of the training images, float32 [3]."""
-    return (
-        PixelBatches(pixels, labels, train_index),
-        PixelBatches(pixels, labels, selection_index),
-        pixel_statistics(pixels, train_index)[0],
-    )
+    partial = run_dir / (TEACHER_NAME + ".partial")
+    save_file({name: value.contiguous() for name, value in teacher.state_dict().items()}, partial)
+    partial.replace(run_dir / TEACHER_NAME)
+    return teacher, result, pixel_mean
 
 
 def _take_teacher(teacher_run: Path, run_dir: Path, config: OlrConfig, digest: str) -> None:
@@ -238,7 +180,7 @@ def _take_teacher(teacher_run: Path, run_dir: Path, config: OlrConfig, digest: s
 
     Refuses a teacher of another shape or of other images before anything is written.
     """
-    before, data = read_run(teacher_run / RUN_NAME, OlrConfig)
+    before, data = read_run(teacher_run, OlrConfig)
     config.check_teacher(before)
     if data != digest:
         raise TrainingError(
@@ -268,7 +210,7 @@ def teacher_probabilities(run_dir: Path, pixels: U8) -> F32:
         TrainingError: the run holds no teacher, or a damaged one.
     """
     run_dir = Path(run_dir)
-    config = read_run(run_dir / RUN_NAME, OlrConfig)[0]
+    config = read_run(run_dir, OlrConfig)[0]
     try:
         state = load_file(run_dir / TEACHER_NAME)
         teacher = channels_last(TeacherNetwork(config, torch.zeros(3), torch.ones(3)))
@@ -278,44 +220,27 @@ def teacher_probabilities(run_dir: Path, pixels: U8) -> F32:
         raise TrainingError(
             f"{run_dir / TEACHER_NAME} cannot be read ({reason}): train the teacher again"
         ) from None
-    device = best_device()
-    teacher.to(device).eval()
     out = np.empty((len(config.labels), len(pixels)), np.float32)
-    with torch.inference_mode():
-        for start in range(0, len(pixels), _CHUNK):
-            chunk = np.array(pixels[start : start + _CHUNK])
-            planes = to_planes(torch.from_numpy(chunk).to(device))
-            out[:, start : start + len(chunk)] = torch.sigmoid(teacher(planes)).T.cpu().numpy()
+    for rows, logits in _computed(teacher, pixels, np.arange(len(pixels))):
+        out[:, rows] = torch.sigmoid(logits).T.cpu().numpy()
     return out
 
 
-def _save_teacher(run_dir: Path, teacher: TeacherNetwork) -> None:
-    with whole_file(run_dir / TEACHER_NAME) as temporary:
-        save_file({name: value.contiguous() for name, value in teacher.state_dict().items()}, temporary)
-
-
-def _fit_readout(network: OlrNetwork, pixels: U8, labels: I8, rows: I64) -> None:
-    """Fit the readout on frozen embeddings of (at most some ten thousand) training images."""
-    rows = np.sort(rows)[:: max(1, -(-len(rows) // _READOUT_IMAGES))]
+def _computed(network: nn.Module, pixels: U8, chosen: I64) -> Iterator[tuple[slice, Tensor]]:
+    """What a network makes of the chosen images, a chunk of rows at a time, on the best device."""
     device = best_device()
     network.to(device).eval()
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(rows), _CHUNK):
-            chunk = np.array(pixels[rows[start : start + _CHUNK]])
-            embeddings = network(to_planes(torch.from_numpy(chunk).to(device)))
-            parts.append(embeddings.transpose(0, 1).cpu().numpy())
-    fitted = fit_readout(np.concatenate(parts, axis=1), labels[rows])
+    for start in range(0, len(chosen), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        with torch.inference_mode():
+            yield rows, network(to_planes(torch.from_numpy(np.array(pixels[chosen[rows]])).to(device)))
+
+
+def _fit_readout(network: OlrNetwork, images: TrainingImages) -> None:
+    """Fit the readout on frozen embeddings of (at most some ten thousand) training images."""
+    rows = np.sort(images.train)[:: max(1, -(-len(images.train) // _READOUT_IMAGES))]
+    parts = [found.transpose(0, 1).cpu().numpy() for _, found in _computed(network, images.pixels, rows)]
+    fitted = fit_readout(np.concatenate(parts, axis=1), images.labels[rows])
     with torch.no_grad():
         network.readout.weight.copy_(torch.from_numpy(fitted.weight))
         network.readout.bias.copy_(torch.from_numpy(fitted.bias))
-
-
-def _metrics(teacher: StageResult, siamese: StageResult) -> dict[str, float]:
-    """The figures of the weights kept."""
-    return {
-        "teacher_map": teacher.best["selection_map"],
-        "teacher_accuracy": teacher.best["selection_accuracy"],
-        "map": siamese.best["selection_map"],
-        "accuracy": siamese.best["selection_accuracy"],
-    }

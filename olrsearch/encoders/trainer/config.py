@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_type_hints
 
 from olrsearch.core.errors import TrainingError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 CROPS = ("none", "center")
+BACKBONE_NAMES = ("small", "deep", "tiny", "efficientnet-lite0")
+PRETRAINED = ("efficientnet-lite0",)
+"""Trunks that weights trained on ImageNet are known for."""
+
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
 
@@ -26,6 +29,12 @@ class TrainerConfig:
     """The part of a configuration that the trainer itself needs; encoders add their own.
 
     Attributes:
+        kind: The registered kind of encoder that is trained.
+        profiles: What each profile changes in the defaults, by name.
+        default_profile: The one meant when none is named.
+        teacher_shape: The keys in which a teacher of another run must agree; empty where encoders of
+            this kind learn from no teacher.
+        after_teacher: The keys that have no part in the teacher's training.
         labels: The L label names, in the order of the label columns.
         image_size: (H, W), pixels; images are scaled to it.
         crop: How images are cropped before: 'none' or 'center' (the central square).
@@ -45,6 +54,12 @@ class TrainerConfig:
         patience: Epochs without a better selection figure before a stage stops; 0 never stops early.
         num_workers: Loader processes; 0 loads in the training process.
     """
+
+    kind: ClassVar[str]
+    profiles: ClassVar[dict[str, dict[str, Any]]]
+    default_profile: ClassVar[str]
+    teacher_shape: ClassVar[tuple[str, ...]] = ()
+    after_teacher: ClassVar[frozenset[str]] = frozenset()
 
     labels: tuple[str, ...]
     image_size: tuple[int, int] = (80, 64)
@@ -110,6 +125,38 @@ class TrainerConfig:
         return faults
 
     @classmethod
+    def of_profile(cls, name: str, labels: Sequence[str]) -> Self:
+        """The configuration of a named profile.
+
+        Raises:
+            TrainingError: no profile has this name, or the labels repeat.
+        """
+        if name not in cls.profiles:
+            raise TrainingError(f"unknown profile {name!r}; expected one of {', '.join(cls.profiles)}")
+        return cls(labels=tuple(labels), **cls.profiles[name])
+
+    def starts_from(self) -> str:
+        """Name of the encoder whose weights training starts from; empty where it starts anew."""
+        return ""
+
+    def check_teacher(self, other: Self) -> None:
+        """Refuse the teacher of another configuration if it cannot be the teacher of this one.
+
+        Raises:
+            TrainingError: it knows other labels, sees other pixels or has another trunk.
+        """
+        different = [key for key in self.differences(other) if key in self.teacher_shape]
+        if different:
+            changes = ", ".join(
+                f"{key} (its {getattr(other, key)!r}, here {getattr(self, key)!r})" for key in different
+            )
+            raise TrainingError(f"the teacher does not fit: {changes}; set them as it has them")
+
+    def same_teacher(self, other: Self) -> bool:
+        """Whether both configurations train the very same teacher on the same images."""
+        return set(self.differences(other)) <= self.after_teacher
+
+    @classmethod
     def field_names(cls) -> tuple[str, ...]:
         """The configuration's keys, in order."""
         return tuple(entry.name for entry in dataclasses.fields(cls))
@@ -117,10 +164,6 @@ class TrainerConfig:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict; `from_dict` gives back an equal configuration."""
         return {name: _plain(getattr(self, name)) for name in self.field_names()}
-
-    def to_json(self) -> str:
-        """Indented JSON of `to_dict`."""
-        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -135,17 +178,6 @@ class TrainerConfig:
         if "labels" not in values:
             raise TrainingError("the configuration names no labels: give `labels`, one name or more")
         return cls(**{key: _typed(key, cls._kind(key), value) for key, value in values.items()})
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """The configuration of a JSON text; raises as `from_dict`."""
-        try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise TrainingError(f"the configuration is no JSON ({error}): write a JSON object") from None
-        if not isinstance(values, dict):
-            raise TrainingError(f"the configuration is a JSON {type(values).__name__}: write a JSON object")
-        return cls.from_dict(values)
 
     def with_overrides(self, overrides: Mapping[str, str]) -> Self:
         """The configuration with some values replaced by ones written as text.

@@ -31,7 +31,7 @@ from olrsearch.encoders.trainer.callbacks import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from lightning.pytorch import LightningModule
@@ -123,20 +123,13 @@ def run_stage(
             default_root_dir=folder,
         )
         try:
-            with interrupt_handler_restored():
+            with interruptible(trainer, lambda: _interrupted(folder, title, epochs)):
                 trainer.fit(
                     stage,
                     datamodule=data,
                     ckpt_path=checkpoint if checkpoint.exists() else None,
                     weights_only=True,
                 )
-        except SystemExit:
-            # Lightning turns Ctrl-C into an exit of the whole program; that is the caller's to decide.
-            if trainer.state.status != TrainerStatus.INTERRUPTED:
-                raise
-            message = _interrupted(folder, title, epochs)
-            _log.warning("%s", message)
-            raise KeyboardInterrupt(message) from None
         except ProcessRaisedException as error:
             reason = str(error).strip().splitlines()[-1]
             raise TrainingError(f"a training process failed: {reason}; try devices=1 to see where") from error
@@ -195,21 +188,36 @@ def _read_result(folder: Path) -> StageResult:
 
 
 def _interrupted(folder: Path, title: str, epochs: int) -> str:
+    """How far an interrupted stage is; logged too."""
     metrics = folder / METRICS_NAME
     kept = len(metrics.read_text(encoding="utf-8").splitlines()) if (folder / CHECKPOINT_NAME).exists() else 0
-    return (
+    message = (
         f"interrupted while training the {title}: {kept} of {epochs} epochs are kept in "
         f"{folder.parent}; resume the run to go on from there"
     )
+    _log.warning("%s", message)
+    return message
 
 
 @contextlib.contextmanager
-def interrupt_handler_restored() -> Iterator[None]:
-    """Lightning leaves Ctrl-C switched off after it was pressed once; give it back."""
+def interruptible(trainer: Trainer, message: Callable[[], str]) -> Iterator[None]:
+    """Around a fit: Ctrl-C is a KeyboardInterrupt, and works again afterwards.
+
+    Lightning turns it into an exit of the whole program, which is the caller's to decide, and leaves it
+    switched off after it was pressed once.
+
+    Args:
+        trainer: What fits.
+        message: What the interrupt says.
+    """
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGINT)
     try:
         yield
+    except SystemExit:
+        if trainer.state.status != TrainerStatus.INTERRUPTED:
+            raise
+        raise KeyboardInterrupt(message()) from None
     finally:
         if main:
             signal.signal(signal.SIGINT, before)

@@ -89,11 +89,7 @@ class FrozenTrunk:
     def features(self, pixels: U8) -> F32:
         """What the trunk sees: uint8 [B, H, W, 3] → float32 [B, D]."""
         out = np.empty((len(pixels), sum(self.blocks)), np.float32)
-
-        def keep(rows: slice, found: F32) -> None:
-            out[rows] = found
-
-        run_all(self._engine, pixels, keep)
+        run_all(self._engine, pixels, out)
         return out
 
 

@@ -16,7 +16,12 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
-from olrsearch.encoders.trunks.efficientnet import EfficientNetLite0, load_pretrained
+from olrsearch.encoders.trunks.efficientnet import (
+    PIXEL_MEAN,
+    PIXEL_STD,
+    EfficientNetLite0,
+    load_pretrained,
+)
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -127,6 +132,11 @@ def start_trunk(trunk: Trunk, *, pretrained: bool) -> None:
     """
     if pretrained and isinstance(trunk, EfficientNetLite0):
         load_pretrained(trunk)
+
+
+def expected_colours() -> tuple[Tensor, Tensor]:
+    """Mean and deviation of colours that pretrained weights were trained with, float32 [3] each, 0–255."""
+    return torch.full((3,), PIXEL_MEAN), torch.full((3,), PIXEL_STD)
 
 
 class Normalise(nn.Module):

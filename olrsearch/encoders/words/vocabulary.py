@@ -37,17 +37,6 @@ if TYPE_CHECKING:
     from olrsearch.encoders.words.label_words import WeightedWords
     from olrsearch.maths.gaussian import Gaussians
 
-__all__ = [
-    "TRANSFORMS",
-    "Lift",
-    "Transform",
-    "Vocabulary",
-    "fit_lift",
-    "label_vectors",
-    "read_label_words",
-    "words_of",
-]
-
 ONE_HOT: Final = "one-hot"
 """The transform of a vocabulary without a table."""
 

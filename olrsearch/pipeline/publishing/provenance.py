@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from olrsearch.core.errors import TrainingError
 from olrsearch.encoders.folder.card import CELEBA_TERMS, OWN_TERMS, Training, setting_text
-from olrsearch.encoders.informed_prior import config as informed_prior
-from olrsearch.encoders.olr import config as olr
-from olrsearch.encoders.olr.config import OlrConfig
-from olrsearch.store.training_runs import RECORD, read_run
+from olrsearch.encoders.registry import config_class, trainable
+from olrsearch.store.training_runs import RECORD, read_run, teacher_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from olrsearch.core.arrays import I8, I64, Bool
     from olrsearch.encoders.folder.card import Terms
@@ -34,22 +32,6 @@ _PATHS = frozenset({"words", "label_words", "start_from"})
 """Settings that may be the path of a file or folder: its name is told, and not where it lay."""
 
 
-class _Kind(NamedTuple):
-    """How configurations of one kind of encoder are read and named."""
-
-    config: type[TrainerConfig]
-    profiles: Iterable[str]
-    profile: Callable[[str, Sequence[str]], TrainerConfig]
-
-
-_KINDS: Mapping[str, _Kind] = {
-    "informed-prior": _Kind(
-        informed_prior.InformedPriorConfig, informed_prior.PROFILES, informed_prior.profile
-    ),
-    "olr": _Kind(OlrConfig, olr.PROFILES, olr.profile),
-}
-
-
 def training_of(run: Path, snapshot: Snapshot, *, hardware: str) -> Training:
     """How a run trained.
 
@@ -61,8 +43,7 @@ def training_of(run: Path, snapshot: Snapshot, *, hardware: str) -> Training:
     Raises:
         TrainingError: its configuration is of another version, or of an unknown kind of encoder.
     """
-    record = read_run(run)
-    config = _kind_of(record).config.from_dict(record["config"])
+    config = _config_of(run)
     stored: I8 = np.load(run / "labels.npy")
     held_back: Bool = np.load(run / "selection.npy")
     learnt = stored[~held_back]
@@ -78,7 +59,7 @@ def training_of(run: Path, snapshot: Snapshot, *, hardware: str) -> Training:
         seed=config.seed,
         images=len(learnt),
         selection=int(held_back.sum()),
-        seconds={str(stage): float(value) for stage, value in record.get("seconds", {}).items()},
+        seconds={str(stage): float(value) for stage, value in read_run(run).get("seconds", {}).items()},
         hardware=hardware,
         prevalence={
             name: int(present[row]) / int(known[row]) if known[row] else None
@@ -117,42 +98,43 @@ def train_commands(run: Path, label_names: Sequence[str]) -> tuple[str, ...]:
     Raises:
         TrainingError: a configuration is of another version, or of an unknown kind of encoder.
     """
-    record = read_run(run)
-    kind = _kind_of(record)
-    config = kind.config.from_dict(record["config"])
+    config = _config_of(run)
     before: tuple[str, ...] = ()
     options: list[str] = []
-    if isinstance(config, OlrConfig):
-        before, options = _taught_by(run, config, label_names)
+    if (teacher := teacher_of(run)) is not None:
+        before, options = _taught_by(teacher, config, label_names)
     elif (started := _started_from(run, config)) is not None:
         before = train_commands(started, label_names)
     if not options and config.labels != tuple(label_names):
         options = ["--labels", ",".join(config.labels)]
-    near = min(kind.profiles, key=lambda name: len(config.differences(kind.profile(name, config.labels))))
+    profiles = {name: config.of_profile(name, config.labels) for name in config.profiles}
+    near = min(profiles, key=lambda name: len(config.differences(profiles[name])))
     changed = [
         word
-        for key in config.differences(kind.profile(near, config.labels))
+        for key in config.differences(profiles[near])
         for word in ("--set", f"{key}={setting_text(_told(key, getattr(config, key)))}")
     ]
-    words = ["olrsearch", "train", record["kind"], "--profile", near, *changed, *options]
+    words = ["olrsearch", "train", config.kind, "--profile", near, *changed, *options]
     return (*before, shlex.join(words))
 
 
-def _taught_by(run: Path, config: OlrConfig, label_names: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
-    """The commands that train a run's teacher, and the option that takes it; nothing where it is its own."""
-    taught_by = read_run(run).get("teacher")
-    teacher = run if taught_by is None else run.parent / str(taught_by)
-    # A teacher that these settings would have trained themselves needs no command of its own.
-    if config.same_teacher(OlrConfig.from_dict(read_run(teacher)["config"])):
+def _taught_by(
+    teacher: Path, config: TrainerConfig, label_names: Sequence[str]
+) -> tuple[tuple[str, ...], list[str]]:
+    """The commands that train a run's teacher, and the option that takes it.
+
+    A teacher that these settings would have trained themselves needs neither.
+    """
+    if config.same_teacher(_config_of(teacher)):
         return (), []
     fingerprint = read_run(teacher).get("fingerprint")
-    named = "RUN" if fingerprint is None else f"olr-{fingerprint[:8]}"
+    named = "RUN" if fingerprint is None else f"{config.kind}-{fingerprint[:8]}"
     return train_commands(teacher, label_names), ["--teacher", named]
 
 
 def _started_from(run: Path, config: TrainerConfig) -> Path | None:
     """The run of the same store whose encoder a run took its trunk from; None for other encoders."""
-    name = str(getattr(config, "start_from", ""))
+    name = config.starts_from()
     if name:
         for file in sorted(run.parent.glob(f"*/{RECORD}")):
             other = read_run(file.parent)
@@ -162,14 +144,16 @@ def _started_from(run: Path, config: TrainerConfig) -> Path | None:
     return None
 
 
-def _kind_of(record: Mapping[str, Any]) -> _Kind:
-    try:
-        return _KINDS[record["kind"]]
-    except KeyError:
+def _config_of(run: Path) -> TrainerConfig:
+    """The configuration that a run recorded."""
+    record = read_run(run)
+    kind = record.get("kind")
+    if kind not in trainable():
         raise TrainingError(
-            f"a run of kind {record.get('kind')!r}: expected one of {', '.join(_KINDS)}; install the "
+            f"a run of kind {kind!r}: expected one of {', '.join(trainable())}; install the "
             "olrsearch that trained it"
-        ) from None
+        )
+    return config_class(kind).from_dict(record["config"])
 
 
 def _told(key: str, value: Any) -> Any:  # noqa: ANN401 - a setting of any type

@@ -19,16 +19,11 @@ from olrsearch.core.errors import BenchmarkError, CalibrationError, EncoderError
 from olrsearch.core.files import TEMPORARY, put_folder
 from olrsearch.encoders.folder.card import OWN_TERMS, ModelCard, Rounding, WordSource, read_card, write_card
 from olrsearch.encoders.folder.defaults import Defaults, write_defaults
-from olrsearch.encoders.folder.model_files import (
-    CONFIG_NAME,
-    WEIGHTS_NAME,
-    read_config,
-    read_tensors,
-    save_model,
-)
+from olrsearch.encoders.folder.model_config import CONFIG_NAME, read_config
+from olrsearch.encoders.folder.model_files import WEIGHTS_NAME, read_tensors, save_model
 from olrsearch.encoders.folder.sharing import share_tensors
 from olrsearch.encoders.folder.shipped import check_name
-from olrsearch.encoders.registry import load_labels, load_posteriors
+from olrsearch.encoders.registry import load
 from olrsearch.evaluation.attributes import run_attributes
 from olrsearch.maths.metric import metric_name
 from olrsearch.pipeline.measuring import bench_data, describing_report
@@ -48,6 +43,7 @@ if TYPE_CHECKING:
 
     from olrsearch.core.arrays import F32, F64, I64, U8
     from olrsearch.encoders.folder.card import Training
+    from olrsearch.encoders.protocol import LabelEncoder, PosteriorEncoder
     from olrsearch.store.backend import Backend
     from olrsearch.store.values import SpaceInfo
 
@@ -244,14 +240,14 @@ def _compare(folder: Path, opened: _Opened) -> Rounding:
 
 def _raw_labels(folder: Path, opened: OpenSpace, ids: I64, pixels: U8) -> tuple[F32, F32]:
     """Raw logits [L, n] of some images: of the stored embeddings, and by the rounded model."""
-    encoder = load_labels(folder)
+    encoder = cast("LabelEncoder", load(folder))
     kept = opened.view.gather_all(opened.view.find(ids))
     return opened.readout.logits(kept), encoder.readout.logits(encoder.encode(pixels))
 
 
 def _raw_words(folder: Path, opened: OpenPosteriors, ids: I64, pixels: U8) -> tuple[F64, F32]:
     """Raw ratios [W, n] of some images: of the stored posteriors, and by the rounded model."""
-    encoder = load_posteriors(folder)
+    encoder = cast("PosteriorEncoder", load(folder))
     made = PlainPosteriors(ids, *encoder.encode(pixels))
     kept = opened.scores.own_of(opened.view.find(ids))
     return kept, compute_ratios(made, encoder.vocabulary.vectors).own

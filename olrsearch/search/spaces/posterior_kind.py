@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from olrsearch.core.errors import IndexBuildError, ModelFileError, StoreCorruptError, StoreVersionError
-from olrsearch.encoders.folder import model_files
+from olrsearch.encoders.folder import model_config, model_files
 from olrsearch.maths.divergences import DIRECTIONS
 from olrsearch.maths.kl_features import feature_size
 from olrsearch.search.kl.kept_features import FRAME, KlFeatures, estimate_memory, read_frame
@@ -137,10 +137,10 @@ def check(info: SpaceInfo) -> None:
 def _check_model(info: SpaceInfo) -> None:
     """Posteriors are of as many dimensions as the words' vectors, or no word could be compared with them."""
     try:
-        config = model_files.read_config(info.model_path)
+        config = model_config.read_config(info.model_path)
     except ModelFileError:
         return  # which is reported as what it is
-    if model_files.layout_of(config) != info.layout or config["k"] != info.k:
+    if model_config.layout_of(config) != info.layout or config["k"] != info.k:
         raise StoreCorruptError(
             f"{info.model_path} is no encoder of posteriors of {info.k} dimensions: copy the model again"
         )

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from olrsearch.core.errors import GaussianError, IndexBuildError, ModelFileError
-from olrsearch.encoders.folder.model_files import read_config, read_vocabulary
+from olrsearch.encoders.folder.model_config import read_config
+from olrsearch.encoders.folder.model_files import read_vocabulary
 from olrsearch.maths.gaussian import check_shrinkage
 from olrsearch.search.kl.exact_search import KlIndex
 from olrsearch.search.kl.kept_features import FRAME, KlFeatures, kept_features, kept_frame, read_frame

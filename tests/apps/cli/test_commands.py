@@ -78,7 +78,7 @@ def test_similar_needs_something_to_compare(gallery):
 
 
 def test_labels_of_any_name_can_be_asked_for(tmp_path):
-    from olrsearch.encoders.tiny.labels import TinyEncoder
+    from tiny_encoders.labels import TinyEncoder
 
     odd = ("x^2", "k=v", 'say "hi"', "<b>black & white</b>")
     pixels, labels = pixels_and_labels(100, seed=4)

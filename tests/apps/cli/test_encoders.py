@@ -11,11 +11,11 @@ from command import call, environment, good, refused
 from command_reference import json_keys
 from olrsearch_benchmarks.on_a_store import speed_cases
 from pictures import LABELS, name, picture, write_pictures
+from tiny_encoders.labels import TinyEncoder
 
 from olrsearch import Store
-from olrsearch.encoders.folder import model_files
+from olrsearch.encoders.folder import model_config
 from olrsearch.encoders.folder.defaults import read_defaults
-from olrsearch.encoders.tiny.labels import TinyEncoder
 
 # A process of its own with the tests' encoders in its package, and without a network: it runs the
 # commands it is given as JSON, and prints what came of each.
@@ -255,7 +255,7 @@ def test_probabilities_use_what_came_with_the_encoder(encoded, shipped):
 
 
 def test_the_space_is_called_after_the_encoder(encoded, shipped):
-    fingerprint = model_files.read_config(shipped.folder)["fingerprint"]
+    fingerprint = model_config.read_config(shipped.folder)["fingerprint"]
     (space,) = good(encoded, "store", "info", "--json").row["spaces"]
     assert (space["name"], space["fingerprint"]) == (f"faces-{fingerprint[:8]}", fingerprint)
     for named in ("faces", space["name"], fingerprint[:10], shipped.folder):

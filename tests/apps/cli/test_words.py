@@ -10,10 +10,10 @@ import pytest
 from command import PROGRAM, call, environment, good, refused
 from pictures import LABELS, name, write_pictures
 from PIL import Image
+from tiny_encoders.posteriors import TinyPosteriorEncoder
 
 from olrsearch import Store
 from olrsearch.core.errors import QueryError
-from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
 from olrsearch.evaluation.looks.gaussians import word_correlations
 from olrsearch.maths.divergences import jeffreys, kl
 from olrsearch.maths.gaussian import word_prior

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from command import call, good, refused
 from pictures import LABELS, name, write_pictures
+from tiny_encoders.posteriors import TinyPosteriorEncoder
 
 from olrsearch import Store
 from olrsearch.core.resources import recipes_dir
-from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
 from olrsearch.maths.kl_features import feature_size
 
 RECIPE = "kl-projected"

@@ -12,8 +12,8 @@ from olrsearch import Store
 from olrsearch.audit.decisions.decide import decide, decide_file, undo
 from olrsearch.audit.decisions.export import export_decisions
 from olrsearch.core.errors import AuditError, UnknownImageError, UnknownLabelError
-from olrsearch.encoders.olr.config import profile
-from olrsearch.pipeline import training
+from olrsearch.encoders.olr.config import OlrConfig
+from olrsearch.pipeline import new_run
 from olrsearch.store import Backend, DecisionRequest
 from olrsearch.store.decisions import replay
 from olrsearch.store.read.decisions import read_history, read_verdicts
@@ -294,12 +294,12 @@ def test_an_image_that_only_its_id_names_is_in_no_file(store, tmp_path):
 
 
 def test_training_sees_effective_labels(store, tmp_path):
-    config = profile("tiny", LABELS[:1]).with_overrides({"selection_size": "1"})
+    config = OlrConfig.of_profile("tiny", LABELS[:1]).with_overrides({"selection_size": "1"})
     before, after = tmp_path / "before", tmp_path / "after"
-    training._new_run(before, store.snapshot(), "olr", config, None)
+    new_run.new_run(before, store.snapshot(), config, None)
     decide(store, [DecisionRequest("000.jpg", "Smiling", "flip")], who="ann")
     decide(store, [DecisionRequest("003.jpg", "Smiling", "unsure")], who="ann")
-    training._new_run(after, store.snapshot(), "olr", config, None)
+    new_run.new_run(after, store.snapshot(), config, None)
     ids, labels = (
         [np.load(next(runs.iterdir()) / f"{file}.npy") for runs in (before, after)]
         for file in ("ids", "labels")

@@ -2,6 +2,8 @@ import dataclasses
 import json
 
 import pytest
+from tiny_encoders.labels import TinyEncoder
+from tiny_encoders.posteriors import TinyPosteriorEncoder
 
 from olrsearch.core.errors import ModelFileError
 from olrsearch.encoders.folder.card import (
@@ -21,9 +23,7 @@ from olrsearch.encoders.folder.card import (
     setting_text,
     write_card,
 )
-from olrsearch.encoders.folder.model_files import read_config
-from olrsearch.encoders.tiny.labels import TinyEncoder
-from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
+from olrsearch.encoders.folder.model_config import read_config
 
 LABELS = ("Male", "Smiling", "a|b")
 

@@ -6,12 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
+from tiny_encoders.labels import TinyEncoder
+from tiny_encoders.posteriors import TinyPosteriorEncoder
 
 from olrsearch.core.errors import ModelFileError
 from olrsearch.encoders.folder.defaults import Defaults, read_defaults, write_defaults
-from olrsearch.encoders.folder.model_files import canonical_json, read_companion, write_companion
-from olrsearch.encoders.tiny.labels import TinyEncoder
-from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
+from olrsearch.encoders.folder.model_config import canonical_json, read_companion, write_companion
 from olrsearch.maths.calibration import Calibration
 from olrsearch.maths.metric import Metric, fit_metric
 

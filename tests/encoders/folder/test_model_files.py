@@ -1,15 +1,16 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
+from tiny_encoders.labels import TinyEncoder
+from tiny_encoders.posteriors import TinyPosteriorEncoder
 
 from olrsearch.core.errors import EncoderError, IncompatibleEncoderError, ModelFileError, TrainingError
 from olrsearch.encoders import LabelEncoder, PosteriorEncoder, Posteriors, registry
-from olrsearch.encoders.folder import model_files
-from olrsearch.encoders.tiny.labels import TinyEncoder
-from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
+from olrsearch.encoders.folder import model_config, model_files
 from olrsearch.maths.gaussian import Gaussians
 
 LABELS = ("Dark", "Red", "Left_Bright")
@@ -153,13 +154,17 @@ def test_unknown_kind_is_named(tmp_path):
         registry.load(model_files.save_model(tmp_path, config, tensors))
 
 
-def test_register_refuses_a_second_loader():
-    registry.register("tiny", "olrsearch.encoders.tiny.labels:load")
-    with pytest.raises(ModelFileError, match="already"):
-        registry.register("tiny", "elsewhere:load")
-    with pytest.raises(ModelFileError, match="expected"):
-        registry.register("other", "elsewhere.load")
-    assert {"olr", "tiny", "tiny-posterior"} <= set(registry.kinds())
+def test_kinds_are_those_of_the_package_and_of_plug_ins():
+    assert registry.kinds() == ("informed-prior", "olr", "tiny", "tiny-posterior")
+    assert registry.trainable() == ("informed-prior", "olr")
+    with pytest.raises(TrainingError, match="kind 'tiny' can be trained: expected informed-prior, olr"):
+        registry.config_class("tiny")
+
+
+def test_a_plug_in_cannot_take_the_place_of_a_kind_of_the_package(monkeypatch):
+    point = EntryPoint("olr", "tiny_encoders.labels:KIND", "olrsearch.encoders")
+    monkeypatch.setattr(registry, "_plugged", lambda: {"olr": point})
+    assert registry.config_class("olr").kind == "olr"
 
 
 def test_torch_stays_away(tmp_path, encoder):
@@ -214,15 +219,11 @@ def test_a_black_image_has_a_posterior(posterior_encoder):
 def test_the_registry_loads_either_and_tells_them_apart(tmp_path, encoder, posterior_encoder):
     labels, posterior = _folder(tmp_path, encoder), _folder(tmp_path, posterior_encoder)
     assert isinstance(registry.load(posterior), TinyPosteriorEncoder)
-    again = registry.load_posteriors(posterior)
+    again = registry.load(posterior)
     assert (again.fingerprint, again.labels, again.k) == (posterior_encoder.fingerprint, LABELS, 3)
     assert (again.vocabulary.names, again.has_decoder, again.shrinkage) == (LABELS, False, 0.3)
     np.testing.assert_array_equal(again.encode(_images(3)).mean, posterior_encoder.encode(_images(3)).mean)
-    assert registry.load_labels(labels).fingerprint == encoder.fingerprint
-    with pytest.raises(IncompatibleEncoderError, match=r"holds a posterior encoder .*needs a label encoder"):
-        registry.load_labels(posterior)
-    with pytest.raises(IncompatibleEncoderError, match=r"holds a label encoder .*needs a posterior encoder"):
-        registry.load_posteriors(labels)
+    assert registry.load(labels).fingerprint == encoder.fingerprint
 
 
 def _posterior_tensors(words=2):
@@ -235,7 +236,7 @@ def _posterior_tensors(words=2):
 def test_a_posterior_model_needs_words_and_no_readout(tmp_path):
     config = CONFIG | {"layout": "posterior"}
     folder = model_files.save_model(tmp_path, config, _posterior_tensors())
-    assert model_files.layout_of(model_files.read_config(folder)) == "posterior"
+    assert model_config.layout_of(model_config.read_config(folder)) == "posterior"
     with pytest.raises(ModelFileError, match=r"words\.vectors None, expected float32 \[2, 5\]"):
         model_files.save_model(tmp_path, config, _tensors())
     with pytest.raises(ModelFileError, match=r"words\.vectors \('float32', \[3, 5\]\)"):
@@ -244,14 +245,14 @@ def test_a_posterior_model_needs_words_and_no_readout(tmp_path):
         model_files.save_model(tmp_path, CONFIG, _posterior_tensors())
     with pytest.raises(ModelFileError, match=r"layout 'mixture', this program knows labels, posterior"):
         model_files.save_model(tmp_path, CONFIG | {"layout": "mixture"}, _tensors())
-    assert model_files.layout_of(CONFIG) == "labels"
+    assert model_config.layout_of(CONFIG) == "labels"
 
 
 def test_words_are_never_rounded(tmp_path):
     folder = model_files.save_model(
         tmp_path, CONFIG | {"layout": "posterior"}, _posterior_tensors(), half=True
     )
-    types = {name: entry["dtype"] for name, entry in model_files.read_config(folder)["tensors"].items()}
+    types = {name: entry["dtype"] for name, entry in model_config.read_config(folder)["tensors"].items()}
     assert types == {"words.vectors": "float32", "network.kernel": "float16"}
 
 
@@ -279,7 +280,7 @@ def test_half_precision_rounds_kernels_alone(tmp_path):
     full = model_files.save_model(tmp_path, CONFIG, tensors)
     half = model_files.save_model(tmp_path, CONFIG, tensors, half=True)
     assert half != full
-    types = {name: entry["dtype"] for name, entry in model_files.read_config(half)["tensors"].items()}
+    types = {name: entry["dtype"] for name, entry in model_config.read_config(half)["tensors"].items()}
     assert {name for name, kind in types.items() if kind == "float16"} == {"network.kernel"}
     assert types["network.norm.num_batches_tracked"] == "int64"
     read = model_files.read_tensors(half)
@@ -313,14 +314,14 @@ def _rewrite(path, **changes):
 
 def test_companions_belong_to_one_model(tmp_path, encoder):
     folder = _folder(tmp_path, encoder)
-    assert model_files.read_companion(folder, "facts.json") is None
-    path = model_files.write_companion(folder, "facts.json", {"numbers": [1, 2.5], "text": "größer"})
-    assert model_files.read_companion(folder, "facts.json") == {"numbers": [1, 2.5], "text": "größer"}
+    assert model_config.read_companion(folder, "facts.json") is None
+    path = model_config.write_companion(folder, "facts.json", {"numbers": [1, 2.5], "text": "größer"})
+    assert model_config.read_companion(folder, "facts.json") == {"numbers": [1, 2.5], "text": "größer"}
     assert registry.load(folder).fingerprint == encoder.fingerprint  # it is no part of the model
     other = _folder(tmp_path, TinyEncoder.create(tmp_path, LABELS, k=5, input_size=(20, 12), seed=1))
     (other / "facts.json").write_bytes(path.read_bytes())
     with pytest.raises(ModelFileError, match="is about another model than the one beside it"):
-        model_files.read_companion(other, "facts.json")
+        model_config.read_companion(other, "facts.json")
 
 
 @pytest.mark.parametrize(
@@ -338,7 +339,7 @@ def test_companions_belong_to_one_model(tmp_path, encoder):
 )
 def test_damaged_companions_are_named(tmp_path, encoder, damage, message):
     folder = _folder(tmp_path, encoder)
-    damage(model_files.write_companion(folder, "facts.json", {"numbers": [1, 2.5]}))
+    damage(model_config.write_companion(folder, "facts.json", {"numbers": [1, 2.5]}))
     with pytest.raises(ModelFileError, match=message) as caught:
-        model_files.read_companion(folder, "facts.json")
+        model_config.read_companion(folder, "facts.json")
     assert str(folder / "facts.json") in str(caught.value)

@@ -5,13 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
+from tiny_encoders.posteriors import TinyPosteriorEncoder
 
 from olrsearch import Store
 from olrsearch.core.errors import ModelFileError
 from olrsearch.encoders import registry
-from olrsearch.encoders.folder import model_files, sharing
+from olrsearch.encoders.folder import model_config, model_files, sharing
 from olrsearch.encoders.folder.sharing import share_tensors, whole_model
-from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
 from olrsearch.pipeline.adding import add_model
 
 BASE = {"kind": "olr", "labels": ["A", "B"], "k": 5, "input_size": [8, 8], "crop": "none"}
@@ -61,7 +61,7 @@ def equal(one, other):
 def test_what_is_shared_is_stored_once_and_read_as_before(models):
     faces, words = models
     before, kept = model_files.read_tensors(words), contents(faces)
-    config, size = model_files.read_config(words), (words / "weights.safetensors").stat().st_size
+    config, size = model_config.read_config(words), (words / "weights.safetensors").stat().st_size
     assert share_tensors(words, faces) == 4
     assert sorted(contents(words)) == ["config.json", "shared.json", "weights.safetensors"]
     assert size - (words / "weights.safetensors").stat().st_size >= 2 * 40 * 3 * 5 * 5 + 4 * 40
@@ -70,10 +70,10 @@ def test_what_is_shared_is_stored_once_and_read_as_before(models):
         "network.encoder.head.weight",
     }
     shared = model_files.read_shared(words)
-    assert (shared.folder, shared.fingerprint) == ("faces", model_files.read_config(faces)["fingerprint"])
+    assert (shared.folder, shared.fingerprint) == ("faces", model_config.read_config(faces)["fingerprint"])
     assert shared.names["network.encoder.trunk.0.weight"] == "network.trunk.0.weight"
     equal(model_files.read_tensors(words), before)
-    assert model_files.read_config(words) == config
+    assert model_config.read_config(words) == config
     assert contents(faces) == kept
     name = "network.encoder.trunk.0.bias"
     equal(model_files.read_tensors(words, (name,)), {name: before[name]})
@@ -86,7 +86,7 @@ def test_a_model_that_shares_everything_is_loaded(tmp_path):
     one, other = (tmp_path / encoder.fingerprint for encoder in made)
     share_tensors(other, one)
     assert model_files.tensor_names(other / "weights.safetensors") == set()
-    again = registry.load_posteriors(other)
+    again = registry.load(other)
     assert (again.fingerprint, again.shrinkage) == (made[1].fingerprint, 0.2)
     np.testing.assert_array_equal(again.encode(pixels).factor, made[1].encode(pixels).factor)
 
@@ -130,7 +130,7 @@ def no_trunk(folder):
 )
 def test_a_neighbour_that_is_gone_or_another_is_named(models, damage, message):
     faces, words = models
-    fingerprint = model_files.read_config(faces)["fingerprint"]
+    fingerprint = model_config.read_config(faces)["fingerprint"]
     share_tensors(words, faces)
     damage(faces)
     with pytest.raises(ModelFileError, match=message) as caught:
@@ -155,8 +155,8 @@ def test_another_model_with_the_same_trunk_will_do(models):
 def test_only_folders_beside_a_model_are_read(models, name):
     faces, words = models
     share_tensors(words, faces)
-    content = model_files.read_companion(words, "shared.json")
-    model_files.write_companion(words, "shared.json", {**content, "from": name})
+    content = model_config.read_companion(words, "shared.json")
+    model_config.write_companion(words, "shared.json", {**content, "from": name})
     with pytest.raises(ModelFileError, match=r"shared\.json does not name a folder beside the model"):
         model_files.read_tensors(words)
 
@@ -164,9 +164,9 @@ def test_only_folders_beside_a_model_are_read(models, name):
 def test_a_tensor_that_nobody_has_is_missed(models):
     faces, words = models
     share_tensors(words, faces)
-    content = model_files.read_companion(words, "shared.json")
+    content = model_config.read_companion(words, "shared.json")
     content["tensors"].popitem()
-    model_files.write_companion(words, "shared.json", content)
+    model_config.write_companion(words, "shared.json", content)
     with pytest.raises(ModelFileError, match=r"holds other tensors than config\.json lists"):
         model_files.read_tensors(words)
     (words / "shared.json").write_text(json.dumps(content))
@@ -214,14 +214,14 @@ def whole_copy_of(root, tensors):
 
 def test_a_whole_copy_has_the_same_fingerprint_and_needs_nobody(models, tmp_path):
     faces, words = models
-    model_files.write_companion(words, "facts.json", {"so": "what"})
+    model_config.write_companion(words, "facts.json", {"so": "what"})
     before = model_files.read_stored(words)
     share_tensors(words, faces)
     copy = whole_model(words, tmp_path / "copy")
     assert sorted(contents(copy)) == ["config.json", "facts.json", "weights.safetensors"]
     shutil.rmtree(faces)
     equal(model_files.read_stored(copy), before)
-    assert model_files.read_config(copy) == model_files.read_config(words)
+    assert model_config.read_config(copy) == model_config.read_config(words)
     with pytest.raises(ModelFileError, match="copy exists"):
         whole_model(copy, copy)
     with pytest.raises(ModelFileError, match="is missing"):

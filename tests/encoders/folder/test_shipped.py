@@ -13,7 +13,7 @@ import olrsearch
 from olrsearch.core import resources
 from olrsearch.core.errors import ModelFileError
 from olrsearch.encoders import registry
-from olrsearch.encoders.folder import model_files
+from olrsearch.encoders.folder import model_config, model_files
 from olrsearch.encoders.folder.shipped import check_name, shipped_encoder, shipped_encoders
 
 BUDGET = 15_000_000
@@ -29,7 +29,7 @@ def test_shipped_encoders_are_found_by_name(published):
         (24, 24),
         "none",
     )
-    assert entry.fingerprint == model_files.read_config(published.folder)["fingerprint"]
+    assert entry.fingerprint == model_config.read_config(published.folder)["fingerprint"]
     assert entry.bytes == sum(path.stat().st_size for path in published.folder.iterdir())
     assert entry.notice
     assert shipped_encoder("faces", published.root) == entry

@@ -9,7 +9,7 @@ import torch
 
 from olrsearch.core.errors import EncoderError, IncompatibleEncoderError, ModelFileError, TrainingError
 from olrsearch.encoders import registry
-from olrsearch.encoders.informed_prior.config import PROFILES, InformedPriorConfig, profile
+from olrsearch.encoders.informed_prior.config import InformedPriorConfig
 from olrsearch.encoders.informed_prior.encoder import InformedPriorEncoder
 from olrsearch.encoders.informed_prior.losses import (
     WordPriors,
@@ -19,9 +19,10 @@ from olrsearch.encoders.informed_prior.losses import (
     word_log_likelihoods,
 )
 from olrsearch.encoders.informed_prior.network import Decoder, covariance, split_numbers, to_gaussian
-from olrsearch.encoders.informed_prior.training import has_run, make_vocabulary, train_informed_prior
-from olrsearch.encoders.olr.config import profile as olr_profile
+from olrsearch.encoders.informed_prior.training import make_vocabulary, train_informed_prior
+from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.encoders.protocol import PosteriorEncoder
+from olrsearch.encoders.trainer.run import has_run
 from olrsearch.maths.divergences import kl
 from olrsearch.maths.gaussian import SIGMA0, Gaussians, word_prior
 from olrsearch.maths.triangles import triangle
@@ -31,20 +32,16 @@ RNG = np.random.default_rng(0)
 
 
 def _config(**changes: str) -> InformedPriorConfig:
-    return profile("tiny", LABELS).with_overrides({"epochs": "3", **changes})
+    return InformedPriorConfig.of_profile("tiny", LABELS).with_overrides({"epochs": "3", **changes})
 
 
-def _train(run, *, resume=False, trunk_from=None, **changes: str):
-    pixels, labels = olr_case.data()
+def _train(run, *, resume=False, source=None, **changes: str):
     return train_informed_prior(
-        pixels,
-        labels,
-        np.arange(160),
-        np.arange(160, 192),
+        olr_case.images(),
         _config(**changes),
         run,
         run / "models",
-        trunk_from=trunk_from,
+        source=source,
         resume=resume,
         progress=False,
     )
@@ -156,16 +153,18 @@ def test_decoders_fill_any_size(size, grey):
 
 def test_training_learns_words_and_writes_a_model(trained):
     assert isinstance(registry.load(trained.path), PosteriorEncoder)
-    assert trained.history[-1]["train_loss"] < trained.history[0]["train_loss"]
-    assert {"train_kl", "train_likelihood", "selection_map", "selection_set_match"} <= set(trained.history[0])
-    encoder = InformedPriorEncoder.load(trained.path)
+    assert trained.history["posterior"][-1]["train_loss"] < trained.history["posterior"][0]["train_loss"]
+    assert {"train_kl", "train_likelihood", "selection_map", "selection_set_match"} <= set(
+        trained.history["posterior"][0]
+    )
+    encoder = InformedPriorEncoder(trained.path)
     pixels, _ = olr_case.data()
     mean, factor = encoder.encode(pixels[:40])
     assert mean.shape == (40, 3)
     assert factor.shape == (40, 6)
     assert mean.dtype == factor.dtype == np.float32
     Gaussians.of_packed(mean, factor).check_floor()
-    again = InformedPriorEncoder.load(trained.path, engine="torch").encode(pixels[:40])
+    again = InformedPriorEncoder(trained.path, engine="torch").encode(pixels[:40])
     np.testing.assert_allclose(mean, again.mean, atol=1e-3)
     assert encoder.encode(pixels[:0]).mean.shape == (0, 3)
     assert encoder.shrinkage == 0.01
@@ -175,7 +174,7 @@ def test_training_learns_words_and_writes_a_model(trained):
 
 
 def test_onnx_runs_the_network(trained, caplog):
-    encoder = InformedPriorEncoder.load(trained.path)
+    encoder = InformedPriorEncoder(trained.path)
     assert encoder.engine == "onnx"
     assert not caplog.records
 
@@ -187,7 +186,7 @@ def test_training_tells_present_words_from_absent_ones(tmp_path):
 
 
 def test_points_are_decoded(trained):
-    encoder = InformedPriorEncoder.load(trained.path)
+    encoder = InformedPriorEncoder(trained.path)
     images = encoder.decode(np.zeros((3, 3), np.float32))
     assert images.shape == (3, 16, 16, 3)
     assert images.dtype == np.uint8
@@ -197,7 +196,7 @@ def test_points_are_decoded(trained):
 
 
 def test_without_a_decoder_nothing_is_decoded(tmp_path):
-    encoder = InformedPriorEncoder.load(_train(tmp_path, decoder="false", epochs="1").path)
+    encoder = InformedPriorEncoder(_train(tmp_path, decoder="false", epochs="1").path)
     assert not encoder.has_decoder
     with pytest.raises(EncoderError, match="decoder=true"):
         encoder.decode(np.zeros((1, 3), np.float32))
@@ -216,17 +215,17 @@ def test_a_resumed_run_ends_in_the_same_model(tmp_path, trained, monkeypatch):
     monkeypatch.setattr(Stage, "training_step", training_step)
     with pytest.raises(RuntimeError, match="killed"):
         _train(tmp_path)
-    assert has_run(tmp_path)
+    assert has_run(tmp_path, "informed-prior")
     monkeypatch.setattr(Stage, "training_step", inner)
     assert _train(tmp_path, resume=True).fingerprint == trained.fingerprint
 
 
 def test_an_olr_trunk_is_taken_and_kept(tmp_path):
     olr = olr_case.train(tmp_path / "olr", teacher_epochs="1", siamese_epochs="1")
-    assert olr_profile("tiny", LABELS).width == 8
+    assert OlrConfig.of_profile("tiny", LABELS).width == 8
     done = _train(
         tmp_path / "words",
-        trunk_from=olr.path,
+        source=olr.path,
         start_from="olr",
         freeze_trunk="true",
         pooling="average",
@@ -240,7 +239,7 @@ def test_an_olr_trunk_is_taken_and_kept(tmp_path):
     for name in shared:
         assert after[name.replace("network.", "network.encoder.")].tobytes() == before[name].tobytes(), name
     with pytest.raises(TrainingError, match=r"width \(its 8, here 9\)"):
-        _train(tmp_path / "other", trunk_from=olr.path, start_from="olr", width="9")
+        _train(tmp_path / "other", source=olr.path, start_from="olr", width="9")
     with pytest.raises(TrainingError, match="belong together"):
         _train(tmp_path / "neither", start_from="olr")
 
@@ -268,15 +267,9 @@ def test_one_hot_words_have_a_dimension_each():
     assert make_vocabulary(_config()).size == 3
 
 
-@pytest.mark.parametrize("name", sorted(PROFILES))
-def test_profiles_survive_json(name):
-    config = profile(name, LABELS)
-    assert InformedPriorConfig.from_json(config.to_json()) == config
-
-
 def test_unknown_profiles_are_named():
     with pytest.raises(TrainingError, match="faces, demo, tiny"):
-        profile("face", LABELS)
+        InformedPriorConfig.of_profile("face", LABELS)
 
 
 def test_a_damaged_model_is_said_to_be_one(trained, tmp_path):
@@ -289,4 +282,4 @@ def test_a_damaged_model_is_said_to_be_one(trained, tmp_path):
     data[-20] ^= 0xFF
     weights.write_bytes(data)
     with pytest.raises(ModelFileError, match="checksum"):
-        InformedPriorEncoder.load(folder)
+        InformedPriorEncoder(folder)

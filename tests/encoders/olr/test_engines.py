@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import logging
-import shutil
 import sys
 import threading
 import time
@@ -21,14 +20,15 @@ from olrsearch.encoders.engines.engine import ENGINES, OnnxEngine, Task, TorchEn
 from olrsearch.encoders.engines.folding import folded
 from olrsearch.encoders.folder.model_files import read_tensors
 from olrsearch.encoders.olr import encoder as olr_encoder
-from olrsearch.encoders.olr.config import BACKBONE_NAMES, HEADS, profile
+from olrsearch.encoders.olr.config import HEADS, OlrConfig
 from olrsearch.encoders.olr.encoder import OlrEncoder
 from olrsearch.encoders.olr.network import OlrNetwork
+from olrsearch.encoders.trainer.config import BACKBONE_NAMES
 from olrsearch.encoders.trunks.efficientnet import EfficientNetLite0
 from olrsearch.encoders.trunks.trunk import channels_last
 
 SIZE = (45, 39)  # odd, so that padding and the windows of pooling reach over the edges
-CONFIG = dataclasses.replace(profile("tiny", ("A", "B", "C")), image_size=SIZE, width=8)
+CONFIG = dataclasses.replace(OlrConfig.of_profile("tiny", ("A", "B", "C")), image_size=SIZE, width=8)
 CPU = torch.device("cpu")
 
 # Root mean square of the error, in units of the spread over images. On these networks it is 0.02 to
@@ -97,37 +97,6 @@ def test_engines_give_what_the_network_gives(name, backbone, head):
     after = network.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(value, after[key]) for key, value in before.items())
-
-
-# What torch's compiler imports of torch itself is deprecated.
-deprecated_within = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-
-
-@deprecated_within
-@pytest.mark.slow
-@pytest.mark.timeout(900)  # compiles C++, which takes minutes where others work too
-@pytest.mark.skipif(
-    not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="torch.compile needs a compiler of C++"
-)
-def test_a_compiled_network_gives_what_the_network_gives(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    network, pixels = network_of(), pixels_of(5)
-    engine = make_engine(task_of(network), "torch-compiled")
-    assert len(pixels) < engine.chunk  # the rest of the batch is filled up, and left out again
-    assert_same(run(engine, pixels), eager(network, pixels))
-
-
-@pytest.mark.parametrize(
-    "where", ["torch.nn.Module.compile", "olrsearch.encoders.engines.engine.CompiledEngine.run"]
-)
-@deprecated_within
-def test_what_cannot_be_compiled_is_said(monkeypatch, where):
-    def fail(*_, **__):
-        raise RuntimeError("no compiler\n\nand a long trace")
-
-    monkeypatch.setattr(where, fail)
-    with pytest.raises(EngineError, match=r"cannot compile the network \(no compiler\)"):
-        make_engine(task_of(network_of()), "torch-compiled")
 
 
 # -- fewer bits ------------------------------------------------------------------------------
@@ -215,18 +184,18 @@ def test_unknown_engines_are_refused(tmp_path):
         make_engine(task_of(network), "onxx")
     folder = olr_encoder.save(tmp_path, CONFIG, network)
     with pytest.raises(EngineError, match="unknown engine ''"):
-        OlrEncoder.load(folder, engine="")
+        OlrEncoder(folder, engine="")
 
 
 def test_the_default_is_onnx_on_a_processor_and_torch_on_a_gpu(tmp_path, caplog):
     network = network_of()
     folder = olr_encoder.save(tmp_path, CONFIG, network)
     with caplog.at_level(logging.WARNING):
-        assert OlrEncoder.load(folder, "cpu").engine == "onnx"
+        assert OlrEncoder(folder, "cpu").engine == "onnx"
         graphics = make_engine(Task(network, torch.device("cuda"), SIZE))
     assert (graphics.name, graphics.chunk) == ("torch", 256)
     assert not caplog.records
-    assert OlrEncoder.load(folder, "cpu", engine="torch-folded").engine == "torch-folded"
+    assert OlrEncoder(folder, "cpu", engine="torch-folded").engine == "torch-folded"
 
 
 def test_onnx_computes_on_the_processor_alone():
@@ -386,7 +355,7 @@ def test_all_batch_normalisations_of_the_trunks_are_folded(backbone):
 def test_batches_of_any_size(tmp_path, name, head):
     torch.set_num_threads(2 if name == "onnx" else 1)  # as many chunks at once
     network = network_of(head=head)
-    encoder = OlrEncoder.load(
+    encoder = OlrEncoder(
         olr_encoder.save(tmp_path, dataclasses.replace(CONFIG, head=head), network), "cpu", engine=name
     )
     chunk = encoder._engine.chunk
@@ -426,7 +395,7 @@ class Slow:
 
 
 def test_chunks_side_by_side_keep_their_places(tmp_path, monkeypatch):
-    encoder = OlrEncoder.load(olr_encoder.save(tmp_path, CONFIG, network_of()), "cpu")
+    encoder = OlrEncoder(olr_encoder.save(tmp_path, CONFIG, network_of()), "cpu")
     pixels = np.zeros((15, *SIZE, 3), np.uint8)
     pixels[:, 0, 0, 0] = np.arange(15)
     slow = Slow((3, CONFIG.k))

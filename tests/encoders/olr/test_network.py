@@ -7,16 +7,17 @@ import torch
 
 from olrsearch.core.errors import IncompatibleEncoderError, ModelFileError, TrainingError
 from olrsearch.encoders import LabelEncoder, registry
-from olrsearch.encoders.folder import model_files
+from olrsearch.encoders.folder import model_config, model_files
 from olrsearch.encoders.olr import encoder as olr_encoder
-from olrsearch.encoders.olr.config import BACKBONE_NAMES, PRETRAINED, OlrConfig, profile
+from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.encoders.olr.encoder import OlrEncoder
 from olrsearch.encoders.olr.network import OlrNetwork, TeacherNetwork
+from olrsearch.encoders.trainer.config import BACKBONE_NAMES, PRETRAINED
 from olrsearch.encoders.trunks.efficientnet import EfficientNetLite0
 from olrsearch.encoders.trunks.trunk import BACKBONES, ResidualTrunk, make_trunk, map_size, start_trunk
 
 LABELS = ("A", "B", "C")
-CONFIG = profile("tiny", LABELS)
+CONFIG = OlrConfig.of_profile("tiny", LABELS)
 MEAN, STD = torch.tensor([120.0, 100.0, 90.0]), torch.tensor([60.0, 50.0, 70.0])
 
 
@@ -128,7 +129,7 @@ def test_both_heads_survive_the_model_folder(tmp_path, head):
 
 
 def test_models_from_before_there_were_heads_still_open(tmp_path, folder):
-    config = model_files.read_config(folder)
+    config = model_config.read_config(folder)
     tensors = model_files.read_tensors(folder)
     for part in ("weight", "bias"):
         tensors[f"network.label_layer.{part}"] = tensors.pop(f"network.head.maps.{part}")
@@ -174,7 +175,7 @@ def test_encoder_is_what_the_network_gives(folder):
 
 
 def test_batches_do_not_matter(folder, monkeypatch):
-    encoder = OlrEncoder.load(folder)
+    encoder = OlrEncoder(folder)
     pixels = _pixels(23)
     whole = encoder.encode(pixels)
     np.testing.assert_array_equal(encoder.encode(pixels), whole)
@@ -189,12 +190,12 @@ def test_batches_do_not_matter(folder, monkeypatch):
 def test_read_only_pixels_are_fine(folder):
     pixels = _pixels(2)
     pixels.flags.writeable = False
-    assert OlrEncoder.load(folder).encode(pixels).shape == (3, 2, 4)
+    assert OlrEncoder(folder).encode(pixels).shape == (3, 2, 4)
 
 
 def test_other_sizes_are_refused(folder):
     with pytest.raises(IncompatibleEncoderError, match="16, 16, 3"):
-        OlrEncoder.load(folder).encode(np.zeros((1, 16, 17, 3), np.uint8))
+        OlrEncoder(folder).encode(np.zeros((1, 16, 17, 3), np.uint8))
 
 
 def test_saving_twice_gives_one_model(tmp_path, folder):

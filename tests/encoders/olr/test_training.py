@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import itertools
 import json
 import os
@@ -15,12 +16,13 @@ from safetensors.torch import load_file
 
 from olrsearch.core.errors import TrainingError
 from olrsearch.encoders import registry
-from olrsearch.encoders.folder.model_files import read_config
+from olrsearch.encoders.folder.model_config import read_config
 from olrsearch.encoders.olr import stages
 from olrsearch.encoders.olr.network import TeacherNetwork
-from olrsearch.encoders.olr.training import has_run, teacher_probabilities, train_olr, train_teacher
+from olrsearch.encoders.olr.training import teacher_probabilities, train_olr, train_teacher
 from olrsearch.encoders.trainer import callbacks
 from olrsearch.encoders.trainer.data import PixelBatches, StageData
+from olrsearch.encoders.trainer.run import TrainingImages, has_run
 from olrsearch.encoders.trainer.runner import run_stage
 from olrsearch.encoders.trainer.stage import Stage
 
@@ -93,7 +95,7 @@ def _killed(run: Path, spot: str, *settings: str) -> None:
 def test_a_killed_run_resumes_to_the_very_same_weights(tmp_path, trained, spot):
     whole, result = trained
     _killed(tmp_path, spot)
-    assert has_run(tmp_path)
+    assert has_run(tmp_path, "olr")
     resumed = olr_case.train(tmp_path, resume=True)
     assert resumed.fingerprint == result.fingerprint
     assert (tmp_path / "teacher.safetensors").read_bytes() == (whole / "teacher.safetensors").read_bytes()
@@ -178,16 +180,8 @@ def test_the_callers_randomness_is_left_alone(tmp_path):
 
 
 def test_progress_goes_to_standard_error(tmp_path, capsys):
-    pixels, labels = olr_case.data()
-    train_olr(
-        pixels,
-        labels,
-        np.arange(160),
-        np.arange(160, 192),
-        olr_case.config(teacher_epochs="1", siamese_epochs="1"),
-        tmp_path,
-        tmp_path / "models",
-    )
+    config = olr_case.config(teacher_epochs="1", siamese_epochs="1")
+    train_olr(olr_case.images(), config, tmp_path, tmp_path / "models")
     out, err = capsys.readouterr()
     assert not out
     assert "teacher" in err
@@ -212,10 +206,7 @@ def test_runs_are_not_mixed_up(tmp_path, trained):
     pixels, labels = olr_case.data(seed=1)
     with pytest.raises(TrainingError, match="other images"):
         train_olr(
-            pixels,
-            labels,
-            np.arange(160),
-            np.arange(160, 192),
+            TrainingImages(pixels, labels, np.arange(160), np.arange(160, 192)),
             olr_case.config(),
             run,
             run / "models",
@@ -239,16 +230,6 @@ def test_a_damaged_result_is_named(tmp_path):
         teacher_probabilities(tmp_path, olr_case.data()[0])
 
 
-def _arguments():
-    pixels, labels = olr_case.data(40)
-    return {
-        "pixels": pixels,
-        "labels": labels,
-        "train_index": np.arange(30),
-        "selection_index": np.arange(30, 40),
-    }
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -256,35 +237,35 @@ def _arguments():
         ({"pixels": np.zeros((40, 16, 16, 3), np.float32)}, "expected uint8"),
         ({"labels": np.ones((40, 2), np.int8)}, "one column a label"),
         ({"labels": np.full((40, 3), 2, np.int8)}, "other values"),
-        ({"train_index": np.arange(0)}, "0 training images"),
-        ({"selection_index": np.arange(0)}, "0 selection images"),
-        ({"train_index": np.arange(31)}, "1 images are both"),
-        ({"train_index": np.arange(20, 60)}, "check the index"),
-        ({"train_index": np.zeros(4, np.int64)}, "check the index"),
+        ({"train": np.arange(0)}, "0 training images"),
+        ({"selection": np.arange(0)}, "0 selection images"),
+        ({"train": np.arange(31)}, "1 images are both"),
+        ({"train": np.arange(20, 60)}, "check the index"),
+        ({"train": np.zeros(4, np.int64)}, "check the index"),
         ({"labels": np.tile(np.array([1, -1, 0], np.int8), (40, 1))}, "known value of Bright_Top"),
     ],
 )
 def test_bad_arrays_are_named(tmp_path, changes, message):
     with pytest.raises(TrainingError, match=message):
         train_olr(
-            **{**_arguments(), **changes},
-            config=olr_case.config(),
-            run_dir=tmp_path / "run",
-            model_root=tmp_path,
+            dataclasses.replace(olr_case.images(30, 10), **changes),
+            olr_case.config(),
+            tmp_path / "run",
+            tmp_path,
         )
     assert not (tmp_path / "run").exists()
 
 
 def test_one_class_only_is_warned_about_and_trained(tmp_path, caplog):
-    arguments = _arguments()
-    arguments["labels"] = np.where(np.arange(3) == 1, 1, arguments["labels"]).astype(np.int8)
+    images = olr_case.images(30, 10)
+    labels = np.where(np.arange(3) == 1, 1, images.labels).astype(np.int8)
     config = olr_case.config(teacher_epochs="1", siamese_epochs="1")
     result = train_olr(
-        **arguments, config=config, run_dir=tmp_path, model_root=tmp_path / "m", progress=False
+        dataclasses.replace(images, labels=labels), config, tmp_path, tmp_path / "m", progress=False
     )
     assert "all known values of Green are the same" in caplog.text
     encoder = registry.load(result.path)
-    logits = encoder.readout.logits(encoder.encode(arguments["pixels"]))
+    logits = encoder.readout.logits(encoder.encode(images.pixels))
     assert np.isfinite(logits).all()
 
 
@@ -318,13 +299,11 @@ def test_another_head_takes_a_teacher_that_is_finished(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     trained = olr_case.train(first)
     pixels, labels = olr_case.data()
-    split = np.arange(160), np.arange(160, 192)
 
     def again(run, **changes):
         config = olr_case.config(head="query", **changes)
-        return train_olr(
-            pixels, labels, *split, config, run, tmp_path / "m", teacher_run=first, progress=False
-        )
+        images = TrainingImages(pixels, labels, np.arange(160), np.arange(160, 192))
+        return train_olr(images, config, run, tmp_path / "m", source=first, progress=False)
 
     other = again(second, freeze_trunk="true", manner="0.3", norm_weight="0.2", temperature="1.5")
     assert other.history["teacher"] == trained.history["teacher"]
@@ -348,13 +327,11 @@ def test_another_head_takes_a_teacher_that_is_finished(tmp_path):
 
 
 def test_a_teacher_alone(tmp_path):
-    pixels, labels = olr_case.data()
+    pixels = olr_case.images().pixels
     config = olr_case.config(
         teacher_occlusion="0.3", zoom="0.1", rotation="10", colour="0.2", label_smoothing="0.1"
     )
-    result = train_teacher(
-        pixels, labels, np.arange(160), np.arange(160, 192), config, tmp_path, progress=False
-    )
+    result = train_teacher(olr_case.images(), config, tmp_path, progress=False)
     assert len(result.history) == config.teacher_epochs
     assert teacher_probabilities(tmp_path, pixels).shape == (3, len(pixels))
     assert not (tmp_path / "siamese").exists()
@@ -362,11 +339,10 @@ def test_a_teacher_alone(tmp_path):
 
 @pytest.mark.parametrize("count", [2, 5, 80])
 def test_any_number_of_steps_will_do(tmp_path, count):
-    pixels, labels = olr_case.data(count + 1)
+    images = olr_case.images(count, 1)
     config = olr_case.config(teacher_epochs="1", siamese_epochs="1", batch_size="16")
-    labels[0], labels[1] = 1, -1
-    split = np.arange(count), np.array([count])
-    result = train_olr(pixels, labels, *split, config, tmp_path, tmp_path / "models", progress=False)
+    images.labels[0], images.labels[1] = 1, -1
+    result = train_olr(images, config, tmp_path, tmp_path / "models", progress=False)
     assert 0 <= result.metrics["accuracy"] <= 1
 
 

@@ -16,18 +16,13 @@ from olrsearch.core.errors import (
 from olrsearch.core.resources import models_dir
 from olrsearch.datasets.generated.avatar_traits import sample_person, sample_traits, visible_labels
 from olrsearch.datasets.idx import FASHION_NAMES
-from olrsearch.encoders.folder import model_files
-from olrsearch.encoders.words.label_words import own_words
+from olrsearch.encoders.folder import model_config, model_files
+from olrsearch.encoders.words.label_words import label_vectors, own_words, read_label_words, words_of
+from olrsearch.encoders.words.lift import fit_lift
 from olrsearch.encoders.words.vectors import WordVectors
-from olrsearch.encoders.words.vocabulary import (
-    Vocabulary,
-    fit_lift,
-    label_vectors,
-    read_label_words,
-    words_of,
-)
+from olrsearch.encoders.words.vocabulary import Vocabulary
 
-FACES = model_files.read_config(models_dir() / "faces")["labels"]
+FACES = model_config.read_config(models_dir() / "faces")["labels"]
 _RNG = np.random.default_rng(0)
 AVATARS = sorted(visible_labels(sample_traits(_RNG, sample_person(_RNG))))
 NAMES = ("Smiling", "Blond_Hair", "Wearing_Hat", "Bald")

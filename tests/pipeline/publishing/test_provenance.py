@@ -9,9 +9,10 @@ from trained import add_run
 
 from olrsearch import Store
 from olrsearch.core.errors import TrainingError
+from olrsearch.encoders import registry
 from olrsearch.encoders.folder.card import CELEBA_TERMS, OWN_TERMS
-from olrsearch.encoders.informed_prior import config as informed_prior
-from olrsearch.encoders.olr.config import PROFILES, OlrConfig, profile
+from olrsearch.encoders.informed_prior.config import InformedPriorConfig
+from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.pipeline.publishing.provenance import data_of, terms_of, train_commands, training_of
 from olrsearch.store.training_runs import read_run
 from olrsearch.store.values import DatasetInfo
@@ -21,11 +22,14 @@ def config_of(command, labels, kind="olr"):
     """The configuration that a command trains with."""
     words = shlex.split(command)
     assert words[:4] == ["olrsearch", "train", kind, "--profile"]
-    profiles = {"olr": profile, "informed-prior": informed_prior.profile}
     sets = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
     if "--labels" in words:
         labels = words[words.index("--labels") + 1].split(",")
-    return profiles[kind](words[4], labels).with_overrides(dict(text.split("=", 1) for text in sets))
+    return (
+        registry.config_class(kind)
+        .of_profile(words[4], labels)
+        .with_overrides(dict(text.split("=", 1) for text in sets))
+    )
 
 
 @pytest.fixture
@@ -35,10 +39,10 @@ def opened(gallery, tmp_path):
         yield found
 
 
-@pytest.mark.parametrize("name", sorted(PROFILES))
+@pytest.mark.parametrize("name", sorted(OlrConfig.profiles))
 def test_the_command_trains_with_the_very_same_settings(opened, name):
     labels = opened.labels.known()
-    changed = profile(name, labels).with_overrides(
+    changed = OlrConfig.of_profile(name, labels).with_overrides(
         {"seed": "11", "occlusion": "0.1,0.25", "flip": "false", "dropout": "0.35"}
     )
     run = add_run(opened.path, config=changed.to_dict())
@@ -48,7 +52,7 @@ def test_the_command_trains_with_the_very_same_settings(opened, name):
 
 
 def test_labels_that_were_chosen_are_named(opened):
-    chosen = profile("tiny", ("Red", "Bright"))
+    chosen = OlrConfig.of_profile("tiny", ("Red", "Bright"))
     run = add_run(opened.path, config=chosen.to_dict())
     (command,) = train_commands(run, opened.labels.known())
     assert command == "olrsearch train olr --profile tiny --labels Red,Bright"
@@ -58,7 +62,7 @@ def test_labels_that_were_chosen_are_named(opened):
 @pytest.mark.parametrize(("fingerprint", "named"), [("ab" * 32, "olr-abababab"), (None, "RUN")])
 def test_a_teacher_of_another_run_is_trained_first(opened, fingerprint, named):
     labels = opened.labels.known()
-    longer = profile("tiny", labels).with_overrides({"teacher_epochs": "9"})
+    longer = OlrConfig.of_profile("tiny", labels).with_overrides({"teacher_epochs": "9"})
     teacher = add_run(opened.path, name="olr-teacher", fingerprint=fingerprint, config=longer.to_dict())
     run = add_run(opened.path, name="olr-second", teacher="olr-teacher")
     first, second = train_commands(run, labels)
@@ -130,10 +134,10 @@ def test_terms_follow_the_data(tmp_path):
 # -- informed priors ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted(informed_prior.PROFILES))
+@pytest.mark.parametrize("name", sorted(InformedPriorConfig.profiles))
 def test_runs_of_words_have_their_own_command(opened, name):
     labels = opened.labels.known()
-    changed = informed_prior.profile(name, labels).with_overrides(
+    changed = InformedPriorConfig.of_profile(name, labels).with_overrides(
         {"seed": "11", "shrinkage": "0.25", "decoder_size": "8,8", "flip": "false"}
     )
     run = add_run(opened.path, kind="informed-prior", config=changed.to_dict(), seconds={"posterior": 60.0})
@@ -142,12 +146,12 @@ def test_runs_of_words_have_their_own_command(opened, name):
     assert config_of(command, labels, "informed-prior") == changed
     found = training_of(run, opened.session.backend.snapshot(), hardware="an abacus")
     assert (found.seed, found.seconds, found.images) == (11, {"posterior": 60.0}, 48)
-    assert informed_prior.InformedPriorConfig.from_dict(found.settings) == changed
+    assert InformedPriorConfig.from_dict(found.settings) == changed
 
 
 def test_the_encoder_a_trunk_came_from_is_named_and_trained_first_if_it_was_trained_here(opened):
     labels = opened.labels.known()
-    faces = informed_prior.profile("faces", labels)
+    faces = InformedPriorConfig.of_profile("faces", labels)
     shipped = add_run(opened.path, name="one", kind="informed-prior", config=faces.to_dict())
     assert train_commands(shipped, labels) == ("olrsearch train informed-prior --profile faces",)
     assert (
@@ -164,7 +168,7 @@ def test_the_encoder_a_trunk_came_from_is_named_and_trained_first_if_it_was_trai
 
 def test_paths_of_the_machine_are_not_told(opened):
     labels = opened.labels.known()
-    config = informed_prior.profile("faces", labels).with_overrides(
+    config = InformedPriorConfig.of_profile("faces", labels).with_overrides(
         {"start_from": "/home/me/models/faces", "words": "/data/glove.txt", "label_words": "own.toml"}
     )
     run = add_run(opened.path, kind="informed-prior", config=config.to_dict())

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pictures import LABELS, name, picture, pixels_and_labels, write_pictures
 from PIL import Image
+from tiny_encoders.labels import TinyEncoder
 from trained import add_run
 
 from olrsearch import Store
@@ -25,10 +26,9 @@ from olrsearch.datasets.celeba_files import (
     format_numbers,
 )
 from olrsearch.encoders import registry
-from olrsearch.encoders.folder import model_files
+from olrsearch.encoders.folder import model_config, model_files
 from olrsearch.encoders.folder.card import read_card, read_card_page
 from olrsearch.encoders.folder.defaults import read_defaults
-from olrsearch.encoders.tiny.labels import TinyEncoder
 from olrsearch.evaluation.attributes import run_attributes
 
 
@@ -49,7 +49,7 @@ def test_half_and_full_are_two_encoders_with_like_embeddings(trained, published,
     assert full == tmp_path / "out" / "full"
     one, other = registry.load(full), registry.load(published.folder)
     assert one.fingerprint == trained.info()["spaces"][0]["fingerprint"] != other.fingerprint
-    assert model_files.read_config(published.folder)["rounded_from"] == one.fingerprint
+    assert model_config.read_config(published.folder)["rounded_from"] == one.fingerprint
     pixels, _ = pixels_and_labels(40, seed=3)
     before, after = one.encode(pixels), other.encode(pixels)
     assert not np.array_equal(before, after)
@@ -244,7 +244,7 @@ def test_a_rounded_encoder_is_measured_in_the_store_it_was_trained_in(trained, p
     with pytest.raises(ModelFileError, match="in half precision already: leave --half out"):
         trained.encoders.publish(None, tmp_path / "out", name="mine", half=True)
     folder = trained.encoders.publish(None, tmp_path / "out", name="mine")
-    assert model_files.read_config(folder) == model_files.read_config(published.folder)
+    assert model_config.read_config(folder) == model_config.read_config(published.folder)
     card = read_card(folder)
     assert (card["rounding"], card["training"]["seed"]) == (None, 4)
     halved, encoded, calibrated, published_last = card["training"]["commands"][-4:]

@@ -13,7 +13,7 @@ from pictures import LABELS, name, picture, write_pictures
 from olrsearch import Store
 from olrsearch.core.errors import BenchmarkError, CalibrationError, EncoderError, ModelFileError
 from olrsearch.encoders import registry
-from olrsearch.encoders.folder import model_files
+from olrsearch.encoders.folder import model_config, model_files
 from olrsearch.encoders.folder.card import read_card, read_card_page
 from olrsearch.encoders.folder.defaults import read_defaults
 from olrsearch.evaluation.describing import run_describing
@@ -101,7 +101,7 @@ def test_the_trunk_is_stored_once(trained):
     assert sorted(path.name for path in trained.models.iterdir()) == ["faces", "faces-words"]
     shared = model_files.read_shared(words)
     assert shared.folder == "faces"
-    entries = model_files.read_config(words)["tensors"]
+    entries = model_config.read_config(words)["tensors"]
     trunk = {key for key in entries if key.startswith(("network.encoder.trunk.", "network.encoder.norm"))}
     assert len(trunk) > 10
     assert trunk <= set(shared.names)
@@ -135,9 +135,9 @@ def test_the_rounded_encoder_says_nearly_the_same(trained):
     assert rounding["images"] == 256
     assert 0 < rounding["mean"] < rounding["largest"] < 0.05
     with Store.open(trained.store, read_only=True) as store:
-        full = registry.load_posteriors(store.encoders.get(trained.space).path)
-    half = registry.load_posteriors(words)
-    assert model_files.read_config(words)["rounded_from"] == full.fingerprint != half.fingerprint
+        full = registry.load(store.encoders.get(trained.space).path)
+    half = registry.load(words)
+    assert model_config.read_config(words)["rounded_from"] == full.fingerprint != half.fingerprint
     pixels = np.stack([picture(row)[0] for row in range(20)])
     one, other = full.encode(pixels), half.encode(pixels)
     assert not np.array_equal(one.mean, other.mean)
@@ -181,7 +181,7 @@ def test_the_cards_figures_are_those_of_the_calibrated_probabilities(trained):
 
 def test_the_card_says_where_words_come_from_and_how_it_was_trained(trained):
     card, page = read_card(trained.models / "faces-words"), read_card_page(trained.models / "faces-words")
-    config = model_files.read_config(trained.models / "faces-words")
+    config = model_config.read_config(trained.models / "faces-words")
     assert card["words"] == {
         "source": "words.txt",
         "digest": config["words"]["digest"],
@@ -294,7 +294,7 @@ def test_a_rounded_encoder_is_published_from_the_store_it_was_trained_in(trained
     shutil.copytree(trained.models / "faces", tmp_path / "out" / "faces")
     good(store, "encoders", "publish", space, tmp_path / "out", "--name", "faces-words", "--share", "faces")
     folder = tmp_path / "out" / "faces-words"
-    assert model_files.read_config(folder) == model_files.read_config(trained.models / "faces-words")
+    assert model_config.read_config(folder) == model_config.read_config(trained.models / "faces-words")
     card = read_card(folder)
     assert card["rounding"] is None
     assert card["training"]["commands"][-1] == (

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from command import good, refused
 from pictures import LABELS, name, write_pictures
+from tiny_encoders.labels import TinyEncoder
+from tiny_encoders.posteriors import TinyPosteriorEncoder
 
 from olrsearch import Store
 from olrsearch.core.errors import EmptyStoreError, IncompatibleEncoderError, ModelFileError, VectorError
 from olrsearch.datasets.files import load_array
 from olrsearch.encoders import registry
-from olrsearch.encoders.folder import model_files
-from olrsearch.encoders.tiny.labels import TinyEncoder
-from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
+from olrsearch.encoders.folder import model_config
 from olrsearch.pipeline.adding import add_model
 from olrsearch.pipeline.encoding import encode_missing
 from olrsearch.pipeline.inventory import default_encoder
@@ -70,7 +70,7 @@ def test_segments_are_joined_from_batches_and_only_new_images_are_encoded(galler
         add_model(store.session.backend, posterior_model)
         info = store.session.backend.snapshot().space()
         assert (info.layout, info.k, info.labels) == ("posterior", 4, LABELS)
-        encoder = registry.load_posteriors(posterior_model)
+        encoder = registry.load(posterior_model)
         report = encode_missing(store.session.backend, info, encoder, batch_size=16, segment_images=50)
         assert (report.encoded, report.present) == (120, 0)
         assert [part.count for part in store.session.backend.snapshot().space().segments] == [64, 56]
@@ -275,6 +275,6 @@ def test_a_copied_store_is_whole(mixed, tmp_path):
         assert len(opened(store).ids) == 120
         manifest = json.loads((opened(store).info.segments[0].path / "manifest.json").read_text())
     assert sorted(manifest["files"]) == ["factor.npy", "ids.npy", "mean.npy"]
-    assert model_files.layout_of(model_files.read_config(home / "models" / manifest["fingerprint"])) == (
+    assert model_config.layout_of(model_config.read_config(home / "models" / manifest["fingerprint"])) == (
         "posterior"
     )

@@ -1,4 +1,4 @@
-"""A deterministic encoder of posteriors in numpy, for tests and for trying a pipeline without training.
+"""A deterministic encoder of posteriors in numpy, for tests.
 
 Beside `tiny`: the same coarse features of an image, which fixed random directions turn into the mean
 and the Cholesky factor of a Gaussian. Its words are unit vectors that mean nothing, but its posteriors
@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 import numpy as np
 
 from olrsearch.core.errors import EncoderError
-from olrsearch.encoders.folder.model_files import read_config, read_tensors, read_vocabulary, save_model
+from olrsearch.encoders.folder.model_config import read_config
+from olrsearch.encoders.folder.model_files import read_tensors, read_vocabulary, save_model
 from olrsearch.encoders.protocol import Posteriors, check_pixels
-from olrsearch.encoders.tiny.labels import grid_features
+from olrsearch.encoders.registry import Kind
 from olrsearch.encoders.words.vocabulary import Vocabulary
 from olrsearch.maths.gaussian import SIGMA0
 from olrsearch.maths.triangles import cholesky, pack, triangle, unpack
+from tiny_encoders.labels import grid_features
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 _SPREAD = 0.1
 """What the numbers of a factor are scaled by, so that posteriors are narrower than words are apart."""
+
+KIND = Kind("tiny_encoders.posteriors:load")
+"""What the entry point of this kind names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +68,7 @@ class TinyPosteriorEncoder:
         return self.vocabulary.size
 
     def encode(self, pixels: U8) -> Posteriors:
-        """See `PosteriorEncoder.encode`: uint8 [B, H, W, 3] → float32 [B, d] and [B, T]."""
+        """See `Encoder.encode`: uint8 [B, H, W, 3] → float32 [B, d] and [B, T]."""
         check_pixels(pixels, self.input_size)
         # float64 inside, so batches do not matter.
         numbers = grid_features(pixels) @ self.directions.astype(np.float64).T

@@ -1,4 +1,4 @@
-"""A deterministic encoder in numpy, for tests and for trying a pipeline without training.
+"""A deterministic encoder in numpy, for tests.
 
 Each image is reduced to the mean colours of a coarse grid and their differences
 between neighbouring cells; fixed random directions per label and a ReLU make the
@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from olrsearch.core.errors import TrainingError
-from olrsearch.encoders.folder.model_files import read_config, read_tensors, save_model
+from olrsearch.encoders.folder.model_config import read_config
+from olrsearch.encoders.folder.model_files import read_tensors, save_model
 from olrsearch.encoders.protocol import check_pixels
+from olrsearch.encoders.registry import Kind
 from olrsearch.maths.readout import Readout
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, F64, I8, U8
 
 _GRID = (4, 4)
+
+KIND = Kind("tiny_encoders.labels:load")
+"""What the entry point of this kind names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +61,7 @@ class TinyEncoder:
     fingerprint: str
 
     def encode(self, pixels: U8) -> F32:
-        """See `LabelEncoder.encode`: uint8 [B, H, W, 3] → float32 [L, B, k]."""
+        """See `Encoder.encode`: uint8 [B, H, W, 3] → float32 [L, B, k]."""
         check_pixels(pixels, self.input_size)
         return _embed(pixels, self.directions)
 
