@@ -162,9 +162,10 @@ def class_labels(classes: I64, count: int) -> I8:
     return labels
 
 
-def issue(code: str, message: str, entries: Sequence[str]) -> DatasetIssue:
-    """An issue about `entries`, of which the first few are kept as examples."""
-    return DatasetIssue(code=code, message=message, count=len(entries), examples=tuple(entries[:EXAMPLES]))
+def issues_of(code: str, entries: Sequence[str], what: str) -> list[DatasetIssue]:
+    """An issue that says what is odd about `entries`, the first few kept as examples; none without any."""
+    count = len(entries)
+    return [DatasetIssue(code, f"{count} {what}", count, tuple(entries[:EXAMPLES]))] if entries else []
 
 
 def numbered(stem: str, uri: str, count: int) -> tuple[list[str], list[str]]:
