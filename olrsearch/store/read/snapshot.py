@@ -171,7 +171,7 @@ class Snapshot:
         image = (i.partition, i.identity, i.width, i.height)
         statement = with_source(select(i.id, i.key, d.name, s.uri, *image, s.size_bytes, d.root, s.sha256))
         return [
-            ImageRow(*others, root=Path(root), sha256=sha256.hex())
+            ImageRow(*[*others, Path(root), sha256.hex()])
             for *others, root, sha256 in self._rows_of(statement, ids)
         ]
 
