@@ -22,7 +22,7 @@ def info(store: HasSession) -> dict[str, Any]:
     snapshot = session.snapshot()
     return {
         "path": str(session.path),
-        "store_id": session.backend.store_id,
+        "store_id": session.backend.about.store_id,
         "generation": snapshot.generation,
         "images": snapshot.image_count,
         "labels": len(snapshot.label_names),

@@ -47,9 +47,7 @@ class LabelNames:
             UnknownLabelError: no label has this name; carries the nearest ones.
             QueryError: several labels do.
         """
-        if name in self._exact:
-            return self._exact[name]
-        found = self._normal.get(normalise_name(name), [])
+        found = self.matches(name)
         if len(found) > 1:
             several = " or ".join(self.names[position] for position in found)
             msg = f"the label name {name!r} may mean {several}: write it exactly as one of them"
@@ -57,6 +55,12 @@ class LabelNames:
         if not found:
             raise UnknownLabelError(name, nearest_names(name, self.names))
         return found[0]
+
+    def matches(self, name: str) -> list[int]:
+        """Where the label of exactly this name stands, or else all those that it may mean."""
+        if name in self._exact:
+            return [self._exact[name]]
+        return self._normal.get(normalise_name(name), [])
 
     def find(self, name: str) -> str:
         """A label's own spelling; raises as `position` does."""

@@ -9,15 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TextIO, runtime_checkable
 
-import numpy as np
-
 from olrsearch.core.errors import DatasetError, DatasetNotFoundError, DuplicateKeyError, LabelFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from olrsearch.core.arrays import I8, I64, Bool
+    from olrsearch.core.arrays import I8, Bool
     from olrsearch.core.errors import OlrsearchError
 
 PARTITIONS = ("train", "val", "test")
@@ -145,32 +143,10 @@ class ArrayDataset:
             )
 
 
-def class_labels(classes: I64, count: int) -> I8:
-    """Binary labels of images whose classes are known: present for those, absent for all others.
-
-    Args:
-        classes: int64 [N, C], the numbers of each image's classes, in any order; a number may stand
-            twice, and −1 stands for none.
-        count: L, more than the largest number.
-
-    Returns:
-        int8 [N, L], −1/+1.
-    """
-    labels = np.full((len(classes), count), -1, dtype=np.int8)
-    rows, columns = np.nonzero(classes >= 0)
-    labels[rows, classes[rows, columns]] = 1
-    return labels
-
-
-def issue(code: str, message: str, entries: Sequence[str]) -> DatasetIssue:
-    """An issue about `entries`, of which the first few are kept as examples."""
-    return DatasetIssue(code=code, message=message, count=len(entries), examples=tuple(entries[:EXAMPLES]))
-
-
-def numbered(stem: str, uri: str, count: int) -> tuple[list[str], list[str]]:
-    """Keys (`train-00017`) and uris (`file#17`) of the images in one file of many."""
-    items = range(count)
-    return [f"{stem}-{item:05d}" for item in items], [f"{uri}#{item}" for item in items]
+def issues_of(code: str, entries: Sequence[str], what: str) -> list[DatasetIssue]:
+    """An issue that says what is odd about `entries`, the first few kept as examples; none without any."""
+    count = len(entries)
+    return [DatasetIssue(code, f"{count} {what}", count, tuple(entries[:EXAMPLES]))] if entries else []
 
 
 def first_duplicate(values: Iterable[str]) -> str | None:

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import logging
 import zipfile
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from olrsearch.core.errors import DatasetNotFoundError, DuplicateKeyError
-from olrsearch.datasets.base import PARTITIONS, ArrayDataset, Dataset, DatasetIssue, issue
-from olrsearch.datasets.celeba_files import (
-    ATTRIBUTES,
-    IDENTITY,
-    PARTITION,
-    parse_attributes,
-    parse_numbers,
-)
+from olrsearch.datasets.base import PARTITIONS, Dataset, issues_of
+from olrsearch.datasets.celeba_files import ATTRIBUTES, IDENTITY, PARTITION, parse_attributes, parse_numbers
 from olrsearch.datasets.files import is_image_name, zip_names
 from olrsearch.datasets.label_table import read_label_table
-from olrsearch.datasets.table import mismatches
+from olrsearch.datasets.table import with_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
+    from collections.abc import Iterator
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 _FOLDER = "img_align_celeba"
 _IMAGES = tuple(Path(place, name) for place in ("", "Img") for name in (_FOLDER, f"{_FOLDER}.zip"))
@@ -69,39 +61,31 @@ def open_celeba(
     uris = _images(root, place)
     given = None if annotations is None else Path(annotations)
     own = given if given is not None and _is_table(given) else None
-    texts = _Texts(_text_places(path, root, None if own is not None else given))
+    places = _text_places(path, root, None if own is not None else given)
     if own is not None:
         table = read_label_table(own)
     else:
-        attributes = texts.read(ATTRIBUTES)
+        attributes = _text(places, ATTRIBUTES)
         if attributes is None:
             raise DatasetNotFoundError(
                 f"no {ATTRIBUTES} beside {root / place}, nor in Anno/, Eval/ or anno.zip there; "
                 "name its folder or zip as annotations"
             )
         table = parse_attributes(attributes, where=ATTRIBUTES)
-    numbers, persons = texts.numbers(PARTITION, range(3)), texts.numbers(IDENTITY)
-    parts = None if numbers is None else {key: PARTITIONS[number] for key, number in numbers.items()}
-    parts = _overlaid(parts, table.keys, table.partitions)
-    persons = _overlaid(persons, table.keys, table.identities)
-
-    keys = sorted(uris)
-    rows = table.rows_of(keys)
-    if own is not None:
-        table.check_names_one(keys, rows, where=own.name, expected="file names")
-    dataset = ArrayDataset(
-        kind="celeba",
-        root=root,
-        label_names=table.names,
-        keys=keys,
-        uris=[uris[key] for key in keys],
-        labels=table.labels_of(rows),
-        labelled=rows >= 0,
-        partitions=[(parts or {}).get(key) for key in keys],
-        identities=[(persons or {}).get(key) for key in keys],
-        issues=[*table.issues, *mismatches(keys, table.keys), *_lacking(keys, parts, persons)],
+    parts = {key: PARTITIONS[number] for key, number in _numbers(places, PARTITION, range(3)).items()}
+    # What the table says lies over what stands in the text files.
+    table = replace(
+        table,
+        partitions=parts | table.partitions,
+        identities=_numbers(places, IDENTITY) | table.identities,
     )
-    log.info("%s: %d images, %d labels", root / place, len(keys), len(table.names))
+    dataset = with_rows("celeba", root, uris, table)
+    if own is not None:
+        table.check_names_one(dataset, where=own.name, expected="file names")
+    for what, known in (("partition", table.partitions), ("identity", table.identities)):
+        lacking = [key for key in uris if known and key not in known]
+        dataset.issues += issues_of(f"images-without-{what}", lacking, f"images have no {what}")
+    log.info("%s: %d images, %d labels", root / place, len(uris), len(table.names))
     return dataset
 
 
@@ -124,32 +108,28 @@ def _find_images(path: Path, given: Path | None) -> tuple[Path, Path]:
 
 
 def _images(root: Path, place: Path) -> dict[str, str]:
-    """The uri of every image, by its file name."""
+    """The uri of every image, by its file name, sorted by that."""
     where = root / place
     uris: dict[str, str] = {}
-    for uri in _walk(where, place) if where.is_dir() else _members(where, place):
+    for uri in _walk(where, place):
         key = PurePosixPath(uri).name
         if key in uris:
             raise DuplicateKeyError(f"{where} holds two images named {key}: {uris[key]} and {uri}")
         uris[key] = uri
     if not uris:
         raise DatasetNotFoundError(f"no images in {where}")
-    return uris
+    return dict(sorted(uris.items()))
 
 
 def _walk(where: Path, place: Path) -> Iterator[str]:
-    """Images of the folder and of a folder of the same name in it, as some archives unpack."""
+    """Images of a zip, or of the folder and of one of the same name in it, as some archives unpack."""
+    if not where.is_dir():
+        yield from (f"{place.as_posix()}!{name}" for name in zip_names(where) if is_image_name(name))
+        return
     for folder, inner in ((where, place), (where / _FOLDER, place / _FOLDER)):
-        if folder.is_dir():
-            for entry in folder.iterdir():
-                if is_image_name(entry.name):
-                    yield (inner / entry.name).as_posix()
-
-
-def _members(where: Path, place: Path) -> Iterator[str]:
-    for name in zip_names(where):
-        if is_image_name(name) and not name.startswith("__MACOSX/"):
-            yield f"{place.as_posix()}!{name}"
+        for entry in folder.iterdir() if folder.is_dir() else ():
+            if is_image_name(entry.name):
+                yield (inner / entry.name).as_posix()
 
 
 def _is_table(path: Path) -> bool:
@@ -173,50 +153,22 @@ def _text_places(path: Path, root: Path, given: Path | None) -> list[Path]:
     return [base / place for base in bases for place in (_ANNOTATIONS if base.is_dir() else (Path(),))]
 
 
-class _Texts:
-    """The text files in a list of folders and zips."""
-
-    def __init__(self, places: list[Path]) -> None:
-        self._places = [place for place in places if place.exists()]
-
-    def read(self, name: str) -> bytes | None:
-        """The first file of that name, or None."""
-        for place in self._places:
-            if place.is_dir():
-                if (place / name).is_file():
-                    return (place / name).read_bytes()
-                continue
-            for member in zip_names(place):
-                if PurePosixPath(member).name == name and not member.startswith("__MACOSX/"):
-                    return self._unpack(place, member)
-        return None
-
-    def numbers(self, name: str, allowed: range | None = None) -> dict[str, int] | None:
-        """The numbers of images in the first file of that name, or None."""
-        text = self.read(name)
-        return None if text is None else parse_numbers(text, where=name, allowed=allowed)
-
-    @staticmethod
-    def _unpack(place: Path, member: str) -> bytes:
-        try:
-            with zipfile.ZipFile(place) as archive:
-                return archive.read(member)
-        except (OSError, zipfile.BadZipFile, RuntimeError) as cause:
-            raise DatasetNotFoundError(f"{member} in {place} cannot be unpacked: {cause}") from cause
+def _text(places: list[Path], name: str) -> bytes | None:
+    """The first text file of that name, or None."""
+    for place in places:
+        if (place / name).is_file():
+            return (place / name).read_bytes()
+        for member in zip_names(place) if place.is_file() else ():
+            if PurePosixPath(member).name == name:
+                try:
+                    with zipfile.ZipFile(place) as archive:
+                        return archive.read(member)
+                except (OSError, zipfile.BadZipFile, RuntimeError) as cause:
+                    raise DatasetNotFoundError(f"{member} in {place} cannot be unpacked: {cause}") from cause
+    return None
 
 
-def _overlaid(below: dict[str, T] | None, keys: list[str], said: Sequence[T | None]) -> dict[str, T] | None:
-    """What a table says of images, over what stands in a text file; None where neither is there."""
-    above = {key: value for key, value in zip(keys, said, strict=True) if value is not None}
-    return {**(below or {}), **above} if above else below
-
-
-def _lacking(
-    keys: list[str], parts: dict[str, str] | None, persons: dict[str, int] | None
-) -> Iterator[DatasetIssue]:
-    """Images that the partition and identity files do not name; None is a file that is not there."""
-    held: tuple[tuple[str, Mapping[str, object] | None], ...] = (("partition", parts), ("identity", persons))
-    for what, numbers in held:
-        lacking = [] if numbers is None else [key for key in keys if key not in numbers]
-        if lacking:
-            yield issue(f"images-without-{what}", f"{len(lacking)} images have no {what}", lacking)
+def _numbers(places: list[Path], name: str, allowed: range | None = None) -> dict[str, int]:
+    """The numbers of images in the first text file of that name; none without one."""
+    text = _text(places, name)
+    return {} if text is None else parse_numbers(text, where=name, allowed=allowed)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from olrsearch.core.errors import LabelFileError
-from olrsearch.datasets.base import DatasetIssue, first_duplicate, issue
+from olrsearch.datasets.base import DatasetIssue, first_duplicate, issues_of
 from olrsearch.datasets.table import LabelTable
 
 if TYPE_CHECKING:
@@ -89,17 +89,13 @@ def parse_attributes(data: bytes, *, where: str) -> LabelTable:
     tokens = _tokenise(data, names_end + 1, first_line=3, columns=len(names) + 1, where=where)
     labels = _values(tokens, names, where)
     keys = _keys(tokens, where)
+    keep, repeated = _without_repeats(keys, tokens.lines, labels, where)
     issues: list[DatasetIssue] = []
     if len(keys) != int(stated):
         message = f"{where} announces {int(stated)} rows on line 1 and holds {len(keys)}"
         issues.append(DatasetIssue("row-count", message, abs(len(keys) - int(stated))))
-    keep, repeated = _without_repeats(keys, tokens.lines, labels, where)
-    if repeated:
-        issues.append(issue("repeated-rows", f"{len(repeated)} rows of {where} stand twice", repeated))
-        keys = [keys[index] for index in keep]
-        labels = labels[keep]
-    nothing: list[None] = [None] * len(keys)
-    return LabelTable(names, keys, labels, nothing, nothing, issues)
+    issues += issues_of("repeated-rows", repeated, f"rows of {where} stand twice")
+    return LabelTable(names, [keys[row] for row in keep], labels[keep], issues=issues)
 
 
 def parse_numbers(data: bytes, *, where: str, allowed: range | None = None) -> dict[str, int]:

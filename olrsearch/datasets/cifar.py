@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from olrsearch.core.errors import DatasetError, DatasetNotFoundError
-from olrsearch.datasets.base import ArrayDataset, Dataset, DatasetIssue, class_labels, numbered
+from olrsearch.datasets.base import Dataset, DatasetIssue
 from olrsearch.datasets.cifar_format import COARSE, FINE, check_classes, parse_names, parse_records
 from olrsearch.datasets.containers import tar_members
 from olrsearch.datasets.files import is_tar_name
+from olrsearch.datasets.parts import Part, joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from olrsearch.core.arrays import U8
 
 log = logging.getLogger(__name__)
 
@@ -73,10 +72,7 @@ def open_cifar100(path: Path | str, *, coarse: bool = False) -> Dataset:
     found = _find(Path(path))
     what = "coarse" if coarse else "fine"
     label_names = _label_names(found, what)
-    keys: list[str] = []
-    uris: list[str] = []
-    partitions: list[str | None] = []
-    classes: list[U8] = []
+    parts: list[Part] = []
     issues: list[DatasetIssue] = []
     for part, expected in _PARTS.items():
         file = f"{part}.bin"
@@ -89,23 +85,11 @@ def open_cifar100(path: Path | str, *, coarse: bool = False) -> Dataset:
         if count != expected:
             message = f"{file} holds {count:,} images, CIFAR-100's has {expected:,}"
             issues.append(DatasetIssue("image-count", message, abs(count - expected)))
-        images = numbered(part, found.uris[file], count)
-        keys += images[0]
-        uris += images[1]
-        partitions += [part] * count
-        classes.append(records.coarse if coarse else records.fine)
-    log.info("%s: %d images, %d %s classes", found.place, len(keys), len(label_names), what)
-    return ArrayDataset(
-        kind="cifar100",
-        root=found.root,
-        label_names=label_names,
-        keys=keys,
-        uris=uris,
-        labels=class_labels(np.concatenate(classes)[:, None].astype(np.int64), len(label_names)),
-        labelled=np.ones(len(keys), dtype=np.bool_),
-        partitions=partitions,
-        issues=issues,
-    )
+        classes = (records.coarse if coarse else records.fine)[:, None].astype(np.int64)
+        parts.append(Part(part, found.uris[file], part, classes))
+    dataset = joined("cifar100", found.root, label_names, parts, issues)
+    log.info("%s: %d images, %d %s classes", found.place, len(dataset), len(label_names), what)
+    return dataset
 
 
 def _find(path: Path) -> _Found:

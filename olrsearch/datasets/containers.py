@@ -15,7 +15,7 @@ import zlib
 from collections import OrderedDict
 from contextlib import contextmanager
 from lzma import LZMAError
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from olrsearch.core.errors import ImageDecodeError, ImageMissingError
 from olrsearch.datasets.cifar_format import parse_records
@@ -23,24 +23,32 @@ from olrsearch.datasets.idx_format import is_idx, parse_idx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from olrsearch.core.arrays import U8
+
+V = TypeVar("V")
 
 _OPEN_ZIPS: Final = 8
 _OPEN_ITEMS: Final = 2
 _RECORDS: Final = ".bin"
 
 
-def open_zip(path: Path) -> AbstractContextManager[zipfile.ZipFile]:
+@contextmanager
+def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     """The zip, open, for the calling thread alone.
 
     Raises:
         OSError: The file cannot be read.
         zipfile.BadZipFile: It is no zip.
     """
-    return _zips.open(path)
+    while True:
+        lock, archive = _zips.get(path)
+        with lock:
+            if archive.fp is None:  # pushed out between the two locks
+                continue
+            yield archive
+            return
 
 
 def zip_member(path: Path, member: str) -> bytes:
@@ -51,7 +59,7 @@ def zip_member(path: Path, member: str) -> bytes:
         ImageDecodeError: It is damaged, or no zip.
     """
     try:
-        with _zips.open(path) as archive:
+        with open_zip(path) as archive:
             return archive.read(member)
     except KeyError as cause:
         raise ImageMissingError(f"{path} has no member {member!r}; was the zip replaced?") from cause
@@ -127,73 +135,48 @@ def _damaged_tar(path: Path, cause: Exception) -> ImageDecodeError:
     return ImageDecodeError(f"{path} cannot be read as a tar ({cause}); fetch it again")
 
 
-class _OpenZip:
-    """An open zip and the lock that lets one thread at a time read it."""
+class _Recent(Generic[V]):
+    """What was made of the most recently used files. A file that was replaced on disk is read anew."""
 
-    def __init__(self, path: Path) -> None:
-        self.lock = threading.Lock()
-        self.archive = zipfile.ZipFile(path)
-        self.closed = False
+    def __init__(
+        self, most: int, make: Callable[[Path, str | None], V], drop: Callable[[V], None] = lambda _: None
+    ) -> None:
+        self._most, self._make, self._drop = most, make, drop
+        self.forget()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.forget)
 
-    def close(self) -> None:
-        with self.lock:
-            self.closed = True
-            self.archive.close()
-
-
-class _ZipCache:
-    """The most recently used zips, open. A zip that was replaced on disk is opened anew."""
-
-    def __init__(self) -> None:
+    def forget(self) -> None:
+        """Begins anew, as a forked process must: file positions and held locks are not to be shared."""
         self._lock = threading.Lock()
-        self._open: OrderedDict[tuple[str, int, int], _OpenZip] = OrderedDict()
+        self._kept: OrderedDict[tuple[Path, str | None, int, int], V] = OrderedDict()
 
-    @contextmanager
-    def open(self, path: Path) -> Iterator[zipfile.ZipFile]:
-        """The open zip, for this thread alone."""
-        while True:
-            entry = self._entry(path)
-            with entry.lock:
-                if entry.closed:  # pushed out between the two locks
-                    continue
-                yield entry.archive
-                return
-
-    def _entry(self, path: Path) -> _OpenZip:
+    def get(self, path: Path, member: str | None = None) -> V:
+        """What is made of a file, or of a member of it."""
         status = path.stat()
-        key = (str(path), status.st_mtime_ns, status.st_size)
-        dropped: list[_OpenZip] = []
+        key = (path, member, status.st_mtime_ns, status.st_size)
+        dropped: list[V] = []
         with self._lock:
-            entry = self._open.get(key)
-            if entry is None:
-                entry = self._open[key] = _OpenZip(path)
-            self._open.move_to_end(key)
-            while len(self._open) > _OPEN_ZIPS:
-                dropped.append(self._open.popitem(last=False)[1])
+            if key not in self._kept:
+                self._kept[key] = self._make(path, member)
+            found = self._kept[key]
+            self._kept.move_to_end(key)
+            while len(self._kept) > self._most:
+                dropped.append(self._kept.popitem(last=False)[1])
         for old in dropped:
-            old.close()
-        return entry
+            self._drop(old)
+        return found
 
 
-class _ItemCache:
-    """The images of the most recently used idx and record files, decompressed."""
+def _open(path: Path, _: str | None) -> tuple[threading.Lock, zipfile.ZipFile]:
+    """A zip, and the lock that lets one thread at a time read it."""
+    return threading.Lock(), zipfile.ZipFile(path)
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._arrays: OrderedDict[tuple[str, str | None, int, int], U8] = OrderedDict()
 
-    def get(self, path: Path, member: str | None) -> U8:
-        """The images of a file, or of a file in a tar: [N, H, W] or [N, 3, H, W]."""
-        status = path.stat()
-        key = (str(path), member, status.st_mtime_ns, status.st_size)
-        with self._lock:
-            array = self._arrays.get(key)
-            if array is None:
-                array = self._arrays[key] = _images(path, member)
-            self._arrays.move_to_end(key)
-            while len(self._arrays) > _OPEN_ITEMS:
-                self._arrays.popitem(last=False)
-            return array
+def _close(opened: tuple[threading.Lock, zipfile.ZipFile]) -> None:
+    lock, archive = opened
+    with lock:
+        archive.close()
 
 
 def _images(path: Path, member: str | None) -> U8:
@@ -212,15 +195,5 @@ def _images(path: Path, member: str | None) -> U8:
     return parse_idx(data, where=where, dimensions=(3,), error=ImageDecodeError)
 
 
-_zips = _ZipCache()
-_items = _ItemCache()
-
-
-def _after_fork() -> None:
-    """Begin anew in a forked process: file positions and held locks must not be shared."""
-    global _zips, _items  # the two caches are a process's only state
-    _zips, _items = _ZipCache(), _ItemCache()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_zips: Final = _Recent(_OPEN_ZIPS, _open, _close)
+_items: Final = _Recent(_OPEN_ITEMS, _images)

@@ -21,7 +21,7 @@ import logging
 import re
 import zipfile
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
@@ -41,8 +41,6 @@ SUFFIXES: Final = frozenset(
 
 # Pillow knows formats whose decoders run other programs (EPS); images of strangers get these only.
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-
-Crop: TypeAlias = Literal["none", "center"]
 
 _ZIP_MARK = re.compile(r"\.zip!", re.IGNORECASE)
 _TAR_NAME = re.compile(r"\.(?:tar(?:\.(?:gz|bz2|xz))?|tgz)\Z", re.IGNORECASE)
@@ -202,18 +200,19 @@ def is_image_name(name: str) -> bool:
 
 
 def zip_names(path: Path) -> list[str]:
-    """Names of all files in a zip, in its order.
+    """Names of all files in a zip, in its order, but for those that macOS adds.
 
     Raises:
         DatasetNotFoundError: The file is not there, or is no zip.
     """
     try:
         with containers.open_zip(path) as archive:
-            return [info.filename for info in archive.infolist() if not info.is_dir()]
+            names = [info.filename for info in archive.infolist() if not info.is_dir()]
     except FileNotFoundError as cause:
         raise DatasetNotFoundError(f"no zip file at {path}") from cause
     except (OSError, zipfile.BadZipFile) as cause:
         raise DatasetNotFoundError(f"{path} cannot be read as a zip ({cause}); fetch it again") from cause
+    return [name for name in names if not name.startswith("__MACOSX/")]
 
 
 def is_tar_name(name: str) -> bool:
@@ -224,11 +223,8 @@ def is_tar_name(name: str) -> bool:
 def _item(root: Path | str, file: str, number: int, uri: str) -> bytes:
     """One image of a file of items, or of such a file in a tar, as PNG."""
     mark = _TAR_MARK.search(file)
-    if mark is None:
-        pixels = containers.item(_below(root, file), None, number, uri=uri)
-    else:
-        tar, member = _below(root, file[: mark.end() - 1]), file[mark.end() :]
-        pixels = containers.item(tar, member, number, uri=uri)
+    path, member = (file, None) if mark is None else (file[: mark.end() - 1], file[mark.end() :])
+    pixels = containers.item(_below(root, path), member, number, uri=uri)
     if pixels.ndim == 3:  # Pillow wants the three colours of a pixel side by side
         pixels = np.ascontiguousarray(pixels.transpose(1, 2, 0))
     buffer = io.BytesIO()

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from olrsearch.core.errors import DatasetNotFoundError
-from olrsearch.datasets.base import ArrayDataset, Dataset, DatasetIssue, issue
+from olrsearch.datasets.base import ArrayDataset, Dataset, issues_of
 from olrsearch.datasets.files import is_image_name, zip_names
 from olrsearch.datasets.label_table import read_label_table
-from olrsearch.datasets.table import LabelTable, mismatches
+from olrsearch.datasets.table import with_rows
 
 log = logging.getLogger(__name__)
 
@@ -42,45 +42,30 @@ def open_folder(
         LabelFileError: The table cannot be read, or none of its rows names an image.
     """
     path = Path(path)
-    issues: list[DatasetIssue] = []
+    odd: list[str] = []
     if path.is_dir():
         root = path
         names, odd = _walk(path)
-        uris = dict(zip(names, names, strict=True))
-        if odd:
-            issues.append(issue("unusable-names", f"{len(odd)} images have names that no uri can hold", odd))
+        uris = {name: name for name in sorted(names)}
     elif path.is_file():
         root = path.parent
-        uris = {
-            name: f"{path.name}!{name}"
-            for name in zip_names(path)
-            if is_image_name(name) and not name.startswith("__MACOSX/") and not _hidden(name)
-        }
+        names = [name for name in zip_names(path) if is_image_name(name) and not _hidden(name)]
+        uris = {name: f"{path.name}!{name}" for name in sorted(names)}
     else:
         raise DatasetNotFoundError(f"no folder at {path}")
     if not uris:
         raise DatasetNotFoundError(f"no images in {path}; expected files ending in .jpg, .png, .webp, …")
-    keys = sorted(uris)
-    log.info("%s: %d images", path, len(keys))
-    nothing = LabelTable((), [], np.zeros((1, 0), np.int8), (), (), [])
-    table = nothing if labels is None else read_label_table(Path(labels), key_column=key_column)
-    rows = table.rows_of(keys)
-    if labels is not None:
+    log.info("%s: %d images", path, len(uris))
+    if labels is None:
+        nothing, nobody = np.zeros((len(uris), 0), np.int8), np.zeros(len(uris), np.bool_)
+        dataset = ArrayDataset("folder", root, (), list(uris), list(uris.values()), nothing, nobody)
+    else:
+        table = read_label_table(Path(labels), key_column=key_column)
+        dataset = with_rows("folder", root, uris, table)
         expected = "paths relative to the folder"
-        table.check_names_one(keys, rows, where=Path(labels).name, expected=expected)
-        issues += [*table.issues, *mismatches(keys, table.keys)]
-    return ArrayDataset(
-        kind="folder",
-        root=root,
-        label_names=table.names,
-        keys=keys,
-        uris=[uris[key] for key in keys],
-        labels=table.labels_of(rows),
-        labelled=rows >= 0,
-        partitions=[table.partitions[row] if row >= 0 else None for row in rows.tolist()],
-        identities=[table.identities[row] if row >= 0 else None for row in rows.tolist()],
-        issues=issues,
-    )
+        table.check_names_one(dataset, where=Path(labels).name, expected=expected)
+    dataset.issues[:0] = issues_of("unusable-names", odd, "images have names that no uri can hold")
+    return dataset
 
 
 def _hidden(name: str) -> bool:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from olrsearch.core.errors import DatasetError, DatasetNotFoundError, ImageDecodeError, LabelFileError
-from olrsearch.datasets.base import ArrayDataset, Dataset, class_labels, numbered
 from olrsearch.datasets.idx_format import MARKS, find_idx, read_classes, read_idx
+from olrsearch.datasets.parts import Part, joined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from olrsearch.core.arrays import I64
+    from olrsearch.datasets.base import Dataset
 
 log = logging.getLogger(__name__)
 
@@ -93,35 +94,15 @@ def open_idx(
         root = images.parent
         pairs = [(images, _beside(images) if labels is None else Path(labels))]
 
-    keys: list[str] = []
-    uris: list[str] = []
-    partitions: list[str | None] = []
-    classes: list[I64] = []
-    labelled: list[bool] = []
+    parts: list[Part] = []
     for image_file, label_file in pairs:
         count = len(read_idx(image_file, dimensions=(3,), error=ImageDecodeError))
-        stem = _stem(image_file.name)
-        found = numbered(stem, image_file.name, count)
-        keys += found[0]
-        uris += found[1]
-        partitions += [_PARTITIONS.get(stem)] * count
-        classes.append(_classes(label_file, image_file, count))
-        labelled += [label_file is not None] * count
-    numbers = _stacked(classes)
-    label_names = _names(int(numbers.max(initial=-1)) + 1, names)
-    labels_of = class_labels(numbers, len(label_names))
-    labels_of[~np.array(labelled, dtype=np.bool_)] = 0
-    log.info("%s: %d images, %d classes", images, len(keys), len(label_names))
-    return ArrayDataset(
-        kind="idx",
-        root=root,
-        label_names=label_names,
-        keys=keys,
-        uris=uris,
-        labels=labels_of,
-        labelled=np.array(labelled, dtype=np.bool_),
-        partitions=partitions,
-    )
+        stem, classes = _stem(image_file.name), _classes(label_file, image_file, count)
+        parts.append(Part(stem, image_file.name, _PARTITIONS.get(stem), classes, label_file is not None))
+    largest = max(int(part.classes.max(initial=-1)) for part in parts)
+    dataset = joined("idx", root, _names(largest + 1, names), parts, [])
+    log.info("%s: %d images, %d classes", images, len(dataset), len(dataset.label_names))
+    return dataset
 
 
 def _beside(images: Path) -> Path | None:
@@ -152,14 +133,6 @@ def _classes(label_file: Path | None, image_file: Path, count: int) -> I64:
     if numbers.ndim == 1:
         return numbers[:, None].astype(np.int64)
     return np.where(numbers == NO_CLASS, np.int64(-1), numbers)
-
-
-def _stacked(classes: list[I64]) -> I64:
-    """Class numbers of several files, one below the other: int64 [N, C], C the largest of them."""
-    width = max(part.shape[1] for part in classes)
-    return np.concatenate(
-        [np.pad(part, ((0, 0), (0, width - part.shape[1])), constant_values=-1) for part in classes]
-    )
 
 
 def _names(classes: int, names: Sequence[str] | None) -> tuple[str, ...]:

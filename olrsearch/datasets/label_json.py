@@ -50,9 +50,9 @@ def read_label_lines(path: Path) -> tuple[list[str], list[tuple[int, Sequence[st
         raise LabelFileError(f"{path.name} holds no rows, expected one JSON object an image")
     rows: list[tuple[int, Sequence[str]]] = []
     for number, row in found:
-        where, labels = f"{path.name}, line {number}", row[_LABELS]
-        cells = [_cell(row.get(name), name, where) for name in COLUMNS]
-        rows.append((number, cells + [_cell(labels.get(name), name, where) for name in names]))
+        said = [(name, row.get(name)) for name in COLUMNS]
+        said += [(name, row[_LABELS].get(name)) for name in names]
+        rows.append((number, [_cell(value, name, f"{path.name}, line {number}") for name, value in said]))
     return list(names), rows
 
 

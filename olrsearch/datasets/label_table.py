@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from olrsearch.core.errors import DatasetNotFoundError, LabelFileError
-from olrsearch.datasets.base import PARTITIONS, first_duplicate, issue, open_text
+from olrsearch.datasets.base import PARTITIONS, first_duplicate, issues_of, open_text
 from olrsearch.datasets.celeba_files import parse_attributes
 from olrsearch.datasets.label_json import COLUMNS, SUFFIXES, read_label_lines
 from olrsearch.datasets.table import LabelTable
@@ -92,12 +92,10 @@ def read_label_table(path: Path, *, key_column: str | None = None) -> LabelTable
     where, header = path.name, cells.header
     label_at = cells.labels
 
-    first: dict[str, int] = {}  # a key's place among the rows that are kept
-    keep: list[int] = []
+    rows: dict[str, int] = {}  # the row of each key
     repeated: list[str] = []
-    keys: list[str] = []
-    partitions: list[str | None] = []
-    identities: list[int | None] = []
+    partitions: dict[str, str] = {}
+    identities: dict[str, int] = {}
     codes = np.zeros((len(cells.rows), len(label_at)), dtype=np.int8)
     for row, (line, found) in enumerate(cells.rows):
         if len(found) != len(header):
@@ -110,32 +108,28 @@ def read_label_table(path: Path, *, key_column: str | None = None) -> LabelTable
         partition = None if cells.partition is None else _partition(found[cells.partition], where, line)
         identity = None if cells.identity is None else _identity(found[cells.identity], where, line)
         codes[row] = [_code(found[at], header[at], where, line) for at in label_at]
-        kept = first.setdefault(key, len(keys))
-        if kept < len(keys):
-            same = np.array_equal(codes[keep[kept]], codes[row])
-            if not same or (partition, identity) != (partitions[kept], identities[kept]):
+        before = rows.setdefault(key, row)
+        if before != row:
+            same = np.array_equal(codes[before], codes[row])
+            if not same or (partition, identity) != (partitions.get(key), identities.get(key)):
                 raise LabelFileError(
                     f"{where}, line {line}: found {key} with other values than on line "
-                    f"{cells.rows[keep[kept]][0]}; keep one of the rows"
+                    f"{cells.rows[before][0]}; keep one of the rows"
                 )
             repeated.append(key)
-            continue
-        keep.append(row)
-        keys.append(key)
-        partitions.append(partition)
-        identities.append(identity)
-    issues = (
-        [issue("repeated-rows", f"{len(repeated)} rows of {where} stand twice", repeated)] if repeated else []
-    )
+        if partition is not None:
+            partitions[key] = partition
+        if identity is not None:
+            identities[key] = identity
     zero = 0 if bool((codes == _MINUS_ONE).any()) else -1
     labels = np.select([codes == _ZERO, codes == _MINUS_ONE], [np.int8(zero), np.int8(-1)], codes)
     return LabelTable(
         names=tuple(header[at] for at in label_at),
-        keys=keys,
-        labels=labels[keep].astype(np.int8),
+        keys=list(rows),
+        labels=labels[list(rows.values())].astype(np.int8),
         partitions=partitions,
         identities=identities,
-        issues=issues,
+        issues=issues_of("repeated-rows", repeated, f"rows of {where} stand twice"),
     )
 
 

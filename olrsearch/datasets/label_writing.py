@@ -14,8 +14,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -24,9 +23,9 @@ from olrsearch.datasets.celeba_files import format_attributes
 from olrsearch.datasets.label_table import IDENTITY_COLUMN, KEY_COLUMNS, PARTITION_COLUMN, clean_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
-    from olrsearch.core.arrays import I8
+    from olrsearch.datasets.table import LabelTable
 
 LabelForm: TypeAlias = Literal["txt", "csv", "json"]
 LABEL_FORMS: Final[tuple[LabelForm, ...]] = ("txt", "csv", "json")
@@ -35,111 +34,70 @@ _WORDS: Final = np.array(["unknown", "present", "absent"])  # by value: 0, 1, �
 _IMAGE: Final = KEY_COLUMNS[0]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LabelRows:
-    """What is written.
-
-    Attributes:
-        names: The L label names.
-        keys: The R image keys.
-        labels: int8 [R, L], −1/0/+1.
-        partitions: R partitions, '' for none.
-        identities: R identities, −1 for none.
-    """
-
-    names: tuple[str, ...]
-    keys: Sequence[str]
-    labels: I8
-    partitions: Sequence[str]
-    identities: Sequence[int]
-
-    def special(self) -> list[str]:
-        """Which of partition and identity any image has."""
-        found = [PARTITION_COLUMN] if any(self.partitions) else []
-        return found + ([IDENTITY_COLUMN] if any(number >= 0 for number in self.identities) else [])
-
-
-def format_labels(rows: LabelRows, form: LabelForm) -> bytes:
-    """A label file of these rows.
+def format_labels(table: LabelTable, form: LabelForm) -> bytes:
+    """A label file of these table.
 
     Raises:
         LabelFileError: this form cannot hold them: values that are unknown, names or keys with blanks
             (`txt`); names of other columns, keys that would be read as others (`csv`).
     """
-    return {"txt": _format_txt, "csv": _format_csv, "json": _format_json}[form](rows)
+    return {"txt": _format_txt, "csv": _format_csv, "json": _format_json}[form](table)
 
 
-def _format_txt(rows: LabelRows) -> bytes:
-    unknown = int((rows.labels == 0).sum())
+def _format_txt(table: LabelTable) -> bytes:
+    unknown = int((table.labels == 0).sum())
     if unknown:
-        images = int((rows.labels == 0).any(axis=1).sum())
+        images = int((table.labels == 0).any(axis=1).sum())
         raise LabelFileError(
             f"{unknown} values of {images} images are unknown, and CelebA's format knows only 1 and -1: "
             "write .csv or .json, which hold them"
         )
-    for what, texts in (("label", rows.names), ("image", rows.keys)):
-        blank = next((text for text in texts if text.split() != [text] or min(text) <= " "), None)
-        if blank is not None:
-            raise LabelFileError(
-                f"the {what} {blank!r} has a blank in its name, which separates columns in CelebA's format: "
-                "write .csv or .json"
-            )
-    return format_attributes(rows.names, rows.keys, rows.labels)
+    for what, texts in (("label", table.names), ("image", table.keys)):
+        for text in texts:
+            if text.split() != [text] or min(text) <= " ":
+                raise LabelFileError(
+                    f"the {what} {text!r} has a blank in its name, which separates columns in CelebA's "
+                    "format: write .csv or .json"
+                )
+    return format_attributes(table.names, table.keys, table.labels)
 
 
-def _format_csv(rows: LabelRows) -> bytes:
-    special = rows.special()
-    header = [_IMAGE, *special, *rows.names]
+def _format_csv(table: LabelTable) -> bytes:
     taken = {PARTITION_COLUMN, IDENTITY_COLUMN}
-    odd = next(
-        (
-            name
-            for name in rows.names
-            if name in {"", _IMAGE} or name.strip() != name or name.lower() in taken
-        ),
-        None,
-    )
-    if odd is not None:
-        raise LabelFileError(
-            f"the label {odd!r} would be read back as another column of a CSV file: write .json, which keeps "
-            "labels apart"
-        )
-    changed = next((key for key in rows.keys if clean_key(key) != key), None)
-    if changed is not None:
-        raise LabelFileError(
-            f"the key {changed!r} would be read back as {clean_key(changed)!r} from a CSV file: write .json"
-        )
+    for name in table.names:
+        if name in {"", _IMAGE} or name.strip() != name or name.lower() in taken:
+            raise LabelFileError(
+                f"the label {name!r} would be read back as another column of a CSV file: write .json, which "
+                "keeps labels apart"
+            )
+    for key in table.keys:
+        if clean_key(key) != key:
+            raise LabelFileError(
+                f"the key {key!r} would be read back as {clean_key(key)!r} from a CSV file: write .json"
+            )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    words: list[list[str]] = _WORDS[rows.labels].tolist()
-    for row, key in enumerate(rows.keys):
-        mine = _special(rows, row, special)
-        writer.writerow([key, *("" if mine[name] is None else mine[name] for name in special), *words[row]])
+    special = _special(table)
+    writer.writerow([_IMAGE, *special, *table.names])
+    for key, words in zip(table.keys, _WORDS[table.labels].tolist(), strict=True):
+        writer.writerow([key, *(values.get(key) for values in special.values()), *words])
     return text.getvalue().encode()
 
 
-def _format_json(rows: LabelRows) -> bytes:
-    special = rows.special()
-    words: list[list[str]] = _WORDS[rows.labels].tolist()
-    lines = [
-        json.dumps(
-            {
-                _IMAGE: key,
-                **_special(rows, row, special),
-                "labels": dict(zip(rows.names, words[row], strict=True)),
-            },
-            ensure_ascii=False,
-        )
-        for row, key in enumerate(rows.keys)
-    ]
+def _format_json(table: LabelTable) -> bytes:
+    special = _special(table)
+    lines = []
+    for key, words in zip(table.keys, _WORDS[table.labels].tolist(), strict=True):
+        mine = {name: values.get(key) for name, values in special.items()}
+        labels = dict(zip(table.names, words, strict=True))
+        lines.append(json.dumps({_IMAGE: key, **mine, "labels": labels}, ensure_ascii=False))
     return ("\n".join(lines) + "\n").encode()
 
 
-def _special(rows: LabelRows, row: int, names: Sequence[str]) -> dict[str, Any]:
-    identity = rows.identities[row]
-    found = {
-        PARTITION_COLUMN: rows.partitions[row] or None,
-        IDENTITY_COLUMN: None if identity < 0 else identity,
-    }
-    return {name: found[name] for name in names}
+def _special(table: LabelTable) -> dict[str, Mapping[str, str | int]]:
+    """Partitions and identities, as far as any image has one."""
+    columns: tuple[tuple[str, Mapping[str, str | int]], ...] = (
+        (PARTITION_COLUMN, table.partitions),
+        (IDENTITY_COLUMN, table.identities),
+    )
+    return {name: values for name, values in columns if values}

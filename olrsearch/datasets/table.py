@@ -5,21 +5,22 @@ Notation: N images, R rows, L labels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from olrsearch.core.errors import LabelFileError
-from olrsearch.datasets.base import DatasetIssue, issue
+from olrsearch.datasets.base import ArrayDataset, DatasetIssue, issues_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
 
-    from olrsearch.core.arrays import I8, I64
+    from olrsearch.core.arrays import I8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LabelTable:
     """A label table, one row an image.
 
@@ -27,53 +28,65 @@ class LabelTable:
         names: The L label names.
         keys: The R image keys, unique, with `/` between folders.
         labels: int8 [R, L], −1/0/+1.
-        partitions: R partitions or None.
-        identities: R identities or None.
+        partitions: By key, of the images that have one.
+        identities: Likewise.
         issues: Repeated rows, and a number of rows other than the file announces.
     """
 
     names: tuple[str, ...]
     keys: list[str]
     labels: I8
-    partitions: Sequence[str | None]
-    identities: Sequence[int | None]
-    issues: list[DatasetIssue]
+    partitions: dict[str, str] = field(default_factory=dict)
+    identities: dict[str, int] = field(default_factory=dict)
+    issues: list[DatasetIssue] = field(default_factory=list)
 
-    def rows_of(self, images: Sequence[str]) -> I64:
-        """The row of each image, by key; int64 [N], −1 where there is none."""
-        rows = {key: row for row, key in enumerate(self.keys)}
-        return np.array([rows.get(key, -1) for key in images], dtype=np.int64)
-
-    def labels_of(self, rows: I64) -> I8:
-        """Labels of images by their rows, int8 [N, L]; 0 where there is none."""
-        found: I8 = np.where((rows >= 0)[:, None], self.labels[rows], np.int8(0))
-        return found
-
-    def check_names_one(self, images: Sequence[str], rows: I64, *, where: str, expected: str) -> None:
+    def check_names_one(self, dataset: ArrayDataset, *, where: str, expected: str) -> None:
         """Refuses a table of other images.
 
         Args:
-            images: N keys.
-            rows: Of `rows_of`.
+            dataset: Images with the rows that name them.
             where: The table's file, for the message.
             expected: What its keys should be, likewise.
 
         Raises:
             LabelFileError: no row names an image.
         """
-        if not (rows >= 0).any():
+        if not dataset.labelled.any():
             raise LabelFileError(
                 f"none of the {len(self.keys)} rows of {where} names an image: the first row names "
-                f"{self.keys[0]!r}, the first image is {images[0]!r}; expected {expected}"
+                f"{self.keys[0]!r}, the first image is {dataset.keys[0]!r}; expected {expected}"
             )
 
 
-def mismatches(images: Sequence[str], rows: Collection[str]) -> Iterator[DatasetIssue]:
-    """What images and the rows of a table, by their keys, lack of each other."""
-    here, named = set(images), set(rows)
-    orphans = [key for key in rows if key not in here]
-    if orphans:
-        yield issue("rows-without-image", f"{len(orphans)} label rows have no image here", orphans)
-    bare = [key for key in images if key not in named]
-    if bare:
-        yield issue("images-without-row", f"{len(bare)} images have no label row", bare)
+def with_rows(kind: str, root: Path, uris: Mapping[str, str], table: LabelTable) -> ArrayDataset:
+    """Images with the rows of a table that name them; what either lacks of the other is an issue.
+
+    Args:
+        kind: As in `Dataset`.
+        root: As in `Dataset`.
+        uris: The uri of each of N images, by its key and in their order.
+        table: Its issues become the data set's.
+    """
+    row_of = {key: row for row, key in enumerate(table.keys)}
+    rows = np.array([row_of.get(key, -1) for key in uris], dtype=np.int64)
+    return ArrayDataset(
+        kind=kind,
+        root=root,
+        label_names=table.names,
+        keys=list(uris),
+        uris=list(uris.values()),
+        labels=np.where((rows >= 0)[:, None], table.labels[rows], np.int8(0)),
+        labelled=rows >= 0,
+        partitions=[table.partitions.get(key) for key in uris],
+        identities=[table.identities.get(key) for key in uris],
+        issues=[*table.issues, *_mismatches(uris, row_of)],
+    )
+
+
+def _mismatches(images: Collection[str], rows: Collection[str]) -> list[DatasetIssue]:
+    orphans = [key for key in rows if key not in images]
+    bare = [key for key in images if key not in rows]
+    return [
+        *issues_of("rows-without-image", orphans, "label rows have no image here"),
+        *issues_of("images-without-row", bare, "images have no label row"),
+    ]

@@ -30,6 +30,7 @@ from olrsearch.core.files import (
     whole_folder,
     write_whole,
 )
+from olrsearch.core.locks import held
 from olrsearch.store.files import FORMAT_VERSION, LOCK, check_format
 
 if TYPE_CHECKING:
@@ -178,19 +179,9 @@ class RunFolder:
         Raises:
             AuditError: another process works on it.
         """
-        from filelock import FileLock, Timeout  # readers do without
-
-        lock = FileLock(self.path / LOCK, timeout=0, thread_local=False)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise AuditError(
-                f"another process works on {self.name}: wait until it has finished, or end it"
-            ) from None
-        try:
+        busy = f"another process works on {self.name}: wait until it has finished, or end it"
+        with held(self.path / LOCK, lambda: AuditError(busy)):
             yield
-        finally:
-            lock.release()
 
     def _file(self, name: str) -> Path:
         return self.path / f"{name}.npy"

@@ -32,12 +32,11 @@ from olrsearch.core.files import is_free, whole_folder, writable
 from olrsearch.store.files import DATABASE, INDEXES, MODELS, SEGMENTS, StoreFile
 from olrsearch.store.read.snapshot import Snapshot
 from olrsearch.store.sql import schema
-from olrsearch.store.sql.commit import first_generation
+from olrsearch.store.sql.commit import Numbers, add_generation
 from olrsearch.store.sql.database import (
     DATABASE_URL,
     IMMEDIATE,
     copy_sqlite,
-    create_sqlite,
     postgres_engine,
     schema_name,
     sqlite_engine,
@@ -48,8 +47,8 @@ from olrsearch.store.sql.migrate import HEAD, check_revision, upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
-    from types import TracebackType
 
     from sqlalchemy import Connection, Engine
 
@@ -64,20 +63,16 @@ class Backend:
 
     Attributes:
         path: Its folder.
-        store_id: 32 hexadecimal digits, given at creation.
-        kind: `sqlite` or `postgresql`.
-        created_by: The version of olrsearch that made it.
+        about: Which store it is: its id, what keeps its metadata, who made it.
+        engine: Connections to the metadata.
         read_only: Whether changes are refused.
     """
 
     def __init__(self, path: Path, about: StoreFile, engine: Engine, *, read_only: bool) -> None:
         self.path = path
-        self._about = about
-        self.store_id = about.store_id
-        self.kind = about.backend
-        self.created_by = about.created_by
+        self.about = about
+        self.engine = engine
         self.read_only = read_only
-        self._engine = engine
 
     @classmethod
     def create(cls, path: Path, *, database_url: str | None = None) -> Self:
@@ -138,8 +133,9 @@ class Backend:
             raise StoreReadOnlyError(f"{path} cannot be written by this user; open it read-only")
         engine = _engine(path, about, database_url, read_only=read_only)
         try:
-            with translated(path):
-                _check_database(engine, path, about)
+            with translated(path), engine.begin() as connection:  # plain SELECTs
+                revision, migrated_by = _read_revision(connection, path, about)
+            check_revision(revision, where=str(path), migrated_by=migrated_by)
         except BaseException:
             engine.dispose()
             raise
@@ -184,14 +180,9 @@ class Backend:
         finally:
             engine.dispose()
 
-    @property
-    def engine(self) -> Engine:
-        """Connections to the metadata, for the modules beside this one."""
-        return self._engine
-
     def snapshot(self) -> Snapshot:
         """The current generation, for as long as it is needed."""
-        return Snapshot(self._engine, self.path)
+        return Snapshot(self.engine, self.path)
 
     @contextmanager
     def writer(self) -> Iterator[Writer]:
@@ -206,20 +197,18 @@ class Backend:
         from olrsearch.store.write.writer import Writer  # readers, who must start fast, do without
 
         with translated(self.path):
-            connection = self._engine.connect()
-        with connection, _lock(connection, self.path, self._about):
+            connection = self.engine.connect()
+        with connection, _lock(connection, self.path, self.about):
             yield Writer(connection, self.path)
 
     def close(self) -> None:
         """Closes the connections; snapshots of this store can read no more."""
-        self._engine.dispose()
+        self.engine.dispose()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -227,18 +216,14 @@ def _taken(path: Path) -> str:
     return f"{path} exists and is not empty: name another folder, or remove it first"
 
 
-@contextmanager
-def _lock(connection: Connection, path: Path, about: StoreFile) -> Iterator[None]:
+def _lock(connection: Connection, path: Path, about: StoreFile) -> AbstractContextManager[None]:
     """Holds the store's lock while this connection writes."""
     from olrsearch.store.sql.lock import advisory_lock, file_lock  # likewise
 
     if about.backend == SQLITE:
         connection.execution_options(**{IMMEDIATE: True})
-        with file_lock(path):
-            yield
-    else:
-        with advisory_lock(connection, about.store_id, path):
-            yield
+        return file_lock(path)
+    return advisory_lock(connection, about.store_id, path)
 
 
 def _engine(path: Path, about: StoreFile, database_url: str | None, *, read_only: bool) -> Engine:
@@ -257,10 +242,8 @@ def _engine(path: Path, about: StoreFile, database_url: str | None, *, read_only
 def _create_tables(folder: Path, about: StoreFile, url: str | None) -> None:
     """Brings an empty database to the newest revision, in one transaction."""
     if url is None:
-        create_sqlite(folder)
-        engine = sqlite_engine(folder, read_only=False)
-    else:
-        engine = postgres_engine(url, about.store_id, read_only=False)
+        (folder / DATABASE).touch(exist_ok=False)
+    engine = _engine(folder, about, url, read_only=False)
     try:
         with engine.begin() as connection:
             if url is not None:
@@ -274,7 +257,7 @@ def _create_tables(folder: Path, about: StoreFile, url: str | None) -> None:
                     created_at=schema.utc_now(),
                 )
             )
-            first_generation(connection)
+            add_generation(connection, Numbers(0, 0, 0, 0, 0), "created")
     finally:
         engine.dispose()
 
@@ -292,13 +275,6 @@ def _drop_schema(url: str, store_id: str) -> None:
         with engine.begin() as connection:
             connection.execute(text(f"DROP SCHEMA IF EXISTS {schema_name(store_id)} CASCADE"))
         engine.dispose()
-
-
-def _check_database(engine: Engine, path: Path, about: StoreFile) -> None:
-    """Plain SELECTs: the tables are this store's, and of the revision this program knows."""
-    with engine.begin() as connection:
-        revision, migrated_by = _read_revision(connection, path, about)
-    check_revision(revision, where=str(path), migrated_by=migrated_by)
 
 
 def _read_revision(connection: Connection, path: Path, about: StoreFile) -> tuple[str, str]:

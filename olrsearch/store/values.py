@@ -90,14 +90,14 @@ class ImageRow:
     id: int
     key: str
     dataset: str
-    root: Path
     uri: str
     partition: str | None
     identity: int | None
     width: int
     height: int
-    sha256: str
     size_bytes: int
+    root: Path
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ write leaves them, and so does one that is going on while the store is checked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -62,7 +62,7 @@ class Problem:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class VerifyReport:
     """What a check found.
 
@@ -82,13 +82,13 @@ class VerifyReport:
 
     generation: int
     images: int
-    segments: int
-    problems: tuple[Problem, ...] = ()
-    to_rebuild: tuple[str, ...] = ()
-    unreferenced: tuple[str, ...] = ()
+    segments: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    to_rebuild: list[str] = field(default_factory=list)
+    unreferenced: list[str] = field(default_factory=list)
     sources_checked: int | None = None
     sources_missing: int = 0
-    missing_examples: tuple[str, ...] = ()
+    missing_examples: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -110,25 +110,7 @@ class VerifyReport:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict."""
-        return {
-            "ok": self.ok,
-            "generation": self.generation,
-            "images": self.images,
-            "segments": self.segments,
-            "problems": [{"code": problem.code, "message": problem.message} for problem in self.problems],
-            "to_rebuild": list(self.to_rebuild),
-            "unreferenced": list(self.unreferenced),
-            "sources_checked": self.sources_checked,
-            "sources_missing": self.sources_missing,
-            "missing_examples": list(self.missing_examples),
-        }
-
-
-@dataclass(slots=True)
-class _Sources:
-    checked: int | None = None
-    missing: int = 0
-    examples: list[str] = field(default_factory=list)
+        return {"ok": self.ok, **asdict(self)}
 
 
 def verify(
@@ -152,52 +134,34 @@ def verify(
     """
     found = _entries(store.path)  # before SQL: what is registered meanwhile is not called stray
     snapshot = store.snapshot()
-    problems: list[Problem] = []
+    report = VerifyReport(snapshot.generation, snapshot.image_count)
     with translated(store.path), store.engine.begin() as connection:
-        problems += _check_metadata(connection, snapshot)
-        problems += _check_labels(connection, len(snapshot.label_names))
+        report.problems += _check_metadata(connection, snapshot)
+        report.problems += _check_labels(connection, len(snapshot.label_names))
         ids = np.array(connection.scalars(select(schema.image.c.id)).all(), np.int64)
         registered = set(connection.scalars(select(schema.segment.c.uuid)))
         fingerprints = set(connection.scalars(select(schema.space.c.fingerprint)))
         audits = set(connection.scalars(select(schema.audit_run.c.name)))
-    segments = 0
-    to_rebuild: list[str] = []
     for space in snapshot.spaces():
-        to_rebuild += [
+        report.segments += len(space.segments)
+        report.to_rebuild += [
             f"{space.index_path / name} is missing: run `olrsearch index build --recipe {name}`"
             for name in space.indexes
             if not (space.index_path / name).exists()
         ]
-        problems += _check_space(space, ids, check_model)
+        report.problems += _check_space(space, ids, check_model)
         if check_artefacts is not None:
             try:
                 check_artefacts(space)
             except OlrsearchError as error:
                 code = "index" if isinstance(error, IndexBuildError) else "metadata"
-                problems.append(Problem(code, f"{space.name}: {error}"))
-        segments += len(space.segments)
-    problems += _check_audits(store.path / RUNS, audits, to_rebuild)
-    sources = _Sources()
+                report.problems.append(Problem(code, f"{space.name}: {error}"))
+    report.problems += _check_audits(store.path / RUNS, audits, report.to_rebuild)
     if read_source is not None:
-        problems += _check_sources(snapshot, read_source, sources)
-    return VerifyReport(
-        snapshot.generation,
-        snapshot.image_count,
-        segments,
-        tuple(problems),
-        tuple(to_rebuild),
-        tuple(
-            sorted(
-                _strays(
-                    found,
-                    {".": _KNOWN, SEGMENTS: registered, MODELS: fingerprints, INDEXES: fingerprints},
-                )
-            )
-        ),
-        sources.checked,
-        sources.missing,
-        tuple(sources.examples),
-    )
+        report.problems += _check_sources(snapshot, read_source, report)
+    known = {".": _KNOWN, SEGMENTS: registered, MODELS: fingerprints, INDEXES: fingerprints}
+    report.unreferenced += sorted(_strays(found, known))
+    return report
 
 
 def _entries(folder: Path) -> set[Path]:
@@ -309,18 +273,17 @@ def _check_audits(runs: Path, registered: set[str], to_rebuild: list[str]) -> It
             )
 
 
-def _check_sources(snapshot: Snapshot, read_source: ReadSource, sources: _Sources) -> Iterator[Problem]:
+def _check_sources(snapshot: Snapshot, read_source: ReadSource, report: VerifyReport) -> Iterator[Problem]:
     ids = snapshot.image_ids()
-    sources.checked = 0
+    report.sources_checked = ids.size
     for start in range(0, ids.size, _ROWS):
         for row in snapshot.images(ids[start : start + _ROWS]):
-            sources.checked += 1
             try:
                 data = read_source(row.root, row.uri)
             except (DatasetError, OSError):
-                sources.missing += 1
-                if len(sources.examples) < EXAMPLES:
-                    sources.examples.append(str(row.root / row.uri))
+                report.sources_missing += 1
+                if len(report.missing_examples) < EXAMPLES:
+                    report.missing_examples.append(str(row.root / row.uri))
                 continue
             if sha256_hex(data) != row.sha256:
                 yield Problem(

@@ -242,7 +242,6 @@ def test_an_interruption_leaves_nothing(tmp_path):
 def test_a_missing_extra_is_named(tmp_path, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     avatar_drawing._style.cache_clear()
-    avatar_drawing._resvg.cache_clear()
     with pytest.raises(OptionalDependencyError, match=r"olrsearch\[demo\]"):
         generate_avatars(tmp_path / "x", count=1)
     assert list(tmp_path.iterdir()) == []

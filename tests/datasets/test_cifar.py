@@ -210,7 +210,7 @@ def test_items_that_are_missing_are_named(archive):
 
 
 def test_a_tar_is_unpacked_once(archive, monkeypatch):
-    monkeypatch.setattr(containers, "_items", containers._ItemCache())
+    containers._items.forget()
     opened = []
     whole = tarfile.open
     monkeypatch.setattr(tarfile, "open", lambda path: opened.append(path) or whole(path))

@@ -115,7 +115,7 @@ def test_many_threads_read_more_zips_than_stay_open(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda uri: files.read_bytes(tmp_path, uri), uris))
     assert found == [expected[uri] for uri in uris]
-    assert len(containers._zips._open) <= 8
+    assert len(containers._zips._kept) <= 8
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

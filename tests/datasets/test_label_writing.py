@@ -14,12 +14,13 @@ from olrsearch.core.errors import DatasetNotFoundError, LabelFileError
 from olrsearch.datasets import open_celeba, open_folder
 from olrsearch.datasets.celeba_files import format_attributes, format_numbers
 from olrsearch.datasets.label_table import read_label_table
-from olrsearch.datasets.label_writing import LabelRows, format_labels
+from olrsearch.datasets.label_writing import format_labels
+from olrsearch.datasets.table import LabelTable
 
 
 def rows(labels=((1, 0), (-1, 1)), names=("Hat", "Wavy Hair"), keys=("a.jpg", "b/c.jpg"), **more):
-    fields = {"partitions": ["train", ""], "identities": [-1, 7]}
-    return LabelRows(names=names, keys=list(keys), labels=np.array(labels, np.int8), **(fields | more))
+    fields = {"partitions": {keys[0]: "train"}, "identities": {keys[-1]: 7}}
+    return LabelTable(names=names, keys=list(keys), labels=np.array(labels, np.int8), **(fields | more))
 
 
 def read_back(tmp_path, data, form):
@@ -36,8 +37,8 @@ def test_csv_says_it_in_words(tmp_path):
         "b/c.jpg,,7,absent,present",
     ]
     table = read_back(tmp_path, data, "csv")
-    assert (table.partitions, table.identities) == (["train", None], [None, 7])
-    bare = format_labels(rows(partitions=["", ""], identities=[-1, -1]), "csv")
+    assert (table.partitions, table.identities) == ({"a.jpg": "train"}, {"b/c.jpg": 7})
+    bare = format_labels(rows(partitions={}, identities={}), "csv")
     assert bare.startswith(b"image,Hat,")
 
 
@@ -52,7 +53,7 @@ def test_json_lines_keep_labels_apart(tmp_path):
     }
     table = read_back(tmp_path, data, "jsonl")
     assert (table.names, table.keys) == (odd.names, odd.keys)
-    assert (table.partitions, table.identities) == (["train", None], [None, 7])
+    assert (table.partitions, table.identities) == ({" a.jpg": "train"}, {"./b\\c.jpg": 7})
     assert table.labels.tolist() == odd.labels.tolist()
 
 
@@ -61,7 +62,7 @@ def test_txt_is_celebas_own_format(tmp_path):
     assert data == b"2\nHat Wavy_Hair \na.jpg  1 -1\nb/c.jpg -1  1\n"
     table = read_back(tmp_path, data, "txt")
     assert (table.names, table.keys) == (("Hat", "Wavy_Hair"), ["a.jpg", "b/c.jpg"])
-    assert (table.partitions, table.identities) == ([None, None], [None, None])
+    assert (table.partitions, table.identities) == ({}, {})
     other = tmp_path / "mine.txt"
     other.write_text("image,Hat\na.jpg,1\n")
     assert read_label_table(other).keys == ["a.jpg"], "a CSV may be called .txt"
@@ -77,8 +78,7 @@ def test_whatever_is_written_is_read_back(tmp_path_factory, names, values, form)
     """Or refused: no form may change names or values in silence."""
     labels = np.array(values, np.int8)[:, : len(names)]
     keys = [f"{number} x,\"y;'.jpg" if form != "txt" else f"{number}.jpg" for number in range(len(labels))]
-    many = [""] * len(keys), [-1] * len(keys)
-    table = rows(labels, tuple(names), keys, partitions=many[0], identities=many[1])
+    table = rows(labels, tuple(names), keys, partitions={}, identities={})
     try:
         data = format_labels(table, form)
     except LabelFileError:
@@ -128,7 +128,7 @@ def test_json_lines_of_other_hands(tmp_path):
     table = read_label_table(path, key_column="image")
     assert table.names == ("A", "B", "C", "D")
     assert table.labels.tolist() == [[1, -1, 1, 0], [0, 0, -1, 0]]
-    assert table.partitions == [None, "val"]
+    assert table.partitions == {"b": "val"}
     assert [found.code for found in table.issues] == ["repeated-rows"]
     signed = lines(tmp_path, {"image": "a", "labels": {"A": 0, "B": -1}})
     assert read_label_table(signed).labels.tolist() == [[0, -1]], "beside −1, 0 is unknown"

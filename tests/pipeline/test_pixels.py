@@ -26,7 +26,7 @@ SIZE = (3, 2)
 
 def row_of(number, root="nowhere", uri=None):
     uri = name(number) if uri is None else uri
-    return ImageRow(number, name(number), "pictures", root, uri, None, None, 24, 24, "ab" * 32, 10)
+    return ImageRow(number, name(number), "pictures", uri, None, None, 24, 24, 10, root, "ab" * 32)
 
 
 def batches_of(*sizes):

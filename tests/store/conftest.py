@@ -29,7 +29,7 @@ class Stores:
 
     def create(self, name: str = "store") -> Backend:
         store = Backend.create(self.folder / name, database_url=self.url)
-        self.ids.append(store.store_id)
+        self.ids.append(store.about.store_id)
         return self.stack.enter_context(store)
 
     def open(self, path: Path, *, read_only: bool = False) -> Backend:

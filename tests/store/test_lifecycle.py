@@ -66,8 +66,8 @@ def test_store_json_never_changes(stores):
     stores.open(store.path)
     assert (store.path / "store.json").read_bytes() == before
     content = json.loads(before)
-    assert content["store_id"] == store.store_id
-    assert content["backend"] == store.kind
+    assert content["store_id"] == store.about.store_id
+    assert content["backend"] == store.about.backend
     assert content["created_by"] == __version__
     assert "postgresql://" not in before.decode()
 
@@ -77,7 +77,7 @@ def test_what_was_written_is_there_when_opened_again(stores):
     ids = fill(store)
     store.close()
     again = stores.open(store.path)
-    assert again.store_id == store.store_id
+    assert again.about.store_id == store.about.store_id
     assert again.snapshot().image_ids().tolist() == ids
 
 
@@ -212,7 +212,7 @@ def test_a_database_of_another_store(sqlite_stores):
     one.close()
     two.close()
     shutil.copy(one.path / "metadata.db", two.path / "metadata.db")
-    with pytest.raises(StoreCorruptError, match=f"belongs to the store {one.store_id}"):
+    with pytest.raises(StoreCorruptError, match=f"belongs to the store {one.about.store_id}"):
         Backend.open(two.path)
 
 
@@ -407,7 +407,7 @@ def test_a_postgres_store_needs_its_url(postgres_url, tmp_path):
     with pytest.raises(StoreError, match="OLRSEARCH_DATABASE_URL"):
         Backend.open(store.path)
     with store.engine.begin() as connection:
-        connection.execute(text(f"DROP SCHEMA olrsearch_{store.store_id} CASCADE"))
+        connection.execute(text(f"DROP SCHEMA olrsearch_{store.about.store_id} CASCADE"))
     store.close()
     with pytest.raises(StoreNotFoundError, match="another database"):
         Backend.open(store.path, database_url=postgres_url)
@@ -431,18 +431,18 @@ def test_a_writer_that_lost_its_server_stops(postgres_url, tmp_path):
         with store.writer() as writer:
             assert writer.gallery.delete(ids[:1]) == 1
         with store.engine.begin() as connection:
-            connection.execute(text(f"DROP SCHEMA olrsearch_{store.store_id} CASCADE"))
+            connection.execute(text(f"DROP SCHEMA olrsearch_{store.about.store_id} CASCADE"))
 
 
 def test_the_url_may_come_from_the_environment(postgres_url, tmp_path, monkeypatch):
     monkeypatch.setenv("OLRSEARCH_DATABASE_URL", postgres_url)
     with Backend.create(tmp_path / "store") as store:
-        assert store.kind == "postgresql"
+        assert store.about.backend == "postgresql"
         fill(store)
     with Backend.open(tmp_path / "store") as store:
         assert store.snapshot().image_count == 10
         with store.engine.begin() as connection:
-            connection.execute(text(f"DROP SCHEMA olrsearch_{store.store_id} CASCADE"))
+            connection.execute(text(f"DROP SCHEMA olrsearch_{store.about.store_id} CASCADE"))
 
 
 @pytest.mark.parametrize(
@@ -470,6 +470,6 @@ def test_a_second_batch_of_writes_waits_for_no_reader(stores):
             writer.gallery.delete(ids[:1])
             dataset = writer.gallery.add_dataset("more", "folder", store.path)
             writer.gallery.add_images(dataset, [new("a.jpg", labels=None)])
-        if store.kind == "sqlite":  # PostgreSQL's default level sees commits between statements
+        if store.about.backend == "sqlite":  # PostgreSQL's default level sees commits between statements
             assert reading.scalar(text("SELECT count(*) FROM image")) == 10
     assert store.snapshot().image_count == 10

@@ -41,7 +41,7 @@ def codes(report) -> list[str]:
 def test_a_whole_store(whole, stores):
     report = verify(stores.open(whole.path, read_only=True), check_model=lambda _: FINGERPRINT)
     assert report.ok
-    assert (report.images, report.segments, report.unreferenced) == (9, 2, ())
+    assert (report.images, report.segments, report.unreferenced) == (9, 2, [])
     assert report.sources_checked is None
     assert report.lines() == [f"generation {report.generation}: 9 images, 2 segments: whole"]
     assert json.loads(json.dumps(report.to_dict()))["ok"] is True
@@ -80,14 +80,14 @@ def test_what_belongs_to_nothing_is_named_and_no_damage(whole):
     (whole.path / "metadata.db.before-0001").touch()
     report = verify(whole)
     assert report.ok
-    assert report.unreferenced == (
+    assert report.unreferenced == [
         ".tmp-3",
         "indexes/" + "cd" * 32,
         "models/.tmp-2",
         "notes.txt",
         "segments/.tmp-1",
         "segments/deadbeef",
-    )
+    ]
     assert any(line.startswith("belongs to nothing: notes.txt") for line in report.lines())
 
 
@@ -106,7 +106,7 @@ def test_what_interrupted_writes_left_is_named_wherever_it_lies(whole):
         (whole.path / name).mkdir(parents=True)
     report = verify(whole)
     assert report.ok
-    assert report.unreferenced == left
+    assert report.unreferenced == list(left)
 
 
 def test_models(whole):

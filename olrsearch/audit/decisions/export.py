@@ -16,7 +16,8 @@ from olrsearch.audit.decisions.files import HISTORY_SUFFIXES, format_history
 from olrsearch.core.errors import AuditError, LabelFileError, UnknownDatasetError
 from olrsearch.core.files import write_whole
 from olrsearch.core.names import nearest_names
-from olrsearch.datasets.label_writing import LABEL_FORMS, LabelForm, LabelRows, format_labels
+from olrsearch.datasets.label_writing import LABEL_FORMS, LabelForm, format_labels
+from olrsearch.datasets.table import LabelTable
 from olrsearch.search.spaces.about import matching
 from olrsearch.store.read.columns import FILTER_COLUMNS
 from olrsearch.store.read.decisions import read_history
@@ -99,21 +100,23 @@ def export_labels(
     _check_keys(keys, columns["dataset"].tolist())
     # A label annotated anywhere stays, though its values be unknown by now: a fresh import says otherwise.
     said = ((effective != 0) | (annotated != 0)).any(axis=0)
-    rows = LabelRows(
+    table = LabelTable(
         names=tuple(name for name, kept in zip(snapshot.label_names, said, strict=True) if kept),
         keys=keys,
         labels=np.ascontiguousarray(effective[:, said]),
-        partitions=columns["partition"].tolist(),
-        identities=columns["identity"].tolist(),
+        partitions={key: part for key, part in zip(keys, columns["partition"].tolist(), strict=True) if part},
+        identities={
+            key: who for key, who in zip(keys, columns["identity"].tolist(), strict=True) if who >= 0
+        },
     )
-    if not rows.names:
+    if not table.names:
         raise LabelFileError(f"no label of {labelled.size} images has a known value: nothing to export")
-    _write_new(path, format_labels(rows, chosen))
+    _write_new(path, format_labels(table, chosen))
     return LabelExport(
         path=str(path),
         form=chosen,
         images=len(keys),
-        labels=len(rows.names),
+        labels=len(table.names),
         changed=int((effective != annotated).sum()),
         unlabelled=int(ids.size - labelled.size),
     )

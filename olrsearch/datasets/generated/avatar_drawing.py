@@ -30,8 +30,15 @@ _SHOWN = 216.0  # units of the canvas from the upper to the lower edge
 
 def check_installed() -> None:
     """Raise `OptionalDependencyError` unless the packages that draw avatars are there."""
-    _style()
-    _resvg()
+    try:
+        import resvg_py  # noqa: F401 - only whether it is there
+
+        _style()
+    except ModuleNotFoundError as cause:
+        raise OptionalDependencyError(
+            f"avatars need the package {cause.name}, which is not installed; run pip install "
+            "'olrsearch[demo]'"
+        ) from cause
 
 
 def draw(traits: Traits, rng: np.random.Generator, size: tuple[int, int]) -> bytes:
@@ -48,11 +55,13 @@ def draw(traits: Traits, rng: np.random.Generator, size: tuple[int, int]) -> byt
         A JPEG, the same for the same arguments (and versions of the libraries).
 
     Raises:
-        OptionalDependencyError: The extra `demo` is not installed.
+        ModuleNotFoundError: The extra `demo` is not installed; `check_installed` says so in our words.
     """
+    import resvg_py
+
     svg = _posed(traits, rng, size)
     ground = Image.fromarray(_ground(rng, size))
-    png = bytes(_resvg().svg_to_bytes(svg_string=svg, skip_system_fonts=True))
+    png = bytes(resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True))
     with Image.open(io.BytesIO(png)) as avatar:
         ground.paste(avatar, mask=avatar)
     buffer = io.BytesIO()
@@ -112,9 +121,6 @@ def _svg(traits: Traits) -> str:
     person = traits.person
     options: dict[str, Any] = {
         "seed": "avatar",
-        "topProbability": 0 if traits.top is None else 100,
-        "accessoriesProbability": 0 if traits.accessory is None else 100,
-        "facialHairProbability": 0 if person.facial_hair is None else 100,
         "eyesVariant": traits.eyes,
         "eyebrowsVariant": traits.eyebrows,
         "mouthVariant": traits.mouth,
@@ -127,36 +133,17 @@ def _svg(traits: Traits) -> str:
         "clothesColor": traits.clothes_color,
         "hatColor": traits.hat_color,
     }
-    if traits.top is not None:
-        options["topVariant"] = traits.top
-    if traits.accessory is not None:
-        options["accessoriesVariant"] = traits.accessory
-    if person.facial_hair is not None:
-        options["facialHairVariant"] = person.facial_hair
+    parts = {"top": traits.top, "accessories": traits.accessory, "facialHair": person.facial_hair}
+    for part, variant in parts.items():
+        options[f"{part}Probability"] = 0 if variant is None else 100
+        if variant is not None:
+            options[f"{part}Variant"] = variant
     return str(Avatar(_style(), options))
 
 
 @cache
 def _style() -> Any:  # noqa: ANN401 - dicebear is optional, and so are its types
-    try:
-        from dicebear import Style
+    from dicebear import Style
 
-        text = resources.files("dicebear_styles").joinpath("avataaars.json").read_text(encoding="utf-8")
-    except ModuleNotFoundError as cause:
-        raise _missing(cause) from cause
+    text = resources.files("dicebear_styles").joinpath("avataaars.json").read_text(encoding="utf-8")
     return Style(json.loads(text))
-
-
-@cache
-def _resvg() -> Any:  # noqa: ANN401 - resvg_py is optional, and so are its types
-    try:
-        import resvg_py
-    except ModuleNotFoundError as cause:
-        raise _missing(cause) from cause
-    return resvg_py
-
-
-def _missing(cause: ModuleNotFoundError) -> OptionalDependencyError:
-    return OptionalDependencyError(
-        f"avatars need the package {cause.name}, which is not installed; run pip install 'olrsearch[demo]'"
-    )

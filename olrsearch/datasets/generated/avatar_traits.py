@@ -282,67 +282,59 @@ def _hair_style(rng: np.random.Generator, style: float, age: float, tone: str) -
 def _facial_hair(rng: np.random.Generator, style: float, age: float) -> str | None:
     if rng.random() >= (1 - style) ** 2 * (0.36 + 0.3 * age):
         return None
-    return _choose(
-        rng,
-        {
-            "beardLight": 1.0,
-            "beardMedium": 1.1,
-            "beardMajestic": 0.3 + 1.2 * age,
-            "moustacheFancy": 0.6,
-            "moustacheMagnum": 0.7,
-        },
-    )
+    weights = {
+        "beardLight": 1.0,
+        "beardMedium": 1.1,
+        "beardMajestic": 0.3 + 1.2 * age,
+        "moustacheFancy": 0.6,
+        "moustacheMagnum": 0.7,
+    }
+    return _choose(rng, weights)
 
 
 def _mouth(rng: np.random.Generator, mood: float, arousal: float) -> str:
     glad, low = float(np.exp(1.6 * mood)), float(np.exp(-1.6 * mood))
     loud = float(np.exp(0.6 * arousal))
-    return _choose(
-        rng,
-        {
-            "default": 0.7 * glad,
-            "smile": 0.9 * glad,
-            "twinkle": 0.8 * glad / loud,
-            "tongue": 0.18 * glad * loud,
-            "serious": 1.1,
-            "grimace": 0.2 * loud,
-            "screamOpen": 0.25 * loud,
-            "sad": 0.45 * low,
-            "disbelief": 0.3 * low,
-            "concerned": 0.25 * low * loud,
-        },
-    )
+    weights = {
+        "default": 0.7 * glad,
+        "smile": 0.9 * glad,
+        "twinkle": 0.8 * glad / loud,
+        "tongue": 0.18 * glad * loud,
+        "serious": 1.1,
+        "grimace": 0.2 * loud,
+        "screamOpen": 0.25 * loud,
+        "sad": 0.45 * low,
+        "disbelief": 0.3 * low,
+        "concerned": 0.25 * low * loud,
+    }
+    return _choose(rng, weights)
 
 
 def _eyes(rng: np.random.Generator, mood: float, arousal: float) -> str:
     glad, wide = float(np.exp(1.2 * mood)), float(np.exp(1.2 * arousal))
-    return _choose(
-        rng,
-        {
-            "default": 4.0,
-            "happy": 0.5 * glad,
-            "closed": 0.35 / wide,
-            "side": 0.6,
-            "surprised": 0.35 * wide,
-            "squint": 0.3,
-            "wink": 0.22 * glad,
-        },
-    )
+    weights = {
+        "default": 4.0,
+        "happy": 0.5 * glad,
+        "closed": 0.35 / wide,
+        "side": 0.6,
+        "surprised": 0.35 * wide,
+        "squint": 0.3,
+        "wink": 0.22 * glad,
+    }
+    return _choose(rng, weights)
 
 
 def _eyebrows(rng: np.random.Generator, mood: float, arousal: float) -> str:
     low, wide = float(np.exp(-1.3 * mood)), float(np.exp(1.2 * arousal))
-    kind = _choose(
-        rng,
-        {
-            "default": 3.0,
-            "flat": 0.5,
-            "upDown": 0.3,
-            "angry": 0.5 * low,
-            "raisedExcited": 0.7 * wide,
-            "sadConcerned": 0.3 * low,
-        },
-    )
+    weights = {
+        "default": 3.0,
+        "flat": 0.5,
+        "upDown": 0.3,
+        "angry": 0.5 * low,
+        "raisedExcited": 0.7 * wide,
+        "sadConcerned": 0.3 * low,
+    }
+    kind = _choose(rng, weights)
     if kind == "flat":
         return "flatNatural"
     return f"{kind}Natural" if rng.random() < 0.5 else kind
@@ -350,20 +342,18 @@ def _eyebrows(rng: np.random.Generator, mood: float, arousal: float) -> str:
 
 def _clothes(rng: np.random.Generator, person: Person, *, cold: bool) -> str:
     formal = float(np.exp(1.8 * (person.age - 0.4)))
-    return _choose(
-        rng,
-        {
-            "blazerAndShirt": 0.55 * formal,
-            "blazerAndSweater": 0.45 * formal,
-            "collarAndSweater": 0.6 * formal,
-            "hoodie": 0.6 / formal * (3.0 if cold else 1.0),
-            "graphicShirt": 0.5 / formal,
-            "overall": 0.3 / formal,
-            "shirtCrewNeck": 1.1,
-            "shirtScoopNeck": 0.2 + 0.9 * person.style,
-            "shirtVNeck": 0.7,
-        },
-    )
+    weights = {
+        "blazerAndShirt": 0.55 * formal,
+        "blazerAndSweater": 0.45 * formal,
+        "collarAndSweater": 0.6 * formal,
+        "hoodie": 0.6 / formal * (3.0 if cold else 1.0),
+        "graphicShirt": 0.5 / formal,
+        "overall": 0.3 / formal,
+        "shirtCrewNeck": 1.1,
+        "shirtScoopNeck": 0.2 + 0.9 * person.style,
+        "shirtVNeck": 0.7,
+    }
+    return _choose(rng, weights)
 
 
 def _choose(rng: np.random.Generator, weights: Mapping[str, float]) -> str:

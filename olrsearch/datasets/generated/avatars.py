@@ -9,9 +9,10 @@ import logging
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import I8
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 TRUTH: Final = "truth_attr.txt"
 """The labels before noise, in the format of `list_attr_celeba.txt`."""
@@ -157,55 +160,41 @@ def _draw_all(
 ) -> tuple[tuple[str, ...], I8]:
     """Draw every image into the folder; the label names and the true labels int8 [N, L]."""
     count = len(persons)
-    chunks = [
-        _Chunk(folder, seed, size, start, persons[start : start + _CHUNK])
-        for start in range(0, count, _CHUNK)
-    ]
+    starts = range(0, count, _CHUNK)
+    chunks = [persons[start : start + _CHUNK] for start in starts]
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         workers = 1 if count < _WORTH_PROCESSES else workers
-    names: tuple[str, ...] = ()
-    rows: list[list[int]] = []
-    for names, labels in _run(chunks, workers):  # noqa: B007 - the same names come with every chunk
-        rows += labels
+    seen: list[dict[str, bool]] = []
+    for labels in _run(partial(_draw_chunk, folder, seed, size), workers, starts, chunks):
+        seen += labels
         if progress is not None:
             progress(len(labels))
-    return names, np.array(rows, dtype=np.int8)
+    return tuple(seen[0]), np.where([list(labels.values()) for labels in seen], 1, -1).astype(np.int8)
 
 
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """Some consecutive images to draw."""
-
-    folder: Path
-    seed: int
-    size: tuple[int, int]
-    start: int
-    persons: list[int]
-
-
-def _run(chunks: Iterable[_Chunk], workers: int) -> Iterator[tuple[tuple[str, ...], list[list[int]]]]:
+def _run(draw: Callable[..., T], workers: int, *arguments: Iterable[Any]) -> Iterator[T]:
     if workers <= 1:
-        yield from map(_draw_chunk, chunks)
+        yield from map(draw, *arguments)
         return
     # resvg holds the GIL while it renders, so threads would gain nothing; and forking a
     # process that runs threads (torch's, a progress bar's) may hang it.
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
-        yield from pool.map(_draw_chunk, chunks)
+        yield from pool.map(draw, *arguments)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _draw_chunk(chunk: _Chunk) -> tuple[tuple[str, ...], list[list[int]]]:
-    names: tuple[str, ...] = ()
-    rows: list[list[int]] = []
-    for index, who in enumerate(chunk.persons, chunk.start):
-        person = sample_person(np.random.default_rng([chunk.seed, _PERSON, who]))
-        traits = sample_traits(np.random.default_rng([chunk.seed, _PICTURE, index]), person)
-        image = avatar_drawing.draw(traits, np.random.default_rng([chunk.seed, _POSE, index]), chunk.size)
-        (chunk.folder / _key(index)).write_bytes(image)
-        labels = visible_labels(traits)
-        names = tuple(labels)
-        rows.append([1 if seen else -1 for seen in labels.values()])
-    return names, rows
+def _draw_chunk(
+    folder: Path, seed: int, size: tuple[int, int], start: int, persons: list[int]
+) -> list[dict[str, bool]]:
+    """Draw consecutive images, from number `start` on; which labels are seen in each."""
+    seen = []
+    for index, who in enumerate(persons, start):
+        person = sample_person(np.random.default_rng([seed, _PERSON, who]))
+        traits = sample_traits(np.random.default_rng([seed, _PICTURE, index]), person)
+        image = avatar_drawing.draw(traits, np.random.default_rng([seed, _POSE, index]), size)
+        (folder / _key(index)).write_bytes(image)
+        seen.append(visible_labels(traits))
+    return seen

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from olrsearch.core.errors import DatasetError
 from olrsearch.core.files import is_free, whole_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 
@@ -19,8 +18,7 @@ def check_free(out: Path) -> None:
         raise DatasetError(f"{out} exists and is not empty; name another folder, or remove it")
 
 
-@contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
+def new_folder(out: Path) -> AbstractContextManager[Path]:
     """A hidden folder beside `out` to write to; it becomes `out` at the end of the block.
 
     After an error or an interruption within the block there is no `out`, and nothing is left over.
@@ -32,5 +30,4 @@ def new_folder(out: Path) -> Iterator[Path]:
         DatasetError: `out` exists and is not empty.
     """
     check_free(out)
-    with whole_folder(out, durable=False) as building:  # thousands of small files, made again by one command
-        yield building
+    return whole_folder(out, durable=False)  # thousands of small files, made again by one command

@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
-    from sqlalchemy import Row, Select
 
-    AnySelect: TypeAlias = Select[*tuple[Any, ...]]
-    AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+    from olrsearch.store.sql.ids import AnySelect
 
 SqlFilter: TypeAlias = ColumnElement[bool]
 """A condition over `FILTER_COLUMNS`."""

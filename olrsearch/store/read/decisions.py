@@ -5,7 +5,7 @@ Notation: n images asked for, L labels of the store's vocabulary.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sqlalchemy import select
@@ -13,7 +13,7 @@ from sqlalchemy import select
 from olrsearch.store.decisions import VERDICT_CODES, Decision, Standing, replay, stacked
 from olrsearch.store.read.labels import read_rows
 from olrsearch.store.sql import schema
-from olrsearch.store.sql.ids import as_ids, one_of
+from olrsearch.store.sql.ids import as_ids, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from olrsearch.core.arrays import I8, I64
-    from olrsearch.store.decisions import Verdict
     from olrsearch.store.read.snapshot import Snapshot
 
 
@@ -44,40 +43,24 @@ def read_history(
         UnknownLabelError: no such label; carries the nearest names.
     """
     o, i, d = schema.override.c, schema.image.c, schema.dataset.c
+    said = (o.verdict, o.given, o.value, o.who, o.created_at, o.why, o.run)
     statement = (
-        select(
-            o.image_id,
-            d.name,
-            i.key,
-            o.position,
-            o.verdict,
-            o.given,
-            o.value,
-            o.who,
-            o.created_at,
-            o.why,
-            o.run,
-        )
+        select(o.image_id, d.name, i.key, o.position, *said)
         .join_from(schema.override, schema.image, o.image_id == i.id)
         .join(schema.dataset, i.dataset_id == d.id)
         .where(o.revision <= snapshot.label_revision)
         .order_by(o.id)
     )
-    wanted: set[int] | None = None
-    if image_ids is None:
-        statement = statement.where(snapshot.living())
-    else:
-        ids = as_ids(image_ids)
-        if not ids.size:
-            return []
-        wanted = set(ids.tolist())
-        statement = statement.where(one_of(o.image_id, ids))
     if labels is not None:
         statement = statement.where(o.position.in_(snapshot.label_positions(labels)))
+    with snapshot.reading() as connection:
+        if image_ids is None:
+            rows = connection.execute(statement.where(snapshot.living())).all()
+        else:
+            rows = rows_of(connection, statement, o.image_id, as_ids(image_ids))
     return [
-        Decision(image, dataset, key, snapshot.label_names[position], cast("Verdict", verdict), *others)
-        for image, dataset, key, position, verdict, *others in snapshot.rows(statement)
-        if wanted is None or image in wanted
+        Decision(image, dataset, key, snapshot.label_names[position], *others)
+        for image, dataset, key, position, *others in rows
     ]
 
 

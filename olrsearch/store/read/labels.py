@@ -5,13 +5,13 @@ Notation: n images asked for, L labels of the store's vocabulary.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from sqlalchemy import select
 
 from olrsearch.store.sql import schema
-from olrsearch.store.sql.ids import one_of
+from olrsearch.store.sql.ids import one_of, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,16 +101,10 @@ def read_rows(connection: Connection, ids: I64, revision: int) -> list[Row]:
         ids: int64 [n].
         revision: The label revision; what came later is not seen.
     """
-    if not ids.size:
-        return []
     o = schema.override.c
-    rows: Sequence[Any] = connection.execute(
-        select(o.image_id, o.position, o.verdict, o.value)
-        .where(o.revision <= revision, one_of(o.image_id, ids))
-        .order_by(o.id)
-    ).all()
-    wanted = set(ids.tolist())
-    return [((row[0], row[1]), row[2], row[3]) for row in rows if row[0] in wanted]
+    statement = select(o.image_id, o.position, o.verdict, o.value).where(o.revision <= revision)
+    rows = rows_of(connection, statement.order_by(o.id), o.image_id, ids)
+    return [((image, position), verdict, value) for image, position, verdict, value in rows]
 
 
 def _positions(ids: I64, images: I64) -> tuple[I64, Bool]:

@@ -25,18 +25,19 @@ from olrsearch.store.read.spaces import choose_space, read_spaces
 from olrsearch.store.sql import schema
 from olrsearch.store.sql.commit import current
 from olrsearch.store.sql.database import translated
-from olrsearch.store.sql.ids import as_ids, chunks, one_of
+from olrsearch.store.sql.ids import as_ids, chunks, rows_of
 from olrsearch.store.values import DatasetInfo, ImageRow
 from olrsearch.store.vectors.segments import open_segment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from sqlalchemy import ColumnElement, Connection, Engine
 
     from olrsearch.core.arrays import I8, I64, Layout
-    from olrsearch.store.read.columns import AnyRow, AnySelect, SqlFilter
+    from olrsearch.store.read.columns import SqlFilter
+    from olrsearch.store.sql.ids import AnyRow, AnySelect
     from olrsearch.store.values import ImageRef, SpaceInfo
     from olrsearch.store.vectors.values import Segment, SegmentInfo
 
@@ -167,18 +168,12 @@ class Snapshot:
             UnknownImageError: there is no such id.
         """
         i, s, d = schema.image.c, schema.source.c, schema.dataset.c
-        wanted = as_ids(ids)
         image = (i.partition, i.identity, i.width, i.height)
-        statement = with_source(select(i.id, i.key, d.name, d.root, s.uri, *image, s.sha256, s.size_bytes))
-        rows = self._rows_of(statement, wanted)
-        found = {
-            number: ImageRow(
-                number, key, dataset, Path(root), uri, partition, person, width, height, sha256.hex(), size
-            )
-            for number, key, dataset, root, uri, partition, person, width, height, sha256, size in rows
-        }
-        self._require_all(wanted, found)
-        return [found[number] for number in wanted.tolist()]
+        statement = with_source(select(i.id, i.key, d.name, s.uri, *image, s.size_bytes, d.root, s.sha256))
+        return [
+            ImageRow(*[*others, Path(root), sha256.hex()])
+            for *others, root, sha256 in self._rows_of(statement, ids)
+        ]
 
     def columns(self, ids: Iterable[int] | I64, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Columns of `FILTER_COLUMNS` as arrays, in the order of the ids.
@@ -190,15 +185,11 @@ class Snapshot:
             UnknownImageError: there is no such id.
             QueryError: there is no such column.
         """
-        wanted = as_ids(ids)
         unknown = [name for name in names if name not in FILTER_COLUMNS]
         if unknown:
             raise QueryError(f"no column {unknown[0]!r}; expected some of {', '.join(FILTER_COLUMNS)}")
         columns = [FILTER_COLUMNS[name] for name in names]
-        statement = with_source(select(schema.image.c.id, *columns))
-        found = {row[0]: row for row in self._rows_of(statement, wanted)}
-        self._require_all(wanted, found)
-        rows = [found[number] for number in wanted.tolist()]
+        rows = self._rows_of(with_source(select(schema.image.c.id, *columns)), ids)
         return {
             name: as_array([row[position] for row in rows], column)
             for position, (name, column) in enumerate(zip(names, columns, strict=True), start=1)
@@ -219,10 +210,10 @@ class Snapshot:
         if ref.startswith("id:") and ref[3:].isdecimal():
             return self._living_id(int(ref[3:]), ref)
         statement = select(i.id, d.name, i.key).join_from(schema.image, schema.dataset).where(self.living())
-        rows = list(self.rows(statement.where(i.key == ref)))
-        if not rows:
-            name, slash, key = ref.partition("/")
-            rows = list(self.rows(statement.where(d.name == name, i.key == key))) if slash else []
+        rows = self.rows(statement.where(i.key == ref))
+        name, slash, key = ref.partition("/")
+        if slash and not rows:
+            rows = self.rows(statement.where(d.name == name, i.key == key))
         if len(rows) == 1:
             return int(rows[0][0])
         if rows:
@@ -304,7 +295,7 @@ class Snapshot:
 
     def _living_id(self, number: int, ref: str) -> int:
         statement = select(schema.image.c.id).where(schema.image.c.id == number, self.living())
-        if number >= 1 << 63 or not list(self.rows(statement)):
+        if number >= 1 << 63 or not self.rows(statement):
             raise UnknownImageError(f"no living image {ref!r} in {self.folder}")
         return number
 
@@ -316,22 +307,21 @@ class Snapshot:
         inside = self.rows(keys.where(key.icontains(ref, autoescape=True)))
         return list(dict.fromkeys(row[0] for rows in (below, above, inside) for row in rows))
 
-    def _rows_of(self, statement: AnySelect, ids: I64) -> Iterator[AnyRow]:
-        """Rows of the images with these ids; the statement's first column is the id."""
-        if not ids.size:
-            return
-        column = schema.image.c.id
-        statement = statement.where(column <= self.last_image_id, one_of(column, ids))
-        wanted = set(ids.tolist())
-        for row in self.rows(statement):
-            if row[0] in wanted:
-                yield row
+    def _rows_of(self, statement: AnySelect, ids: Iterable[int] | I64) -> list[AnyRow]:
+        """Rows of images in the order asked for; the statement's first column is the id.
 
-    def _require_all(self, wanted: I64, found: Mapping[int, object]) -> None:
+        Raises:
+            UnknownImageError: there is no such id.
+        """
+        column, wanted = schema.image.c.id, as_ids(ids)
+        with self.reading() as connection:
+            rows = rows_of(connection, statement.where(column <= self.last_image_id), column, wanted)
+        found = {row[0]: row for row in rows}
         missing = [number for number in wanted.tolist() if number not in found]
         if missing:
             more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
             raise UnknownImageError(f"no image has the id {missing[0]}{more} in {self.folder}")
+        return [found[number] for number in wanted.tolist()]
 
     def _ids(self, statement: AnySelect) -> I64:
         with self.reading() as connection:

@@ -11,25 +11,35 @@ the end of step 2 leaves the old state whole and some files nobody refers to, wh
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, insert, select
 
 from olrsearch.core.errors import StoreCorruptError
 from olrsearch.store.sql import schema
+from olrsearch.store.sql.ids import next_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Executable, Table
 
 KEPT: Final = 2
 """Generations kept in SQL: the current one and its predecessor."""
 
 
-class Numbers(NamedTuple):
-    """What bounds everything a generation's reader sees; `Change` says what each is."""
+@dataclass(slots=True)
+class Numbers:
+    """What bounds everything a generation's reader sees.
+
+    Attributes:
+        generation: Its number.
+        label_revision: Grows when stored labels change.
+        tombstone_version: Grows when images die.
+        last_image_id: The highest id ever given.
+        label_count: Size of the vocabulary.
+    """
 
     generation: int
     label_revision: int
@@ -44,23 +54,24 @@ class Change:
 
     Attributes:
         connection: Where its statements go.
-        generation: The number this change will have.
-        reason: What the generation's row will say.
-        label_revision: Grows when stored labels change.
-        tombstone_version: Grows when images die.
-        last_image_id: The highest id ever given.
-        label_count: Size of the vocabulary.
+        now: The numbers of the generation that this change will make.
         touched: Whether anything was written; a change that writes nothing adds no generation.
     """
 
     connection: Connection
-    generation: int
-    reason: str
-    label_revision: int
-    tombstone_version: int
-    last_image_id: int
-    label_count: int
+    now: Numbers
     touched: bool = False
+
+    def write(self, statement: Executable, rows: Sequence[Mapping[str, Any]] | None = None) -> None:
+        """Executes a statement that changes something, once for each row if there are any."""
+        self.connection.execute(statement, rows)
+        self.touched = True
+
+    def add(self, table: Table, **values: Any) -> int:  # noqa: ANN401 - whatever its columns hold
+        """Inserts a row under the next free number, and gives that."""
+        number = next_id(self.connection, table.c.id)
+        self.write(insert(table).values(id=number, **values))
+        return number
 
 
 @contextmanager
@@ -71,15 +82,25 @@ def commit(connection: Connection, reason: str) -> Iterator[Change]:
     """
     with connection.begin():
         now = current(connection)
-        change = Change(connection, now.generation + 1, reason, *now[1:])
+        now.generation += 1
+        change = Change(connection, now)
         yield change
         if change.touched:
-            _finish(change)
+            add_generation(connection, now, reason)
+            oldest = now.generation - KEPT + 1
+            connection.execute(delete(schema.generation).where(schema.generation.c.id < oldest))
+            # What ended before the oldest generation kept is seen by no reader.
+            artefact = schema.artefact
+            connection.execute(delete(artefact).where(artefact.c.removed_in <= oldest))
 
 
-def first_generation(connection: Connection) -> None:
-    """Gives an empty store its generation 0."""
-    _add_generation(connection, Numbers(0, 0, 0, 0, 0), "created")
+def add_generation(connection: Connection, now: Numbers, reason: str) -> None:
+    """Makes these the newest generation's numbers."""
+    values = asdict(now)
+    number = values.pop("generation")
+    connection.execute(
+        insert(schema.generation).values(id=number, created_at=schema.utc_now(), reason=reason, **values)
+    )
 
 
 def current(connection: Connection) -> Numbers:
@@ -97,21 +118,3 @@ def current(connection: Connection) -> Numbers:
     if row is None:
         raise StoreCorruptError("the store's metadata has no generation; restore it from a backup")
     return Numbers(*row)
-
-
-def _finish(change: Change) -> None:
-    connection = change.connection
-    _add_generation(connection, Numbers(*(getattr(change, name) for name in Numbers._fields)), change.reason)
-    oldest = change.generation - KEPT + 1
-    connection.execute(delete(schema.generation).where(schema.generation.c.id < oldest))
-    # What ended before the oldest generation kept is seen by no reader.
-    artefact = schema.artefact
-    connection.execute(delete(artefact).where(artefact.c.removed_in <= oldest))
-
-
-def _add_generation(connection: Connection, now: Numbers, reason: str) -> None:
-    number, *others = now
-    values = dict(zip(Numbers._fields[1:], others, strict=True))
-    connection.execute(
-        insert(schema.generation).values(id=number, created_at=schema.utc_now(), reason=reason, **values)
-    )

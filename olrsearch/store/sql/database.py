@@ -79,11 +79,6 @@ def sqlite_engine(folder: Path, *, read_only: bool) -> Engine:
     return engine
 
 
-def create_sqlite(folder: Path) -> None:
-    """Makes an empty `metadata.db`; `sqlite_engine` opens existing files only."""
-    (folder / DATABASE).touch(exist_ok=False)
-
-
 def copy_sqlite(folder: Path, revision: str) -> Path:
     """Copies `metadata.db`, write-ahead log included, to `metadata.db.before-<revision>`."""
     target = folder / f"{DATABASE}.before-{revision}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from sqlalchemy import func, select
@@ -10,9 +10,12 @@ from sqlalchemy import func, select
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from sqlalchemy import Column, ColumnElement, Connection
+    from sqlalchemy import Column, ColumnElement, Connection, Row, Select
 
     from olrsearch.core.arrays import I64
+
+    AnySelect: TypeAlias = Select[*tuple[Any, ...]]
+    AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
 MANY: Final = 1000
 """Ids up to which a statement lists them; more are fetched by range and picked out."""
@@ -41,3 +44,18 @@ def one_of(column: Column[int], ids: I64) -> ColumnElement[bool]:
     if ids.size <= MANY:
         return column.in_(ids.tolist())
     return column.between(int(ids.min()), int(ids.max()))
+
+
+def rows_of(connection: Connection, statement: AnySelect, column: Column[int], ids: I64) -> list[AnyRow]:
+    """Rows of a SELECT that belong to these ids, in its order.
+
+    Args:
+        connection: Inside a transaction.
+        statement: Its first column is `column`.
+        column: The ids.
+        ids: int64 [n].
+    """
+    if not ids.size:
+        return []
+    wanted = set(ids.tolist())
+    return [row for row in connection.execute(statement.where(one_of(column, ids))) if row[0] in wanted]

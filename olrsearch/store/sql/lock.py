@@ -13,12 +13,12 @@ import socket
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from olrsearch.core.errors import StoreLockedError
 from olrsearch.core.files import write_whole
+from olrsearch.core.locks import held
 from olrsearch.store.files import HOLDER, LOCK
 
 if TYPE_CHECKING:
@@ -35,16 +35,8 @@ def file_lock(folder: Path) -> Iterator[None]:
     Raises:
         StoreLockedError: another writer, of this process or another, holds it; names the holder.
     """
-    lock = FileLock(folder / LOCK, timeout=0, thread_local=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise StoreLockedError(_taken(folder)) from None
-    try:
-        with _announced(folder):
-            yield
-    finally:
-        lock.release()
+    with held(folder / LOCK, lambda: StoreLockedError(_taken(folder))), _announced(folder):
+        yield
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from olrsearch.core.arrays import F32, I64, Layout
+    from olrsearch.core.arrays import F32, I64
+    from olrsearch.store.values import SpaceInfo
+    from olrsearch.store.vectors.layout import ArrayForm
 
 BLOCK: Final = 1 << 20
 """Bytes under one checksum."""
@@ -49,22 +52,21 @@ HEAD: Final = 1 << 12
 IDS: Final = "ids.npy"
 MANIFEST: Final = "manifest.json"
 
+_SAID: Final = ("layout", "fingerprint", "labels", "count", "k")
+"""What a manifest says of its segment, as `SegmentInfo` does."""
+
 _CHECKED_AT_ONCE: Final = 1024
 """Images whose covariances are in memory together, 20 MB of 50 dimensions."""
 
 
-def checked(
-    ids: I64, arrays: F32 | Mapping[str, F32], layout: Layout, labels: int, k: int
-) -> tuple[I64, dict[str, F32]]:
+def checked(ids: I64, arrays: F32 | Mapping[str, F32], space: SpaceInfo) -> tuple[I64, dict[str, F32]]:
     """What a segment may hold, in the order it holds it.
 
     Args:
         ids: Integers [n], in any order.
         arrays: float32 arrays of the layout by name, images in the same order; label embeddings [L, n, k]
             may come without a name.
-        layout: Of the space.
-        labels: L of the space.
-        k: k of the space.
+        space: Where they belong.
 
     Returns:
         int64 ids ascending and the arrays in that order; copies where the order changes.
@@ -78,11 +80,11 @@ def checked(
         raise VectorError(f"ids are {ids.dtype} of shape {ids.shape}; expected integers [n]")
     if not ids.size:
         raise VectorError("a segment needs at least one image; there was none to add")
-    forms = array_forms(layout, labels, ids.size, k)
+    forms = array_forms(space.layout, len(space.labels), ids.size, space.k)
     given = {EMBEDDINGS: arrays} if isinstance(arrays, np.ndarray) else arrays
     if set(given) != {form.name for form in forms}:
         raise VectorError(
-            f"arrays {', '.join(sorted(given)) or 'none'}; a space of {HELD[layout]} takes"
+            f"arrays {', '.join(sorted(given)) or 'none'}; a space of {HELD[space.layout]} takes"
             f" {', '.join(form.name for form in forms)}"
         )
     for form in forms:
@@ -101,7 +103,7 @@ def checked(
     twice = ids[1:][ids[1:] == ids[:-1]]
     if twice.size:
         raise VectorError(f"image {twice[0]} stands twice among the ids; expected each once")
-    if layout == LABELS:
+    if space.layout == LABELS:
         _check_embeddings(ids, ordered[EMBEDDINGS])
     else:
         _check_posteriors(ids, ordered[MEAN], ordered[FACTOR])
@@ -148,27 +150,24 @@ def _check_finite(ids: I64, rows: F32, what: str, where: str = "") -> None:
         )
 
 
-def write_segment(
-    folder: Path, ids: I64, arrays: Mapping[str, F32], fingerprint: str, layout: Layout, labels: int, k: int
-) -> SegmentInfo:
+def write_segment(folder: Path, ids: I64, arrays: Mapping[str, F32], space: SpaceInfo) -> SegmentInfo:
     """Writes a segment below `folder`; nothing points to it yet.
 
     Args:
         folder: The store's `segments` folder.
         ids: int64 [n], ascending.
         arrays: The arrays of the layout, as `checked` returns them.
-        fingerprint: The encoder's.
-        layout: Of the space.
-        labels: L of the space.
-        k: k of the space.
+        space: Where it belongs.
 
     Returns:
         The segment, whole and on disk under its final name.
     """
     name = uuid.uuid4().hex
     final = folder / name
+    of_space = space.fingerprint, space.layout, len(space.labels), space.k
+    info = SegmentInfo(name, ids.size, final, *of_space, manifest_sha256="")
     files: dict[str, NDArray[Any]] = {IDS: ids}
-    for form in array_forms(layout, labels, ids.size, k):
+    for form in _forms(info):
         files[form.file] = np.ascontiguousarray(arrays[form.name])
     try:
         with whole_folder(final) as temporary:
@@ -176,11 +175,7 @@ def write_segment(
                 "format_version": FORMAT_VERSION,
                 "written_by": __version__,
                 "uuid": name,
-                "layout": layout,
-                "fingerprint": fingerprint,
-                "labels": labels,
-                "count": ids.size,
-                "k": k,
+                **{key: getattr(info, key) for key in _SAID},
                 "block_bytes": BLOCK,
                 "files": {file: _write_array(temporary / file, array) for file, array in files.items()},
             }
@@ -189,7 +184,7 @@ def write_segment(
     except BaseException:
         remove_tree(final)  # whole, but nobody will ever know of it
         raise
-    return SegmentInfo(name, ids.size, final, fingerprint, layout, labels, k, sha256_hex(text))
+    return replace(info, manifest_sha256=sha256_hex(text))
 
 
 def open_segment(info: SegmentInfo) -> Segment:
@@ -203,9 +198,13 @@ def open_segment(info: SegmentInfo) -> Segment:
     ids = _open_array(info, manifest, IDS, np.dtype(np.int64), (info.count,))
     arrays = {
         form.name: _open_array(info, manifest, form.file, np.dtype(np.float32), form.shape)
-        for form in array_forms(info.layout, info.labels, info.count, info.k)
+        for form in _forms(info)
     }
     return Segment(info, ids, arrays)
+
+
+def _forms(info: SegmentInfo) -> tuple[ArrayForm, ...]:
+    return array_forms(info.layout, info.labels, info.count, info.k)
 
 
 def verify_segment(info: SegmentInfo) -> Iterator[str]:
@@ -247,12 +246,7 @@ def _write_array(path: Path, array: NDArray[Any]) -> dict[str, Any]:
 
 def _read_manifest(info: SegmentInfo) -> dict[str, Any]:
     path = info.path / MANIFEST
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise StoreCorruptError(
-            f"{path} cannot be read ({error.strerror}); restore it from a backup or encode again"
-        ) from error
+    text = _read(path)
     manifest = parse_json(text, path)
     check_format(manifest, info.path)
     if sha256_hex(text) != info.manifest_sha256:
@@ -261,12 +255,23 @@ def _read_manifest(info: SegmentInfo) -> dict[str, Any]:
             " restore it from a backup or encode again"
         )
     manifest.setdefault("layout", LABELS)  # the only one there was before manifests named it
-    for key in ("layout", "fingerprint", "labels", "count", "k"):
+    for key in _SAID:
         if manifest.get(key) != getattr(info, key):
             raise StoreCorruptError(
                 f"{path} says {key} {manifest.get(key)!r}; its space says {getattr(info, key)!r}"
             )
     return manifest
+
+
+def _read(path: Path, size: int = -1) -> bytes:
+    """The beginning of a file, or all of it."""
+    try:
+        with path.open("rb") as file:
+            return file.read(size)
+    except OSError as error:
+        raise StoreCorruptError(
+            f"{path} cannot be read ({error.strerror}); restore it from a backup or encode again"
+        ) from error
 
 
 def _open_array(
@@ -276,14 +281,7 @@ def _open_array(
     entry = manifest["files"].get(name)
     if entry is None:
         raise StoreCorruptError(f"{info.path / MANIFEST} names no {name}; restore it from a backup")
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            head = sha256_hex(file.read(HEAD))
-    except OSError as error:
-        raise StoreCorruptError(
-            f"{path} cannot be read ({error.strerror}); restore it from a backup or encode again"
-        ) from error
+    head, size = sha256_hex(_read(path, HEAD)), path.stat().st_size
     if size != entry["bytes"]:
         raise StoreCorruptError(
             f"{path} has {size} bytes; expected {entry['bytes']}: it was cut or swapped; restore it from a"

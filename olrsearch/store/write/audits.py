@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select, update
 
 from olrsearch.store.sql import schema
-from olrsearch.store.sql.ids import chunks, next_id
+from olrsearch.store.sql.ids import chunks
 from olrsearch.store.write.session import plain_json
 
 if TYPE_CHECKING:
     import datetime as dt
 
-    from sqlalchemy import Connection
-
     from olrsearch.core.arrays import F32, I8, I64
+    from olrsearch.store.sql.commit import Change
     from olrsearch.store.write.session import WriteSession
 
 _ROWS = 10_000
@@ -85,35 +84,30 @@ class AuditWriter:
             "summary": plain_json(summary, "what an audit says"),
         }
         with self._session.change(f"audit {name}") as change:
-            connection = change.connection
-            number = connection.scalar(select(a.c.id).where(a.c.name == name))
+            number = change.connection.scalar(select(a.c.id).where(a.c.name == name))
             if number is None:
-                number = next_id(connection, a.c.id)
-                connection.execute(insert(a).values(id=number, name=name, **values))
+                number = change.add(a, name=name, **values)
             else:
-                connection.execute(update(a).where(a.c.id == number).values(**values))
-                _forget_suspects(connection, number)
-            _write_suspects(connection, number, suspects)
-            change.touched = True
+                change.write(update(a).where(a.c.id == number).values(**values))
+                _forget_suspects(change, number)
+            _write_suspects(change, number, suspects)
 
     def remove(self, name: str) -> bool:
         """Forgets an audit; says whether there was one. Its folder is the caller's to remove."""
         a = schema.audit_run
         with self._session.change(f"audit {name} removed") as change:
             number = change.connection.scalar(select(a.c.id).where(a.c.name == name))
-            if number is None:
-                return False
-            _forget_suspects(change.connection, number)
-            change.connection.execute(delete(a).where(a.c.id == number))
-            change.touched = True
-            return True
+            if number is not None:
+                _forget_suspects(change, number)
+                change.write(delete(a).where(a.c.id == number))
+            return number is not None
 
 
-def _forget_suspects(connection: Connection, number: int) -> None:
-    connection.execute(delete(schema.audit_suspect).where(schema.audit_suspect.c.run_id == number))
+def _forget_suspects(change: Change, number: int) -> None:
+    change.write(delete(schema.audit_suspect).where(schema.audit_suspect.c.run_id == number))
 
 
-def _write_suspects(connection: Connection, number: int, suspects: Suspects) -> None:
+def _write_suspects(change: Change, number: int, suspects: Suspects) -> None:
     names = ("position", "image_id", "given", "score", "present")
     columns = zip(*(getattr(suspects, name).tolist() for name in names), strict=True)
     rows = [
@@ -121,4 +115,4 @@ def _write_suspects(connection: Connection, number: int, suspects: Suspects) -> 
         for rank, values in enumerate(columns, 1)
     ]
     for some in chunks(rows, _ROWS):
-        connection.execute(insert(schema.audit_suspect), some)
+        change.write(insert(schema.audit_suspect), some)

@@ -76,7 +76,7 @@ class DecisionWriter:
             raise AuditError("nobody is named who decides: say who")
         with self._session.change(f"{len(requests)} decisions") as change:
             if not requests and not faults:
-                return change.label_revision
+                return change.now.label_revision
             # Read while the lock is held: nothing changes between the check and the writing.
             snapshot = self._session.snapshot()
             entries, unfit = _find(snapshot, requests, alone=len(requests) == 1 and not faults)
@@ -84,7 +84,7 @@ class DecisionWriter:
             found = [*faults, *unfit, *cannot]
             if found:
                 raise AuditError(_refusal(found, len(requests) + len(faults), file))
-            change.label_revision += 1
+            change.now.label_revision += 1
             first, now = next_id(change.connection, schema.override.c.id), schema.utc_now()
             rows = [
                 {
@@ -98,13 +98,12 @@ class DecisionWriter:
                     "why": entry.request.why,
                     "run": entry.request.run or run,
                     "created_at": entry.request.when or now,
-                    "revision": change.label_revision,
+                    "revision": change.now.label_revision,
                 }
                 for index, (entry, came) in enumerate(zip(entries, settled, strict=True))
             ]
-            change.connection.execute(insert(schema.override), rows)
-            change.touched = True
-            return change.label_revision
+            change.write(insert(schema.override), rows)
+            return change.now.label_revision
 
     def set(self, images: Iterable[ImageRef], label: str, value: int | None, *, who: str, why: str) -> int:
         """Decides a label of images by setting it.

@@ -5,17 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
-from olrsearch.core.errors import (
-    DatasetError,
-    ImageMissingError,
-    UnknownDatasetError,
-)
+from olrsearch.core.errors import DatasetError, ImageMissingError, UnknownDatasetError
 from olrsearch.store.sql import schema
-from olrsearch.store.sql.ids import chunks, next_id
 from olrsearch.store.values import ImportCounts, KnownImage, Relocation
-from olrsearch.store.write.importing import Importer, ensure_annotator, ensure_labels
+from olrsearch.store.write.importing import Importer, bury, ensure_annotator, ensure_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -51,14 +46,8 @@ class GalleryWriter:
         with self._session.change(f"data set {name}") as change:
             row = change.connection.execute(select(d.id, d.kind, d.root).where(d.name == name)).one_or_none()
             if row is None:
-                number = next_id(change.connection, d.id)
-                change.connection.execute(
-                    insert(schema.dataset).values(
-                        id=number, name=name, kind=kind, root=place, created_at=schema.utc_now()
-                    )
-                )
-                change.touched = True
-                return number
+                now = schema.utc_now()
+                return change.add(schema.dataset, name=name, kind=kind, root=place, created_at=now)
             if row[1] != kind or place not in {row[2], str(_absolute(Path(row[2])))}:
                 raise DatasetError(
                     f"the data set {name!r} is a {row[1]} at {row[2]}, not a {kind} at {place}: give the new"
@@ -131,16 +120,10 @@ class GalleryWriter:
             UnknownImageError: no living image is meant, or several are; nothing is changed.
         """
         ids = self._session.ids_of(images)
-        i = schema.image
         with self._session.change(f"deletion of {ids.size} images") as change:
             self._session.require_living(ids)
             if ids.size:
-                change.tombstone_version += 1
-                change.touched = True
-            for some in chunks(ids.tolist()):
-                change.connection.execute(
-                    update(i).where(i.c.id.in_(some)).values(tombstone_version=change.tombstone_version)
-                )
+                bury(change, ids.tolist())
             return int(ids.size)
 
     def relocate(self, dataset: str | int, new_root: Path, *, check: SourceCheck | None = None) -> Relocation:
@@ -176,8 +159,7 @@ class GalleryWriter:
                     f" {uris[0]!r}); it stays at {before}"
                 )
             if str(root) != before:
-                change.connection.execute(update(d).where(d.c.id == number).values(root=str(root)))
-                change.touched = True
+                change.write(update(d).where(d.c.id == number).values(root=str(root)))
             return Relocation(found, len(uris))
 
     def _dataset(self, dataset: str | int) -> tuple[int, str]:

@@ -21,7 +21,7 @@ import numpy as np
 from sqlalchemy import insert, select, update
 
 from olrsearch.core.errors import DatasetError, DuplicateKeyError, LabelFileError
-from olrsearch.core.names import normalise_name
+from olrsearch.core.names import LabelNames
 from olrsearch.store.read.labels import unpack
 from olrsearch.store.sql import schema
 from olrsearch.store.sql.ids import chunks, next_id
@@ -47,33 +47,21 @@ def ensure_labels(change: Change, names: Sequence[str]) -> list[int]:
         LabelFileError: an empty name, or the same label twice.
     """
     label = schema.label
-    rows = change.connection.execute(select(label.c.name, label.c.position)).all()
-    exact: dict[str, int] = {name: position for name, position in rows}  # noqa: C416 - rows are no tuples to mypy
-    normal: dict[str, list[int]] = {}
-    for name, position in rows:
-        normal.setdefault(normalise_name(name), []).append(position)
+    there = LabelNames(change.connection.scalars(select(label.c.name).order_by(label.c.position)).all())
     positions: list[int] = []
-    new: list[dict[str, Any]] = []
+    new: dict[str, int] = {}
     for name in names:
         if not name.strip():
             raise LabelFileError("a label has an empty name; expected a word such as Smiling")
-        alike = normal.get(normalise_name(name), [])
-        if name in exact:
-            positions.append(exact[name])
-        elif len(alike) == 1:
-            positions.append(alike[0])
-        else:
-            position = change.label_count + len(new)
-            new.append({"position": position, "name": name})
-            exact[name] = position
-            positions.append(position)
+        found = there.matches(name)
+        one = found[0] if len(found) == 1 else new.setdefault(name, change.now.label_count + len(new))
+        positions.append(one)
     twice = [names[index] for index, position in enumerate(positions) if position in positions[:index]]
     if twice:
         raise LabelFileError(f"the label {twice[0]!r} stands twice; expected each label once")
     if new:
-        change.connection.execute(insert(label), new)
-        change.label_count += len(new)
-        change.touched = True
+        change.write(insert(label), [{"position": at, "name": name} for name, at in new.items()])
+        change.now.label_count += len(new)
     return positions
 
 
@@ -81,12 +69,15 @@ def ensure_annotator(change: Change, name: str) -> int:
     """The number of an annotator, added if new."""
     table = schema.annotator
     known = change.connection.scalar(select(table.c.id).where(table.c.name == name))
-    if known is not None:
-        return known
-    number = next_id(change.connection, table.c.id)
-    change.connection.execute(insert(table).values(id=number, name=name))
-    change.touched = True
-    return number
+    return change.add(table, name=name) if known is None else known
+
+
+def bury(change: Change, ids: Sequence[int]) -> None:
+    """Sets the tombstones of images, of the next tombstone version."""
+    i = schema.image
+    change.now.tombstone_version += 1
+    for some in chunks(ids):
+        change.write(update(i).where(i.c.id.in_(some)).values(tombstone_version=change.now.tombstone_version))
 
 
 @dataclass(slots=True)
@@ -151,8 +142,7 @@ class Importer:
         for image, digest in zip(batch, digests, strict=True):
             self._decide(image, digest, stored.get(image.key))
         self._write()
-        counts = self._plan.counts
-        return ImportCounts(**counts)
+        return ImportCounts(**self._plan.counts)
 
     def _check(self, batch: Sequence[NewImage]) -> None:
         keys = Counter(image.key for image in batch)
@@ -217,8 +207,8 @@ class Importer:
                 self._plan.counts["updated" if updated else "unchanged"] += 1
 
     def _add(self, image: NewImage, digest: bytes) -> None:
-        self._change.last_image_id += 1
-        number = self._change.last_image_id
+        self._change.now.last_image_id += 1
+        number = self._change.now.last_image_id
         self._plan.images.append(
             {
                 "id": number,
@@ -261,7 +251,7 @@ class Importer:
         """Plans a row of labels where they differ from the stored ones; says whether they do."""
         if image.labels is None:
             return False
-        count = self._change.label_count
+        count = self._change.now.label_count
         before: I8 = unpack([packed or b""], count)[0]
         after = before.copy()
         after[self._positions] = image.labels
@@ -288,31 +278,23 @@ class Importer:
         return self._sources[place]
 
     def _write(self) -> None:
-        change, plan, run = self._change, self._plan, self._connection.execute
-        written = (plan.images, plan.thumbnails, plan.annotations, plan.dead, plan.corrected)
-        if not any(written):
-            return
-        change.touched = True
+        change, plan, i = self._change, self._plan, schema.image
         if plan.counts["relabelled"]:
-            change.label_revision += 1
-        i = schema.image
+            change.now.label_revision += 1
         if plan.dead:  # before the images that take over their keys
-            change.tombstone_version += 1
-            for some in chunks(plan.dead):
-                run(update(i).where(i.c.id.in_(some)).values(tombstone_version=change.tombstone_version))
+            bury(change, plan.dead)
+        mine = {"annotator_id": self._annotator, "revision": change.now.label_revision}
         for table, rows in (
             (schema.source, plan.sources),
-            (schema.image, plan.images),
+            (i, plan.images),
             (schema.thumbnail, plan.thumbnails),
+            (schema.annotation, [row | mine for row in plan.annotations]),
         ):
             if rows:
-                run(insert(table), rows)
-        if plan.annotations:
-            mine = {"annotator_id": self._annotator, "revision": change.label_revision}
-            run(insert(schema.annotation), [row | mine for row in plan.annotations])
+                change.write(insert(table), rows)
         for row in plan.corrected:
             number = row.pop("number")
-            run(update(i).where(i.c.id == number).values(**row))
+            change.write(update(i).where(i.c.id == number).values(**row))
 
 
 def _digest(image: NewImage) -> bytes:

@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy import insert, or_, select, update
 
-from olrsearch.core.errors import (
-    IncompatibleEncoderError,
-    UnknownImageError,
-    UnknownSpaceError,
-    VectorError,
-)
+from olrsearch.core.errors import IncompatibleEncoderError, UnknownImageError, UnknownSpaceError, VectorError
 from olrsearch.core.files import remove_tree, whole_folder
 from olrsearch.store.files import MODELS, SEGMENTS
 from olrsearch.store.sql import schema
-from olrsearch.store.sql.ids import as_ids, next_id
-from olrsearch.store.vectors.layout import LABELS, as_layout
+from olrsearch.store.sql.ids import as_ids
+from olrsearch.store.vectors.layout import LABELS
 from olrsearch.store.vectors.segments import IDS, checked, write_segment
 from olrsearch.store.write.session import plain_json
 
@@ -27,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from olrsearch.core.arrays import F32, I64, Layout
-    from olrsearch.store.sql.commit import Change
+    from olrsearch.store.values import SpaceInfo
     from olrsearch.store.vectors.values import SegmentInfo
     from olrsearch.store.write.session import WriteSession
 
@@ -91,23 +86,18 @@ class SpaceWriter:
                         f" {layout}, or its labels differ: it is not the same model"
                     )
                 return int(row[0])
-            number = next_id(change.connection, s.id)
-            change.connection.execute(
-                insert(schema.space).values(
-                    id=number,
-                    fingerprint=fingerprint,
-                    name=name,
-                    kind=kind,
-                    layout=layout,
-                    labels=list(labels),
-                    k=k,
-                    config=plain_json(config, "an encoder's configuration"),
-                    created_at=schema.utc_now(),
-                    added_in=change.generation,
-                )
+            return change.add(
+                schema.space,
+                fingerprint=fingerprint,
+                name=name,
+                kind=kind,
+                layout=layout,
+                labels=list(labels),
+                k=k,
+                config=plain_json(config, "an encoder's configuration"),
+                created_at=schema.utc_now(),
+                added_in=change.now.generation,
             )
-            change.touched = True
-            return number
 
     def add_segment(
         self, space_id: int, ids: Iterable[int] | I64, arrays: F32 | Mapping[str, F32]
@@ -129,29 +119,26 @@ class SpaceWriter:
                 below σ₀².
             UnknownSpaceError: no such space.
         """
-        fingerprint, layout, labels, k = self._space(space_id)
-        numbers, ordered = checked(as_ids(ids), arrays, layout, labels, k)
-        info = write_segment(
-            self._session.folder / SEGMENTS, numbers, ordered, fingerprint, layout, labels, k
-        )
+        space = self._space(space_id)
+        numbers, ordered = checked(as_ids(ids), arrays, space)
+        info = write_segment(self._session.folder / SEGMENTS, numbers, ordered, space)
         try:
             with self._session.change(f"segment of {numbers.size} images") as change:
                 try:
                     self._session.require_living(numbers)
                 except UnknownImageError as error:
                     raise VectorError(str(error)) from error
-                self._require_new(space_id, numbers)
-                change.connection.execute(
+                _require_new(space, numbers)
+                change.write(
                     insert(schema.segment).values(
                         uuid=info.uuid,
                         space_id=space_id,
                         count=info.count,
                         manifest_sha256=info.manifest_sha256,
-                        added_in=change.generation,
+                        added_in=change.now.generation,
                         removed_in=None,
                     )
                 )
-                change.touched = True
         except BaseException:
             # An interrupt may come after the commit: files go only when SQL does not know them.
             if not self._registered(info.uuid):
@@ -182,34 +169,11 @@ class SpaceWriter:
         """Records an index built for a space (its files are already durable), by name."""
         self._set_artefact(space_id, "index", name, payload)
 
-    def remove_index(self, space_id: int, name: str) -> bool:
-        """Forgets an index; says whether there was one. Its files are the caller's to remove."""
-        with self._session.change(f"index {name} removed") as change:
-            return self._end_artefact(change, space_id, "index", name)
-
-    def _space(self, space_id: int) -> tuple[str, Layout, int, int]:
-        s = schema.space.c
-        with self._session.reading() as connection:
-            row = connection.execute(
-                select(s.fingerprint, s.layout, s.labels, s.k).where(s.id == space_id)
-            ).one_or_none()
-        if row is None:
-            raise UnknownSpaceError(f"{self._session.folder} has no space number {space_id}")
-        layout = as_layout(row[1], where=f"space number {space_id} in {self._session.folder}")
-        return row[0], layout, len(row[2]), row[3]
-
-    def _require_new(self, space_id: int, ids: I64) -> None:
-        g = schema.segment.c
-        for name in self._session.connection.scalars(
-            select(g.uuid).where(g.space_id == space_id, g.removed_in.is_(None))
-        ):
-            there = np.load(self._session.folder / SEGMENTS / name / IDS, mmap_mode="r", allow_pickle=False)
-            twice = ids[np.isin(ids, there)]
-            if twice.size:
-                raise VectorError(
-                    f"image {twice[0]} has an embedding in this space already ({twice.size} such among"
-                    f" {ids.size}); add those of `missing_embeddings` only"
-                )
+    def _space(self, space_id: int) -> SpaceInfo:
+        for space in self._session.snapshot().spaces():
+            if space.id == space_id:
+                return space
+        raise UnknownSpaceError(f"{self._session.folder} has no space number {space_id}")
 
     def _registered(self, name: str) -> bool:
         g = schema.segment.c
@@ -219,33 +183,30 @@ class SpaceWriter:
     def _set_artefact(self, space_id: int, kind: str, name: str, payload: dict[str, Any]) -> None:
         content = plain_json(payload, f"a {kind}")
         self._space(space_id)
-        with self._session.change(f"{kind} {name}".rstrip()) as change:
-            self._end_artefact(change, space_id, kind, name)
-            change.connection.execute(
-                insert(schema.artefact).values(
-                    id=next_id(change.connection, schema.artefact.c.id),
-                    space_id=space_id,
-                    kind=kind,
-                    name=name,
-                    payload=content,
-                    created_at=schema.utc_now(),
-                    added_in=change.generation,
-                    removed_in=None,
-                )
-            )
-            change.touched = True
-
-    def _end_artefact(self, change: Change, space_id: int, kind: str, name: str) -> bool:
         a = schema.artefact
-        ended = change.connection.execute(
-            update(a)
-            .where(
-                a.c.space_id == space_id,
-                a.c.kind == kind,
-                a.c.name == name,
-                or_(a.c.removed_in.is_(None), a.c.removed_in > change.generation),
+        with self._session.change(f"{kind} {name}".rstrip()) as change:
+            now = change.now.generation
+            of_this_name = (a.c.space_id == space_id, a.c.kind == kind, a.c.name == name)
+            in_force = or_(a.c.removed_in.is_(None), a.c.removed_in > now)
+            change.write(update(a).where(*of_this_name, in_force).values(removed_in=now))
+            change.add(
+                a,
+                space_id=space_id,
+                kind=kind,
+                name=name,
+                payload=content,
+                created_at=schema.utc_now(),
+                added_in=now,
+                removed_in=None,
             )
-            .values(removed_in=change.generation)
-        )
-        change.touched |= bool(ended.rowcount)
-        return bool(ended.rowcount)
+
+
+def _require_new(space: SpaceInfo, ids: I64) -> None:
+    for segment in space.segments:
+        there = np.load(segment.path / IDS, mmap_mode="r", allow_pickle=False)
+        twice = ids[np.isin(ids, there)]
+        if twice.size:
+            raise VectorError(
+                f"image {twice[0]} has an embedding in this space already ({twice.size} such among"
+                f" {ids.size}); add those of `missing_embeddings` only"
+            )

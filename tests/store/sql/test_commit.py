@@ -53,12 +53,12 @@ def test_an_interrupt_in_an_import_leaves_nothing(stores, monkeypatch):
     fill(store)
     before = store.snapshot()
 
-    def interrupted(_):
+    def interrupted(*_):
         raise KeyboardInterrupt
 
     with store.writer() as writer:
         with monkeypatch.context() as patch:
-            patch.setattr("olrsearch.store.sql.commit._finish", interrupted)
+            patch.setattr("olrsearch.store.sql.commit.add_generation", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 writer.gallery.add_images(1, [new("late.jpg", labels=(1, 1, 1, 1))], [*LABELS, "Hat"])
         after = store.snapshot()
@@ -74,13 +74,13 @@ def test_an_interrupt_before_the_commit_of_a_segment_removes_its_files(stores, m
     store = stores.create()
     ids = fill(store)
 
-    def interrupted(_):
+    def interrupted(*_):
         raise KeyboardInterrupt
 
     with store.writer() as writer:
         space = add_space(writer)
         with monkeypatch.context() as patch:
-            patch.setattr("olrsearch.store.sql.commit._finish", interrupted)
+            patch.setattr("olrsearch.store.sql.commit.add_generation", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 writer.spaces.add_segment(space, ids, vectors(10))
     assert list((store.path / "segments").iterdir()) == []
@@ -141,7 +141,7 @@ def test_a_kill_between_files_and_commit_leaves_the_old_state(stores):
         from made_stores import vectors
         from olrsearch.store import Backend
         from olrsearch.store.sql import commit
-        commit._finish = lambda change: os._exit(9)
+        commit.add_generation = lambda *_: os._exit(9)
         store = Backend.open(Path(sys.argv[1]), database_url=sys.argv[2] or None)
         with store.writer() as writer:
             writer.spaces.add_segment(1, {ids[5:]!r}, vectors(5))
@@ -157,7 +157,7 @@ def test_a_kill_between_files_and_commit_leaves_the_old_state(stores):
     (registered,) = after.space().segments
     (left,) = {path.name for path in (store.path / "segments").iterdir()} - {registered.uuid}
     report = verify(store)
-    assert report.unreferenced == (f"segments/{left}",)
+    assert report.unreferenced == [f"segments/{left}"]
     assert not [problem for problem in report.problems if problem.code != "model"]
     with stores.open(store.path).writer() as writer:
         writer.spaces.add_segment(1, ids[5:], vectors(5))

@@ -104,7 +104,7 @@ def test_an_older_store_is_migrated_with_its_rows(stores, newer_program):
     with again.engine.begin() as connection:
         assert connection.execute(text("SELECT DISTINCT note FROM image")).scalars().all() == ["old"]
         assert connection.execute(text("SELECT migrated_by FROM store")).scalar() == "9.8"
-    if again.kind == "sqlite":
+    if again.about.backend == "sqlite":
         shutil.copy(store.path / f"metadata.db.before-{head}", store.path / "metadata.db")
         assert Backend.migrate(store.path) == (head, AFTER)
 
