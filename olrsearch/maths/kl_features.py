@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from olrsearch.core.errors import GaussianError
+from olrsearch.maths.divergences import Direction, check_direction
+from olrsearch.maths.gaussian import Gaussians, check_size
 from olrsearch.maths.triangles import cholesky, inverse_triangles, lower, triangle
 
 if TYPE_CHECKING:
     from olrsearch.core.arrays import F64
-from olrsearch.maths.divergences import Direction, check_direction
-from olrsearch.maths.gaussian import LOG_2PI, ROOT2, Gaussians, check_size
+
+_ROOT2: Final = math.sqrt(2.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,27 +116,10 @@ def query_features(queries: Gaussians, direction: Direction) -> tuple[F64, F64]:
     return out, constant
 
 
-def point_features(points: F64) -> tuple[F64, float]:
-    """What a point is against query-to-image features: float64 [m, F], and a number to add.
-
-    −(image_features @ point) + constant is ln N(point; image), exactly.
-
-    Args:
-        points: float64 [m, d].
-    """
-    count, size = points.shape
-    out = np.empty((count, feature_size(size)))
-    head, tail = triangle(size), triangle(size) + size
-    out[:, :head] = _vech(points[:, :, None] * points[:, None, :])
-    out[:, head:tail] = points
-    out[:, tail] = 1.0
-    return out, -0.5 * size * LOG_2PI
-
-
 def _vech(matrices: F64) -> F64:
     """Lower triangles of symmetric matrices with off-diagonal entries times √2, float64 [n, T]."""
     size = matrices.shape[-1]
     rows, columns = lower(size)
     packed: F64 = matrices[:, rows, columns]
-    packed *= np.where(rows == columns, 1.0, ROOT2)
+    packed *= np.where(rows == columns, 1.0, _ROOT2)
     return packed

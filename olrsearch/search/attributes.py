@@ -15,16 +15,9 @@ from olrsearch.search.query import Not, Or, canonical, resolve_names, weighted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from olrsearch.core.arrays import F64, I64, Bool
+    from olrsearch.core.arrays import F64, Bool
+    from olrsearch.search.index.view import Images
     from olrsearch.search.query import Node
-
-
-class Images(Protocol):
-    """The images of a view."""
-
-    @property
-    def ids(self) -> I64:
-        """int64 [N], the id of every row."""
 
 
 class LiteralScores(Protocol):

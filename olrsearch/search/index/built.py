@@ -6,7 +6,7 @@ it is built and must not be below what the recipe promises:
 * faiss only proposes; proposals are scored again by the exact distances of the segments;
 * images added since it was built (the *tail*) are scanned exactly;
 * deleted images are dropped and more proposals fetched, so no answer is shortened;
-* a filter is answered by the exact scan.
+* filters are left to the exact scan.
 
 Every metric becomes L2: with M the longest transformed vector, x → (x, √(M² − ‖x‖²)) and
 q → (q, 0) have squared distance ‖q‖² + M² − 2⟨q, x⟩, so the largest inner product is nearest.
@@ -34,13 +34,14 @@ from olrsearch.search.device import DeviceScan
 from olrsearch.search.index.faiss_index import FaissIndex, SearchOptions
 from olrsearch.search.index.recipe import PartRecipe, Recipe
 from olrsearch.search.index.topk import top_k
+from olrsearch.search.index.view import without
 from olrsearch.search.index.whole import WholeIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
-    from olrsearch.core.arrays import F32, F64, I64, Bool
+    from olrsearch.core.arrays import F32, F64, I64
     from olrsearch.maths.metric import Metric
     from olrsearch.search.index.label import LabelIndex, LabelIndexes
     from olrsearch.search.index.view import EmbeddingView
@@ -105,11 +106,6 @@ class IndexDescription:
     count: int
     queries: int
     files: tuple[BuiltFile, ...]
-
-    def device(self, label: int | None) -> str | None:
-        """The device that a label, or (None) all of them, is scanned on; None where faiss searches."""
-        part = self.recipe.part(label)
-        return None if part is None else part.device
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict."""
@@ -235,9 +231,9 @@ class BuiltIndex:
             )
 
         def load(file: BuiltFile) -> Searched:
-            device = described.device(file.label)
-            if device is not None:
-                return DeviceVectors(indexes, file.label, ids, device)
+            part = described.recipe.part(file.label)
+            if part is not None and part.device is not None:
+                return DeviceVectors(indexes, file.label, ids, part.device)
             view, path = indexes.view, folder / file.name
             size = view.size * (view.labels if file.label is None else 1) + (file.longest is not None)
             check_size(path, file.bytes)
@@ -245,23 +241,12 @@ class BuiltIndex:
 
         return cls(described, ids, indexes, load)
 
-    @property
-    def tail_share(self) -> float:
-        """Share of the view's images that are scanned beside the index, 0 to 1; build again above 0.1."""
-        return len(self.tail) / max(1, len(self.indexes.view))
-
     def covers(self, label: int | None) -> bool:
         """Whether there is an index for a label, or (None) for the whole embedding."""
         return label in self._files
 
     def search(
-        self,
-        label: int | None,
-        query: F32,
-        count: int,
-        *,
-        allowed: Bool | None = None,
-        exclude: Collection[int] = (),
+        self, label: int | None, query: F32, count: int, *, exclude: Collection[int] = ()
     ) -> tuple[I64, F32 | F64]:
         """The nearest images found.
 
@@ -269,7 +254,6 @@ class BuiltIndex:
             label: A label's position, or None for the whole embedding.
             query: float32 [k], or [L, k] for the whole embedding.
             count: How many; fewer only when there are fewer.
-            allowed: bool [N], the rows to search: scanned exactly when given.
             exclude: Ids left out.
 
         Returns:
@@ -282,13 +266,12 @@ class BuiltIndex:
         """
         view = self.indexes.view
         scorer = exact_scorer(self.indexes, label)
-        gone = np.fromiter(exclude, np.int64, len(exclude))
         rows = None
-        if allowed is None and label in self._files:
+        if label in self._files:
+            gone = np.fromiter(exclude, np.int64, len(exclude))
             rows = self._proposals(self._files[label], query, count, gone)
         if rows is None:
-            kept = np.isin(view.ids, gone, invert=True)
-            return scorer.search(query, count, kept if allowed is None else kept & allowed)
+            return scorer.search(query, count, without(view, exclude))
         distances = scorer.distances_of(query, rows)
         best = top_k(distances, view.ids[rows], count).rows
         return view.ids[rows[best]], distances[best]

@@ -25,6 +25,20 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, I64, Bool
 
 
+class Images(Protocol):
+    """The images of a view of any kind."""
+
+    @property
+    def ids(self) -> I64:
+        """int64 [N], the id of every row."""
+
+    def __len__(self) -> int:
+        """N."""
+
+    def find(self, ids: I64) -> I64:
+        """Rows of some images, int64; −1 for those that are not in this view."""
+
+
 class EmbeddingPart(Protocol):
     """Embeddings of some images, as a segment of a store holds them."""
 
@@ -182,19 +196,24 @@ def _check_part(part: EmbeddingPart, first: EmbeddingPart) -> None:
         )
 
 
-class PlainPart:
-    """Plain arrays as a part of a view: for embeddings that lie in no store.
+def without(images: Images, exclude: Collection[int] | I64, allowed: Bool | None = None) -> Bool | None:
+    """The rows allowed, but for those of some ids.
 
-    Attributes:
-        ids: int64 [n].
-        embeddings: float32 [L, n, k].
+    Args:
+        images: N of them.
+        exclude: Ids left out; those of no image are ignored.
+        allowed: bool [N], not changed; all when None.
+
+    Returns:
+        bool [N]; None for all.
     """
-
-    __slots__ = ("embeddings", "ids")
-
-    def __init__(self, ids: I64, embeddings: F32) -> None:
-        self.ids = ids
-        self.embeddings = embeddings
+    rows = images.find(np.fromiter(exclude, np.int64, len(exclude)))
+    rows = rows[rows >= 0]
+    if not len(rows):
+        return allowed
+    kept = np.ones(len(images), np.bool_) if allowed is None else allowed.copy()
+    kept[rows] = False
+    return kept
 
 
 def all_found(wanted: I64, found: I64, what: str) -> I64:

@@ -11,32 +11,28 @@ from olrsearch.search.index.label import combine
 from olrsearch.search.index.topk import top_k
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from olrsearch.core.arrays import F32, F64, I64, Bool
     from olrsearch.search.index.label import LabelIndexes
 
 
 class WholeIndex:
-    """Search by all labels, or by chosen and weighted ones.
+    """Search by all labels, each counting once.
 
     The distance is the sum of the labels' scaled distances, so it is the very distance that
     the labels' contributions add up to.
 
     Args:
         indexes: The label indexes it sums.
-        weights: Factor > 0 of each label that counts; all labels count once when None.
     """
 
-    def __init__(self, indexes: LabelIndexes, weights: Mapping[int, float] | None = None) -> None:
+    def __init__(self, indexes: LabelIndexes) -> None:
         self.indexes = indexes
-        self.weights = dict.fromkeys(range(indexes.view.labels), 1.0) if weights is None else dict(weights)
 
     def distances(self, query: F32) -> F64:
         """Distances of all images.
 
         Args:
-            query: float32 [L, k], one image's embedding; labels that do not count are not read.
+            query: float32 [L, k], one image's embedding.
 
         Returns:
             float64 [N], smaller is nearer.
@@ -49,14 +45,14 @@ class WholeIndex:
             raise VectorError(
                 f"a query embedding has shape {query.shape}, expected ({view.labels}, {view.size})"
             )
-        return combine(self.indexes, {label: query[label] for label in self.weights}, self.weights)
+        return combine(self.indexes, dict(enumerate(query)))
 
     def distances_of(self, query: F32, rows: I64) -> F64:
         """Distances of some images, float64 [len(rows)]; equal to `distances` but for rounding."""
         out = np.zeros(len(rows))
-        for label, weight in self.weights.items():
+        for label, vector in enumerate(query):
             index = self.indexes.of(label)
-            out += index.distances_of(query[label], rows) * (weight / index.metric.scale[label])
+            out += index.distances_of(vector, rows) * (1.0 / index.metric.scale[label])
         return out
 
     def search(self, query: F32, count: int, allowed: Bool | None = None) -> tuple[I64, F64]:

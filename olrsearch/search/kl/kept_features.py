@@ -114,6 +114,8 @@ class KlFeatures:
             IndexBuildError, VectorError, GaussianError: as `compute`.
             OSError: the folder cannot be written to.
         """
+        needed = estimate_memory(len(part.ids), part.mean.shape[1], (direction,)) / 1e6
+        _log.info("computing KL features of %d images (%s), %.0f MB", len(part.ids), direction, needed)
         final, forms = folder / f"{segment}.{direction}", _forms(part)
         with whole_folder(final, replace=True) as fresh:
             arrays = [_new_array(fresh / name, shape) for name, (_, shape) in forms.items()]
@@ -149,62 +151,32 @@ class KlFeatures:
         return [] if self.path is None else payload_faults(self.path / DESCRIPTION)
 
 
-def kept_features(
-    folder: Path | None, part: PosteriorPart, frame: Frame, direction: Direction, *, segment: str
-) -> KlFeatures:
-    """The features of a segment: mapped if they are kept, else computed, and kept if that is possible.
-
-    Args:
-        folder: Of all KL features of a space; None keeps nothing.
-        part: The segment.
-        frame: Of the space.
-        direction: Of the divergence.
-        segment: The segment's uuid.
-
-    Raises:
-        IndexBuildError: kept features are damaged, or a posterior lies too far from the frame.
-        VectorError: a posterior holds NaN or infinity, or is singular.
-    """
-    if folder is None:
-        return KlFeatures.compute(part, frame, direction)
-    found = KlFeatures.open(folder, part, frame, direction, segment=segment)
-    if found is not None:
-        return found
-    needed = estimate_memory(len(part.ids), part.mean.shape[1], (direction,))
-    _log.info("computing KL features of %d images (%s), %.0f MB", len(part.ids), direction, needed / 1e6)
-    try:
-        return KlFeatures.write(folder, part, frame, direction, segment=segment)
-    except OSError as error:
-        _log.warning("KL features cannot be kept in %s (%s): they live in memory", folder, error.strerror)
-        return KlFeatures.compute(part, frame, direction)
-
-
-def kept_frame(folder: Path | None, view: KlView) -> Frame:
-    """The frame of a space: the one kept, else chosen from its images now, and kept if that is possible.
+def kept_frame(folder: Path, view: KlView) -> Frame:
+    """The frame of a space: the one kept, else chosen from its images now, and kept.
 
     A frame is not chosen again when images are added: any frame gives the same divergences, and another
     one would make every feature file useless.
 
     Args:
-        folder: Of all KL features of a space; None keeps nothing.
+        folder: Of all KL features of a space.
         view: The images.
 
     Raises:
         EmptyStoreError: there are no images to choose it from.
+        OSError: the folder cannot be written to.
         VectorError: a posterior holds NaN or infinity, or is singular.
     """
-    if folder is not None:
-        found = read_frame(folder / FRAME, view.size)
-        if found is not None:
-            return found
-    frame = Frame.of(view.sample(FRAME_IMAGES))
-    if folder is not None:
-        try:
-            with whole_file(folder / FRAME) as temporary:
-                np.save(temporary, np.concatenate([frame.shift[None], frame.matrix]))
-        except OSError as error:
-            _log.warning("the frame of KL features cannot be kept in %s (%s)", folder, error.strerror)
+    frame = read_frame(folder / FRAME, view.size)
+    if frame is None:
+        frame = choose_frame(view)
+        with whole_file(folder / FRAME) as temporary:
+            np.save(temporary, np.concatenate([frame.shift[None], frame.matrix]))
     return frame
+
+
+def choose_frame(view: KlView) -> Frame:
+    """A frame for some images; raises as `KlView.sample` does."""
+    return Frame.of(view.sample(FRAME_IMAGES))
 
 
 def frame_digest(frame: Frame) -> str:

@@ -14,9 +14,9 @@ from olrsearch.core.errors import GaussianError, IndexBuildError, ModelFileError
 from olrsearch.encoders.folder.model_files import read_config, read_vocabulary
 from olrsearch.maths.gaussian import check_shrinkage
 from olrsearch.search.kl.exact_search import KlIndex
-from olrsearch.search.kl.kept_features import FRAME, KlFeatures, kept_features, kept_frame, read_frame
+from olrsearch.search.kl.kept_features import FRAME, KlFeatures, choose_frame, kept_frame, read_frame
 from olrsearch.search.kl.view import KlView
-from olrsearch.search.kl.word_scores import WordScores, kept_ratios, read_ratios, write_ratios
+from olrsearch.search.kl.word_scores import WordScores, read_ratios, write_ratios
 from olrsearch.search.spaces.about import (
     calibration_notes,
     check_any,
@@ -144,7 +144,7 @@ class OpenPosteriors:
             IndexBuildError: kept features are damaged.
         """
         check_any(self.info, len(self.view), "search")
-        frame = read_frame(self.kl_folder / FRAME, self.view.size) or kept_frame(None, self.view)
+        frame = read_frame(self.kl_folder / FRAME, self.view.size) or choose_frame(self.view)
 
         def features(direction: Direction) -> list[KlFeatures]:
             return [
@@ -181,17 +181,12 @@ class OpenPosteriors:
         Raises:
             StoreCorruptError: kept scores are damaged.
         """
-        kept = {
-            number: found
-            for number, segment in enumerate(self.segments)
-            if (
-                found := read_ratios(
-                    self.words_folder, segment, self.vocabulary.vectors, segment=segment.info.uuid
-                )
-            )
-            is not None
-        }
-        return WordScores(self.view, self.vocabulary.vectors, kept)
+        words = self.vocabulary.vectors
+        kept = [
+            read_ratios(self.words_folder, segment, words, segment=segment.info.uuid)
+            for segment in self.segments
+        ]
+        return WordScores(self.view, words, kept)
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -216,13 +211,15 @@ class OpenPosteriors:
             VectorError: a posterior holds NaN or infinity, or is singular.
         """
         check_any(self.info, len(self.view), "index")
-        frame = kept_frame(self.kl_folder, self.view)
-        features, ratios = (KlFeatures.write, write_ratios) if again else (kept_features, kept_ratios)
+        frame, words = kept_frame(self.kl_folder, self.view), self.vocabulary.vectors
         for segment in self.segments:
             uuid = segment.info.uuid
             for direction in directions:
-                features(self.kl_folder, segment, frame, direction, segment=uuid)
-            ratios(self.words_folder, segment, self.vocabulary.vectors, segment=uuid)
+                wanted = (self.kl_folder, segment, frame, direction)
+                if again or KlFeatures.open(*wanted, segment=uuid) is None:
+                    KlFeatures.write(*wanted, segment=uuid)
+            if again or read_ratios(self.words_folder, segment, words, segment=uuid) is None:
+                write_ratios(self.words_folder, segment, words, segment=uuid)
         for made in ("index", "scores"):  # what was opened before knows nothing of them
             self.__dict__.pop(made, None)
         self._built.clear()

@@ -96,8 +96,6 @@ def test_whole_index_is_the_sum_of_its_labels():
     ids, distances = whole.search(query, 3)
     assert ids[0] == made.view.ids[9]
     assert distances[0] == pytest.approx(0, abs=1e-6)
-    partial = WholeIndex(found, {0: 1.0, 2: 3.0})
-    np.testing.assert_allclose(partial.distances(query), combine(found, {0: query[0], 2: query[2]}, {2: 3.0}))
 
 
 def test_only_the_labels_asked_for_are_read():

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up import gallery
+from made_up import PlainPart, gallery
 
 from olrsearch.core.errors import UnknownImageError, VectorError
-from olrsearch.search.index.view import EmbeddingView, PlainPart
+from olrsearch.search.index.view import EmbeddingView
 
 
 def part(ids, labels=2, size=3, seed=0):
