@@ -15,7 +15,7 @@ from olrsearch.api.session import allowed, several
 from olrsearch.core.errors import QueryError
 from olrsearch.search.attributes import search_attributes
 from olrsearch.search.page import check_page
-from olrsearch.search.query import parse
+from olrsearch.search.query.parser import parse
 from olrsearch.search.results import Description, LabelEstimate, Ranking
 from olrsearch.search.spaces.about import stored_labels
 

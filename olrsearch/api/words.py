@@ -13,7 +13,9 @@ from olrsearch.api.answers import built_index, ranking
 from olrsearch.api.session import allowed, several
 from olrsearch.search.attributes import query_values, search_attributes
 from olrsearch.search.page import check_page
-from olrsearch.search.query import Literal, canonical, parse, resolve_names
+from olrsearch.search.query.ast import Literal, canonical
+from olrsearch.search.query.parser import parse
+from olrsearch.search.query.resolve import resolve_names
 from olrsearch.search.results import WordDescription, WordEstimate
 from olrsearch.search.spaces.about import stored_labels
 

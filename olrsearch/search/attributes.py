@@ -10,14 +10,15 @@ from olrsearch.core.errors import QueryError
 from olrsearch.search.index.scores import evaluate
 from olrsearch.search.index.topk import top_k
 from olrsearch.search.page import Page, by_hit, length_notes
-from olrsearch.search.query import Not, Or, canonical, resolve_names, weighted
+from olrsearch.search.query.ast import Not, Or, canonical, weighted
+from olrsearch.search.query.resolve import resolve_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from olrsearch.core.arrays import F64, Bool
     from olrsearch.search.index.view import Images
-    from olrsearch.search.query import Node
+    from olrsearch.search.query.ast import Node
 
 
 class LiteralScores(Protocol):

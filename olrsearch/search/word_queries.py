@@ -18,7 +18,7 @@ from olrsearch.search.attributes import query_values
 from olrsearch.search.divergences import match_penalty
 from olrsearch.search.fusion import fuse_ranks
 from olrsearch.search.kl.query import check_divergence
-from olrsearch.search.query import canonical
+from olrsearch.search.query.ast import canonical
 from olrsearch.search.word_terms import MODES, query_of
 
 if TYPE_CHECKING:

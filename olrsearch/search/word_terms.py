@@ -20,9 +20,9 @@ import numpy as np
 
 from olrsearch.core.errors import QueryError
 from olrsearch.search.index.scores import literals
-from olrsearch.search.query import And, Node, Not, conjunction, negation, parse, weighted
-from olrsearch.search.query import Literal as Word
-from olrsearch.search.query.ast import canonical
+from olrsearch.search.query.ast import And, Node, Not, canonical, conjunction, negation, weighted
+from olrsearch.search.query.ast import Literal as Word
+from olrsearch.search.query.parser import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

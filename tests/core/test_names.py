@@ -4,7 +4,9 @@ from hypothesis import strategies as st
 
 from olrsearch.core.errors import QueryError, UnknownLabelError
 from olrsearch.core.names import LabelNames, nearest_names, normalise_name
-from olrsearch.search.query import canonical, parse, resolve_names
+from olrsearch.search.query.ast import canonical
+from olrsearch.search.query.parser import parse
+from olrsearch.search.query.resolve import resolve_names
 
 LABELS = (
     "5_o_Clock_Shadow",

@@ -16,7 +16,7 @@ from olrsearch.search.divergences import match_prior, match_words, similar_poste
 from olrsearch.search.fusion import fuse_ranks
 from olrsearch.search.kl.view import KlView, PlainPosteriors
 from olrsearch.search.kl.word_scores import WordScores
-from olrsearch.search.query import canonical
+from olrsearch.search.query.ast import canonical
 from olrsearch.search.word_queries import open_table
 from olrsearch.search.word_terms import (
     WordProbabilities,

@@ -13,7 +13,7 @@ from olrsearch.core.errors import BenchmarkError, EngineError
 from olrsearch.pipeline.pixels import batched, cache_pixels, decoded, read_pixels
 from olrsearch.search.attributes import search_attributes
 from olrsearch.search.index.whole import WholeIndex
-from olrsearch.search.query import Literal, conjunction, negation
+from olrsearch.search.query.ast import Literal, conjunction, negation
 from olrsearch.search.spaces.about import known_labels, stored_labels
 from olrsearch_benchmarks.speed.encoding import Workload, run_encoding
 from olrsearch_benchmarks.speed.speed import attribute_case, encode_case, label_case, whole_case

@@ -29,7 +29,7 @@ import numpy as np
 
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import IndexBuildError
-from olrsearch.search.artefacts import IDS, check_ids, check_size, read_index_json
+from olrsearch.search.artefacts import IDS, check_ids, check_size, map_array, read_index_json
 from olrsearch.search.device import DeviceScan
 from olrsearch.search.index.faiss_index import FaissIndex, SearchOptions
 from olrsearch.search.index.recipe import PartRecipe, Recipe
@@ -217,12 +217,7 @@ class BuiltIndex:
             IndexBuildError: missing, damaged, of a newer format, or built with another metric.
         """
         described = IndexDescription.from_dict(read_index_json(folder, FORMAT_VERSION))
-        try:
-            ids: I64 = np.load(folder / IDS, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise IndexBuildError(
-                f"{folder} holds no usable index ({error}): run index build again"
-            ) from error
+        ids: I64 = map_array(folder / IDS)
         check_ids(folder, ids, described.ids)
         if metric_digest(indexes.metric) != described.metric:
             raise IndexBuildError(

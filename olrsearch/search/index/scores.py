@@ -19,8 +19,8 @@ from olrsearch.core.arrays import digest
 from olrsearch.core.errors import IncompatibleEncoderError, QueryError, StoreCorruptError
 from olrsearch.maths.calibration import Calibration, log_sigmoid
 from olrsearch.search.artefacts import keep_arrays, kept_arrays
-from olrsearch.search.query import And, Node, Not, conjuncts
-from olrsearch.search.query import Literal as LabelLiteral
+from olrsearch.search.query.ast import And, Node, Not, conjuncts
+from olrsearch.search.query.ast import Literal as LabelLiteral
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

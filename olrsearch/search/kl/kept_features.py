@@ -25,7 +25,7 @@ from olrsearch.core.errors import IndexBuildError
 from olrsearch.core.files import whole_file, whole_folder
 from olrsearch.maths.divergences import Direction, check_direction
 from olrsearch.maths.kl_features import Frame, feature_size, image_features
-from olrsearch.search.artefacts import describe_files, kept_arrays, payload_faults
+from olrsearch.search.artefacts import describe_files, kept_arrays, verify_payload
 from olrsearch.search.kl.rounding import bound_count, row_bounds
 from olrsearch.search.kl.view import stored_gaussians
 
@@ -146,9 +146,14 @@ class KlFeatures:
         found = kept_arrays(path / DESCRIPTION, _forms(part), description, checked=True)
         return None if found is None else cls(found[0], found[1], direction, frame_digest(frame), path)
 
-    def verify(self) -> list[str]:
-        """Read everything; one line for each file whose bytes are not those that were written."""
-        return [] if self.path is None else payload_faults(self.path / DESCRIPTION)
+    def verify(self) -> None:
+        """Read everything that is kept.
+
+        Raises:
+            IndexBuildError: a file's bytes are not those that were written.
+        """
+        if self.path is not None:
+            verify_payload(self.path / DESCRIPTION)
 
 
 def kept_frame(folder: Path, view: KlView) -> Frame:

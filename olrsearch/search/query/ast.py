@@ -97,15 +97,13 @@ def weighted(node: Node, weight: float) -> Node:
             `MAX_WEIGHT`.
     """
     if isinstance(node, Not):
-        inner = weighted(node.child, weight)
-        return negation(inner)
+        return negation(weighted(node.child, weight))
     product = node.weight * weight
     if not (weight > 0 and 0 < product <= MAX_WEIGHT):
-        msg = (
+        raise QueryError(
             f"a weight must be a finite number above 0 (up to {MAX_WEIGHT:g}), found {weight!r}; "
             "leave a condition out to ignore it"
         )
-        raise QueryError(msg)
     return replace(node, weight=product)
 
 
@@ -117,8 +115,7 @@ def _join(kind: type[And | Or], children: Sequence[Node]) -> Node:
         else:
             flat.append(child)
     if not flat:
-        msg = "a query needs at least one label, found none"
-        raise QueryError(msg)
+        raise QueryError("a query needs at least one label, found none")
     return flat[0] if len(flat) == 1 else kind(tuple(flat))
 
 
@@ -151,22 +148,6 @@ def spell_weight(weight: float) -> str:
     if weight == 1.0:
         return ""
     return "^" + repr(float(weight)).removesuffix(".0")
-
-
-def literals(node: Node) -> Iterator[Literal]:
-    """Every literal of a tree, in the order written, repetitions included."""
-    if isinstance(node, Literal):
-        yield node
-    elif isinstance(node, Not):
-        yield from literals(node.child)
-    else:
-        for child in node.children:
-            yield from literals(child)
-
-
-def label_names(node: Node) -> tuple[str, ...]:
-    """Names of the labels a tree mentions, each once, in the order of their first mention."""
-    return tuple(dict.fromkeys(literal.name for literal in literals(node)))
 
 
 def negation_normal_form(node: Node) -> Node:

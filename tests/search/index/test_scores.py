@@ -16,7 +16,8 @@ from olrsearch.search.index.scores import (
     read_scores,
     write_scores,
 )
-from olrsearch.search.query import And, Literal, Not, Or, negation, parse
+from olrsearch.search.query.ast import And, Literal, Not, Or, negation
+from olrsearch.search.query.parser import parse
 
 probabilities = st.floats(1e-12, 1 - 1e-12)
 literals = st.builds(Literal, st.sampled_from("abc"))
