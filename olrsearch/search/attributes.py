@@ -10,8 +10,7 @@ from olrsearch.core.errors import QueryError
 from olrsearch.search.index.scores import evaluate
 from olrsearch.search.index.topk import top_k
 from olrsearch.search.page import Page, by_hit, length_notes
-from olrsearch.search.query.ast import Not, Or, canonical, weighted
-from olrsearch.search.query.resolve import resolve_names
+from olrsearch.search.query.ast import Not, Or, canonical, resolve_names, weighted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

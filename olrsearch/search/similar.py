@@ -15,6 +15,7 @@ from olrsearch.core.errors import QueryError, VectorError
 from olrsearch.core.names import LabelNames
 from olrsearch.search.index.label import combine
 from olrsearch.search.index.topk import top_k
+from olrsearch.search.index.view import without
 from olrsearch.search.page import Page, by_hit, length_notes
 from olrsearch.search.query.ast import MAX_WEIGHT, quote_name, spell_weight
 
@@ -88,29 +89,24 @@ def compose(
     names = LabelNames(label_names)
     weights = _weights(by, names)
     sources = _by_position(with_ or {}, names)
+    vectors: dict[int, F32] = {}
     if like is None:
         if not sources:
             raise QueryError("a similarity query needs an image, or a vector for at least one label")
-        wanted = list(sources)
-        left = sorted(set(weights) - set(wanted)) if by is not None else []
+        left = sorted(set(weights) - set(sources)) if by is not None else []
         if left:
             raise QueryError(
                 f"no image to take {names.names[left[0]]} from: name an image, or give it one with its label"
             )
-        base = None
     else:
         base = view.embedding(like) if isinstance(like, int | np.integer) else like
         if base.shape != (view.labels, view.size):
             raise VectorError(f"an embedding has shape {base.shape}, expected ({view.labels}, {view.size})")
-        wanted = sorted(set(weights) | set(sources))
+        vectors = {label: base[label] for label in weights}
+    vectors |= {label: _vector(source, label, view) for label, source in sources.items()}
     targets = []
-    for label in sorted(wanted):
-        if label in sources:
-            vector = _vector(sources[label], label, view)
-        elif base is not None:
-            vector = base[label]
-        else:  # excluded above: without an image every label wanted has a source
-            raise QueryError(f"no vector for {names.names[label]}")
+    for label in sorted(vectors):
+        vector = vectors[label]
         if not np.isfinite(vector).all():
             raise VectorError(f"the vector for {names.names[label]} holds NaN or infinities")
         targets.append(Target(label, np.array(vector, np.float32), weights.get(label, 1.0)))
@@ -169,7 +165,7 @@ def similar(
         count,
         offset=offset,
         max_distance=None if min_score is None else -min_score,
-        allowed=_without(view, allowed, exclude),
+        allowed=without(view, exclude, allowed),
     )
     rows = selection.rows
     return Page(
@@ -205,7 +201,8 @@ def _from_built(
         return None
     ids, found = built.search(label, query, offset + count, exclude=exclude)
     ids, distances = ids[offset:], found[offset:] * factor
-    candidates = len(view) - len(np.intersect1d(view.ids, np.fromiter(exclude, np.int64, len(exclude))))
+    kept = without(view, exclude)
+    candidates = len(view) if kept is None else int(kept.sum())
     return Page(
         query=spell_targets(targets, label_names),
         ids=ids,
@@ -302,17 +299,6 @@ def _vector(source: Source, label: int, view: EmbeddingView) -> F32:
             f"({view.labels}, {view.size})"
         )
     return vector
-
-
-def _without(view: EmbeddingView, allowed: Bool | None, exclude: Collection[int]) -> Bool | None:
-    """The rows allowed, without the excluded ids; nothing given is changed."""
-    rows = view.find(np.fromiter(exclude, np.int64, len(exclude)))
-    rows = rows[rows >= 0]
-    if not len(rows):
-        return allowed
-    kept = np.ones(len(view), np.bool_) if allowed is None else allowed.copy()
-    kept[rows] = False
-    return kept
 
 
 def _scaled(indexes: LabelIndexes, targets: Sequence[Target]) -> dict[int, float]:

@@ -17,12 +17,12 @@ from olrsearch.maths.gaussian import check_shrinkage
 from olrsearch.search.attributes import query_values
 from olrsearch.search.divergences import match_penalty
 from olrsearch.search.fusion import fuse_ranks
-from olrsearch.search.kl.query import check_divergence
+from olrsearch.search.kl.query import SPELT, check_divergence
 from olrsearch.search.query.ast import canonical
 from olrsearch.search.word_terms import MODES, query_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from olrsearch.core.arrays import F64, Bool
@@ -41,12 +41,6 @@ Table: TypeAlias = "Callable[[], WordVectors | None]"
 
 LIKELY: Final = math.log(0.5)
 """The score from which on an attribute query holds of an image."""
-
-SPELT: Final[Mapping[str, str]] = {
-    "query-to-image": "KL(query‖image)",
-    "image-to-query": "KL(image‖query)",
-    "jeffreys": "Jeffreys' divergence",
-}
 
 
 class WordQuery(NamedTuple):

@@ -4,9 +4,8 @@ from hypothesis import strategies as st
 
 from olrsearch.core.errors import QueryError, UnknownLabelError
 from olrsearch.core.names import LabelNames, nearest_names, normalise_name
-from olrsearch.search.query.ast import canonical
+from olrsearch.search.query.ast import canonical, resolve_names
 from olrsearch.search.query.parser import parse
-from olrsearch.search.query.resolve import resolve_names
 
 LABELS = (
     "5_o_Clock_Shadow",

@@ -77,10 +77,11 @@ def ratios(view, vector):
 
 
 def test_words_are_parsed_as_a_set():
-    terms = parse_words(["beard", "!male", "blonde hair^2", '"rock & roll"'])
-    assert [canonical(term) for term in terms] == ["beard", "!male", "blonde hair^2", '"rock & roll"']
+    words = parse_words(["beard", "!male", "blonde hair^2", '"rock & roll"'])
+    assert [canonical(word) for word, _ in words] == ["beard", "male", "blonde hair^2", '"rock & roll"']
+    assert [negated for _, negated in words] == [False, True, False, False]
     assert len(parse_words("beard & hat, !male")) == 3
-    assert [canonical(term) for term in parse_words(['"a(b)|c"'])] == ['"a(b)|c"']
+    assert [canonical(word) for word, _ in parse_words(['"a(b)|c"'])] == ['"a(b)|c"']
 
 
 @pytest.mark.parametrize("texts", ["a | b", "a or b", "(a)", "!(a & b)", "(a & b)^2"])

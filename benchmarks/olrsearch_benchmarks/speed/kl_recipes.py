@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, F64, I64
     from olrsearch.maths.divergences import Direction
     from olrsearch.search.index.built import Recall
-    from olrsearch.search.kl.projected import KlProposer, ScoredAnswer
+    from olrsearch.search.kl.projected import KlProposer
     from olrsearch.search.kl.recipes import KlRecipe
 
 _log = logging.getLogger(__name__)
@@ -299,7 +299,7 @@ class _Gallery:
             rows += fresh
         return rows
 
-    def _search(self, proposer: KlProposer, recipe: KlRecipe, query: F64) -> ScoredAnswer:
+    def _search(self, proposer: KlProposer, recipe: KlRecipe, query: F64) -> tuple[I64, F64]:
         proposals = recipe.parameters.asked(_ANSWER)
         return search_kl(proposer, self.ids, query, _ANSWER, self.rescore, proposals=proposals)
 

@@ -31,11 +31,11 @@ from olrsearch.core.arrays import digest
 from olrsearch.core.errors import IndexBuildError
 from olrsearch.search.artefacts import IDS, check_ids, check_size, map_array, read_index_json
 from olrsearch.search.device import DeviceScan
-from olrsearch.search.index.faiss_index import FaissIndex, SearchOptions
+from olrsearch.search.index.faiss_index import FaissIndex
+from olrsearch.search.index.label import WholeIndex, nearest
 from olrsearch.search.index.recipe import PartRecipe, Recipe
 from olrsearch.search.index.topk import top_k
 from olrsearch.search.index.view import without
-from olrsearch.search.index.whole import WholeIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -145,7 +145,7 @@ class Searched(Protocol):
     def count(self) -> int:
         """How many images it holds."""
 
-    def search(self, query: F32, count: int, options: SearchOptions | None = None) -> I64:
+    def search(self, query: F32, count: int, recipe: PartRecipe | None = None) -> I64:
         """Ids of the nearest images it finds, int64 [≤ count], nearest first."""
 
 
@@ -175,8 +175,8 @@ class DeviceVectors:
         """See `Searched`."""
         return self._scan.count
 
-    def search(self, query: F32, count: int, options: SearchOptions | None = None) -> I64:  # noqa: ARG002 - there are none
-        """See `Searched`; there are no options."""
+    def search(self, query: F32, count: int, recipe: PartRecipe | None = None) -> I64:  # noqa: ARG002 - a full scan
+        """See `Searched`."""
         return self._ids[self._scan.nearest(query, count, squared_l2=self._l2)]
 
 
@@ -266,7 +266,7 @@ class BuiltIndex:
             gone = np.fromiter(exclude, np.int64, len(exclude))
             rows = self._proposals(self._files[label], query, count, gone)
         if rows is None:
-            return scorer.search(query, count, without(view, exclude))
+            return nearest(scorer, query, count, without(view, exclude))
         distances = scorer.distances_of(query, rows)
         best = top_k(distances, view.ids[rows], count).rows
         return view.ids[rows[best]], distances[best]
@@ -283,12 +283,11 @@ class BuiltIndex:
         asked = plain_query(self.indexes.metric, query, file.label)
         if file.longest is not None:
             asked = np.append(asked, np.float32(0))
-        options = SearchOptions(recipe.ef_search, recipe.nprobe)
         tail = self.tail[np.isin(view.ids[self.tail], gone, invert=True)]
         enough = min(max(MIN_PROPOSALS, recipe.proposals * count), len(view) - len(self.tail))
         asking = enough + len(gone)
         while True:
-            ids = index.search(asked, asking, options)
+            ids = index.search(asked, asking, recipe)
             rows = view.find(ids[np.isin(ids, gone, invert=True)])
             rows = rows[rows >= 0]  # deleted since the build
             if len(rows) >= enough or len(ids) < asking or asking >= index.count:

@@ -58,9 +58,8 @@ class EmbeddingView:
     asked for. Rows are those of the parts in their order, without the excluded ids.
 
     Args:
-        parts: Segments, all of the same L and k.
+        parts: Segments, one or more, all of the same L and k.
         excluded: Ids that no longer exist (tombstones); those of no part are ignored.
-        labels, size: L and k, needed only to make a view of no parts.
 
     Attributes:
         parts: The segments.
@@ -73,19 +72,11 @@ class EmbeddingView:
             occurs twice.
     """
 
-    def __init__(
-        self,
-        parts: Sequence[EmbeddingPart],
-        excluded: Collection[int] | I64 = (),
-        *,
-        labels: int = 0,
-        size: int = 0,
-    ) -> None:
+    def __init__(self, parts: Sequence[EmbeddingPart], excluded: Collection[int] | I64 = ()) -> None:
         self.parts = tuple(parts)
         for part in self.parts:
             _check_part(part, self.parts[0])
-        self.labels = self.parts[0].embeddings.shape[0] if self.parts else labels
-        self.size = self.parts[0].embeddings.shape[2] if self.parts else size
+        self.labels, _, self.size = self.parts[0].embeddings.shape
         gone = np.fromiter(excluded, np.int64, len(excluded))
         self._alive: list[Bool | None] = []
         kept: list[I64] = []
@@ -93,7 +84,7 @@ class EmbeddingView:
             alive = np.isin(part.ids, gone, invert=True) if len(gone) else np.ones(len(part.ids), np.bool_)
             self._alive.append(None if alive.all() else alive)
             kept.append(part.ids[alive])
-        self.ids: I64 = np.concatenate(kept) if kept else np.empty(0, np.int64)
+        self.ids: I64 = np.concatenate(kept)
         self._starts = np.cumsum([0, *(len(ids) for ids in kept)])
         ordered = self.ids[self._order]
         twice = np.flatnonzero(ordered[1:] == ordered[:-1])
@@ -125,9 +116,7 @@ class EmbeddingView:
     def vectors(self, label: int) -> F32:
         """One label's vectors of all rows, float32 [N, k]; a view of the segment if there is just one."""
         found = [block if alive is None else block[alive] for _, block, alive in self.blocks(label)]
-        if len(found) == 1:
-            return np.asarray(found[0])
-        return np.concatenate(found) if found else np.empty((0, self.size), np.float32)
+        return np.asarray(found[0]) if len(found) == 1 else np.concatenate(found)
 
     def rows(self, ids: Sequence[int] | I64) -> I64:
         """Rows of some images, int64.

@@ -245,7 +245,7 @@ class BuiltKl:
         held = [part for part, *_ in view.split(self.tail)]
         ids = view.ids[self.tail]
         others = [np.setdiff1d(view.parts[part].ids, ids) for part in held]
-        tail = KlView([view.parts[part] for part in held], np.concatenate(others), size=view.size)
+        tail = KlView([view.parts[part] for part in held], np.concatenate(others))
         return KlIndex(
             tail,
             self.index.frame,

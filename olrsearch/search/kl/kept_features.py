@@ -118,7 +118,10 @@ class KlFeatures:
         _log.info("computing KL features of %d images (%s), %.0f MB", len(part.ids), direction, needed)
         final, forms = folder / f"{segment}.{direction}", _forms(part)
         with whole_folder(final, replace=True) as fresh:
-            arrays = [_new_array(fresh / name, shape) for name, (_, shape) in forms.items()]
+            arrays = [
+                np.lib.format.open_memmap(fresh / name, mode="w+", dtype=dtype, shape=shape)
+                for name, (dtype, shape) in forms.items()
+            ]
             _fill(part, frame, direction, *arrays)
             for array in arrays:
                 array.flush()
@@ -253,7 +256,3 @@ def _forms(part: PosteriorPart) -> dict[str, tuple[type[np.float32], tuple[int, 
         FEATURES: (np.float32, (count, feature_size(size))),
         BOUNDS: (np.float32, (count, bound_count(size))),
     }
-
-
-def _new_array(path: Path, shape: tuple[int, int]) -> np.memmap[Any, np.dtype[np.float32]]:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)

@@ -60,9 +60,8 @@ class KlView:
     Nothing is copied when a view is made; posteriors are read when they are asked for.
 
     Args:
-        parts: Segments, all of the same d.
+        parts: Segments, one or more, all of the same d.
         excluded: Ids that no longer exist (tombstones); those of no part are ignored.
-        size: d, needed only to make a view of no parts.
 
     Attributes:
         parts: The segments.
@@ -73,17 +72,15 @@ class KlView:
         VectorError: parts differ in d or dtype, means do not fit factors or ids, or an id occurs twice.
     """
 
-    def __init__(
-        self, parts: Sequence[PosteriorPart], excluded: Collection[int] | I64 = (), *, size: int = 0
-    ) -> None:
+    def __init__(self, parts: Sequence[PosteriorPart], excluded: Collection[int] | I64 = ()) -> None:
         self.parts = tuple(parts)
-        self.size = int(self.parts[0].mean.shape[-1]) if self.parts else size
+        self.size = int(self.parts[0].mean.shape[-1])
         for part in self.parts:
             _check_part(part, self.size)
         gone = np.fromiter(excluded, np.int64, len(excluded))
         places = [np.flatnonzero(np.isin(part.ids, gone, invert=True)) for part in self.parts]
         ids = [np.asarray(part.ids)[kept] for part, kept in zip(self.parts, places, strict=True)]
-        every = np.concatenate(ids) if ids else np.empty(0, np.int64)
+        every = np.concatenate(ids)
         order = np.argsort(every, kind="stable")
         self.ids: I64 = every[order]
         twice = np.flatnonzero(self.ids[1:] == self.ids[:-1])
@@ -96,7 +93,7 @@ class KlView:
         rows[order] = np.arange(len(every))
         lengths = [len(kept) for kept in places]
         self._part_of: I64 = np.repeat(np.arange(len(places)), lengths)[order]
-        self._place_of: I64 = (np.concatenate(places) if places else np.empty(0, np.int64))[order]
+        self._place_of: I64 = np.concatenate(places)[order]
         self._alive = [
             None if len(kept) == len(part.ids) else kept
             for part, kept in zip(self.parts, places, strict=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from olrsearch.core.errors import QueryError
+from olrsearch.core.names import LabelNames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -165,8 +166,25 @@ def _push(node: Node, *, negate: bool) -> Node:
     if isinstance(node, Not):
         return _push(node.child, negate=not negate)
     children = [_push(child, negate=negate) for child in node.children]
-    joined = conjunction(children) if isinstance(node, And) != negate else disjunction(children)
-    return weighted(joined, node.weight)
+    return weighted(_join(And if isinstance(node, And) != negate else Or, children), node.weight)
+
+
+def resolve_names(node: Node, label_names: Sequence[str]) -> Node:
+    """The same tree with every name in the label's own spelling; see `olrsearch.core.names`.
+
+    Raises:
+        UnknownLabelError: a name no label has; carries the nearest ones.
+        QueryError: a name that several labels have.
+    """
+    return _resolve(node, LabelNames(label_names))
+
+
+def _resolve(node: Node, names: LabelNames) -> Node:
+    if isinstance(node, Literal):
+        return replace(node, name=names.find(node.name))
+    if isinstance(node, Not):
+        return negation(_resolve(node.child, names))
+    return weighted(_join(type(node), [_resolve(child, names) for child in node.children]), node.weight)
 
 
 def conjuncts(node: Node) -> tuple[Node, ...]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from olrsearch.core.errors import GaussianError, IndexBuildError, ModelFileError
 from olrsearch.encoders.folder.model_files import read_config, read_vocabulary
 from olrsearch.maths.gaussian import check_shrinkage
@@ -28,8 +26,6 @@ from olrsearch.search.spaces.about import (
 from olrsearch.store.vectors.layout import POSTERIOR
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from olrsearch.core.arrays import F64, I8, I64
     from olrsearch.encoders.words.vocabulary import Vocabulary
     from olrsearch.maths.calibration import Calibration
@@ -57,6 +53,8 @@ class OpenPosteriors:
     Attributes:
         snapshot: The generation.
         info: The space.
+        kl_folder: Where KL features are kept.
+        words_folder: Where word scores are kept.
 
     Raises:
         EmptyStoreError: nothing has been encoded into the space.
@@ -67,6 +65,8 @@ class OpenPosteriors:
         check_layout(info, POSTERIOR, "olrsearch search")
         self.snapshot = snapshot
         self.info = info
+        self.kl_folder = info.index_path / KL
+        self.words_folder = info.index_path / WORDS
         self._built: dict[str, BuiltKl] = {}
 
     @cached_property
@@ -77,17 +77,6 @@ class OpenPosteriors:
             StoreCorruptError: files are missing, cut or swapped.
         """
         return tuple(self.snapshot.open_segment(segment) for segment in self.info.segments)
-
-    @cached_property
-    def tombstoned(self) -> I64:
-        """Ids of deleted and replaced images, int64, ascending; segments still hold them."""
-        return self.snapshot.tombstoned()
-
-    @cached_property
-    def ids(self) -> I64:
-        """Ids of the living images that have a posterior, int64 [N], ascending."""
-        held = np.concatenate([segment.ids for segment in self.segments])
-        return np.sort(held[np.isin(held, self.tombstoned, invert=True)])
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -121,17 +110,7 @@ class OpenPosteriors:
     @cached_property
     def view(self) -> KlView:
         """All living images that have a posterior."""
-        return KlView(self.segments, self.tombstoned, size=self.info.k)
-
-    @property
-    def kl_folder(self) -> Path:
-        """Where KL features are kept."""
-        return self.info.index_path / KL
-
-    @property
-    def words_folder(self) -> Path:
-        """Where word scores are kept."""
-        return self.info.index_path / WORDS
+        return KlView(self.segments, self.snapshot.tombstoned())
 
     @cached_property
     def index(self) -> KlIndex:
@@ -226,7 +205,7 @@ class OpenPosteriors:
 
     def coverage_notes(self) -> tuple[str, ...]:
         """Says so where living images have no posterior and are not in the answer."""
-        return coverage_notes(self.snapshot, self.info, len(self.ids), "posterior")
+        return coverage_notes(self.snapshot, self.info, len(self.view), "posterior")
 
     def raw_scores(self, rows: I64) -> F64:
         """Ratios of the own words of some rows, float64 [W, len(rows)], nats."""

@@ -9,10 +9,9 @@ from olrsearch.maths.metric import fit_metric
 from olrsearch.search.index.build import build_recipe
 from olrsearch.search.index.built import BuiltIndex, plain_query, plain_vectors
 from olrsearch.search.index.faiss_index import load_faiss
-from olrsearch.search.index.label import LabelIndexes
+from olrsearch.search.index.label import LabelIndexes, WholeIndex, nearest
 from olrsearch.search.index.recipe import PartRecipe, Recipe, estimate_memory, load_recipe, recipe_names
 from olrsearch.search.index.view import EmbeddingView
-from olrsearch.search.index.whole import WholeIndex
 from olrsearch.search.similar import compose, similar
 
 
@@ -65,7 +64,7 @@ def test_recipes_keep_their_promise(name, kind, tmp_path):
     assert index.described == described
     for label, query in ((2, queries[2, 0]), (None, queries[:, 0])):
         exact = WholeIndex(index.indexes) if label is None else index.indexes.of(label)
-        truth, distances = exact.search(query, 10)
+        truth, distances = nearest(exact, query, 10)
         ids, found = index.search(label, query, 10)
         assert len(set(ids.tolist()) & set(truth.tolist())) >= 8
         np.testing.assert_allclose(found[0], distances[0], rtol=1e-4, atol=1e-4)
@@ -77,7 +76,9 @@ def test_the_exact_recipe_builds_nothing_and_answers_everything(made, metric, tm
     index = BuiltIndex.open(tmp_path / "exact", LabelIndexes(made.view, metric))
     assert not index.covers(None)
     query = made.view.embedding(int(made.view.ids[3]))
-    assert index.search(None, query, 9)[0].tolist() == WholeIndex(index.indexes).search(query, 9)[0].tolist()
+    assert (
+        index.search(None, query, 9)[0].tolist() == nearest(WholeIndex(index.indexes), query, 9)[0].tolist()
+    )
 
 
 def test_images_added_and_deleted_since_are_right_at_once(made, metric, folder):
@@ -96,7 +97,8 @@ def test_images_added_and_deleted_since_are_right_at_once(made, metric, folder):
         assert not set(ids.tolist()) & set(gone.tolist())
         if label is None:
             assert set(ids[:20].tolist()) == set(range(5000, 5020))
-        truth = (WholeIndex(index.indexes) if label is None else index.indexes.of(label)).search(asked, 40)[0]
+        exact = WholeIndex(index.indexes) if label is None else index.indexes.of(label)
+        truth = nearest(exact, asked, 40)[0]
         assert len(set(ids.tolist()) & set(truth.tolist())) >= 36
     ids, _ = index.search(None, query, 10_000)
     assert set(ids.tolist()) == set(view.ids.tolist())
@@ -206,9 +208,9 @@ def test_damage_and_strangers_are_named(made, metric, folder, tmp_path):
             BuiltIndex.open(copied, indexes)
 
 
-def test_bad_builds_are_named(metric, tmp_path):
+def test_bad_builds_are_named(made, metric, tmp_path):
     with pytest.raises(VectorError, match="encode images"):
-        build_recipe(EmbeddingView([], labels=5, size=4), metric, GRAPH, tmp_path / "x")
+        build_recipe(EmbeddingView(made.view.parts, made.view.ids), metric, GRAPH, tmp_path / "x")
 
 
 def test_recipes_are_read_strictly(tmp_path):

@@ -55,7 +55,7 @@ def test_deleted_and_unknown_images_are_named():
 
 
 def test_an_empty_view():
-    view = EmbeddingView([], labels=4, size=8)
+    view = EmbeddingView([part([1, 2], labels=4, size=8)], [1, 2])
     assert len(view) == 0
     assert view.vectors(3).shape == (0, 8)
     assert view.find(np.array([1])).tolist() == [-1]

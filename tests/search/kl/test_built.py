@@ -39,7 +39,7 @@ def some(part, rows):
 
 
 def indexed(parts, *, excluded=(), folder=None):
-    view = KlView(parts, excluded, size=D)
+    view = KlView(parts, excluded)
     return open_index(view, [f"{number:032x}" for number in range(len(parts))], folder)
 
 
@@ -216,7 +216,9 @@ def test_a_refused_index_leaves_what_was_there(exact, vectors, tmp_path, built_f
     verify(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["kl-own"]
     with pytest.raises(EmptyStoreError, match="encode images first"):
-        build_kl(KlIndex(KlView([], size=D), exact.frame, list), vectors, 0.1, blind, folder)
+        build_kl(
+            KlIndex(KlView(exact.view.parts, exact.view.ids), exact.frame, list), vectors, 0.1, blind, folder
+        )
 
 
 def test_damage_is_found(built_folders, exact, part, tmp_path):

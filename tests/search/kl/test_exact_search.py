@@ -443,10 +443,10 @@ def test_parts_that_do_not_fit_are_refused():
 
 
 def test_an_empty_view_is_an_empty_store():
-    view = KlView([], size=3)
+    view = KlView([PlainPosteriors(np.arange(4), *posteriors(4, 3, 0))], np.arange(4))
     assert view.find(np.array([1])).tolist() == [-1]
     with pytest.raises(EmptyStoreError, match="encode"):
-        open_index(view, [], None)
+        open_index(view, ["a"], None)
     index = KlIndex(view, Frame(np.zeros(3), np.eye(3)), lambda _: [])
     for call in (lambda q: index.search(q, 1), index.distances):
         with pytest.raises(EmptyStoreError):

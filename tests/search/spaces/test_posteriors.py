@@ -145,9 +145,9 @@ def test_a_space_of_posteriors_opened(mixed, tmp_path):
         everything = store.session.backend.snapshot().image_ids()
         store.delete([f"id:{everything[5]}"])
         space = opened(store)
-        assert space.ids.tolist() == np.delete(everything, 5).tolist()
-        assert space.ids.dtype == np.int64
-        assert space.tombstoned.tolist() == [everything[5]]
+        assert space.view.ids.tolist() == np.delete(everything, 5).tolist()
+        assert space.view.ids.dtype == np.int64
+        assert space.snapshot.tombstoned().tolist() == [everything[5]]
         assert space.vocabulary.names == LABELS
         np.testing.assert_array_equal(space.vocabulary.vectors, np.eye(4))
         assert space.shrinkage == 0.2
