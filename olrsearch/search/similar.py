@@ -14,9 +14,8 @@ import numpy as np
 from olrsearch.core.errors import QueryError, VectorError
 from olrsearch.core.names import LabelNames
 from olrsearch.search.index.label import combine
-from olrsearch.search.index.topk import top_k
 from olrsearch.search.index.view import without
-from olrsearch.search.page import Page, by_hit, length_notes
+from olrsearch.search.page import Page, by_hit, length_notes, ranked
 from olrsearch.search.query.ast import MAX_WEIGHT, quote_name, spell_weight
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from olrsearch.search.index.built import BuiltIndex
     from olrsearch.search.index.label import LabelIndexes
     from olrsearch.search.index.view import EmbeddingView
-    from olrsearch.search.results import Contribution
+    from olrsearch.search.page import Share
 
 _T = TypeVar("_T")
 
@@ -159,24 +158,15 @@ def similar(
         if page is not None:
             return page
     distances, factors = _combined(indexes, targets)
-    selection = top_k(
-        distances,
+    return ranked(
+        spell_targets(targets, label_names),
         view.ids,
-        count,
+        distances,
+        lambda rows: _shares(indexes, label_names, targets, factors, rows),
+        count=count,
         offset=offset,
         max_distance=None if min_score is None else -min_score,
         allowed=without(view, exclude, allowed),
-    )
-    rows = selection.rows
-    return Page(
-        query=spell_targets(targets, label_names),
-        ids=view.ids[rows],
-        distances=distances[rows],
-        contributions=_contributions(indexes, label_names, targets, factors, rows),
-        first_rank=offset + 1,
-        candidates=selection.candidates,
-        total=selection.total,
-        notes=length_notes(count, selection.total, offset, selection.candidates),
     )
 
 
@@ -207,8 +197,9 @@ def _from_built(
         query=spell_targets(targets, label_names),
         ids=ids,
         distances=distances,
-        contributions=_contributions(
-            built.indexes, label_names, targets, _scaled(built.indexes, targets), view.rows(ids)
+        contributions=by_hit(
+            _shares(built.indexes, label_names, targets, _scaled(built.indexes, targets), view.rows(ids)),
+            len(ids),
         ),
         first_rank=offset + 1,
         candidates=candidates,
@@ -227,24 +218,20 @@ def spell_targets(targets: Sequence[Target], label_names: Sequence[str]) -> str:
     )
 
 
-def prototype(view: EmbeddingView, labels: I8, label: int, allowed: Bool | None = None) -> F32:
+def prototype(view: EmbeddingView, labels: I8, label: int) -> F32:
     """The mean vector μ_l of the images that have a label, float32 [k].
 
     Args:
         view: The images.
         labels: Stored labels int8 [N, L] in the view's rows.
         label: l.
-        allowed: bool [N], the images that may count; all when None.
 
     Raises:
         QueryError: no image has the label.
 
     Source: OLR, eq. 4.
     """
-    chosen = labels[:, label] > 0
-    if allowed is not None:
-        chosen &= allowed
-    rows = np.flatnonzero(chosen)
+    rows = np.flatnonzero(labels[:, label] > 0)
     if not len(rows):
         raise QueryError(
             f"no image has the stored label number {label}: there is no mean to take; "
@@ -331,16 +318,16 @@ def _combined(indexes: LabelIndexes, targets: Sequence[Target]) -> tuple[F64, di
     return total, factors
 
 
-def _contributions(
+def _shares(
     indexes: LabelIndexes,
     label_names: Sequence[str],
     targets: Sequence[Target],
     factors: Mapping[int, float],
     rows: I64,
-) -> tuple[tuple[Contribution, ...], ...]:
-    shares: list[tuple[str, F64, None]] = []
+) -> list[Share]:
+    shares: list[Share] = []
     for target in targets:
         index = indexes.of(target.label)
         found = index.distances_of(target.vector, rows).astype(np.float64) * factors[target.label]
         shares.append((label_names[target.label] + spell_weight(target.weight), -found, None))
-    return by_hit(shares, len(rows))
+    return shares

@@ -107,16 +107,14 @@ def fused(
     page = fuse_ranks(
         opened.view.ids,
         {"words": -distances if query.farthest else distances, "attributes": -attributes.values},
-        query="",
         count=count,
         offset=offset,
         allowed=allowed,
-        exact=query.mode == "contains",
     )
     notes = ["scores are 1/(60 + rank) by words and by attributes, added up"]
     if query.mode != "contains":
         notes.append("ranks by divergence are those of the float32 scan")
-    return replace(page, notes=(*page.notes, *notes))
+    return replace(page, exact=query.mode == "contains", notes=(*page.notes, *notes))
 
 
 def open_table(vocabulary: Vocabulary, vectors: str | Path | None) -> Table:

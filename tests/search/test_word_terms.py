@@ -255,7 +255,7 @@ def test_a_cut_off_in_nats(view, index):
 def test_ranks_are_fused_by_their_reciprocals():
     ids = np.array([4, 9, 2, 7])
     page = fuse_ranks(
-        ids, {"words": np.array([0.0, 1, 1, 3]), "attributes": np.array([9.0, 0, 5, 1])}, query="q", count=3
+        ids, {"words": np.array([0.0, 1, 1, 3]), "attributes": np.array([9.0, 0, 5, 1])}, count=3
     )
     # words: 4, then 2 before 9 by id, 7; attributes: 9, 7, 2, 4
     scores = {4: 1 / 61 + 1 / 64, 2: 1 / 62 + 1 / 63, 9: 1 / 63 + 1 / 61, 7: 1 / 64 + 1 / 62}
@@ -269,14 +269,12 @@ def test_ranks_are_fused_by_their_reciprocals():
 def test_ranks_are_those_among_the_allowed():
     ids = np.arange(1, 5)
     allowed = np.array([False, True, True, False])
-    page = fuse_ranks(
-        ids, {"a": np.array([0.0, 2, 1, 0]), "b": np.array([0.0, 2, 1, 0])}, query="q", allowed=allowed
-    )
+    page = fuse_ranks(ids, {"a": np.array([0.0, 2, 1, 0]), "b": np.array([0.0, 2, 1, 0])}, allowed=allowed)
     assert page.ids.tolist() == [3, 2]
     assert page.distances[0] == pytest.approx(-2 / 61)
     assert (page.candidates, page.total) == (2, 2)
     with pytest.raises(VectorError, match="another length"):
-        fuse_ranks(ids, {"a": np.zeros(3)}, query="q")
+        fuse_ranks(ids, {"a": np.zeros(3)})
 
 
 def test_values_of_a_query_are_in_the_views_rows(view):

@@ -44,11 +44,11 @@ def check_install(installed: Iterable[str]) -> None:
     """
     found = tuple(installed)
     if not found:
-        raise FaissInstallError("no faiss is installed: pip install 'olrsearch[cpu]' (or 'olrsearch[gpu]')")
+        raise FaissInstallError("no faiss is installed: pip install 'olrsearch[cpu]'")
     if len(found) > 1:
         raise FaissInstallError(
             f"{' and '.join(found)} are installed and overwrite each other: uninstall all of them, "
-            "then install the extra cpu or gpu alone"
+            "then install the extra cpu alone"
         )
 
 
@@ -149,11 +149,6 @@ class FaissIndex:
         """How many vectors it holds, n."""
         return int(self._index.ntotal)
 
-    @property
-    def size(self) -> int:
-        """Numbers a vector, d."""
-        return int(self._index.d)
-
     def search(self, query: F32, count: int, recipe: PartRecipe | None = None) -> I64:
         """Ids of the nearest vectors it finds, int64 [≤ count], nearest first.
 
@@ -166,7 +161,7 @@ class FaissIndex:
         Raises:
             VectorError: the query has another length, or holds NaN or infinities.
         """
-        asked = check_query(query, self.size)
+        asked = check_query(query, self._index.d)
         wanted = min(int(count), self.count)  # faiss takes no integers of numpy
         if wanted <= 0:
             return np.empty(0, np.int64)

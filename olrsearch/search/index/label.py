@@ -71,12 +71,11 @@ class LabelIndex:
 
 
 class LabelIndexes:
-    """The label indexes of one view; each is made when it is first asked for."""
+    """The label indexes of one view."""
 
     def __init__(self, view: EmbeddingView, metric: Metric) -> None:
         self.view = view
         self.metric = metric
-        self._made: dict[int, LabelIndex] = {}
 
     def of(self, label: int) -> LabelIndex:
         """The index of one label.
@@ -84,9 +83,7 @@ class LabelIndexes:
         Raises:
             VectorError: there is no such label.
         """
-        if label not in self._made:
-            self._made[label] = LabelIndex(self.view, self.metric, label)
-        return self._made[label]
+        return LabelIndex(self.view, self.metric, label)
 
 
 def combine(

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from olrsearch.core.arrays import digest
-from olrsearch.core.errors import EmptyStoreError
 from olrsearch.core.files import whole_folder
 from olrsearch.maths.kl_features import feature_size, image_features, query_features
 from olrsearch.search.artefacts import IDS, KeptFile, write_index_json
@@ -90,8 +89,7 @@ def build_kl(
         DeviceError: the recipe's device is not there, or has too little memory.
     """
     view = index.view
-    if not len(view):
-        raise EmptyStoreError("there are no posteriors to index: encode images first")
+    view.check_any()
     memory = estimate_kl_memory(recipe, len(view), feature_size(view.size))
     _log.info("%s: about %.0f MB for %d images", recipe.name, memory / 1e6, len(view))
     with whole_folder(folder, replace=True) as fresh:

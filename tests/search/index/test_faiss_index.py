@@ -94,7 +94,7 @@ def test_installations_are_told_apart(monkeypatch):
 def test_queries_import_neither_faiss_nor_torch():
     code = (
         "import sys, olrsearch.search.attributes, olrsearch.search.similar, olrsearch.search.filters, "
-        "olrsearch.search.index.whole, olrsearch.search.device, olrsearch.search.index.built, "
+        "olrsearch.search.index.label, olrsearch.search.device, olrsearch.search.index.built, "
         "olrsearch.search.kl.built, olrsearch.search.spaces.registry, olrsearch_benchmarks.speed.kl_device; "
         "print('faiss' in sys.modules, 'torch' in sys.modules)"
     )

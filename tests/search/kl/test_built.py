@@ -215,7 +215,7 @@ def test_a_refused_index_leaves_what_was_there(exact, vectors, tmp_path, built_f
         build_kl(exact, vectors, 0.1, blind, folder)
     verify(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["kl-own"]
-    with pytest.raises(EmptyStoreError, match="encode images first"):
+    with pytest.raises(EmptyStoreError, match="run olrsearch encode"):
         build_kl(
             KlIndex(KlView(exact.view.parts, exact.view.ids), exact.frame, list), vectors, 0.1, blind, folder
         )

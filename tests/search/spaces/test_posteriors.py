@@ -272,7 +272,7 @@ def test_a_copied_store_is_whole(mixed, tmp_path):
     home = shutil.copytree(mixed, tmp_path / "copy")
     with Store.open(home, read_only=True) as store:
         assert store.verify(sources=True).ok
-        assert len(opened(store).ids) == 120
+        assert len(opened(store).view) == 120
         manifest = json.loads((opened(store).info.segments[0].path / "manifest.json").read_text())
     assert sorted(manifest["files"]) == ["factor.npy", "ids.npy", "mean.npy"]
     assert model_files.layout_of(model_files.read_config(home / "models" / manifest["fingerprint"])) == (
