@@ -26,12 +26,7 @@ DAMPING: Final = 60
 
 
 def fuse_ranks(
-    ids: I64,
-    rankings: Mapping[str, F64],
-    *,
-    count: int = 20,
-    offset: int = 0,
-    allowed: Bool | None = None,
+    ids: I64, rankings: Mapping[str, F64], *, count: int = 20, offset: int = 0, allowed: Bool | None = None
 ) -> Page:
     """Rank images by Σ 1/(60 + rank) over several rankings.
 

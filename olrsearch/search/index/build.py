@@ -39,12 +39,7 @@ _log = logging.getLogger(__name__)
 SAMPLED_QUERIES = 64
 
 
-def build_recipe(
-    view: EmbeddingView,
-    metric: Metric,
-    recipe: Recipe,
-    folder: Path,
-) -> IndexDescription:
+def build_recipe(view: EmbeddingView, metric: Metric, recipe: Recipe, folder: Path) -> IndexDescription:
     """Build a recipe's indexes into a folder, and prove their recall.
 
     It is measured on images of the view that are drawn, each left out of its own answers.

@@ -60,13 +60,7 @@ _BLOCK: Final = 1024
 """Posteriors whose features are computed at once."""
 
 
-def build_kl(
-    index: KlIndex,
-    vectors: F64,
-    shrinkage: float,
-    recipe: KlRecipe,
-    folder: Path,
-) -> KlDescription:
+def build_kl(index: KlIndex, vectors: F64, shrinkage: float, recipe: KlRecipe, folder: Path) -> KlDescription:
     """Build a recipe's index into a folder, and prove its recall.
 
     For a recipe of the kind `projected`, features of several segments are brought together in a file beside

@@ -247,9 +247,7 @@ class BuiltKl:
         others = [np.setdiff1d(view.parts[part].ids, ids) for part in held]
         tail = KlView([view.parts[part] for part in held], np.concatenate(others))
         return KlIndex(
-            tail,
-            self.index.frame,
-            lambda direction: [self.index.features(direction)[part] for part in held],
+            tail, self.index.frame, lambda direction: [self.index.features(direction)[part] for part in held]
         )
 
 

@@ -289,11 +289,7 @@ class KlIndex:
             closer, wider = interval(*self._refine(rows, asked, sign))
             rows, lower, _ = open_rows(rows, np.maximum(lower, closer), np.minimum(upper, wider), count)
         found = score_by_bounds(
-            self.view.ids,
-            rows,
-            lower,
-            count,
-            lambda some: sign * self.distances_of(query, some, direction),
+            self.view.ids, rows, lower, count, lambda some: sign * self.distances_of(query, some, direction)
         )
         self._tell(found.scored - count, searched)
         return KlAnswer(found.ids, sign * found.values, exact=True, proposals=found.scored)

@@ -129,11 +129,7 @@ def sample_word_queries(
 
 
 def exact_answers(
-    features: F32,
-    queries: F64,
-    rescore: Callable[[F64, I64], F64],
-    *,
-    own: I64 | None = None,
+    features: F32, queries: F64, rescore: Callable[[F64, I64], F64], *, own: I64 | None = None
 ) -> HeldOut:
     """The truth, by a scan of all features and float64 for what comes near.
 
