@@ -10,7 +10,7 @@ Notation: N images (rows of a view), L labels.
 from __future__ import annotations
 
 import datetime as dt
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -136,11 +136,9 @@ def allowed_rows(
         kept: Bool = stored[:, list(label_names).index(node.label)] == node.value
         return kept
 
-    def inner(child: Where) -> Bool:
-        return allowed_rows(
-            child, ids, columns=columns, select_ids=select_ids, stored=stored, label_names=label_names
-        )
-
+    inner = partial(
+        allowed_rows, ids=ids, columns=columns, select_ids=select_ids, stored=stored, label_names=label_names
+    )
     if isinstance(node, WhereNot):
         return ~inner(node.child)
     if not isinstance(node, WhereAnd | WhereOr):  # only these and label tests hold labels

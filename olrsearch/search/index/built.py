@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -138,17 +138,6 @@ def metric_digest(metric: Metric) -> str:
     return digest(np.frombuffer(head, np.uint8), metric.mean, metric.deviation, metric.scale)
 
 
-class Searched(Protocol):
-    """What proposes images."""
-
-    @property
-    def count(self) -> int:
-        """How many images it holds."""
-
-    def search(self, query: F32, count: int, recipe: PartRecipe | None = None) -> I64:
-        """Ids of the nearest images it finds, int64 [≤ count], nearest first."""
-
-
 class DeviceVectors:
     """A label's vectors, or those of whole embeddings, on a torch device.
 
@@ -172,12 +161,16 @@ class DeviceVectors:
 
     @property
     def count(self) -> int:
-        """See `Searched`."""
+        """How many images it holds."""
         return self._scan.count
 
     def search(self, query: F32, count: int, recipe: PartRecipe | None = None) -> I64:  # noqa: ARG002 - a full scan
-        """See `Searched`."""
+        """Ids of the nearest images, int64 [≤ count], nearest first."""
         return self._ids[self._scan.nearest(query, count, squared_l2=self._l2)]
+
+
+Searched: TypeAlias = FaissIndex | DeviceVectors
+"""What proposes images."""
 
 
 class BuiltIndex:
