@@ -249,8 +249,11 @@ def _weights(by: By, names: LabelNames) -> dict[int, float]:
         by = [by]
     if not by:
         raise QueryError("no label to compare by: name at least one, or leave `by` out for all")
-    given = by if isinstance(by, Mapping) else _count_once(by)
-    weights = _by_position(given, names)
+    if not isinstance(by, Mapping):
+        if len(set(by)) != len(by):
+            raise QueryError("a label is named twice: give it a weight instead")
+        by = dict.fromkeys(by, 1.0)
+    weights = _by_position(by, names)
     for label, weight in weights.items():
         if not 0 < weight <= MAX_WEIGHT:
             raise QueryError(
@@ -258,12 +261,6 @@ def _weights(by: By, names: LabelNames) -> dict[int, float]:
                 f"(up to {MAX_WEIGHT:g}), found {weight!r}"
             )
     return weights
-
-
-def _count_once(by: Sequence[str]) -> dict[str, float]:
-    if len(set(by)) != len(by):
-        raise QueryError("a label is named twice: give it a weight instead")
-    return dict.fromkeys(by, 1.0)
 
 
 def _by_position(given: Mapping[str, _T], names: LabelNames) -> dict[int, _T]:

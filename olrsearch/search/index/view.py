@@ -78,12 +78,9 @@ class EmbeddingView:
             _check_part(part, self.parts[0])
         self.labels, _, self.size = self.parts[0].embeddings.shape
         gone = np.fromiter(excluded, np.int64, len(excluded))
-        self._alive: list[Bool | None] = []
-        kept: list[I64] = []
-        for part in self.parts:
-            alive = np.isin(part.ids, gone, invert=True) if len(gone) else np.ones(len(part.ids), np.bool_)
-            self._alive.append(None if alive.all() else alive)
-            kept.append(part.ids[alive])
+        living = [np.isin(part.ids, gone, invert=True) for part in self.parts]
+        self._alive = [None if alive.all() else alive for alive in living]
+        kept = [part.ids[alive] for part, alive in zip(self.parts, living, strict=True)]
         self.ids: I64 = np.concatenate(kept)
         self._starts = np.cumsum([0, *(len(ids) for ids in kept)])
         ordered = self.ids[self._order]

@@ -90,8 +90,7 @@ class KlFeatures:
             VectorError: a posterior holds NaN or infinity, or is singular.
             GaussianError: other dimensions than the frame's, or no such direction.
         """
-        features = np.empty((len(part.ids), feature_size(part.mean.shape[1])), np.float32)
-        bounds = np.empty((len(part.ids), bound_count(part.mean.shape[1])), np.float32)
+        features, bounds = (np.empty(shape, dtype) for dtype, shape in _forms(part).values())
         _fill(part, frame, direction, features, bounds)
         return cls(features, bounds, direction, frame_digest(frame))
 
