@@ -62,7 +62,6 @@ if TYPE_CHECKING:
     from olrsearch.search.results import Hit as Hit
     from olrsearch.search.results import LabelEstimate as LabelEstimate
     from olrsearch.search.results import Ranking as Ranking
-    from olrsearch.search.results import WordDescription as WordDescription
     from olrsearch.search.results import WordEstimate as WordEstimate
     from olrsearch.search.word_queries import AttributesMode as AttributesMode
     from olrsearch.search.word_terms import Mode as Mode
@@ -128,7 +127,6 @@ _NAMES: Final = {
         "Hit",
         "LabelEstimate",
         "Ranking",
-        "WordDescription",
         "WordEstimate",
     ),
     "search.word_queries": ("AttributesMode",),

@@ -1,13 +1,21 @@
 """Made-up galleries for tests: vectors that carry their labels, spread over several parts."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from olrsearch.maths.readout import Readout
-from olrsearch.search.index.view import EmbeddingView, PlainPart
+from olrsearch.search.index.view import EmbeddingView
 
 NAMES = ("Smiling", "Eyeglasses", "Male", "Wavy_Hair", "Wearing_Hat")
+
+
+class PlainPart(NamedTuple):
+    """Plain arrays as a part of a view: for embeddings that lie in no store."""
+
+    ids: np.ndarray  # int64 [n]
+    embeddings: np.ndarray  # float32 [L, n, k]
 
 
 @dataclass(frozen=True)

@@ -228,7 +228,7 @@ class Looks:
             UnknownWordError, GaussianError, WordVectorsError: as `words`.
         """
         from olrsearch.search.divergences import match_prior
-        from olrsearch.search.query import canonical
+        from olrsearch.search.query.ast import canonical
         from olrsearch.search.word_queries import open_table
         from olrsearch.search.word_terms import parse_words, query_of, resolve_words
 

@@ -15,7 +15,7 @@ from olrsearch.api.session import allowed, several
 from olrsearch.core.errors import QueryError
 from olrsearch.search.attributes import search_attributes
 from olrsearch.search.page import check_page
-from olrsearch.search.query import parse
+from olrsearch.search.query.parser import parse
 from olrsearch.search.results import Description, LabelEstimate, Ranking
 from olrsearch.search.spaces.about import stored_labels
 
@@ -74,14 +74,14 @@ def search(
 
 def describe(
     store: HasSession, images: ImageRef | Iterable[ImageRef], *, space: str | None = None
-) -> list[Description]:
+) -> list[Description[LabelEstimate]]:
     """Predict the labels of images in the store or of image files, most probable first."""
     session = store.session
     opened = session.space(space)
     return [_describe(session, opened, image) for image in several(images)]
 
 
-def _describe(session: Session, opened: OpenSpace, image: ImageRef) -> Description:
+def _describe(session: Session, opened: OpenSpace, image: ImageRef) -> Description[LabelEstimate]:
     source = session.source(opened, image)
     labels = opened.info.labels
     if isinstance(source, int):

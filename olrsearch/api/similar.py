@@ -167,7 +167,7 @@ def _similar_by_posterior(
     **page: Unpack[SimilarPage],
 ) -> Ranking:
     from olrsearch.search.divergences import similar_posteriors
-    from olrsearch.search.word_queries import SPELT
+    from olrsearch.search.kl.query import SPELT
 
     check_page(page["k"], page["offset"])
     opened = session.posteriors(page["space"])

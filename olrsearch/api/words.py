@@ -13,8 +13,9 @@ from olrsearch.api.answers import built_index, ranking
 from olrsearch.api.session import allowed, several
 from olrsearch.search.attributes import query_values, search_attributes
 from olrsearch.search.page import check_page
-from olrsearch.search.query import Literal, canonical, parse, resolve_names
-from olrsearch.search.results import WordDescription, WordEstimate
+from olrsearch.search.query.ast import Literal, canonical, resolve_names
+from olrsearch.search.query.parser import parse
+from olrsearch.search.results import Description, WordEstimate
 from olrsearch.search.spaces.about import stored_labels
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def describe_words(
     others: Iterable[str] = (),
     vectors: str | Path | None = None,
     space: str | None = None,
-) -> list[WordDescription]:
+) -> list[Description[WordEstimate]]:
     """Which of the encoder's words are likeliest of images of the store or of image files.
 
     Args:
@@ -174,14 +175,14 @@ def describe_words(
         WordTerm(name, vector, own=number)
         for number, (name, vector) in enumerate(zip(vocabulary.names, vocabulary.vectors, strict=True))
     ]
-    asked = resolve_words([Literal(text) for text in dict.fromkeys(others)], vocabulary, table)
+    asked = resolve_words([(Literal(text), False) for text in dict.fromkeys(others)], vocabulary, table)
     terms += [term for term in asked if term.own is None]
     return [_describe(session, opened, image, terms) for image in several(images)]
 
 
 def _describe(
     session: Session, opened: OpenPosteriors, image: ImageRef, terms: Sequence[WordTerm]
-) -> WordDescription:
+) -> Description[WordEstimate]:
     from olrsearch.maths.calibration import log_sigmoid
     from olrsearch.search.kl.word_scores import log_mean_exp
     from olrsearch.search.word_terms import slope_and_offset
@@ -203,7 +204,7 @@ def _describe(
         estimates.append(WordEstimate(term.name, chance, ratio, kept, term.own is not None))
     estimates.sort(key=lambda item: (-item.probability, item.word))
     name = str(image) if source is None else opened.snapshot.images([source])[0].key
-    return WordDescription(name, source, tuple(estimates))
+    return Description(name, source, tuple(estimates))
 
 
 def _attribute_values(session: Session, opened: OpenPosteriors, attributes: str) -> Attributes:

@@ -15,7 +15,8 @@ import numpy as np
 
 from olrsearch.core.errors import BenchmarkError
 from olrsearch.core.names import LabelNames
-from olrsearch.search.query import Literal, Not, canonical, conjunction, conjuncts, negation, parse
+from olrsearch.search.query.ast import Literal, Not, canonical, conjunction, conjuncts, negation
+from olrsearch.search.query.parser import parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from olrsearch.core.arrays import F32, I8, I64, Bool, Floats
     from olrsearch.evaluation.data import BenchData
-    from olrsearch.search.query import Node
+    from olrsearch.search.query.ast import Node
 
 CLASSES = ("A", "!A", "A & B", "A & B & C", "A & !B", "A & B & !C")
 """The classes of P2, by shape."""

@@ -53,11 +53,13 @@ class Calibration:
 
     def __post_init__(self) -> None:
         if self.slope.ndim != 1 or self.slope.shape != self.offset.shape:
-            msg = f"slope {self.slope.shape} and offset {self.offset.shape} must be two vectors of one length"
-            raise CalibrationError(msg)
+            raise CalibrationError(
+                f"slope {self.slope.shape} and offset {self.offset.shape} must be two vectors of one length"
+            )
         if not (np.isfinite(self.slope).all() and np.isfinite(self.offset).all() and (self.slope > 0).all()):
-            msg = "a calibration needs finite offsets and finite slopes above 0: run calibrate again"
-            raise CalibrationError(msg)
+            raise CalibrationError(
+                "a calibration needs finite offsets and finite slopes above 0: run calibrate again"
+            )
 
     @classmethod
     def identity(cls, count: int) -> Calibration:
@@ -115,8 +117,9 @@ class Calibration:
                 uncalibrated=tuple(data["uncalibrated"]),
             )
         except (KeyError, TypeError, ValueError) as error:
-            msg = f"a stored calibration is damaged ({error!r}): run calibrate again"
-            raise CalibrationError(msg) from error
+            raise CalibrationError(
+                f"a stored calibration is damaged ({error!r}): run calibrate again"
+            ) from error
 
 
 def log_sigmoid(logits: F64) -> F64:
@@ -155,24 +158,21 @@ def fit_calibration(
     """
     count, images = logits.shape
     if labels.shape != (images, count) or len(label_names) != count:
-        msg = (
+        raise CalibrationError(
             f"logits {logits.shape}, labels {labels.shape} and {len(label_names)} names do not fit each other"
         )
-        raise CalibrationError(msg)
     if not np.isfinite(logits).all():
-        msg = "raw logits hold NaN or infinities: encode again"
-        raise CalibrationError(msg)
+        raise CalibrationError("raw logits hold NaN or infinities: encode again")
     truth = labels.T
     known = truth != 0
     present = (truth > 0).sum(axis=1)
     absent = (truth < 0).sum(axis=1)
     enough = (present >= MIN_EXAMPLES) & (absent >= MIN_EXAMPLES)
     if not enough.any():
-        msg = (
+        raise CalibrationError(
             f"no label has {MIN_EXAMPLES} present and {MIN_EXAMPLES} absent examples among {images} images "
             f"({split}): import more labels or calibrate on another split"
         )
-        raise CalibrationError(msg)
     slope, offset = np.ones(count), np.zeros(count)
     rows = np.flatnonzero(enough)
     slope[rows], offset[rows] = _platt(logits[rows].astype(np.float64), truth[rows], known[rows])

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from olrsearch.core.errors import GaussianError
-from olrsearch.maths.triangles import cholesky, inverse_triangles, pack, triangle, unpack
+from olrsearch.maths.triangles import cholesky, inverse_triangles, triangle, unpack
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -32,7 +32,6 @@ SIGMA0: Final = 0.01
 FLOOR_TOLERANCE: Final = 0.05
 """How far below σ₀² an eigenvalue may lie, as a share: factors are stored in float32."""
 
-ROOT2: Final = math.sqrt(2.0)
 LOG_2PI: Final = math.log(2.0 * math.pi)
 
 
@@ -40,7 +39,7 @@ LOG_2PI: Final = math.log(2.0 * math.pi)
 class Gaussians:
     """A batch of n Gaussians N(μ, Σ), Σ = C Cᵀ.
 
-    Make one with `of_moments` or `of_factors`, which check what they are given.
+    Stored ones are read with `of_packed`, which checks what it is given.
 
     Attributes:
         mean: float64 [n, d].
@@ -51,20 +50,20 @@ class Gaussians:
     factor: F64
 
     @classmethod
-    def of_factors(cls, mean: ArrayLike, factor: ArrayLike) -> Gaussians:
-        """From means [n, d] and Cholesky factors [n, d, d]; a copy in float64.
+    def of_packed(cls, mean: ArrayLike, packed: ArrayLike) -> Gaussians:
+        """From means [n, d] and packed factors [n, T], as they are stored; see `pack`. A copy in float64.
 
         Raises:
-            GaussianError: other shapes, NaN or infinities, a factor that is not lower triangular or
-                has a diagonal entry that is not positive.
+            GaussianError: other shapes, NaN or infinities, or a diagonal entry that is not positive.
         """
-        means, factors = _numbers(mean, "means", 2), _numbers(factor, "factors", 3)
-        _check_shapes(means, factors, "factors")
-        if factors.size and np.triu(factors, 1).any():
+        means, triangles = _matrix(mean, "means"), _matrix(packed, "packed factors")
+        size = means.shape[1]
+        if triangles.shape != (len(means), triangle(size)) or not size:
             raise GaussianError(
-                "a factor has entries above its diagonal; expected lower triangular Cholesky factors: "
-                "give covariances to of_moments instead"
+                f"packed factors of shape {triangles.shape} for means of shape {means.shape}: expected "
+                f"[{len(means)}, {triangle(size)}]"
             )
+        factors = unpack(triangles, size)
         diagonal = np.diagonal(factors, axis1=1, axis2=2)
         if not (diagonal > 0).all():
             bad = int(np.flatnonzero((diagonal <= 0).any(axis=1))[0])
@@ -73,42 +72,6 @@ class Gaussians:
                 "above 0: its covariance is singular"
             )
         return cls(means, factors)
-
-    @classmethod
-    def of_moments(cls, mean: ArrayLike, covariance: ArrayLike) -> Gaussians:
-        """From means [n, d] and covariances [n, d, d]; a copy in float64.
-
-        Raises:
-            GaussianError: other shapes, NaN or infinities, a covariance that is not symmetric
-                (to 10⁻⁶ of its largest entry) or not positive definite.
-        """
-        means, covariances = _numbers(mean, "means", 2), _numbers(covariance, "covariances", 3)
-        _check_shapes(means, covariances, "covariances")
-        if covariances.size:
-            largest = np.abs(covariances).max(axis=(1, 2))
-            skew = np.abs(covariances - covariances.swapaxes(1, 2)).max(axis=(1, 2))
-            if (skew > 1e-6 * largest).any():
-                bad = int(np.argmax(skew - 1e-6 * largest))
-                raise GaussianError(
-                    f"the covariance of Gaussian {bad} is not symmetric: entries differ by {skew[bad]:g}"
-                )
-        return cls(means, cholesky(covariances))
-
-    @classmethod
-    def of_packed(cls, mean: ArrayLike, packed: ArrayLike) -> Gaussians:
-        """From means [n, d] and packed factors [n, T], as they are stored; see `pack`.
-
-        Raises:
-            GaussianError: as `of_factors`, or a triangle of another size.
-        """
-        means, triangles = _numbers(mean, "means", 2), _numbers(packed, "packed factors", 2)
-        size = means.shape[1]
-        if triangles.shape != (len(means), triangle(size)):
-            raise GaussianError(
-                f"packed factors of shape {triangles.shape} for means of shape {means.shape}: expected "
-                f"[{len(means)}, {triangle(size)}]"
-            )
-        return cls.of_factors(means, unpack(triangles, size))
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -148,20 +111,13 @@ class Gaussians:
         found: F64 = 2.0 * np.log(np.diagonal(self.factor, axis1=1, axis2=2)).sum(axis=1)
         return found
 
-    def packed(self) -> F64:
-        """The factors without their zeros, float64 [n, T]; see `pack`."""
-        return pack(self.factor)
-
-    def check_floor(self, sigma0: float = SIGMA0) -> None:
+    def check_floor(self) -> None:
         """Refuse covariances that are nearer to singular than posteriors may be.
 
-        Args:
-            sigma0: σ₀; every eigenvalue must be at least σ₀², but for `FLOOR_TOLERANCE`.
-
         Raises:
-            GaussianError: an eigenvalue is smaller.
+            GaussianError: an eigenvalue is below σ₀² by more than `FLOOR_TOLERANCE`.
         """
-        least = sigma0**2 * (1 - FLOOR_TOLERANCE)
+        least = SIGMA0**2 * (1 - FLOOR_TOLERANCE)
         lowered = self.covariance - least * np.eye(self.size)
         try:
             np.linalg.cholesky(lowered)
@@ -171,7 +127,7 @@ class Gaussians:
             if smallest[bad] < least:
                 raise GaussianError(
                     f"the covariance of Gaussian {bad} has the eigenvalue {smallest[bad]:.3g}; expected σ₀² "
-                    f"= {sigma0**2:g} or more: add σ₀² to its diagonal, as encoders do"
+                    f"= {SIGMA0**2:g} or more: add σ₀² to its diagonal, as encoders do"
                 ) from None
 
     def sample(self, count: int, rng: np.random.Generator) -> F64:
@@ -188,7 +144,7 @@ class Gaussians:
         Raises:
             GaussianError: points of another shape, or not finite.
         """
-        at = _numbers(points, "points", 2)
+        at = _matrix(points, "points")
         check_size(at.shape[1], self.size, "points")
         apart = at[None, :, :] - self.mean[:, None, :]
         whitened = apart @ self.inverse_factor.swapaxes(1, 2)
@@ -226,7 +182,7 @@ def word_prior(
         if size is None:
             raise GaussianError("no words and no dimension: give `size`")
         return Gaussians(np.zeros((1, size)), np.eye(size)[None])
-    words = _numbers(words, "word vectors", 2)
+    words = _matrix(words, "word vectors")
     if size is not None:
         check_size(words.shape[1], size, "word vectors")
     given = np.ones(len(words)) if weights is None else _array(weights, "weights")
@@ -273,23 +229,14 @@ def _array(values: ArrayLike, what: str) -> F64:
         raise GaussianError(f"{what} are no array of numbers ({error}): expected real numbers") from None
 
 
-def _numbers(values: ArrayLike, what: str, dimensions: int) -> F64:
+def _matrix(values: ArrayLike, what: str) -> F64:
     array = _array(values, what)
-    if array.ndim != dimensions:
-        raise GaussianError(f"{what} of shape {array.shape}: expected {dimensions} dimensions")
+    if array.ndim != 2:
+        raise GaussianError(f"{what} of shape {array.shape}: expected 2 dimensions")
     if not np.isfinite(array).all():
-        bad = int(np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))[0])
+        bad = int(np.argmin(np.isfinite(array).all(axis=1)))
         raise GaussianError(f"{what} hold NaN or infinity, first in row {bad}: expected finite numbers")
     return array
-
-
-def _check_shapes(mean: F64, matrices: F64, what: str) -> None:
-    count, size = mean.shape
-    if matrices.shape != (count, size, size) or not size:
-        raise GaussianError(
-            f"{what} of shape {matrices.shape} for means of shape {mean.shape}: expected "
-            f"[{count}, {size}, {size}]"
-        )
 
 
 def check_size(found: int, expected: int, what: str) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from olrsearch.core.errors import GaussianError
+from olrsearch.maths.divergences import Direction, check_direction
+from olrsearch.maths.gaussian import Gaussians, check_size
 from olrsearch.maths.triangles import cholesky, inverse_triangles, lower, triangle
 
 if TYPE_CHECKING:
     from olrsearch.core.arrays import F64
-from olrsearch.maths.divergences import Direction, check_direction
-from olrsearch.maths.gaussian import LOG_2PI, ROOT2, Gaussians, check_size
+
+_ROOT2: Final = math.sqrt(2.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,17 +72,12 @@ def image_features(images: Gaussians, direction: Direction) -> F64:
         GaussianError: there is no such direction.
     """
     check_direction(direction)
-    out = np.empty((len(images), feature_size(images.size)))
-    head, tail = triangle(images.size), triangle(images.size) + images.size
     if direction == "query-to-image":
-        pulled = np.einsum("nij,nj->ni", images.precision, images.mean)
-        out[:, :head] = _vech(images.precision)
-        out[:, head:tail] = -2.0 * pulled
-        out[:, tail] = np.einsum("ni,ni->n", pulled, images.mean) + images.log_determinant
+        second, first, square = _natural(images)
+        last = square + images.log_determinant
     else:
-        out[:, :head] = _vech(images.covariance + images.mean[:, :, None] * images.mean[:, None, :])
-        out[:, head:tail] = -2.0 * images.mean
-        out[:, tail] = -images.log_determinant
+        second, first, last = _second_moments(images), images.mean, -images.log_determinant
+    out = np.column_stack([second, -2.0 * first, last])
     out *= 0.5
     return out
 
@@ -96,38 +94,24 @@ def query_features(queries: Gaussians, direction: Direction) -> tuple[F64, F64]:
         GaussianError: there is no such direction.
     """
     check_direction(direction)
-    out = np.empty((len(queries), feature_size(queries.size)))
-    head, tail = triangle(queries.size), triangle(queries.size) + queries.size
     if direction == "query-to-image":
-        out[:, :head] = _vech(queries.covariance + queries.mean[:, :, None] * queries.mean[:, None, :])
-        out[:, head:tail] = queries.mean
+        second, first = _second_moments(queries), queries.mean
         constant = -0.5 * (queries.size + queries.log_determinant)
     else:
-        pulled = np.einsum("nij,nj->ni", queries.precision, queries.mean)
-        out[:, :head] = _vech(queries.precision)
-        out[:, head:tail] = pulled
-        constant = 0.5 * (
-            np.einsum("ni,ni->n", pulled, queries.mean) - queries.size + queries.log_determinant
-        )
-    out[:, tail] = 1.0
-    return out, constant
+        second, first, square = _natural(queries)
+        constant = 0.5 * (square - queries.size + queries.log_determinant)
+    return np.column_stack([second, first, np.ones(len(queries))]), constant
 
 
-def point_features(points: F64) -> tuple[F64, float]:
-    """What a point is against query-to-image features: float64 [m, F], and a number to add.
+def _natural(gaussians: Gaussians) -> tuple[F64, F64, F64]:
+    """Vech Λ, Λμ and μᵀΛμ, float64 [n, T], [n, d] and [n]."""
+    pulled = np.einsum("nij,nj->ni", gaussians.precision, gaussians.mean)
+    return _vech(gaussians.precision), pulled, np.einsum("ni,ni->n", pulled, gaussians.mean)
 
-    −(image_features @ point) + constant is ln N(point; image), exactly.
 
-    Args:
-        points: float64 [m, d].
-    """
-    count, size = points.shape
-    out = np.empty((count, feature_size(size)))
-    head, tail = triangle(size), triangle(size) + size
-    out[:, :head] = _vech(points[:, :, None] * points[:, None, :])
-    out[:, head:tail] = points
-    out[:, tail] = 1.0
-    return out, -0.5 * size * LOG_2PI
+def _second_moments(gaussians: Gaussians) -> F64:
+    """vech(Σ + μμᵀ), float64 [n, T]."""
+    return _vech(gaussians.covariance + gaussians.mean[:, :, None] * gaussians.mean[:, None, :])
 
 
 def _vech(matrices: F64) -> F64:
@@ -135,5 +119,5 @@ def _vech(matrices: F64) -> F64:
     size = matrices.shape[-1]
     rows, columns = lower(size)
     packed: F64 = matrices[:, rows, columns]
-    packed *= np.where(rows == columns, 1.0, ROOT2)
+    packed *= np.where(rows == columns, 1.0, _ROOT2)
     return packed

@@ -5,7 +5,7 @@ Notation: N images, L labels, k numbers a label.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -82,7 +82,7 @@ class Metric:
     mean: F32
     deviation: F32
     scale: F64
-    trials: tuple[MetricTrial, ...] = field(default=())
+    trials: tuple[MetricTrial, ...] = ()
 
     def __post_init__(self) -> None:
         for found, known in ((self.kind, get_args(MetricKind)), (self.form, get_args(MetricForm))):
@@ -172,18 +172,7 @@ class Metric:
             "mean": self.mean.tolist(),
             "deviation": self.deviation.tolist(),
             "scale": self.scale.tolist(),
-            "trials": [
-                {
-                    "kind": trial.kind,
-                    "form": trial.form,
-                    "exemplar_ap": trial.exemplar_ap,
-                    "present_ap": trial.present_ap,
-                    "absent_ap": trial.absent_ap,
-                    "triplet_accuracy": trial.triplet_accuracy,
-                    "labels": trial.labels,
-                }
-                for trial in self.trials
-            ],
+            "trials": [asdict(trial) for trial in self.trials],
         }
 
     @classmethod
@@ -245,8 +234,7 @@ def fit_metric(embeddings: F32, kind: MetricKind, *, form: MetricForm, seed: int
         typical = np.sqrt((spread**2).mean(axis=1, keepdims=True))
         deviation = np.maximum(spread, np.where(typical > 0, 1e-3 * typical, 1.0)).astype(np.float32)
     metric = Metric(kind, form, mean, deviation, np.ones(labels))
-    scale = _scales(metric, embeddings, seed)
-    return Metric(kind, form, mean, deviation, scale)
+    return replace(metric, scale=_scales(metric, embeddings, seed))
 
 
 def choose_metric(embeddings: F32, labels: I8, seed: int = 0) -> Metric:
@@ -281,9 +269,7 @@ def choose_metric(embeddings: F32, labels: I8, seed: int = 0) -> Metric:
             judged.append((_trial(metric, embeddings, labels, seed), metric))
     # sorted() is stable: equal metrics keep their order, the plainest first.
     judged.sort(key=lambda pair: -pair[0].exemplar_ap)
-    best = judged[0][1]
-    trials = tuple(trial for trial, _ in judged)
-    return Metric(best.kind, best.form, best.mean, best.deviation, best.scale, trials)
+    return replace(judged[0][1], trials=tuple(trial for trial, _ in judged))
 
 
 def _check_sample(embeddings: F32) -> None:

@@ -13,8 +13,6 @@ import numpy as np
 from olrsearch.core.errors import IncompatibleEncoderError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from olrsearch.core.arrays import F32
 
 
@@ -33,16 +31,14 @@ class Readout:
     weight: F32
     bias: F32
 
-    def logits(self, embeddings: F32, labels: Sequence[int] | None = None) -> F32:
-        """Raw logits of some labels.
+    def logits(self, embeddings: F32) -> F32:
+        """Raw logits.
 
         Args:
-            embeddings: float32 [L, N, k], label-major; may be memory-mapped: only the
-                labels asked for are read.
-            labels: Positions of the labels wanted; all when None.
+            embeddings: float32 [L, N, k], label-major; may be memory-mapped.
 
         Returns:
-            float32 [len(labels), N].
+            float32 [L, N].
 
         Raises:
             IncompatibleEncoderError: the embeddings have another L or k.
@@ -52,9 +48,8 @@ class Readout:
             raise IncompatibleEncoderError(
                 f"embeddings {embeddings.shape} do not fit a readout of {count} labels × {size} numbers"
             )
-        wanted = range(count) if labels is None else labels
-        out = np.empty((len(wanted), embeddings.shape[1]), np.float32)
-        for row, label in enumerate(wanted):
-            np.matmul(embeddings[label], self.weight[label], out=out[row])
-            out[row] += self.bias[label]
+        out = np.empty((count, embeddings.shape[1]), np.float32)
+        for label in range(count):
+            np.matmul(embeddings[label], self.weight[label], out=out[label])
+            out[label] += self.bias[label]
         return out

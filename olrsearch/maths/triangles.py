@@ -5,7 +5,6 @@ Notation: d dimensions, T = d(d+1)/2 numbers of a packed triangle, B matrices.
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,18 +21,6 @@ if TYPE_CHECKING:
 def triangle(size: int) -> int:
     """T = d(d+1)/2, the numbers of a lower triangle with its diagonal."""
     return size * (size + 1) // 2
-
-
-def triangle_side(count: int) -> int:
-    """The d whose triangle has T numbers.
-
-    Raises:
-        GaussianError: no triangle has that many.
-    """
-    side = (math.isqrt(8 * count + 1) - 1) // 2
-    if triangle(side) != count or not side:
-        raise GaussianError(f"{count} numbers are no lower triangle: expected d(d+1)/2 of them")
-    return side
 
 
 def pack(factors: NDArray[Any]) -> NDArray[Any]:

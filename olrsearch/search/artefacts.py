@@ -5,7 +5,7 @@ error that asks for another build. It is there whole or not at all (`core.files`
 
 * arrays and a description side by side, as label and word scores are;
 * a folder of arrays whose description has the size, the first bytes' and the whole checksum of each, as KL
-  features are: opening checks all but the payload, `payload_faults` reads that;
+  features are: opening checks all but the payload, `verify_payload` reads that;
 * a folder with `index.json`, as built indexes are.
 """
 
@@ -113,33 +113,43 @@ def kept_arrays(
     ]
 
 
-def payload_faults(described: Path) -> list[str]:
-    """Read all files of a description with checksums; a line for each that is not what was written."""
-    files = json.loads(described.read_text(encoding="utf-8"))[_FILES]
-    return [
-        f"{described.with_name(name)} does not match its checksum: run index build again"
-        for name in files
-        if _checksums(described.with_name(name)) != files[name]
-    ]
+def verify_payload(described: Path) -> None:
+    """Read all files of a description with checksums.
+
+    Raises:
+        IndexBuildError: one is not what was written.
+    """
+    for name, written in json.loads(described.read_text(encoding="utf-8"))[_FILES].items():
+        if _checksums(described.with_name(name)) != written:
+            raise _changed(described.with_name(name))
+
+
+def map_array(path: Path, error: type[Exception] = IndexBuildError) -> NDArray[Any]:
+    """The array of a file, memory-mapped.
+
+    Raises:
+        IndexBuildError: it is missing, cut or no array; or the error that was asked for.
+    """
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError, EOFError) as failure:
+        raise error(f"{path} is damaged ({failure}): run index build again") from failure
 
 
 def _open_array(
     path: Path, form: Form, file: Mapping[str, Any] | None, error: type[Exception]
 ) -> NDArray[Any]:
-    again = "run index build again"
-    try:
-        if file is not None:
-            length, head = path.stat().st_size, _head(path)
-            if (length, head) != (file.get("bytes"), file.get("head")):
-                raise error(f"{path} was cut, swapped or damaged ({length} bytes): {again}")
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as failure:
-        raise error(f"{path} is damaged ({failure}): {again}") from failure
+    found = map_array(path, error)
+    if file is not None:
+        length, head = path.stat().st_size, _head(path)
+        if (length, head) != (file.get("bytes"), file.get("head")):
+            raise error(f"{path} was cut, swapped or damaged ({length} bytes): run index build again")
     if found.dtype != form[0] or found.shape != form[1]:
         raise error(
-            f"{path} holds {found.dtype} {found.shape}, expected {np.dtype(form[0])} {form[1]}: {again}"
+            f"{path} holds {found.dtype} {found.shape}, expected {np.dtype(form[0])} {form[1]}: run index "
+            "build again"
         )
-    return np.asarray(found)
+    return found
 
 
 def _checksums(path: Path) -> dict[str, Any]:
@@ -171,17 +181,8 @@ class KeptFile:
     @classmethod
     def of(cls, path: Path) -> KeptFile:
         """Of a finished file."""
-        is_array = path.suffix == ".npy"
-        sha256 = digest(np.load(path, mmap_mode="r")) if is_array else file_sha256(path)
+        sha256 = digest(map_array(path)) if path.suffix == ".npy" else file_sha256(path)
         return cls(path.name, path.stat().st_size, sha256)
-
-    def check_size(self, folder: Path) -> None:
-        """Refuse a file that is missing or cut.
-
-        Raises:
-            IndexBuildError: it is.
-        """
-        check_size(folder / self.name, self.bytes)
 
     def open(self, folder: Path) -> NDArray[Any]:
         """The array, memory-mapped, after it was compared with its checksum.
@@ -189,28 +190,30 @@ class KeptFile:
         Raises:
             IndexBuildError: it is missing, cut or damaged.
         """
-        self.check_size(folder)
         path = folder / self.name
-        try:
-            found = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise IndexBuildError(f"{path} is damaged ({error}): run index build again") from error
+        check_size(path, self.bytes)
+        found = map_array(path)
         if digest(found) != self.sha256:
-            raise IndexBuildError(f"{path} does not match its checksum: run index build again")
-        return np.asarray(found)
+            raise _changed(path)
+        return found
 
-    def fault(self, folder: Path) -> str | None:
-        """What is wrong with the file, read as a whole; None where nothing is."""
-        try:
-            if self.name.endswith(".npy"):
-                self.open(folder)
-            else:
-                self.check_size(folder)
-                if file_sha256(folder / self.name) != self.sha256:
-                    return f"{folder / self.name} does not match its checksum: run index build again"
-        except IndexBuildError as error:
-            return str(error)
-        return None
+    def verify(self, folder: Path) -> None:
+        """Read the file as a whole.
+
+        Raises:
+            IndexBuildError: it is missing, cut or damaged.
+        """
+        path = folder / self.name
+        if path.suffix == ".npy":
+            self.open(folder)
+            return
+        check_size(path, self.bytes)
+        if file_sha256(path) != self.sha256:
+            raise _changed(path)
+
+
+def _changed(path: Path) -> IndexBuildError:
+    return IndexBuildError(f"{path} does not match its checksum: run index build again")
 
 
 def check_size(path: Path, expected: int) -> None:

@@ -8,23 +8,15 @@ import numpy as np
 
 from olrsearch.core.errors import QueryError
 from olrsearch.search.index.scores import evaluate
-from olrsearch.search.index.topk import top_k
-from olrsearch.search.page import Page, by_hit, length_notes
-from olrsearch.search.query import Not, Or, canonical, resolve_names, weighted
+from olrsearch.search.page import Page, ranked
+from olrsearch.search.query.ast import Not, Or, canonical, resolve_names, weighted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from olrsearch.core.arrays import F64, I64, Bool
-    from olrsearch.search.query import Node
-
-
-class Images(Protocol):
-    """The images of a view."""
-
-    @property
-    def ids(self) -> I64:
-        """int64 [N], the id of every row."""
+    from olrsearch.core.arrays import F64, Bool
+    from olrsearch.search.index.view import Images
+    from olrsearch.search.query.ast import Node
 
 
 class LiteralScores(Protocol):
@@ -85,15 +77,6 @@ def search_attributes(
         raise QueryError("the score cut-off is not a number, expected nats such as -1.5")
     literal_value = scores.literal_values()
     values, terms = evaluate(resolved, literal_value)
-    selection = top_k(
-        -values,
-        scores.view.ids,
-        count,
-        offset=offset,
-        max_distance=None if min_score is None else -min_score,
-        allowed=allowed,
-    )
-    rows = selection.rows
     if len(terms) == 1 and isinstance(terms[0][0], Or):
         # One alternative is enough, so the alternatives are what explains a hit.
         top = terms[0][0]
@@ -101,16 +84,17 @@ def search_attributes(
             (weighted(child, top.weight), evaluate(child, literal_value)[0] * top.weight)
             for child in top.children
         ]
-    shares = [(canonical(term), value[rows], np.exp(value[rows] / _weight(term))) for term, value in terms]
-    return Page(
-        query=canonical(resolved),
-        ids=scores.view.ids[rows],
-        distances=-values[rows],
-        contributions=by_hit(shares, len(rows)),
-        first_rank=offset + 1,
-        candidates=selection.candidates,
-        total=selection.total,
-        notes=length_notes(count, selection.total, offset, selection.candidates),
+    return ranked(
+        canonical(resolved),
+        scores.view.ids,
+        -values,
+        lambda rows: [
+            (canonical(term), value[rows], np.exp(value[rows] / _weight(term))) for term, value in terms
+        ],
+        count=count,
+        offset=offset,
+        max_distance=None if min_score is None else -min_score,
+        allowed=allowed,
     )
 
 

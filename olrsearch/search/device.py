@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from olrsearch.core.errors import DeviceError, VectorError
+from olrsearch.core.errors import DeviceError
+from olrsearch.maths.metric import check_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -103,8 +104,7 @@ class DeviceScan:
         """
         import torch
 
-        if query.shape != (self.size,) or not np.isfinite(query).all():
-            raise VectorError(f"a query vector must be {self.size} finite numbers, found shape {query.shape}")
+        check_query(query, self.size)
         with torch.inference_mode(), in_memory(self._vectors.device, "the scores of 1 queries"):
             found = self._products(query[None])[0]
             near = 2.0 * found - self._squares if squared_l2 else found

@@ -14,7 +14,9 @@ import numpy as np
 
 from olrsearch.core.errors import QueryError
 from olrsearch.maths.calibration import log_sigmoid
-from olrsearch.search.kl.query import interval
+from olrsearch.search.index.view import without
+from olrsearch.search.kl.exact_search import KlAnswer
+from olrsearch.search.kl.query import SPELT, directions, interval
 from olrsearch.search.kl.recall import query_kind
 from olrsearch.search.kl.scoring import score_by_bounds
 from olrsearch.search.page import Page, by_hit, length_notes
@@ -28,13 +30,9 @@ if TYPE_CHECKING:
     from olrsearch.encoders.words.vocabulary import Vocabulary
     from olrsearch.maths.gaussian import Gaussians
     from olrsearch.search.kl.built import BuiltKl
-    from olrsearch.search.kl.exact_search import KlAnswer, KlIndex
+    from olrsearch.search.kl.exact_search import KlIndex
     from olrsearch.search.kl.query import Divergence
     from olrsearch.search.word_terms import WordProbabilities, WordTerm
-
-QUERY_TO_IMAGE: Final = "KL(query‖image)"
-IMAGE_TO_QUERY: Final = "KL(image‖query)"
-"""How contributions name divergences."""
 
 _FLOAT32: Final = 1e-7
 """What rounding to float32 takes of a number, and a little more."""
@@ -94,24 +92,17 @@ def match_words(
     wanted = offset + count
     notes: tuple[str, ...] = ()
     if penalty is None:
+        kind = query_kind(len(terms))
         found, notes = _nearest(
-            index,
-            built,
-            prior,
-            wanted,
-            words=len(terms),
-            direction=direction,
-            allowed=allowed,
-            farthest=farthest,
+            index, built, prior, wanted, kind, direction=direction, allowed=allowed, farthest=farthest
         )
-        ids, distances, exact = found.ids[offset:], found.distances[offset:], found.exact
     else:
         if built is not None:
             notes = (not_used(built, "negated words are scored for all images"),)
-        ids, distances = _penalised(
+        found = _penalised(
             index, prior, penalty, wanted, direction=direction, allowed=allowed, farthest=farthest
         )
-        ids, distances, exact = ids[offset:], distances[offset:], True
+    ids, distances = found.ids[offset:], found.distances[offset:]
     rows = view.rows(ids)
     parts = divergences(index, prior, rows, direction)
     values: list[tuple[str, F64, F64 | None]] = [(name, -share, None) for name, share in parts]
@@ -128,7 +119,7 @@ def match_words(
         first_rank=offset + 1,
         candidates=candidates,
         total=candidates,
-        exact=exact,
+        exact=found.exact,
         notes=(*notes, *length_notes(count, candidates, offset, candidates)),
     )
 
@@ -177,16 +168,14 @@ def similar_posteriors(
         built,
         query,
         offset + count,
-        words=None,
+        query_kind(None),
         direction=direction,
         allowed=allowed,
         exclude=exclude,
         farthest=farthest,
     )
-    excluded = index.view.find(np.fromiter(exclude, np.int64, len(exclude)))
-    counted = np.ones(len(index.view), np.bool_) if allowed is None else allowed.copy()
-    counted[excluded[excluded >= 0]] = False
-    candidates = total = int(counted.sum())
+    counted = without(index.view, exclude, allowed)
+    candidates = total = len(index.view) if counted is None else int(counted.sum())
     ids, distances = found.ids, found.distances
     if max_distance is not None:
         within = distances <= max_distance
@@ -216,36 +205,32 @@ def _nearest(
     built: BuiltKl | None,
     query: Gaussians,
     count: int,
+    kind: str,
     *,
-    words: int | None,
     direction: Divergence,
     allowed: Bool | None,
     exclude: Collection[int] = (),
     farthest: bool,
 ) -> tuple[KlAnswer, tuple[str, ...]]:
     """The nearest by an index where one is given and applies, else exactly; and what a reader must know."""
-    reason = None
+    notes: tuple[str, ...] = ()
     if built is not None:
         from olrsearch.search.kl.built import why_exact  # other queries do without
 
         reason = why_exact(built, direction, allowed=allowed, farthest=farthest)
-    if built is None or reason is not None:
-        found = index.search(
-            query, count, direction=direction, allowed=allowed, exclude=exclude, farthest=farthest
-        )
-        return found, () if built is None or reason is None else (not_used(built, reason),)
-    found = built.search(query, count, allowed=allowed, exclude=exclude)
-    return found, built.notes(found, query_kind(words))
+        if reason is None:
+            answer = built.search(query, count, allowed=allowed, exclude=exclude)
+            return answer, built.notes(answer, kind)
+        notes = (not_used(built, reason),)
+    found = index.search(
+        query, count, direction=direction, allowed=allowed, exclude=exclude, farthest=farthest
+    )
+    return found, notes
 
 
 def divergences(index: KlIndex, query: Gaussians, rows: I64, direction: Divergence) -> list[tuple[str, F64]]:
     """The terms of a divergence by name, float64 [len(rows)] nats each: two of Jeffreys', else one."""
-    named = {"query-to-image": QUERY_TO_IMAGE, "image-to-query": IMAGE_TO_QUERY}
-    return [
-        (name, index.distances_of(query, rows, one))  # type: ignore[arg-type]  # the keys are directions
-        for one, name in named.items()
-        if direction in {one, "jeffreys"}
-    ]
+    return [(SPELT[one], index.distances_of(query, rows, one)) for one in directions(direction)]
 
 
 def match_penalty(terms: Sequence[WordTerm], probabilities: WordProbabilities) -> F64 | None:
@@ -268,8 +253,8 @@ def _penalised(
     direction: Divergence,
     allowed: Bool | None,
     farthest: bool,
-) -> tuple[I64, F64]:
-    """The first images by divergence plus penalty: ids and distances, exactly.
+) -> KlAnswer:
+    """The first images by divergence plus penalty, exactly.
 
     As in `KlIndex`: the scan bounds every image's distance, and images are scored by the direct formula
     until the next would have to lie beyond the last one that is returned.
@@ -280,7 +265,7 @@ def _penalised(
     rows = np.arange(len(scan)) if allowed is None else np.flatnonzero(allowed)
     count = min(count, len(rows))
     if not count:
-        return np.empty(0, np.int64), np.empty(0)
+        return KlAnswer(np.empty(0, np.int64), np.empty(0), exact=True, proposals=0)
     found = score_by_bounds(
         index.view.ids,
         rows,
@@ -288,4 +273,4 @@ def _penalised(
         count,
         lambda some: sign * (index.distances_of(prior, some, direction) + penalty[some]),
     )
-    return found.ids, sign * found.values
+    return KlAnswer(found.ids, sign * found.values, exact=True, proposals=found.scored)

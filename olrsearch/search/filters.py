@@ -9,7 +9,8 @@ Notation: N images (rows of a view), L labels.
 
 from __future__ import annotations
 
-from functools import reduce
+import datetime as dt
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,15 @@ if TYPE_CHECKING:
 
     from olrsearch.core.arrays import I8, I64, Bool
     from olrsearch.search.query.where import Value, Where
+
+
+_SQL_TYPES: dict[type, TypeEngine[Any]] = {
+    str: String(),
+    int: BigInteger(),
+    float: Double(),
+    dt.datetime: DateTime(),
+}
+"""Of bound values. 64 bits for integers: a driver may cast to the column's 32 and overflow."""
 
 
 def column_types(columns: Mapping[str, ColumnElement[Any]]) -> dict[str, type]:
@@ -81,7 +91,7 @@ def _test(node: Comparison | Membership | Like, column: ColumnElement[Any]) -> C
             kinds.setdefault(type(value), []).append(value)
         return or_(
             *(
-                column.in_(bindparam(None, values, type_=_sql_type(kind), expanding=True, unique=True))
+                column.in_(bindparam(None, values, type_=_SQL_TYPES[kind], expanding=True, unique=True))
                 for kind, values in kinds.items()
             )
         )
@@ -90,13 +100,7 @@ def _test(node: Comparison | Membership | Like, column: ColumnElement[Any]) -> C
 
 
 def _bound(value: Value) -> ColumnElement[Any]:
-    return literal(value, _sql_type(type(value)))
-
-
-def _sql_type(kind: type) -> TypeEngine[Any]:
-    """64 bits for integers: a driver may cast to the column's 32 and overflow."""
-    types: dict[type, TypeEngine[Any]] = {str: String(), int: BigInteger(), float: Double()}
-    return types.get(kind, DateTime())
+    return literal(value, _SQL_TYPES[type(value)])
 
 
 def allowed_rows(
@@ -132,11 +136,9 @@ def allowed_rows(
         kept: Bool = stored[:, list(label_names).index(node.label)] == node.value
         return kept
 
-    def inner(child: Where) -> Bool:
-        return allowed_rows(
-            child, ids, columns=columns, select_ids=select_ids, stored=stored, label_names=label_names
-        )
-
+    inner = partial(
+        allowed_rows, ids=ids, columns=columns, select_ids=select_ids, stored=stored, label_names=label_names
+    )
     if isinstance(node, WhereNot):
         return ~inner(node.child)
     if not isinstance(node, WhereAnd | WhereOr):  # only these and label tests hold labels

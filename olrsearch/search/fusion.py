@@ -14,7 +14,7 @@ import numpy as np
 
 from olrsearch.core.errors import VectorError
 from olrsearch.search.index.topk import top_k
-from olrsearch.search.page import Page, by_hit, length_notes
+from olrsearch.search.page import Page, ranked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,25 +26,16 @@ DAMPING: Final = 60
 
 
 def fuse_ranks(
-    ids: I64,
-    rankings: Mapping[str, F64],
-    *,
-    query: str,
-    count: int = 20,
-    offset: int = 0,
-    allowed: Bool | None = None,
-    exact: bool = True,
+    ids: I64, rankings: Mapping[str, F64], *, count: int = 20, offset: int = 0, allowed: Bool | None = None
 ) -> Page:
     """Rank images by Σ 1/(60 + rank) over several rankings.
 
     Args:
         ids: int64 [N], of the images; they decide between equal distances.
         rankings: float64 [N] distances by the ranking's name, smaller is nearer.
-        query: What was asked, in canonical spelling.
         count: Length of the page; all there are when fewer.
         offset: How many hits to leave out before it.
         allowed: bool [N], the images that are ranked at all; all when None.
-        exact: Whether the rankings are.
 
     Returns:
         Hits by falling score; a contribution a ranking, which add up to it.
@@ -55,25 +46,18 @@ def fuse_ranks(
     if any(len(distances) != len(ids) for distances in rankings.values()):
         raise VectorError(f"rankings of another length than their {len(ids)} images")
     rows = np.arange(len(ids)) if allowed is None else np.flatnonzero(allowed)
-    mine = ids[rows]
-    shares = {}
+    mine, shares = ids[rows], {}
     for name, distances in rankings.items():
         order = top_k(distances[rows], mine, len(rows)).rows
         ranks = np.empty(len(rows), np.int64)
         ranks[order] = np.arange(1, len(rows) + 1)
         shares[name] = 1.0 / (DAMPING + ranks)
     total = -np.sum(list(shares.values()), axis=0) if shares else np.zeros(len(rows))
-    selection = top_k(total, mine, count, offset=offset)
-    return Page(
-        query=query,
-        ids=mine[selection.rows],
-        distances=total[selection.rows],
-        contributions=by_hit(
-            [(name, share[selection.rows], None) for name, share in shares.items()], len(selection.rows)
-        ),
-        first_rank=offset + 1,
-        candidates=selection.candidates,
-        total=selection.total,
-        exact=exact,
-        notes=length_notes(count, selection.total, offset, selection.candidates),
+    return ranked(
+        "",  # which is for the caller to say
+        mine,
+        total,
+        lambda rows: [(name, share[rows], None) for name, share in shares.items()],
+        count=count,
+        offset=offset,
     )

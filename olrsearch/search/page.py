@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from olrsearch.core.errors import QueryError
+from olrsearch.search.index.topk import top_k
 from olrsearch.search.results import Contribution
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from olrsearch.core.arrays import F64, I64
+    from olrsearch.core.arrays import F64, I64, Bool
+
+Share: TypeAlias = "tuple[str, F64, F64 | None]"
+"""A term of a query, as hits have it: its spelling, values float64 [n], and probabilities if any."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,11 +45,50 @@ class Page:
     notes: tuple[str, ...] = ()
 
 
-def by_hit(shares: Sequence[tuple[str, F64, F64 | None]], count: int) -> tuple[tuple[Contribution, ...], ...]:
+def ranked(
+    query: str,
+    ids: I64,
+    distances: F64,
+    shares: Callable[[I64], Sequence[Share]],
+    *,
+    count: int,
+    offset: int,
+    max_distance: float | None = None,
+    allowed: Bool | None = None,
+) -> Page:
+    """The page of a ranking of all images.
+
+    Args:
+        query: What was asked, in canonical spelling.
+        ids: int64 [N], of the images; they decide between equal distances.
+        distances: float64 [N], smaller is nearer.
+        shares: For rows, what their hits are made of, see `by_hit`.
+        count: Length of the page; all there are when fewer.
+        offset: How many hits to leave out before it.
+        max_distance: Cut-off, inclusive.
+        allowed: bool [N], the images that are ranked at all; all when None.
+
+    Raises:
+        VectorError: a distance is NaN.
+    """
+    found = top_k(distances, ids, count, offset=offset, max_distance=max_distance, allowed=allowed)
+    return Page(
+        query=query,
+        ids=ids[found.rows],
+        distances=distances[found.rows],
+        contributions=by_hit(shares(found.rows), len(found.rows)),
+        first_rank=offset + 1,
+        candidates=found.candidates,
+        total=found.total,
+        notes=length_notes(count, found.total, offset, found.candidates),
+    )
+
+
+def by_hit(shares: Sequence[Share], count: int) -> tuple[tuple[Contribution, ...], ...]:
     """Contributions, one tuple a hit.
 
     Args:
-        shares: Of each term its spelling, its values float64 [count], and probabilities where it has some.
+        shares: Of each term.
         count: Hits.
     """
     return tuple(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+Estimate = TypeVar("Estimate", "LabelEstimate", "WordEstimate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,22 +120,6 @@ class LabelEstimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
-    """What an image looks like to the encoder: estimates, most probable first."""
-
-    image: str
-    image_id: int | None
-    estimates: tuple[LabelEstimate, ...]
-
-    def __iter__(self) -> Iterator[LabelEstimate]:
-        return iter(self.estimates)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready dict."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
 class WordEstimate:
     """How likely one word is of one image.
 
@@ -154,14 +140,14 @@ class WordEstimate:
 
 
 @dataclass(frozen=True, slots=True)
-class WordDescription:
-    """Which words an image's posterior lies at: estimates, most probable first."""
+class Description(Generic[Estimate]):
+    """What an image looks like to an encoder, in labels or in words: estimates, most probable first."""
 
     image: str
     image_id: int | None
-    estimates: tuple[WordEstimate, ...]
+    estimates: tuple[Estimate, ...]
 
-    def __iter__(self) -> Iterator[WordEstimate]:
+    def __iter__(self) -> Iterator[Estimate]:
         return iter(self.estimates)
 
     def to_dict(self) -> dict[str, Any]:

@@ -14,8 +14,8 @@ import numpy as np
 from olrsearch.core.errors import QueryError, VectorError
 from olrsearch.core.names import LabelNames
 from olrsearch.search.index.label import combine
-from olrsearch.search.index.topk import top_k
-from olrsearch.search.page import Page, by_hit, length_notes
+from olrsearch.search.index.view import without
+from olrsearch.search.page import Page, by_hit, length_notes, ranked
 from olrsearch.search.query.ast import MAX_WEIGHT, quote_name, spell_weight
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from olrsearch.search.index.built import BuiltIndex
     from olrsearch.search.index.label import LabelIndexes
     from olrsearch.search.index.view import EmbeddingView
-    from olrsearch.search.results import Contribution
+    from olrsearch.search.page import Share
 
 _T = TypeVar("_T")
 
@@ -88,29 +88,24 @@ def compose(
     names = LabelNames(label_names)
     weights = _weights(by, names)
     sources = _by_position(with_ or {}, names)
+    vectors: dict[int, F32] = {}
     if like is None:
         if not sources:
             raise QueryError("a similarity query needs an image, or a vector for at least one label")
-        wanted = list(sources)
-        left = sorted(set(weights) - set(wanted)) if by is not None else []
+        left = sorted(set(weights) - set(sources)) if by is not None else []
         if left:
             raise QueryError(
                 f"no image to take {names.names[left[0]]} from: name an image, or give it one with its label"
             )
-        base = None
     else:
         base = view.embedding(like) if isinstance(like, int | np.integer) else like
         if base.shape != (view.labels, view.size):
             raise VectorError(f"an embedding has shape {base.shape}, expected ({view.labels}, {view.size})")
-        wanted = sorted(set(weights) | set(sources))
+        vectors = {label: base[label] for label in weights}
+    vectors |= {label: _vector(source, label, view) for label, source in sources.items()}
     targets = []
-    for label in sorted(wanted):
-        if label in sources:
-            vector = _vector(sources[label], label, view)
-        elif base is not None:
-            vector = base[label]
-        else:  # excluded above: without an image every label wanted has a source
-            raise QueryError(f"no vector for {names.names[label]}")
+    for label in sorted(vectors):
+        vector = vectors[label]
         if not np.isfinite(vector).all():
             raise VectorError(f"the vector for {names.names[label]} holds NaN or infinities")
         targets.append(Target(label, np.array(vector, np.float32), weights.get(label, 1.0)))
@@ -163,24 +158,15 @@ def similar(
         if page is not None:
             return page
     distances, factors = _combined(indexes, targets)
-    selection = top_k(
-        distances,
+    return ranked(
+        spell_targets(targets, label_names),
         view.ids,
-        count,
+        distances,
+        lambda rows: _shares(indexes, label_names, targets, factors, rows),
+        count=count,
         offset=offset,
         max_distance=None if min_score is None else -min_score,
-        allowed=_without(view, allowed, exclude),
-    )
-    rows = selection.rows
-    return Page(
-        query=spell_targets(targets, label_names),
-        ids=view.ids[rows],
-        distances=distances[rows],
-        contributions=_contributions(indexes, label_names, targets, factors, rows),
-        first_rank=offset + 1,
-        candidates=selection.candidates,
-        total=selection.total,
-        notes=length_notes(count, selection.total, offset, selection.candidates),
+        allowed=without(view, exclude, allowed),
     )
 
 
@@ -205,13 +191,15 @@ def _from_built(
         return None
     ids, found = built.search(label, query, offset + count, exclude=exclude)
     ids, distances = ids[offset:], found[offset:] * factor
-    candidates = len(view) - len(np.intersect1d(view.ids, np.fromiter(exclude, np.int64, len(exclude))))
+    kept = without(view, exclude)
+    candidates = len(view) if kept is None else int(kept.sum())
     return Page(
         query=spell_targets(targets, label_names),
         ids=ids,
         distances=distances,
-        contributions=_contributions(
-            built.indexes, label_names, targets, _scaled(built.indexes, targets), view.rows(ids)
+        contributions=by_hit(
+            _shares(built.indexes, label_names, targets, _scaled(built.indexes, targets), view.rows(ids)),
+            len(ids),
         ),
         first_rank=offset + 1,
         candidates=candidates,
@@ -230,24 +218,20 @@ def spell_targets(targets: Sequence[Target], label_names: Sequence[str]) -> str:
     )
 
 
-def prototype(view: EmbeddingView, labels: I8, label: int, allowed: Bool | None = None) -> F32:
+def prototype(view: EmbeddingView, labels: I8, label: int) -> F32:
     """The mean vector μ_l of the images that have a label, float32 [k].
 
     Args:
         view: The images.
         labels: Stored labels int8 [N, L] in the view's rows.
         label: l.
-        allowed: bool [N], the images that may count; all when None.
 
     Raises:
         QueryError: no image has the label.
 
     Source: OLR, eq. 4.
     """
-    chosen = labels[:, label] > 0
-    if allowed is not None:
-        chosen &= allowed
-    rows = np.flatnonzero(chosen)
+    rows = np.flatnonzero(labels[:, label] > 0)
     if not len(rows):
         raise QueryError(
             f"no image has the stored label number {label}: there is no mean to take; "
@@ -265,8 +249,11 @@ def _weights(by: By, names: LabelNames) -> dict[int, float]:
         by = [by]
     if not by:
         raise QueryError("no label to compare by: name at least one, or leave `by` out for all")
-    given = by if isinstance(by, Mapping) else _count_once(by)
-    weights = _by_position(given, names)
+    if not isinstance(by, Mapping):
+        if len(set(by)) != len(by):
+            raise QueryError("a label is named twice: give it a weight instead")
+        by = dict.fromkeys(by, 1.0)
+    weights = _by_position(by, names)
     for label, weight in weights.items():
         if not 0 < weight <= MAX_WEIGHT:
             raise QueryError(
@@ -274,12 +261,6 @@ def _weights(by: By, names: LabelNames) -> dict[int, float]:
                 f"(up to {MAX_WEIGHT:g}), found {weight!r}"
             )
     return weights
-
-
-def _count_once(by: Sequence[str]) -> dict[str, float]:
-    if len(set(by)) != len(by):
-        raise QueryError("a label is named twice: give it a weight instead")
-    return dict.fromkeys(by, 1.0)
 
 
 def _by_position(given: Mapping[str, _T], names: LabelNames) -> dict[int, _T]:
@@ -302,17 +283,6 @@ def _vector(source: Source, label: int, view: EmbeddingView) -> F32:
             f"({view.labels}, {view.size})"
         )
     return vector
-
-
-def _without(view: EmbeddingView, allowed: Bool | None, exclude: Collection[int]) -> Bool | None:
-    """The rows allowed, without the excluded ids; nothing given is changed."""
-    rows = view.find(np.fromiter(exclude, np.int64, len(exclude)))
-    rows = rows[rows >= 0]
-    if not len(rows):
-        return allowed
-    kept = np.ones(len(view), np.bool_) if allowed is None else allowed.copy()
-    kept[rows] = False
-    return kept
 
 
 def _scaled(indexes: LabelIndexes, targets: Sequence[Target]) -> dict[int, float]:
@@ -345,16 +315,16 @@ def _combined(indexes: LabelIndexes, targets: Sequence[Target]) -> tuple[F64, di
     return total, factors
 
 
-def _contributions(
+def _shares(
     indexes: LabelIndexes,
     label_names: Sequence[str],
     targets: Sequence[Target],
     factors: Mapping[int, float],
     rows: I64,
-) -> tuple[tuple[Contribution, ...], ...]:
-    shares: list[tuple[str, F64, None]] = []
+) -> list[Share]:
+    shares: list[Share] = []
     for target in targets:
         index = indexes.of(target.label)
         found = index.distances_of(target.vector, rows).astype(np.float64) * factors[target.label]
         shares.append((label_names[target.label] + spell_weight(target.weight), -found, None))
-    return by_hit(shares, len(rows))
+    return shares

@@ -17,12 +17,12 @@ from olrsearch.maths.gaussian import check_shrinkage
 from olrsearch.search.attributes import query_values
 from olrsearch.search.divergences import match_penalty
 from olrsearch.search.fusion import fuse_ranks
-from olrsearch.search.kl.query import check_divergence
-from olrsearch.search.query import canonical
+from olrsearch.search.kl.query import SPELT, check_divergence
+from olrsearch.search.query.ast import canonical
 from olrsearch.search.word_terms import MODES, query_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from olrsearch.core.arrays import F64, Bool
@@ -41,12 +41,6 @@ Table: TypeAlias = "Callable[[], WordVectors | None]"
 
 LIKELY: Final = math.log(0.5)
 """The score from which on an attribute query holds of an image."""
-
-SPELT: Final[Mapping[str, str]] = {
-    "query-to-image": "KL(query‖image)",
-    "image-to-query": "KL(image‖query)",
-    "jeffreys": "Jeffreys' divergence",
-}
 
 
 class WordQuery(NamedTuple):
@@ -113,16 +107,14 @@ def fused(
     page = fuse_ranks(
         opened.view.ids,
         {"words": -distances if query.farthest else distances, "attributes": -attributes.values},
-        query="",
         count=count,
         offset=offset,
         allowed=allowed,
-        exact=query.mode == "contains",
     )
     notes = ["scores are 1/(60 + rank) by words and by attributes, added up"]
     if query.mode != "contains":
         notes.append("ranks by divergence are those of the float32 scan")
-    return replace(page, notes=(*page.notes, *notes))
+    return replace(page, exact=query.mode == "contains", notes=(*page.notes, *notes))
 
 
 def open_table(vocabulary: Vocabulary, vectors: str | Path | None) -> Table:

@@ -20,9 +20,9 @@ import numpy as np
 
 from olrsearch.core.errors import QueryError
 from olrsearch.search.index.scores import literals
-from olrsearch.search.query import And, Node, Not, conjunction, negation, parse, weighted
-from olrsearch.search.query import Literal as Word
-from olrsearch.search.query.ast import canonical
+from olrsearch.search.query.ast import And, Node, Not, canonical, conjunction, negation, weighted
+from olrsearch.search.query.ast import Literal as Word
+from olrsearch.search.query.parser import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,7 +71,7 @@ class WordTerm:
         return canonical(self.node)
 
 
-def parse_words(texts: str | Sequence[str]) -> tuple[Word | Not, ...]:
+def parse_words(texts: str | Sequence[str]) -> tuple[tuple[Word, bool], ...]:
     """The words of a set, as they are written: each may be negated and weighed.
 
     Args:
@@ -80,6 +80,9 @@ def parse_words(texts: str | Sequence[str]) -> tuple[Word | Not, ...]:
     Raises:
         QueryError: there are none; or `|`, parentheses or a negated group, which sets do not have.
         QuerySyntaxError: a text does not parse.
+
+    Returns:
+        The words, each with whether it is negated.
     """
     given = (texts,) if isinstance(texts, str) else tuple(texts)
     if not given or not any(text.strip() for text in given):
@@ -92,17 +95,17 @@ def parse_words(texts: str | Sequence[str]) -> tuple[Word | Not, ...]:
     if _GROUPING.search(_QUOTED.sub("", text)):
         raise set_alone
     node = parse(text)
-    terms: list[Word | Not] = []
+    words = []
     for term in node.children if isinstance(node, And) else (node,):
         word = term.child if isinstance(term, Not) else term
-        if not isinstance(word, Word) or not isinstance(term, Word | Not):
+        if not isinstance(word, Word):
             raise set_alone
-        terms.append(term)
-    return tuple(terms)
+        words.append((word, word is not term))
+    return tuple(words)
 
 
 def resolve_words(
-    words: Sequence[Word | Not], vocabulary: Vocabulary, table: Callable[[], WordVectors | None]
+    words: Sequence[tuple[Word, bool]], vocabulary: Vocabulary, table: Callable[[], WordVectors | None]
 ) -> tuple[WordTerm, ...]:
     """The vectors of a set's words.
 
@@ -117,14 +120,11 @@ def resolve_words(
         WordVectorsError, OptionalDependencyError: the table is needed and cannot be opened.
     """
     terms = []
-    for term in words:
-        word = term.child if isinstance(term, Not) else term
-        if not isinstance(word, Word):  # `parse_words` gives no other
-            raise QueryError(f"{canonical(term)!r} is no word: expected what parse_words returns")
+    for word, negated in words:
         own = vocabulary.position(word.name)
         vector = vocabulary.resolve(word.name, table() if own is None else None)
         name = word.name.strip() if own is None else vocabulary.names[own]
-        terms.append(WordTerm(name, vector, word.weight, isinstance(term, Not), own))
+        terms.append(WordTerm(name, vector, word.weight, negated, own))
     return tuple(terms)
 
 

@@ -21,6 +21,7 @@ from olrsearch.datasets.generated.pairs import generate_pairs
 from olrsearch.datasets.idx_format import format_idx
 from olrsearch.maths.divergences import kl
 from olrsearch.maths.gaussian import Gaussians, word_prior
+from olrsearch.maths.triangles import cholesky, pack
 
 KEYS = {"metric", "value", "target", "passed", "unit", "seed"}
 DIGITS = tuple(f"Digit_{number}" for number in range(10))
@@ -236,18 +237,18 @@ def test_a_gpu_that_is_not_there_is_a_note(mixed, monkeypatch):
 def test_fewer_dimensions_are_marginals():
     rng = np.random.default_rng(0)
     loose = rng.normal(size=(40, 6, 6)) * 0.3
-    images = Gaussians.of_moments(
-        rng.normal(size=(40, 6)) * np.arange(1, 7), loose @ loose.swapaxes(1, 2) + 0.1 * np.eye(6)
+    images = Gaussians(
+        rng.normal(size=(40, 6)) * np.arange(1, 7), cholesky(loose @ loose.swapaxes(1, 2) + 0.1 * np.eye(6))
     )
     vectors = rng.normal(size=(5, 6))
-    mean, factor = images.mean.astype(np.float32), images.packed().astype(np.float32)
+    mean, factor = images.mean.astype(np.float32), pack(images.factor).astype(np.float32)
     found = project_posteriors(mean, factor, vectors, 3)
     spread, axes = np.linalg.eigh(np.cov(images.mean.T))
     kept = axes[:, ::-1][:, :3]
     assert spread[-1] > spread[0]
-    projected = Gaussians.of_moments(images.mean @ kept, kept.T @ images.covariance @ kept)
+    projected = Gaussians(images.mean @ kept, cholesky(kept.T @ images.covariance @ kept))
     prior = word_prior(vectors[:2], 0.2)
-    asked = Gaussians.of_moments(prior.mean @ kept, kept.T @ prior.covariance @ kept)
+    asked = Gaussians(prior.mean @ kept, cholesky(kept.T @ prior.covariance @ kept))
     ours = kl(word_prior(found.vectors[:2], 0.2), Gaussians.of_packed(found.mean, found.factor))
     np.testing.assert_allclose(ours, kl(asked, projected), rtol=1e-4)
     assert project_posteriors(mean, factor, vectors, 6).mean is mean

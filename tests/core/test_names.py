@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from olrsearch.core.errors import QueryError, UnknownLabelError
 from olrsearch.core.names import LabelNames, nearest_names, normalise_name
-from olrsearch.search.query import canonical, parse, resolve_names
+from olrsearch.search.query.ast import canonical, resolve_names
+from olrsearch.search.query.parser import parse
 
 LABELS = (
     "5_o_Clock_Shadow",

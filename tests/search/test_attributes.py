@@ -6,7 +6,7 @@ from olrsearch.core.errors import QueryError, UnknownLabelError
 from olrsearch.maths.calibration import Calibration, fit_calibration
 from olrsearch.search.attributes import search_attributes
 from olrsearch.search.index.scores import LabelScores
-from olrsearch.search.query import parse
+from olrsearch.search.query.parser import parse
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from olrsearch.search.divergences import match_prior, match_words, similar_poste
 from olrsearch.search.fusion import fuse_ranks
 from olrsearch.search.kl.view import KlView, PlainPosteriors
 from olrsearch.search.kl.word_scores import WordScores
-from olrsearch.search.query import canonical
+from olrsearch.search.query.ast import canonical
 from olrsearch.search.word_queries import open_table
 from olrsearch.search.word_terms import (
     WordProbabilities,
@@ -77,10 +77,11 @@ def ratios(view, vector):
 
 
 def test_words_are_parsed_as_a_set():
-    terms = parse_words(["beard", "!male", "blonde hair^2", '"rock & roll"'])
-    assert [canonical(term) for term in terms] == ["beard", "!male", "blonde hair^2", '"rock & roll"']
+    words = parse_words(["beard", "!male", "blonde hair^2", '"rock & roll"'])
+    assert [canonical(word) for word, _ in words] == ["beard", "male", "blonde hair^2", '"rock & roll"']
+    assert [negated for _, negated in words] == [False, True, False, False]
     assert len(parse_words("beard & hat, !male")) == 3
-    assert [canonical(term) for term in parse_words(['"a(b)|c"'])] == ['"a(b)|c"']
+    assert [canonical(word) for word, _ in parse_words(['"a(b)|c"'])] == ['"a(b)|c"']
 
 
 @pytest.mark.parametrize("texts", ["a | b", "a or b", "(a)", "!(a & b)", "(a & b)^2"])
@@ -254,7 +255,7 @@ def test_a_cut_off_in_nats(view, index):
 def test_ranks_are_fused_by_their_reciprocals():
     ids = np.array([4, 9, 2, 7])
     page = fuse_ranks(
-        ids, {"words": np.array([0.0, 1, 1, 3]), "attributes": np.array([9.0, 0, 5, 1])}, query="q", count=3
+        ids, {"words": np.array([0.0, 1, 1, 3]), "attributes": np.array([9.0, 0, 5, 1])}, count=3
     )
     # words: 4, then 2 before 9 by id, 7; attributes: 9, 7, 2, 4
     scores = {4: 1 / 61 + 1 / 64, 2: 1 / 62 + 1 / 63, 9: 1 / 63 + 1 / 61, 7: 1 / 64 + 1 / 62}
@@ -268,14 +269,12 @@ def test_ranks_are_fused_by_their_reciprocals():
 def test_ranks_are_those_among_the_allowed():
     ids = np.arange(1, 5)
     allowed = np.array([False, True, True, False])
-    page = fuse_ranks(
-        ids, {"a": np.array([0.0, 2, 1, 0]), "b": np.array([0.0, 2, 1, 0])}, query="q", allowed=allowed
-    )
+    page = fuse_ranks(ids, {"a": np.array([0.0, 2, 1, 0]), "b": np.array([0.0, 2, 1, 0])}, allowed=allowed)
     assert page.ids.tolist() == [3, 2]
     assert page.distances[0] == pytest.approx(-2 / 61)
     assert (page.candidates, page.total) == (2, 2)
     with pytest.raises(VectorError, match="another length"):
-        fuse_ranks(ids, {"a": np.zeros(3)}, query="q")
+        fuse_ranks(ids, {"a": np.zeros(3)})
 
 
 def test_values_of_a_query_are_in_the_views_rows(view):

@@ -12,8 +12,8 @@ import numpy as np
 from olrsearch.core.errors import BenchmarkError, EngineError
 from olrsearch.pipeline.pixels import batched, cache_pixels, decoded, read_pixels
 from olrsearch.search.attributes import search_attributes
-from olrsearch.search.index.whole import WholeIndex
-from olrsearch.search.query import Literal, conjunction, negation
+from olrsearch.search.index.label import WholeIndex, nearest
+from olrsearch.search.query.ast import Literal, conjunction, negation
 from olrsearch.search.spaces.about import known_labels, stored_labels
 from olrsearch_benchmarks.speed.encoding import Workload, run_encoding
 from olrsearch_benchmarks.speed.speed import attribute_case, encode_case, label_case, whole_case
@@ -72,13 +72,13 @@ def speed_cases(opened: OpenSpace, encoder: LabelEncoder, *, seed: int = 0) -> l
             opened.calibration.log_probability(raw, everything, negate=True),
         ),
         label_case(
-            lambda: opened.indexes.of(label).search(query[label], 20),
+            lambda: nearest(opened.indexes.of(label), query[label], 20),
             opened.metric,
             query[label],
             embeddings[label],
             label,
         ),
-        whole_case(lambda: whole.search(query, 20), opened.metric, query, embeddings),
+        whole_case(lambda: nearest(whole, query, 20), opened.metric, query, embeddings),
         encode_case(encode_all, lambda: encoder.encode(pixels)),
     ]
 

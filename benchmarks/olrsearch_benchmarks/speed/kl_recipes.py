@@ -23,7 +23,7 @@ import numpy as np
 from olrsearch.core.errors import BenchmarkError, RecallError
 from olrsearch.maths.gaussian import Gaussians, word_prior
 from olrsearch.maths.kl_features import Frame, feature_size, image_features, query_features
-from olrsearch.maths.triangles import cholesky, triangle
+from olrsearch.maths.triangles import cholesky, pack, triangle
 from olrsearch.search.kl.projected import search_kl
 from olrsearch.search.kl.projection import row_blocks
 from olrsearch.search.kl.recall import (
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, F64, I64
     from olrsearch.maths.divergences import Direction
     from olrsearch.search.index.built import Recall
-    from olrsearch.search.kl.projected import KlProposer, ScoredAnswer
+    from olrsearch.search.kl.projected import KlProposer
     from olrsearch.search.kl.recipes import KlRecipe
 
 _log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ def synthetic_posteriors(
         mean[row] = prior.mean[0] + 0.05 * rng.standard_normal(size)
         covariance[row] = prior.covariance[0] * np.exp(0.2 * rng.standard_normal()) + 1e-4 * np.eye(size)
     images = Gaussians(mean, cholesky(covariance))
-    return PosteriorArrays(mean.astype(np.float32), images.packed().astype(np.float32))
+    return PosteriorArrays(mean.astype(np.float32), pack(images.factor).astype(np.float32))
 
 
 def resample(posteriors: PosteriorArrays, count: int, rng: np.random.Generator) -> PosteriorArrays:
@@ -299,7 +299,7 @@ class _Gallery:
             rows += fresh
         return rows
 
-    def _search(self, proposer: KlProposer, recipe: KlRecipe, query: F64) -> ScoredAnswer:
+    def _search(self, proposer: KlProposer, recipe: KlRecipe, query: F64) -> tuple[I64, F64]:
         proposals = recipe.parameters.asked(_ANSWER)
         return search_kl(proposer, self.ids, query, _ANSWER, self.rescore, proposals=proposals)
 

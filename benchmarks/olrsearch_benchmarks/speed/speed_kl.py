@@ -20,7 +20,7 @@ from olrsearch.core.errors import BenchmarkError, VectorError
 from olrsearch.maths.triangles import unpack
 from olrsearch.search.index.faiss_index import installed_faiss, load_faiss
 from olrsearch.search.kl.exact_search import KlIndex
-from olrsearch.search.kl.kept_features import kept_features, kept_frame
+from olrsearch.search.kl.kept_features import KlFeatures, choose_frame, kept_frame
 from olrsearch.search.kl.query import ask
 from olrsearch.search.kl.view import KlView, PlainPosteriors
 from olrsearch_benchmarks.speed.speed import SpeedCase, time_in_turns
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from olrsearch.maths.divergences import Direction
     from olrsearch.maths.gaussian import Gaussians
     from olrsearch.search.kl.exact_search import KlAnswer
-    from olrsearch.search.kl.kept_features import KlFeatures
 
 _log = logging.getLogger(__name__)
 
@@ -202,11 +201,14 @@ def open_index(view: KlView, segments: Sequence[str], folder: Path | None) -> Kl
         segments: A name for each part of the view.
         folder: Where KL features are kept; None keeps nothing.
     """
-    frame = kept_frame(folder, view)
+    frame = choose_frame(view) if folder is None else kept_frame(folder, view)
 
     def features(direction: Direction) -> list[KlFeatures]:
+        if folder is None:
+            return [KlFeatures.compute(part, frame, direction) for part in view.parts]
         return [
-            kept_features(folder, part, frame, direction, segment=segment)
+            KlFeatures.open(folder, part, frame, direction, segment=segment)
+            or KlFeatures.write(folder, part, frame, direction, segment=segment)
             for part, segment in zip(view.parts, segments, strict=True)
         ]
 

@@ -10,7 +10,7 @@ from olrsearch import WordEstimate
 from olrsearch.apps.cli.common import emit_json, examples, open_store
 
 if TYPE_CHECKING:
-    from olrsearch import Description, WordDescription
+    from olrsearch import Description, LabelEstimate
 
 _STORED = {None: "", -1: "stored: absent", 0: "stored: unknown", 1: "stored: present"}
 
@@ -53,7 +53,7 @@ def describe_command(
     """
     if not by_words and (others or vectors is not None):
         raise click.UsageError("--open and --vectors are of words: add --words")
-    found: list[Description] | list[WordDescription]
+    found: list[Description[LabelEstimate]] | list[Description[WordEstimate]]
     with open_store(ctx, read_only=True) as store:
         if by_words:
             found = store.describe_words(images, others=others, vectors=vectors, space=space)
@@ -70,7 +70,9 @@ def describe_command(
             click.echo(f"  {name:<{width}}  {said}".rstrip())
 
 
-def _rows(description: Description | WordDescription, count: int) -> list[tuple[str, str]]:
+def _rows(
+    description: Description[LabelEstimate] | Description[WordEstimate], count: int
+) -> list[tuple[str, str]]:
     """Names and what is said of them: the first so many, and every word that was asked for."""
     rows, own = [], 0
     for item in description.estimates:

@@ -194,7 +194,7 @@ def reopened_views(opened: OpenSpace, ids: I64, names: Sequence[str]) -> SpaceVi
     Raises:
         AuditError: an image has no embedding any more.
     """
-    everything = EmbeddingView(opened.segments, labels=len(opened.info.labels), size=opened.info.k)
+    everything = EmbeddingView(opened.segments)
     return _views(opened, everything, ids, names)
 
 

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Final
 from olrsearch.audit.scorers.rules import Rule, never
 from olrsearch.core.errors import AuditError, QueryError
 from olrsearch.core.names import LabelNames
-from olrsearch.search.query import And, Literal, Node, Not, parse
+from olrsearch.search.query.ast import And, Literal, Node, Not
+from olrsearch.search.query.parser import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

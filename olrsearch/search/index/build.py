@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +28,7 @@ from olrsearch.search.index.label import LabelIndexes
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from olrsearch.core.arrays import F32, I64
+    from olrsearch.core.arrays import I64
     from olrsearch.maths.metric import Metric
     from olrsearch.search.index.built import Searched
     from olrsearch.search.index.recipe import Recipe
@@ -39,25 +39,16 @@ _log = logging.getLogger(__name__)
 SAMPLED_QUERIES = 64
 
 
-def build_recipe(
-    view: EmbeddingView,
-    metric: Metric,
-    recipe: Recipe,
-    folder: Path,
-    *,
-    queries: F32 | None = None,
-    seed: int = 0,
-) -> IndexDescription:
+def build_recipe(view: EmbeddingView, metric: Metric, recipe: Recipe, folder: Path) -> IndexDescription:
     """Build a recipe's indexes into a folder, and prove their recall.
+
+    It is measured on images of the view that are drawn, each left out of its own answers.
 
     Args:
         view: The images.
         metric: Of the space.
         recipe: What to build.
         folder: Where to; replaced when all is built and proven, else left as it was.
-        queries: Held-out embeddings float32 [L, q, k] to measure on; without them images of
-            the view are drawn, each left out of its own answers.
-        seed: Of the drawing.
 
     Raises:
         RecallError: an index finds less than the recipe promises.
@@ -68,9 +59,7 @@ def build_recipe(
     """
     if not len(view):
         raise VectorError("there are no embeddings to index: encode images first")
-    if queries is not None and (queries.ndim != 3 or queries.shape[::2] != (view.labels, view.size)):
-        raise VectorError(f"queries {queries.shape} do not fit {view.labels} labels × {view.size} numbers")
-    tests = _Tests.of(view, queries, seed)
+    tests = np.random.default_rng(0).permutation(len(view))[:SAMPLED_QUERIES]
     with whole_folder(folder, replace=True) as fresh:
         np.save(fresh / IDS, view.ids)
         indexes = LabelIndexes(view, metric)
@@ -78,31 +67,16 @@ def build_recipe(
         wanted += [] if recipe.whole is None else [None]
         files = tuple(_build_one(indexes, recipe, fresh, label, tests) for label in wanted)
         described = IndexDescription(
-            recipe, metric_digest(metric), digest(view.ids), len(view), len(tests.own), files
+            recipe, metric_digest(metric), digest(view.ids), len(view), len(tests), files
         )
         write_index_json(fresh, described.to_dict())
     return described
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Tests:
-    """Queries to measure recall on: embeddings [L, q, k], and the id each leaves out (−1: none)."""
-
-    embeddings: F32
-    own: I64
-
-    @classmethod
-    def of(cls, view: EmbeddingView, queries: F32 | None, seed: int) -> _Tests:
-        if queries is not None:
-            return cls(queries, np.full(queries.shape[1], -1, np.int64))
-        rows = np.random.default_rng(seed).permutation(len(view))[:SAMPLED_QUERIES]
-        return cls(np.stack([view.gather(label, rows) for label in range(view.labels)]), view.ids[rows])
-
-
 def _build_one(
-    indexes: LabelIndexes, recipe: Recipe, folder: Path, label: int | None, tests: _Tests
+    indexes: LabelIndexes, recipe: Recipe, folder: Path, label: int | None, tests: I64
 ) -> BuiltFile:
-    """Build, write and measure one file.
+    """Build, write and measure one file; `tests` are the rows it is measured on.
 
     Raises:
         RecallError: its recall is below the promise.
@@ -136,16 +110,15 @@ def _build_one(
     return file
 
 
-def _measure(
-    indexes: LabelIndexes, recipe: Recipe, file: BuiltFile, index: Searched, tests: _Tests
-) -> Recall:
+def _measure(indexes: LabelIndexes, recipe: Recipe, file: BuiltFile, index: Searched, tests: I64) -> Recall:
     """Recall by distance: among equally near images it does not matter which are returned."""
     described = IndexDescription(recipe, "", "", len(indexes.view), 0, (file,))
     found = BuiltIndex(described, indexes.view.ids, indexes, lambda _: index)
     scorer = exact_scorer(indexes, file.label)
     shares: dict[int, list[float]] = {10: [], 100: []}
-    for number, own in enumerate(tests.own):
-        query = tests.embeddings[:, number] if file.label is None else tests.embeddings[file.label, number]
+    for own in indexes.view.ids[tests].tolist():
+        embedding = indexes.view.embedding(own)
+        query = embedding if file.label is None else embedding[file.label]
         truth = np.sort(scorer.distances(query)[indexes.view.ids != own])
         for count, share in shares.items():
             wanted = min(count, len(truth))
@@ -153,6 +126,6 @@ def _measure(
                 continue
             limit = truth[wanted - 1]
             limit += 1e-5 * abs(limit) + 1e-9  # rounding differs between a scan and a few rows
-            _, distances = found.search(file.label, query, wanted, exclude=[int(own)])
+            _, distances = found.search(file.label, query, wanted, exclude=[own])
             share.append(min(1.0, float((distances <= limit).sum()) / wanted))
     return Recall(*(float(np.mean(share)) if share else 1.0 for share in shares.values()))

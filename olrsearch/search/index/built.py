@@ -6,7 +6,7 @@ it is built and must not be below what the recipe promises:
 * faiss only proposes; proposals are scored again by the exact distances of the segments;
 * images added since it was built (the *tail*) are scanned exactly;
 * deleted images are dropped and more proposals fetched, so no answer is shortened;
-* a filter is answered by the exact scan.
+* filters are left to the exact scan.
 
 Every metric becomes L2: with M the longest transformed vector, x → (x, √(M² − ‖x‖²)) and
 q → (q, 0) have squared distance ‖q‖² + M² − 2⟨q, x⟩, so the largest inner product is nearest.
@@ -23,24 +23,25 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import IndexBuildError
-from olrsearch.search.artefacts import IDS, check_ids, check_size, read_index_json
+from olrsearch.search.artefacts import IDS, check_ids, check_size, map_array, read_index_json
 from olrsearch.search.device import DeviceScan
-from olrsearch.search.index.faiss_index import FaissIndex, SearchOptions
+from olrsearch.search.index.faiss_index import FaissIndex
+from olrsearch.search.index.label import WholeIndex, nearest
 from olrsearch.search.index.recipe import PartRecipe, Recipe
 from olrsearch.search.index.topk import top_k
-from olrsearch.search.index.whole import WholeIndex
+from olrsearch.search.index.view import without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
-    from olrsearch.core.arrays import F32, F64, I64, Bool
+    from olrsearch.core.arrays import F32, F64, I64
     from olrsearch.maths.metric import Metric
     from olrsearch.search.index.label import LabelIndex, LabelIndexes
     from olrsearch.search.index.view import EmbeddingView
@@ -106,11 +107,6 @@ class IndexDescription:
     queries: int
     files: tuple[BuiltFile, ...]
 
-    def device(self, label: int | None) -> str | None:
-        """The device that a label, or (None) all of them, is scanned on; None where faiss searches."""
-        part = self.recipe.part(label)
-        return None if part is None else part.device
-
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict."""
         return {"format_version": FORMAT_VERSION, **asdict(self)}
@@ -142,17 +138,6 @@ def metric_digest(metric: Metric) -> str:
     return digest(np.frombuffer(head, np.uint8), metric.mean, metric.deviation, metric.scale)
 
 
-class Searched(Protocol):
-    """What proposes images."""
-
-    @property
-    def count(self) -> int:
-        """How many images it holds."""
-
-    def search(self, query: F32, count: int, options: SearchOptions | None = None) -> I64:
-        """Ids of the nearest images it finds, int64 [≤ count], nearest first."""
-
-
 class DeviceVectors:
     """A label's vectors, or those of whole embeddings, on a torch device.
 
@@ -176,12 +161,16 @@ class DeviceVectors:
 
     @property
     def count(self) -> int:
-        """See `Searched`."""
+        """How many images it holds."""
         return self._scan.count
 
-    def search(self, query: F32, count: int, options: SearchOptions | None = None) -> I64:  # noqa: ARG002 - there are none
-        """See `Searched`; there are no options."""
+    def search(self, query: F32, count: int, recipe: PartRecipe | None = None) -> I64:  # noqa: ARG002 - a full scan
+        """Ids of the nearest images, int64 [≤ count], nearest first."""
         return self._ids[self._scan.nearest(query, count, squared_l2=self._l2)]
+
+
+Searched: TypeAlias = FaissIndex | DeviceVectors
+"""What proposes images."""
 
 
 class BuiltIndex:
@@ -221,12 +210,7 @@ class BuiltIndex:
             IndexBuildError: missing, damaged, of a newer format, or built with another metric.
         """
         described = IndexDescription.from_dict(read_index_json(folder, FORMAT_VERSION))
-        try:
-            ids: I64 = np.load(folder / IDS, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise IndexBuildError(
-                f"{folder} holds no usable index ({error}): run index build again"
-            ) from error
+        ids: I64 = map_array(folder / IDS)
         check_ids(folder, ids, described.ids)
         if metric_digest(indexes.metric) != described.metric:
             raise IndexBuildError(
@@ -235,9 +219,9 @@ class BuiltIndex:
             )
 
         def load(file: BuiltFile) -> Searched:
-            device = described.device(file.label)
-            if device is not None:
-                return DeviceVectors(indexes, file.label, ids, device)
+            part = described.recipe.part(file.label)
+            if part is not None and part.device is not None:
+                return DeviceVectors(indexes, file.label, ids, part.device)
             view, path = indexes.view, folder / file.name
             size = view.size * (view.labels if file.label is None else 1) + (file.longest is not None)
             check_size(path, file.bytes)
@@ -245,23 +229,12 @@ class BuiltIndex:
 
         return cls(described, ids, indexes, load)
 
-    @property
-    def tail_share(self) -> float:
-        """Share of the view's images that are scanned beside the index, 0 to 1; build again above 0.1."""
-        return len(self.tail) / max(1, len(self.indexes.view))
-
     def covers(self, label: int | None) -> bool:
         """Whether there is an index for a label, or (None) for the whole embedding."""
         return label in self._files
 
     def search(
-        self,
-        label: int | None,
-        query: F32,
-        count: int,
-        *,
-        allowed: Bool | None = None,
-        exclude: Collection[int] = (),
+        self, label: int | None, query: F32, count: int, *, exclude: Collection[int] = ()
     ) -> tuple[I64, F32 | F64]:
         """The nearest images found.
 
@@ -269,7 +242,6 @@ class BuiltIndex:
             label: A label's position, or None for the whole embedding.
             query: float32 [k], or [L, k] for the whole embedding.
             count: How many; fewer only when there are fewer.
-            allowed: bool [N], the rows to search: scanned exactly when given.
             exclude: Ids left out.
 
         Returns:
@@ -282,13 +254,12 @@ class BuiltIndex:
         """
         view = self.indexes.view
         scorer = exact_scorer(self.indexes, label)
-        gone = np.fromiter(exclude, np.int64, len(exclude))
         rows = None
-        if allowed is None and label in self._files:
+        if label in self._files:
+            gone = np.fromiter(exclude, np.int64, len(exclude))
             rows = self._proposals(self._files[label], query, count, gone)
         if rows is None:
-            kept = np.isin(view.ids, gone, invert=True)
-            return scorer.search(query, count, kept if allowed is None else kept & allowed)
+            return nearest(scorer, query, count, without(view, exclude))
         distances = scorer.distances_of(query, rows)
         best = top_k(distances, view.ids[rows], count).rows
         return view.ids[rows[best]], distances[best]
@@ -305,12 +276,11 @@ class BuiltIndex:
         asked = plain_query(self.indexes.metric, query, file.label)
         if file.longest is not None:
             asked = np.append(asked, np.float32(0))
-        options = SearchOptions(recipe.ef_search, recipe.nprobe)
         tail = self.tail[np.isin(view.ids[self.tail], gone, invert=True)]
         enough = min(max(MIN_PROPOSALS, recipe.proposals * count), len(view) - len(self.tail))
         asking = enough + len(gone)
         while True:
-            ids = index.search(asked, asking, options)
+            ids = index.search(asked, asking, recipe)
             rows = view.find(ids[np.isin(ids, gone, invert=True)])
             rows = rows[rows >= 0]  # deleted since the build
             if len(rows) >= enough or len(ids) < asking or asking >= index.count:

@@ -8,7 +8,6 @@ Notation: n vectors of d numbers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,12 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from olrsearch.core.errors import FaissInstallError, IndexBuildError, VectorError
+from olrsearch.maths.metric import check_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from olrsearch.core.arrays import F32, I64
+    from olrsearch.search.index.recipe import PartRecipe
 
 DISTRIBUTIONS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12")
 """All of them install the one module `faiss`, and overwrite each other's files."""
@@ -30,22 +31,9 @@ FaissMetric = Literal["l2", "ip"]
 """Squared L2, smallest first, or the inner product, largest first."""
 
 
-@dataclass(frozen=True, slots=True)
-class SearchOptions:
-    """How hard an index looks; they travel with each search and never change the index.
-
-    Attributes:
-        ef_search: Breadth of an HNSW search; faiss' default when None.
-        nprobe: Cells an IVF search reads; faiss' default when None.
-    """
-
-    ef_search: int | None = None
-    nprobe: int | None = None
-
-
 def installed_faiss() -> tuple[str, ...]:
     """The distributions installed that bring the module `faiss`."""
-    return tuple(name for name in DISTRIBUTIONS if _is_installed(name))
+    return tuple(name for name in DISTRIBUTIONS if any(metadata.distributions(name=name)))
 
 
 def check_install(installed: Iterable[str]) -> None:
@@ -56,11 +44,11 @@ def check_install(installed: Iterable[str]) -> None:
     """
     found = tuple(installed)
     if not found:
-        raise FaissInstallError("no faiss is installed: pip install 'olrsearch[cpu]' (or 'olrsearch[gpu]')")
+        raise FaissInstallError("no faiss is installed: pip install 'olrsearch[cpu]'")
     if len(found) > 1:
         raise FaissInstallError(
             f"{' and '.join(found)} are installed and overwrite each other: uninstall all of them, "
-            "then install the extra cpu or gpu alone"
+            "then install the extra cpu alone"
         )
 
 
@@ -161,29 +149,23 @@ class FaissIndex:
         """How many vectors it holds, n."""
         return int(self._index.ntotal)
 
-    @property
-    def size(self) -> int:
-        """Numbers a vector, d."""
-        return int(self._index.d)
-
-    def search(self, query: F32, count: int, options: SearchOptions | None = None) -> I64:
+    def search(self, query: F32, count: int, recipe: PartRecipe | None = None) -> I64:
         """Ids of the nearest vectors it finds, int64 [≤ count], nearest first.
 
         Args:
             query: float32 [d].
             count: How many; an approximate index may find fewer than there are.
-            options: How hard to look.
+            recipe: Says how hard to look (`ef_search`, `nprobe`), which never changes the index; as faiss
+                does when None.
 
         Raises:
             VectorError: the query has another length, or holds NaN or infinities.
         """
-        asked = np.ascontiguousarray(query, np.float32)
-        if asked.shape != (self.size,) or not np.isfinite(asked).all():
-            raise VectorError(f"a query vector must be {self.size} finite numbers, found shape {asked.shape}")
+        asked = check_query(query, self._index.d)
         wanted = min(int(count), self.count)  # faiss takes no integers of numpy
         if wanted <= 0:
             return np.empty(0, np.int64)
-        _, ids = self._index.search(asked[None], wanted, params=self._parameters(options or SearchOptions()))
+        _, ids = self._index.search(asked[None], wanted, params=self._parameters(recipe))
         found: I64 = ids[0][ids[0] >= 0]  # −1 fills the places for which nothing was found
         return found
 
@@ -224,23 +206,17 @@ class FaissIndex:
             )
         return cls(index)
 
-    def _parameters(self, options: SearchOptions) -> Any:  # noqa: ANN401 - faiss has no types
+    def _parameters(self, recipe: PartRecipe | None) -> Any:  # noqa: ANN401 - faiss has no types
         """The parameters this kind of index understands, or None for its own."""
+        if recipe is None:
+            return None
         faiss = load_faiss()
         inner = faiss.downcast_index(self._index.index)
-        if isinstance(inner, faiss.IndexHNSW) and options.ef_search is not None:
-            return faiss.SearchParametersHNSW(efSearch=options.ef_search)
-        if isinstance(inner, faiss.IndexIVF) and options.nprobe is not None:
-            return faiss.SearchParametersIVF(nprobe=options.nprobe)
+        if isinstance(inner, faiss.IndexHNSW) and recipe.ef_search is not None:
+            return faiss.SearchParametersHNSW(efSearch=recipe.ef_search)
+        if isinstance(inner, faiss.IndexIVF) and recipe.nprobe is not None:
+            return faiss.SearchParametersIVF(nprobe=recipe.nprobe)
         return None
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _check(ids: I64, vectors: F32) -> None:

@@ -69,33 +69,13 @@ class LabelIndex:
         """Distances of some images, float32 [len(rows)]; equal to `distances` but for rounding."""
         return self.metric.distances(query, self.view.gather(self.label, rows), self.label)
 
-    def search(self, query: F32, count: int, allowed: Bool | None = None) -> tuple[I64, F32]:
-        """The nearest images.
-
-        Args:
-            query: float32 [k].
-            count: How many; all when there are fewer.
-            allowed: bool [N], the rows to search; all when None. Never fewer are returned
-                because of it than exist.
-
-        Returns:
-            Ids int64 and distances float32, nearest first, ties by id.
-
-        Raises:
-            VectorError: as `distances`.
-        """
-        found = self.distances(query)
-        rows = top_k(found, self.view.ids, count, allowed=allowed).rows
-        return self.view.ids[rows], found[rows]
-
 
 class LabelIndexes:
-    """The label indexes of one view; each is made when it is first asked for."""
+    """The label indexes of one view."""
 
     def __init__(self, view: EmbeddingView, metric: Metric) -> None:
         self.view = view
         self.metric = metric
-        self._made: dict[int, LabelIndex] = {}
 
     def of(self, label: int) -> LabelIndex:
         """The index of one label.
@@ -103,9 +83,7 @@ class LabelIndexes:
         Raises:
             VectorError: there is no such label.
         """
-        if label not in self._made:
-            self._made[label] = LabelIndex(self.view, self.metric, label)
-        return self._made[label]
+        return LabelIndex(self.view, self.metric, label)
 
 
 def combine(
@@ -136,3 +114,68 @@ def combine(
             raise VectorError(f"a label's weight must be a finite number above 0, found {weight!r}")
         out += indexes.of(label).distances(queries[label]) * (weight / indexes.metric.scale[label])
     return out
+
+
+class WholeIndex:
+    """Search by all labels, each counting once.
+
+    The distance is the sum of the labels' scaled distances, so it is the very distance that
+    the labels' contributions add up to.
+
+    Args:
+        indexes: The label indexes it sums.
+    """
+
+    def __init__(self, indexes: LabelIndexes) -> None:
+        self.indexes = indexes
+        self.view = indexes.view
+
+    def distances(self, query: F32) -> F64:
+        """Distances of all images.
+
+        Args:
+            query: float32 [L, k], one image's embedding.
+
+        Returns:
+            float64 [N], smaller is nearer.
+
+        Raises:
+            VectorError: the query has another shape or holds NaN or infinities.
+        """
+        view = self.view
+        if query.shape != (view.labels, view.size):
+            raise VectorError(
+                f"a query embedding has shape {query.shape}, expected ({view.labels}, {view.size})"
+            )
+        return combine(self.indexes, dict(enumerate(query)))
+
+    def distances_of(self, query: F32, rows: I64) -> F64:
+        """Distances of some images, float64 [len(rows)]; equal to `distances` but for rounding."""
+        out = np.zeros(len(rows))
+        for label, vector in enumerate(query):
+            index = self.indexes.of(label)
+            out += index.distances_of(vector, rows) * (1.0 / index.metric.scale[label])
+        return out
+
+
+def nearest(
+    index: LabelIndex | WholeIndex, query: F32, count: int, allowed: Bool | None = None
+) -> tuple[I64, F32 | F64]:
+    """The images nearest to a query.
+
+    Args:
+        index: Of one label, or of the whole embedding.
+        query: float32 [k], or [L, k].
+        count: How many; all when there are fewer.
+        allowed: bool [N], the rows to search; all when None. Never fewer are returned
+            because of it than exist.
+
+    Returns:
+        Ids int64 and distances, nearest first, ties by id.
+
+    Raises:
+        VectorError: as `distances` of the index.
+    """
+    found, ids = index.distances(query), index.view.ids
+    rows = top_k(found, ids, count, allowed=allowed).rows
+    return ids[rows], found[rows]

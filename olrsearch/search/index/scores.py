@@ -19,11 +19,11 @@ from olrsearch.core.arrays import digest
 from olrsearch.core.errors import IncompatibleEncoderError, QueryError, StoreCorruptError
 from olrsearch.maths.calibration import Calibration, log_sigmoid
 from olrsearch.search.artefacts import keep_arrays, kept_arrays
-from olrsearch.search.query import And, Node, Not, conjuncts
-from olrsearch.search.query import Literal as LabelLiteral
+from olrsearch.search.query.ast import And, Node, Not, conjuncts
+from olrsearch.search.query.ast import Literal as LabelLiteral
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from olrsearch.core.arrays import F32, F64, I8
@@ -138,9 +138,8 @@ class LabelScores:
         calibration: Raw logits → probabilities.
         evidence: What counts.
         stored: int8 [N, L] in the view's rows, −1/0/+1; needed unless `predicted`.
-        artefacts: Raw logits float32 [L, n] of some parts of the view (by their position),
-            as `write_scores` keeps them; those of other parts are computed from embeddings.
-        error: ε, 0 < ε < ½.
+        kept: Raw logits float32 [L, n] of every part of the view, as `write_scores` keeps them; None where
+            they are computed from embeddings, as they are of all parts where nothing is given.
     """
 
     view: EmbeddingView
@@ -149,8 +148,7 @@ class LabelScores:
     calibration: Calibration
     evidence: Evidence = "predicted"
     stored: I8 | None = None
-    artefacts: Mapping[int, F32] | None = None
-    error: float = LABEL_ERROR
+    kept: Sequence[F32 | None] = ()
 
     def __post_init__(self) -> None:
         if self.evidence not in EVIDENCE:
@@ -167,15 +165,13 @@ class LabelScores:
             raise QueryError(
                 f"stored labels {self.stored.shape} do not fit {len(self.view)} images × {count} labels"
             )
-        if not 0.0 < self.error < 0.5:
-            raise QueryError(f"a label error rate must lie between 0 and ½, found {self.error!r}")
 
     def raw(self, label: int) -> F32:
         """Raw logits of one label, float32 [N]."""
         out = np.empty(len(self.view), np.float32)
         weight, bias = self.readout.weight[label], self.readout.bias[label]
         for number, (rows, block, alive) in enumerate(self.view.blocks(label)):
-            kept = None if self.artefacts is None else self.artefacts.get(number)
+            kept = self.kept[number] if self.kept else None
             found = np.matmul(block, weight) + bias if kept is None else kept[label]
             out[rows] = found if alive is None else found[alive]
         return out
@@ -188,7 +184,7 @@ class LabelScores:
         if self.evidence == "predicted" or self.stored is None:
             return prediction
         observed = self.stored[:, label]
-        shift: F64 = observed * np.log((1.0 - self.error) / self.error)
+        shift: F64 = observed * np.log((1.0 - LABEL_ERROR) / LABEL_ERROR)
         if self.evidence == "both":
             return prediction + shift
         present, absent = int((observed > 0).sum()), int((observed < 0).sum())

@@ -25,6 +25,20 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, I64, Bool
 
 
+class Images(Protocol):
+    """The images of a view of any kind."""
+
+    @property
+    def ids(self) -> I64:
+        """int64 [N], the id of every row."""
+
+    def __len__(self) -> int:
+        """N."""
+
+    def find(self, ids: I64) -> I64:
+        """Rows of some images, int64; −1 for those that are not in this view."""
+
+
 class EmbeddingPart(Protocol):
     """Embeddings of some images, as a segment of a store holds them."""
 
@@ -44,9 +58,8 @@ class EmbeddingView:
     asked for. Rows are those of the parts in their order, without the excluded ids.
 
     Args:
-        parts: Segments, all of the same L and k.
+        parts: Segments, one or more, all of the same L and k.
         excluded: Ids that no longer exist (tombstones); those of no part are ignored.
-        labels, size: L and k, needed only to make a view of no parts.
 
     Attributes:
         parts: The segments.
@@ -59,27 +72,16 @@ class EmbeddingView:
             occurs twice.
     """
 
-    def __init__(
-        self,
-        parts: Sequence[EmbeddingPart],
-        excluded: Collection[int] | I64 = (),
-        *,
-        labels: int = 0,
-        size: int = 0,
-    ) -> None:
+    def __init__(self, parts: Sequence[EmbeddingPart], excluded: Collection[int] | I64 = ()) -> None:
         self.parts = tuple(parts)
         for part in self.parts:
             _check_part(part, self.parts[0])
-        self.labels = self.parts[0].embeddings.shape[0] if self.parts else labels
-        self.size = self.parts[0].embeddings.shape[2] if self.parts else size
+        self.labels, _, self.size = self.parts[0].embeddings.shape
         gone = np.fromiter(excluded, np.int64, len(excluded))
-        self._alive: list[Bool | None] = []
-        kept: list[I64] = []
-        for part in self.parts:
-            alive = np.isin(part.ids, gone, invert=True) if len(gone) else np.ones(len(part.ids), np.bool_)
-            self._alive.append(None if alive.all() else alive)
-            kept.append(part.ids[alive])
-        self.ids: I64 = np.concatenate(kept) if kept else np.empty(0, np.int64)
+        living = [np.isin(part.ids, gone, invert=True) for part in self.parts]
+        self._alive = [None if alive.all() else alive for alive in living]
+        kept = [part.ids[alive] for part, alive in zip(self.parts, living, strict=True)]
+        self.ids: I64 = np.concatenate(kept)
         self._starts = np.cumsum([0, *(len(ids) for ids in kept)])
         ordered = self.ids[self._order]
         twice = np.flatnonzero(ordered[1:] == ordered[:-1])
@@ -111,9 +113,7 @@ class EmbeddingView:
     def vectors(self, label: int) -> F32:
         """One label's vectors of all rows, float32 [N, k]; a view of the segment if there is just one."""
         found = [block if alive is None else block[alive] for _, block, alive in self.blocks(label)]
-        if len(found) == 1:
-            return np.asarray(found[0])
-        return np.concatenate(found) if found else np.empty((0, self.size), np.float32)
+        return np.asarray(found[0]) if len(found) == 1 else np.concatenate(found)
 
     def rows(self, ids: Sequence[int] | I64) -> I64:
         """Rows of some images, int64.
@@ -182,19 +182,24 @@ def _check_part(part: EmbeddingPart, first: EmbeddingPart) -> None:
         )
 
 
-class PlainPart:
-    """Plain arrays as a part of a view: for embeddings that lie in no store.
+def without(images: Images, exclude: Collection[int] | I64, allowed: Bool | None = None) -> Bool | None:
+    """The rows allowed, but for those of some ids.
 
-    Attributes:
-        ids: int64 [n].
-        embeddings: float32 [L, n, k].
+    Args:
+        images: N of them.
+        exclude: Ids left out; those of no image are ignored.
+        allowed: bool [N], not changed; all when None.
+
+    Returns:
+        bool [N]; None for all.
     """
-
-    __slots__ = ("embeddings", "ids")
-
-    def __init__(self, ids: I64, embeddings: F32) -> None:
-        self.ids = ids
-        self.embeddings = embeddings
+    rows = images.find(np.fromiter(exclude, np.int64, len(exclude)))
+    rows = rows[rows >= 0]
+    if not len(rows):
+        return allowed
+    kept = np.ones(len(images), np.bool_) if allowed is None else allowed.copy()
+    kept[rows] = False
+    return kept
 
 
 def all_found(wanted: I64, found: I64, what: str) -> I64:

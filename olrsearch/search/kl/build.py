@@ -11,21 +11,18 @@ Notation: N images, W words of d dimensions, F numbers of a KL feature.
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from math import comb
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from olrsearch.core.arrays import digest
-from olrsearch.core.errors import EmptyStoreError
 from olrsearch.core.files import whole_folder
 from olrsearch.maths.kl_features import feature_size, image_features, query_features
 from olrsearch.search.artefacts import IDS, KeptFile, write_index_json
 from olrsearch.search.index.built import Recall
-from olrsearch.search.kl.built import FAISS, DeviceKl
+from olrsearch.search.kl.built import FAISS, on_device
 from olrsearch.search.kl.description import KlDescription
-from olrsearch.search.kl.exact_search import KlIndex
 from olrsearch.search.kl.kept_features import frame_digest
 from olrsearch.search.kl.recall import (
     COUNTS,
@@ -43,6 +40,7 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, F64, I64
     from olrsearch.maths.divergences import Direction
     from olrsearch.maths.gaussian import Gaussians
+    from olrsearch.search.kl.exact_search import KlIndex
     from olrsearch.search.kl.recipes import KlRecipe
 
 _log = logging.getLogger(__name__)
@@ -62,15 +60,7 @@ _BLOCK: Final = 1024
 """Posteriors whose features are computed at once."""
 
 
-def build_kl(
-    index: KlIndex,
-    vectors: F64,
-    shrinkage: float,
-    recipe: KlRecipe,
-    folder: Path,
-    *,
-    seed: int = 0,
-) -> KlDescription:
+def build_kl(index: KlIndex, vectors: F64, shrinkage: float, recipe: KlRecipe, folder: Path) -> KlDescription:
     """Build a recipe's index into a folder, and prove its recall.
 
     For a recipe of the kind `projected`, features of several segments are brought together in a file beside
@@ -82,7 +72,6 @@ def build_kl(
         shrinkage: λ of the priors of words.
         recipe: What to build.
         folder: Where to; replaced when all is built and proven, else left as it was.
-        seed: Of drawings.
 
     Raises:
         RecallError: the index finds less than the recipe promises.
@@ -94,36 +83,36 @@ def build_kl(
         DeviceError: the recipe's device is not there, or has too little memory.
     """
     view = index.view
-    if not len(view):
-        raise EmptyStoreError("there are no posteriors to index: encode images first")
+    view.check_any()
     memory = estimate_kl_memory(recipe, len(view), feature_size(view.size))
     _log.info("%s: about %.0f MB for %d images", recipe.name, memory / 1e6, len(view))
-    frame, ids = frame_digest(index.frame), digest(view.ids)
-    described = KlDescription(recipe, DIRECTION, frame, ids, len(view), view.size, {}, {}, ())
     with whole_folder(folder, replace=True) as fresh:
         # first of all the device, which may not be there
-        device = DeviceKl(described, index) if recipe.kind == "torch" else None
-        queries = _Queries.of(index, vectors, shrinkage, seed)
+        device = on_device(index, DIRECTION, recipe.parameters.device) if recipe.kind == "torch" else None
+        queries = _Queries.of(index, vectors, shrinkage)
         recall = (
-            _propose(index, recipe, queries, fresh, seed)
+            _propose(index, recipe, queries, fresh)
             if device is None
-            else {kind: _agreement(device, queries, kind) for kind in queries.held}
+            else {kind: _agreement(index, device, queries, kind) for kind in queries.held}
         )
         check_promise(recipe, recall)
         np.save(fresh / IDS, view.ids)
-        described = replace(
-            described,
-            queries={kind: len(held) for kind, held in queries.held.items()},
-            recall=recall,
-            files=tuple(KeptFile.of(path) for path in sorted(fresh.iterdir())),
+        described = KlDescription(
+            recipe,
+            DIRECTION,
+            frame_digest(index.frame),
+            digest(view.ids),
+            len(view),
+            view.size,
+            {kind: len(held) for kind, held in queries.held.items()},
+            recall,
+            tuple(KeptFile.of(path) for path in sorted(fresh.iterdir())),
         )
         write_index_json(fresh, described.to_dict())
     return described
 
 
-def _propose(
-    index: KlIndex, recipe: KlRecipe, queries: _Queries, folder: Path, seed: int
-) -> dict[str, Recall]:
+def _propose(index: KlIndex, recipe: KlRecipe, queries: _Queries, folder: Path) -> dict[str, Recall]:
     """Write what proposes images; its recall. Features are brought together in the folder meanwhile."""
     scratch = folder / "features.npy"
 
@@ -144,7 +133,7 @@ def _propose(
         for kind, some in queries.held.items()
     }
     samples = {kind: asked(some) for kind, some in queries.sampled.items()}
-    proposer = build_proposer(recipe, features, samples, seed=seed)
+    proposer = build_proposer(recipe, features, samples)
     del features  # a mapped file that is removed next
     scratch.unlink(missing_ok=True)
     for name, array in proposer.arrays().items():
@@ -153,15 +142,14 @@ def _propose(
     return measure_recall(proposer, recipe, index.view.ids, held, rescore)
 
 
-def _agreement(built: DeviceKl, queries: _Queries, kind: str) -> Recall:
+def _agreement(exact: KlIndex, device: KlIndex, queries: _Queries, kind: str) -> Recall:
     """How much of the exact answers a device finds: what it computes wrongly is found here."""
-    exact = KlIndex(built.index.view, built.index.frame, built.index.features)
     shares: list[list[float]] = [[] for _ in COUNTS]
     for number in range(len(queries.held[kind])):
         own = exact.view.ids[queries.own[number : number + 1]] if kind == "images" else ()
         query = queries.held[kind][number]
-        truth = exact.search(query, max(COUNTS), exclude=own).ids
-        found = built.search(query, max(COUNTS), exclude=own).ids
+        truth = exact.search(query, max(COUNTS), direction=DIRECTION, exclude=own).ids
+        found = device.search(query, max(COUNTS), direction=DIRECTION, exclude=own).ids
         for count, share in zip(COUNTS, shares, strict=True):
             if len(truth):
                 share.append(float(np.isin(truth[:count], found[:count]).mean()))
@@ -201,8 +189,8 @@ class _Queries(NamedTuple):
     own: I64
 
     @classmethod
-    def of(cls, index: KlIndex, vectors: F64, shrinkage: float, seed: int) -> _Queries:
-        rng, view = np.random.default_rng([seed, 0x4B53]), index.view
+    def of(cls, index: KlIndex, vectors: F64, shrinkage: float) -> _Queries:
+        rng, view = np.random.default_rng([0, 0x4B53]), index.view
         sizes = tuple(range(1, min(LARGEST_SET, len(vectors)) + 1))
         held, excluded = {}, set()
         for size in sizes:

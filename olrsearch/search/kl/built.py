@@ -21,16 +21,17 @@ an image.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from olrsearch.core.errors import IndexBuildError
 from olrsearch.maths.kl_features import feature_size
-from olrsearch.search.artefacts import IDS, check_ids
+from olrsearch.search.artefacts import IDS, check_ids, check_size
 from olrsearch.search.device import DeviceScan, check_device
 from olrsearch.search.index.faiss_index import FaissIndex
 from olrsearch.search.index.topk import top_k
+from olrsearch.search.index.view import without
 from olrsearch.search.kl.description import BOUNDS, read_description
 from olrsearch.search.kl.exact_search import KlAnswer, KlIndex
 from olrsearch.search.kl.kept_features import frame_digest
@@ -43,10 +44,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from olrsearch.core.arrays import F32, F64, I64, Bool
+    from olrsearch.core.arrays import F64, I64, Bool
+    from olrsearch.maths.divergences import Direction
     from olrsearch.maths.gaussian import Gaussians
     from olrsearch.search.kl.description import KlDescription, Query
-    from olrsearch.search.kl.kept_features import KlFeatures
     from olrsearch.search.kl.projected import KlProposer
     from olrsearch.search.kl.query import Asked, Divergence
 
@@ -59,16 +60,99 @@ FEW: Final = 0.25
 """Share of the images below which a filter is answered by the exact search."""
 
 
-class BuiltKl(Protocol):
-    """A built index, searched over a view that may have moved on since."""
+def open_built(folder: Path, index: KlIndex) -> BuiltKl:
+    """The index of a folder that `build_kl` wrote.
 
-    @property
-    def described(self) -> KlDescription:
-        """What was built."""
+    Arrays are mapped and read once, to compare them with their checksums. The index of faiss is compared by
+    size; `verify` reads it whole.
 
-    @property
-    def index(self) -> KlIndex:
-        """The exact index of the view, in the frame the index was built in."""
+    Args:
+        folder: Of the index.
+        index: The exact index of the space.
+
+    Raises:
+        IndexBuildError: missing, damaged, of a newer format, of a kind that is no longer searched, or of
+            another frame or other dimensions.
+        FaissInstallError: no usable faiss.
+        DeviceError: its device is not there, or has too little memory.
+    """
+    described = read_description(folder)
+    if (described.frame, described.size) != (frame_digest(index.frame), index.view.size):
+        raise IndexBuildError(
+            f"{folder} was built of features of another frame than the space has now: run olrsearch "
+            f"index build --recipe {folder.name}"
+        )
+    if described.recipe.kind == "torch":
+        device = described.recipe.parameters.device
+        return BuiltKl(described, on_device(index, described.direction, device), index.view.ids)
+    for file in described.files:
+        check_size(folder / file.name, file.bytes)
+    arrays = {
+        file.name.removesuffix(".npy"): file.open(folder) for file in described.files if file.name != FAISS
+    }
+    try:
+        ids = arrays[IDS.removesuffix(".npy")]
+        check_ids(folder, ids, described.ids)
+        width = len(arrays["scale"])
+        found = FaissIndex.load(folder / FAISS, size=width, count=described.count)
+        kept = width - BOUNDS if described.format_version == 1 else width
+        proposer = ProjectedKl.restore(found, arrays, kept)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise IndexBuildError(
+            f"{folder} is no index of the kind {described.recipe.kind} ({error!r}): run index build again"
+        ) from error
+    return BuiltKl(described, index, ids, proposer)
+
+
+def on_device(index: KlIndex, direction: Direction, device: str) -> KlIndex:
+    """The exact search in one direction, whose scan is done on a torch device: recipes of the kind `torch`.
+
+    Args:
+        index: The exact index.
+        direction: Of the features that are loaded to the device.
+        device: As `DeviceScan` takes it.
+
+    Raises:
+        DeviceError: the device is not there, or has too little memory.
+    """
+    count = sum(len(part.ids) for part in index.view.parts)
+    check_device(device, count, feature_size(index.view.size))  # before features are computed
+    scans = {
+        kept: DeviceScan(
+            (kept.features[rows] for rows in row_blocks(len(kept.features))), kept.features.shape, device
+        )
+        for kept in index.features(direction)
+    }
+    return KlIndex(
+        index.view, index.frame, index.features, lambda kept, queries: scans[kept].products(queries)
+    )
+
+
+class BuiltKl:
+    """A built index, searched over a view that may have moved on since.
+
+    Args:
+        described: What was built.
+        index: The exact index of the view, in the frame the index was built in.
+        ids: int64 [n], the images that were indexed.
+        proposer: What proposes rows of them; None where `index` itself is what was built.
+
+    Attributes:
+        described: As given.
+        index: As given.
+        tail: int64, rows of the view that came after the build.
+    """
+
+    def __init__(
+        self, described: KlDescription, index: KlIndex, ids: I64, proposer: KlProposer | None = None
+    ) -> None:
+        self.described = described
+        self.index = index
+        self._proposer = proposer
+        self._rows = index.view.find(ids)
+        indexed = np.zeros(len(index.view), np.bool_)
+        indexed[self._rows[self._rows >= 0]] = True
+        self.tail: I64 = np.flatnonzero(~indexed)
 
     def notes(self, answer: KlAnswer, kind: Query) -> tuple[str, ...]:
         """What a reader must know of an answer.
@@ -77,6 +161,21 @@ class BuiltKl(Protocol):
             answer: From `search`, answered by the index.
             kind: Of the query.
         """
+        name, found = self.described.recipe.name, []
+        if not answer.exact:
+            recall = self.described.recall.get(kind)
+            measured = (
+                f"measured recall@10 {recall.at_10:.3f}, recall@100 {recall.at_100:.3f} ({kind})"
+                if recall is not None
+                else f"its recall was not measured for {kind}"
+            )
+            found.append(f"proposed by {name} and not proven exact: {measured}")
+        if len(self.tail) / max(1, len(self.index.view)) > LARGE_TAIL:
+            found.append(
+                f"{len(self.tail):,} images came after {name} was built and are searched beside it: run "
+                f"olrsearch index build --recipe {name}"
+            )
+        return tuple(found)
 
     def search(
         self,
@@ -101,156 +200,16 @@ class BuiltKl(Protocol):
             GaussianError, VectorError, IndexBuildError: as `KlIndex.search`.
             DeviceError: the index's device has too little memory, or torch multiplies in less than float32.
         """
-
-
-def open_built(folder: Path, index: KlIndex) -> BuiltKl:
-    """The index of a folder that `build_kl` wrote.
-
-    Arrays are mapped and read once, to compare them with their checksums. The index of faiss is compared by
-    size; `faults` reads it whole.
-
-    Args:
-        folder: Of the index.
-        index: The exact index of the space.
-
-    Raises:
-        IndexBuildError: missing, damaged, of a newer format, of a kind that is no longer searched, or of
-            another frame or other dimensions.
-        FaissInstallError: no usable faiss.
-        DeviceError: its device is not there, or has too little memory.
-    """
-    described = read_description(folder)
-    if (described.frame, described.size) != (frame_digest(index.frame), index.view.size):
-        raise IndexBuildError(
-            f"{folder} was built of features of another frame than the space has now: run olrsearch "
-            f"index build --recipe {folder.name}"
-        )
-    if described.recipe.kind == "torch":
-        return DeviceKl(described, index)
-    for file in described.files:
-        file.check_size(folder)
-    arrays = {
-        file.name.removesuffix(".npy"): file.open(folder) for file in described.files if file.name != FAISS
-    }
-    try:
-        ids = arrays[IDS.removesuffix(".npy")]
-        check_ids(folder, ids, described.ids)
-        width = len(arrays["scale"])
-        found = FaissIndex.load(folder / FAISS, size=width, count=described.count)
-        kept = width - BOUNDS if described.format_version == 1 else width
-        proposer = ProjectedKl.restore(found, arrays, kept)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise IndexBuildError(
-            f"{folder} is no index of the kind {described.recipe.kind} ({error!r}): run index build again"
-        ) from error
-    return ProposedKl(described, ids, proposer, index)
-
-
-class DeviceKl:
-    """The exact search, whose scan is done on a torch device: recipes of the kind `torch`.
-
-    Args:
-        described: What was built.
-        index: The exact index of the view.
-
-    Raises:
-        DeviceError: the device is not there, or has too little memory.
-    """
-
-    def __init__(self, described: KlDescription, index: KlIndex) -> None:
-        self.described = described
-        device, count = described.recipe.parameters.device, sum(len(part.ids) for part in index.view.parts)
-        check_device(device, count, feature_size(index.view.size))  # before features are computed
-        scans = {kept: _scan(kept.features, device) for kept in index.features(described.direction)}
-
-        def products(kept: KlFeatures, queries: F32) -> F32:
-            return scans[kept].products(queries)
-
-        self.index = KlIndex(index.view, index.frame, index.features, products)
-
-    def notes(self, answer: KlAnswer, kind: Query) -> tuple[str, ...]:  # noqa: ARG002 - nothing is left to say
-        """See `BuiltKl`."""
-        return ()
-
-    def search(
-        self,
-        query: Gaussians,
-        count: int,
-        *,
-        allowed: Bool | None = None,
-        exclude: Collection[int] | I64 = (),
-    ) -> KlAnswer:
-        """See `BuiltKl`."""
-        direction = self.described.direction
-        return self.index.search(query, count, direction=direction, allowed=allowed, exclude=exclude)
-
-
-class ProposedKl:
-    """An index that proposes images, searched over a view that may have moved on since.
-
-    Args:
-        described: What was built.
-        ids: int64 [n], the images that were indexed.
-        proposer: What proposes rows of them.
-        index: The exact index of the view, in the frame the index was built in.
-
-    Attributes:
-        described: As given.
-        index: As given.
-        tail: int64, rows of the view that came after the build.
-    """
-
-    def __init__(self, described: KlDescription, ids: I64, proposer: KlProposer, index: KlIndex) -> None:
-        self.described = described
-        self.index = index
-        self._proposer = proposer
-        self._rows = index.view.find(ids)
-        indexed = np.zeros(len(index.view), np.bool_)
-        indexed[self._rows[self._rows >= 0]] = True
-        self.tail: I64 = np.flatnonzero(~indexed)
-
-    @property
-    def tail_share(self) -> float:
-        """Share of the view's images that are searched beside the index, 0 to 1."""
-        return len(self.tail) / max(1, len(self.index.view))
-
-    def notes(self, answer: KlAnswer, kind: Query) -> tuple[str, ...]:
-        """See `BuiltKl`."""
-        name, found = self.described.recipe.name, []
-        if not answer.exact:
-            recall = self.described.recall.get(kind)
-            measured = (
-                f"measured recall@10 {recall.at_10:.3f}, recall@100 {recall.at_100:.3f} ({kind})"
-                if recall is not None
-                else f"its recall was not measured for {kind}"
-            )
-            found.append(f"proposed by {name} and not proven exact: {measured}")
-        if self.tail_share > LARGE_TAIL:
-            found.append(
-                f"{len(self.tail):,} images came after {name} was built and are searched beside it: run "
-                f"olrsearch index build --recipe {name}"
-            )
-        return tuple(found)
-
-    def search(
-        self,
-        query: Gaussians,
-        count: int,
-        *,
-        allowed: Bool | None = None,
-        exclude: Collection[int] | I64 = (),
-    ) -> KlAnswer:
-        """See `BuiltKl`."""
-        view = self.index.view
-        eligible = np.ones(len(view), np.bool_) if allowed is None else allowed.copy()
-        excluded = view.find(np.fromiter(exclude, np.int64, len(exclude)))
-        eligible[excluded[excluded >= 0]] = False
-        asked = ask(query, self.described.direction, self.index.frame, view.size)[0]
-        rows, distances, proven, scored = self._indexed(query, asked, count, eligible)
+        view, direction = self.index.view, self.described.direction
+        if self._proposer is None:
+            return self.index.search(query, count, direction=direction, allowed=allowed, exclude=exclude)
+        eligible = without(view, exclude, allowed)
+        if eligible is None:
+            eligible = np.ones(len(view), np.bool_)
+        asked = ask(query, direction, self.index.frame, view.size)[0]
+        rows, distances, proven, scored = self._indexed(self._proposer, query, asked, count, eligible)
         if eligible[self.tail].any():
-            late = self._late.search(
-                query, count, direction=self.described.direction, allowed=eligible[self.tail]
-            )
+            late = self._late.search(query, count, direction=direction, allowed=eligible[self.tail])
             rows = np.concatenate([rows, view.rows(late.ids)])
             distances = np.concatenate([distances, late.distances])
             scored += late.proposals
@@ -258,7 +217,7 @@ class ProposedKl:
         return KlAnswer(view.ids[rows[best]], distances[best], proven, scored)
 
     def _indexed(
-        self, query: Gaussians, asked: Asked, count: int, eligible: Bool
+        self, proposer: KlProposer, query: Gaussians, asked: Asked, count: int, eligible: Bool
     ) -> tuple[I64, F64, bool, int]:
         """Rows of the view and distances of what was scored, whether it was all there is, how many."""
         usable = self._rows >= 0
@@ -271,7 +230,7 @@ class ProposedKl:
         enough = min(parameters.asked(wanted), there)
         proposals = max(-(-parameters.asked(wanted) * len(usable) // there), 2 * wanted)
         while True:
-            proposed = self._proposer.propose(asked.features, min(proposals, len(usable)))
+            proposed = proposer.propose(asked.features, min(proposals, len(usable)))
             rows = self._rows[proposed[usable[proposed]]]
             if len(rows) >= enough or proposals >= len(usable):
                 break
@@ -286,16 +245,10 @@ class ProposedKl:
         held = [part for part, *_ in view.split(self.tail)]
         ids = view.ids[self.tail]
         others = [np.setdiff1d(view.parts[part].ids, ids) for part in held]
-        tail = KlView([view.parts[part] for part in held], np.concatenate(others), size=view.size)
+        tail = KlView([view.parts[part] for part in held], np.concatenate(others))
         return KlIndex(
-            tail,
-            self.index.frame,
-            lambda direction: [self.index.features(direction)[part] for part in held],
+            tail, self.index.frame, lambda direction: [self.index.features(direction)[part] for part in held]
         )
-
-
-def _scan(features: F32, device: str) -> DeviceScan:
-    return DeviceScan((features[rows] for rows in row_blocks(len(features))), features.shape, device)
 
 
 def why_exact(
@@ -318,11 +271,12 @@ def why_exact(
     return None
 
 
-def faults(folder: Path) -> list[str]:
-    """Read everything; one line for each file that is not what was written.
+def verify(folder: Path) -> None:
+    """Read everything.
 
     Raises:
-        IndexBuildError: `index.json` is missing, damaged, or of a newer format.
+        IndexBuildError: `index.json` is missing, damaged, or of a newer format, or a file is not what was
+            written.
     """
-    found = (file.fault(folder) for file in read_description(folder).files)
-    return [fault for fault in found if fault is not None]
+    for file in read_description(folder).files:
+        file.verify(folder)

@@ -17,18 +17,16 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from olrsearch.core.errors import EmptyStoreError, GaussianError, IndexBuildError, VectorError
+from olrsearch.core.errors import IndexBuildError, VectorError
 from olrsearch.maths.divergences import check_direction, jeffreys, kl
-from olrsearch.maths.kl_features import point_features
+from olrsearch.search.index.view import without
 from olrsearch.search.kl.kept_features import frame_digest
-from olrsearch.search.kl.query import ask, check_divergence, in_float32, interval, open_rows
+from olrsearch.search.kl.query import ask, check_divergence, interval, open_rows
 from olrsearch.search.kl.rounding import add_up
 from olrsearch.search.kl.scoring import LARGEST_BLOCK, score_by_bounds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
-
-    from numpy.typing import ArrayLike
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from olrsearch.core.arrays import F32, F64, I64, Bool
     from olrsearch.maths.divergences import Direction
@@ -46,6 +44,13 @@ MANY: Final = 0.2
 _REFINED: Final = 4096
 """Rows looked at in float64 at once."""
 
+_FORMULAS: Final[Mapping[Divergence, Callable[[Gaussians, Gaussians], F64]]] = {
+    "query-to-image": kl,
+    "image-to-query": lambda query, image: kl(image, query),
+    "jeffreys": jeffreys,
+}
+"""The direct formulas, of a query and images."""
+
 _BATCH_NUMBERS: Final = 1 << 25
 """Scan values of a batch of queries kept at once, 128 MB."""
 
@@ -60,7 +65,7 @@ class KlAnswer:
     Attributes:
         ids: int64 [≤ count], in order, ties by id.
         distances: float64 [≤ count], nats, from the stored posteriors by the direct formula.
-        exact: Whether no other image can belong among them: true unless proposals were limited.
+        exact: Whether no other image can belong among them.
         proposals: Images that were scored by the direct formula.
     """
 
@@ -132,7 +137,6 @@ class KlIndex:
         allowed: Bool | None = None,
         exclude: Collection[int] | I64 = (),
         farthest: bool = False,
-        most: int | None = None,
     ) -> KlAnswer:
         """The nearest images, exactly.
 
@@ -144,8 +148,6 @@ class KlIndex:
                 than exist.
             exclude: Ids left out of the answer; those of no image are ignored.
             farthest: The images with the largest divergences instead, the largest first.
-            most: Images scored by the direct formula at most (but `count` at least); the answer may then
-                not be exact. No limit when None.
 
         Raises:
             EmptyStoreError: there are no images.
@@ -156,38 +158,24 @@ class KlIndex:
         """
         eligible = self._eligible(count, allowed, exclude)
         asked = ask(query, direction, self.frame, self.view.size)
-        values = np.zeros(len(self.view))
-        for one in asked:
-            values += self._products(one.direction, one.rounded[None])[0]
-            values += one.constant
-        return self._decide(query, asked, values, count, direction, eligible, most, farthest=farthest)
+        return self._decide(
+            query, asked, self._scan(asked), count, direction, eligible=eligible, farthest=farthest
+        )
 
     def search_batch(
-        self,
-        queries: Gaussians,
-        count: int,
-        *,
-        direction: Divergence = "query-to-image",
-        allowed: Bool | None = None,
-        exclude: Collection[int] | I64 = (),
-        farthest: bool = False,
-        most: int | None = None,
+        self, queries: Gaussians, count: int, *, direction: Divergence = "query-to-image"
     ) -> list[KlAnswer]:
         """`search` for m queries, by one matrix product: the same answers, sooner.
 
         Args:
             queries: m Gaussians.
-            count: How many, as all that follows the same for all queries.
+            count: How many, for each query.
             direction: Which divergence.
-            allowed: bool [N], the rows to search.
-            exclude: Ids left out of the answers.
-            farthest: The largest divergences instead.
-            most: Images scored by the direct formula at most, for each query.
 
         Raises:
             EmptyStoreError, GaussianError, VectorError, IndexBuildError: as `search`.
         """
-        eligible = self._eligible(count, allowed, exclude)
+        self._eligible(count, None, ())
         asked = [
             ask(queries[number], direction, self.frame, self.view.size) for number in range(len(queries))
         ]
@@ -205,10 +193,7 @@ class KlIndex:
                 for term, one in zip(terms, parts, strict=True):
                     values += term[place]
                     values += one.constant
-                query = queries[start + place]
-                out.append(
-                    self._decide(query, parts, values, count, direction, eligible, most, farthest=farthest)
-                )
+                out.append(self._decide(queries[start + place], parts, values, count, direction))
         return out
 
     def distances(self, query: Gaussians, direction: Divergence = "query-to-image") -> F32:
@@ -217,12 +202,9 @@ class KlIndex:
         Raises:
             EmptyStoreError, GaussianError, IndexBuildError: as `search`.
         """
-        _check_any(self.view)
-        out = np.zeros(len(self.view))
-        for one in ask(query, direction, self.frame, self.view.size):
-            out += self._products(one.direction, one.rounded[None])[0]
-            out += one.constant
-        return np.maximum(out, 0.0).astype(np.float32)
+        self.view.check_any()
+        found = self._scan(ask(query, direction, self.frame, self.view.size))
+        return np.maximum(found, 0.0).astype(np.float32)
 
     def distances_of(self, query: Gaussians, rows: I64, direction: Divergence = "query-to-image") -> F64:
         """Divergences of some images by the direct formula: float64 [len(rows)] nats.
@@ -235,40 +217,8 @@ class KlIndex:
         out = np.empty(len(rows))
         for start in range(0, len(rows), LARGEST_BLOCK):
             block = slice(start, start + LARGEST_BLOCK)
-            images = self.view.gaussians(rows[block])
-            if direction == "query-to-image":
-                out[block] = kl(query, images)
-            elif direction == "image-to-query":
-                out[block] = kl(images, query)
-            else:
-                out[block] = jeffreys(query, images)
+            out[block] = _FORMULAS[direction](query, self.view.gaussians(rows[block]))
         return out
-
-    def log_likelihoods(self, points: ArrayLike) -> F32:
-        """The logarithm of N(point; image) of every point under every image's posterior, float32 [m, N].
-
-        One matrix product over the query-to-image features, with the rounding of float32.
-
-        Args:
-            points: float [m, d].
-
-        Raises:
-            EmptyStoreError: there are no images.
-            GaussianError: points of another shape, not finite, or too far from the images for float32.
-            IndexBuildError: as `features`.
-        """
-        _check_any(self.view)
-        at = np.asarray(points, np.float64)
-        if at.ndim != 2 or at.shape[1] != self.view.size or not np.isfinite(at).all():
-            raise GaussianError(f"points of shape {at.shape}: expected finite numbers [m, {self.view.size}]")
-        with np.errstate(over="ignore", invalid="ignore"):
-            features, constant = point_features(self.frame.points(at))
-            rounded = in_float32(features)
-        # densities change with the volume of a unit, which divergences do not
-        constant += float(np.log(np.diagonal(self.frame.matrix)).sum())
-        found = self._products("query-to-image", rounded)
-        np.subtract(np.float32(constant), found, out=found)
-        return found
 
     def bounds(self, query: Gaussians, direction: Divergence = "query-to-image") -> F64:
         """How far `search` takes the scan to be from float64 at most: float64 [N] nats, a row each.
@@ -276,10 +226,18 @@ class KlIndex:
         Raises:
             EmptyStoreError, GaussianError, IndexBuildError: as `search`.
         """
-        _check_any(self.view)
+        self.view.check_any()
         return self._bounds(ask(query, direction, self.frame, self.view.size))
 
     # -- the scan ------------------------------------------------------------------------
+
+    def _scan(self, asked: Sequence[Asked]) -> F64:
+        """Divergences of all images, float64 [N], of products in float32."""
+        values = np.zeros(len(self.view))
+        for one in asked:
+            values += self._products(one.direction, one.rounded[None])[0]
+            values += one.constant
+        return values
 
     def _products(self, direction: Direction, queries: F32) -> F32:
         """Inner products of all images with m queries, float32 [m, N]."""
@@ -312,10 +270,9 @@ class KlIndex:
         values: F64,
         count: int,
         direction: Divergence,
-        eligible: Bool | None,
-        most: int | None,
         *,
-        farthest: bool,
+        eligible: Bool | None = None,
+        farthest: bool = False,
     ) -> KlAnswer:
         """The first images, from scan values float64 [N]; with `farthest`, everything is ranked negated."""
         sign = -1.0 if farthest else 1.0
@@ -332,15 +289,10 @@ class KlIndex:
             closer, wider = interval(*self._refine(rows, asked, sign))
             rows, lower, _ = open_rows(rows, np.maximum(lower, closer), np.minimum(upper, wider), count)
         found = score_by_bounds(
-            self.view.ids,
-            rows,
-            lower,
-            count,
-            lambda some: sign * self.distances_of(query, some, direction),
-            most=most,
+            self.view.ids, rows, lower, count, lambda some: sign * self.distances_of(query, some, direction)
         )
         self._tell(found.scored - count, searched)
-        return KlAnswer(found.ids, sign * found.values, found.exact, found.scored)
+        return KlAnswer(found.ids, sign * found.values, exact=True, proposals=found.scored)
 
     def _refine(self, rows: I64, asked: Sequence[Asked], sign: float) -> tuple[F64, F64]:
         """Values, negated where sign is −1, and bounds of products in float64: float64 [len(rows)] each."""
@@ -371,7 +323,7 @@ class KlIndex:
 
     def _eligible(self, count: int, allowed: Bool | None, exclude: Collection[int] | I64) -> Bool | None:
         """The rows that may be answered with; None for all."""
-        _check_any(self.view)
+        self.view.check_any()
         if count < 0:
             raise VectorError(f"count {count} must not be negative")
         if allowed is not None and (allowed.shape != (len(self.view),) or allowed.dtype != np.bool_):
@@ -379,13 +331,7 @@ class KlIndex:
                 f"a mask of {allowed.dtype} {allowed.shape} does not fit {len(self.view)} images: expected a "
                 "bool each"
             )
-        rows = self.view.find(np.fromiter(exclude, np.int64, len(exclude)))
-        rows = rows[rows >= 0]
-        if not len(rows):
-            return allowed
-        out = np.ones(len(self.view), np.bool_) if allowed is None else allowed.copy()
-        out[rows] = False
-        return out
+        return without(self.view, exclude, allowed)
 
 
 def _products(kept: KlFeatures, queries: F32) -> F32:
@@ -393,8 +339,3 @@ def _products(kept: KlFeatures, queries: F32) -> F32:
         # one query: a matrix–vector product, which reads each number once and keeps nothing
         found = kept.features @ queries[0] if len(queries) == 1 else queries @ kept.features.T
     return np.atleast_2d(found)
-
-
-def _check_any(view: KlView) -> None:
-    if not len(view):
-        raise EmptyStoreError("the space holds no posteriors: run olrsearch encode")

@@ -25,7 +25,7 @@ from olrsearch.core.errors import IndexBuildError
 from olrsearch.core.files import whole_file, whole_folder
 from olrsearch.maths.divergences import Direction, check_direction
 from olrsearch.maths.kl_features import Frame, feature_size, image_features
-from olrsearch.search.artefacts import describe_files, kept_arrays, payload_faults
+from olrsearch.search.artefacts import describe_files, kept_arrays, verify_payload
 from olrsearch.search.kl.rounding import bound_count, row_bounds
 from olrsearch.search.kl.view import stored_gaussians
 
@@ -90,8 +90,7 @@ class KlFeatures:
             VectorError: a posterior holds NaN or infinity, or is singular.
             GaussianError: other dimensions than the frame's, or no such direction.
         """
-        features = np.empty((len(part.ids), feature_size(part.mean.shape[1])), np.float32)
-        bounds = np.empty((len(part.ids), bound_count(part.mean.shape[1])), np.float32)
+        features, bounds = (np.empty(shape, dtype) for dtype, shape in _forms(part).values())
         _fill(part, frame, direction, features, bounds)
         return cls(features, bounds, direction, frame_digest(frame))
 
@@ -114,9 +113,14 @@ class KlFeatures:
             IndexBuildError, VectorError, GaussianError: as `compute`.
             OSError: the folder cannot be written to.
         """
+        needed = estimate_memory(len(part.ids), part.mean.shape[1], (direction,)) / 1e6
+        _log.info("computing KL features of %d images (%s), %.0f MB", len(part.ids), direction, needed)
         final, forms = folder / f"{segment}.{direction}", _forms(part)
         with whole_folder(final, replace=True) as fresh:
-            arrays = [_new_array(fresh / name, shape) for name, (_, shape) in forms.items()]
+            arrays = [
+                np.lib.format.open_memmap(fresh / name, mode="w+", dtype=dtype, shape=shape)
+                for name, (dtype, shape) in forms.items()
+            ]
             _fill(part, frame, direction, *arrays)
             for array in arrays:
                 array.flush()
@@ -144,67 +148,42 @@ class KlFeatures:
         found = kept_arrays(path / DESCRIPTION, _forms(part), description, checked=True)
         return None if found is None else cls(found[0], found[1], direction, frame_digest(frame), path)
 
-    def verify(self) -> list[str]:
-        """Read everything; one line for each file whose bytes are not those that were written."""
-        return [] if self.path is None else payload_faults(self.path / DESCRIPTION)
+    def verify(self) -> None:
+        """Read everything that is kept.
+
+        Raises:
+            IndexBuildError: a file's bytes are not those that were written.
+        """
+        if self.path is not None:
+            verify_payload(self.path / DESCRIPTION)
 
 
-def kept_features(
-    folder: Path | None, part: PosteriorPart, frame: Frame, direction: Direction, *, segment: str
-) -> KlFeatures:
-    """The features of a segment: mapped if they are kept, else computed, and kept if that is possible.
-
-    Args:
-        folder: Of all KL features of a space; None keeps nothing.
-        part: The segment.
-        frame: Of the space.
-        direction: Of the divergence.
-        segment: The segment's uuid.
-
-    Raises:
-        IndexBuildError: kept features are damaged, or a posterior lies too far from the frame.
-        VectorError: a posterior holds NaN or infinity, or is singular.
-    """
-    if folder is None:
-        return KlFeatures.compute(part, frame, direction)
-    found = KlFeatures.open(folder, part, frame, direction, segment=segment)
-    if found is not None:
-        return found
-    needed = estimate_memory(len(part.ids), part.mean.shape[1], (direction,))
-    _log.info("computing KL features of %d images (%s), %.0f MB", len(part.ids), direction, needed / 1e6)
-    try:
-        return KlFeatures.write(folder, part, frame, direction, segment=segment)
-    except OSError as error:
-        _log.warning("KL features cannot be kept in %s (%s): they live in memory", folder, error.strerror)
-        return KlFeatures.compute(part, frame, direction)
-
-
-def kept_frame(folder: Path | None, view: KlView) -> Frame:
-    """The frame of a space: the one kept, else chosen from its images now, and kept if that is possible.
+def kept_frame(folder: Path, view: KlView) -> Frame:
+    """The frame of a space: the one kept, else chosen from its images now, and kept.
 
     A frame is not chosen again when images are added: any frame gives the same divergences, and another
     one would make every feature file useless.
 
     Args:
-        folder: Of all KL features of a space; None keeps nothing.
+        folder: Of all KL features of a space.
         view: The images.
 
     Raises:
         EmptyStoreError: there are no images to choose it from.
+        OSError: the folder cannot be written to.
         VectorError: a posterior holds NaN or infinity, or is singular.
     """
-    if folder is not None:
-        found = read_frame(folder / FRAME, view.size)
-        if found is not None:
-            return found
-    frame = Frame.of(view.sample(FRAME_IMAGES))
-    if folder is not None:
-        try:
-            with whole_file(folder / FRAME) as temporary:
-                np.save(temporary, np.concatenate([frame.shift[None], frame.matrix]))
-        except OSError as error:
-            _log.warning("the frame of KL features cannot be kept in %s (%s)", folder, error.strerror)
+    frame = read_frame(folder / FRAME, view.size)
+    if frame is None:
+        frame = choose_frame(view)
+        with whole_file(folder / FRAME) as temporary:
+            np.save(temporary, np.concatenate([frame.shift[None], frame.matrix]))
     return frame
+
+
+def choose_frame(view: KlView) -> Frame:
+    """A frame for some images; raises as `KlView.sample` does."""
+    return Frame.of(view.sample(FRAME_IMAGES))
 
 
 def frame_digest(frame: Frame) -> str:
@@ -276,7 +255,3 @@ def _forms(part: PosteriorPart) -> dict[str, tuple[type[np.float32], tuple[int, 
         FEATURES: (np.float32, (count, feature_size(size))),
         BOUNDS: (np.float32, (count, bound_count(size))),
     }
-
-
-def _new_array(path: Path, shape: tuple[int, int]) -> np.memmap[Any, np.dtype[np.float32]]:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)

@@ -6,7 +6,6 @@ Notation: N images, F numbers a feature, f an image's features, g a query's; a s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from olrsearch.core.arrays import F32, F64, I64
+
+_PROJECTION: Final = ("centre", "images", "queries", "weights")
+"""Arrays of a `Projection`, in its order."""
 
 _HALF_MAX: Final = 6e4  # below float16's largest number, 65504
 
@@ -114,20 +116,13 @@ class ProjectedKl:
         Raises:
             KeyError: an array is missing.
         """
-        projection = Projection(*(arrays[name] for name in ("centre", "images", "queries", "weights")))
+        projection = Projection(*(arrays[name] for name in _PROJECTION))
         return cls(index, projection, arrays["scale"], arrays["far"], kept)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What `restore` needs beside the index, by name."""
-        projection = self.projection
-        return {
-            "centre": projection.centre,
-            "images": projection.images,
-            "queries": projection.queries,
-            "weights": projection.weights,
-            "scale": self.scale,
-            "far": self.far,
-        }
+        projection = {name: getattr(self.projection, name) for name in _PROJECTION}
+        return {**projection, "scale": self.scale, "far": self.far}
 
     @property
     def count(self) -> int:
@@ -147,21 +142,6 @@ class ProjectedKl:
         return np.concatenate([rows, np.setdiff1d(self.far, rows)])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ScoredAnswer:
-    """The nearest of those scored.
-
-    Attributes:
-        rows: int64 [≤ count], nearest first, ties by image id.
-        values: float64, ⟨f, g⟩ as re-scored; the query's constant added, they are divergences in nats.
-        scored: How many images were scored in full.
-    """
-
-    rows: I64
-    values: F64
-    scored: int
-
-
 def search_kl(
     proposer: KlProposer,
     ids: I64,
@@ -170,7 +150,7 @@ def search_kl(
     rescore: Callable[[F64, I64], F64],
     *,
     proposals: int = 200,
-) -> ScoredAnswer:
+) -> tuple[I64, F64]:
     """The nearest images among the proposals, by their exact values.
 
     Args:
@@ -181,6 +161,10 @@ def search_kl(
         rescore: From the query and rows to ⟨f, g⟩ in float64.
         proposals: Images to propose at most, and at least twice `count`.
 
+    Returns:
+        Rows int64 [≤ count], nearest first, ties by image id; and their ⟨f, g⟩ as re-scored, float64: the
+        query's constant added, they are divergences in nats.
+
     Raises:
         VectorError: a bad query, ids that do not fit, or a negative count.
     """
@@ -189,4 +173,4 @@ def search_kl(
     rows = proposer.propose(query, min(max(proposals, 2 * count, 1), proposer.count))
     values = rescore(query, rows)
     best = top_k(values, ids[rows], count).rows
-    return ScoredAnswer(rows[best], values[best], len(rows))
+    return rows[best], values[best]

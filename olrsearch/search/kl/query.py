@@ -6,7 +6,7 @@ Notation: N images (rows of a view), d dimensions, F numbers of a KL feature, b 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from olrsearch.maths.kl_features import query_features
 from olrsearch.search.kl.rounding import query_bounds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from olrsearch.core.arrays import F32, F64, I64
     from olrsearch.maths.divergences import Direction
     from olrsearch.maths.gaussian import Gaussians
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
 
 Divergence = Literal["query-to-image", "image-to-query", "jeffreys"]
 """KL(query‖image), the paper's retrieval; KL(image‖query); or their sum."""
+
+SPELT: Final[Mapping[Divergence, str]] = {
+    "query-to-image": "KL(query‖image)",
+    "image-to-query": "KL(image‖query)",
+    "jeffreys": "Jeffreys' divergence",
+}
+"""How answers name divergences."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,13 +79,18 @@ def ask(query: Gaussians, direction: Divergence, frame: Frame, size: int) -> tup
         raise GaussianError("the query holds NaN or infinity: expected finite numbers")
     framed = frame.apply(query)
     asked = []
-    for one in DIRECTIONS if direction == "jeffreys" else (direction,):
+    for one in directions(direction):
         with np.errstate(over="ignore", invalid="ignore"):
             features, constants = query_features(framed, one)
         constant = float(constants[0])
         bounds = query_bounds(query, framed, frame, features[0], constant, one)
         asked.append(Asked(one, features[0], in_float32(features)[0], constant, *bounds))
     return tuple(asked)
+
+
+def directions(divergence: Divergence) -> tuple[Direction, ...]:
+    """The directions whose divergences add up to it: two for Jeffreys', else one."""
+    return DIRECTIONS if divergence == "jeffreys" else (divergence,)
 
 
 def check_divergence(direction: str) -> None:

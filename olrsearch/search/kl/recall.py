@@ -24,8 +24,6 @@ from olrsearch.search.kl.projection import check_features
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from numpy.typing import ArrayLike
-
     from olrsearch.core.arrays import F32, F64, I64
     from olrsearch.search.kl.projected import KlProposer
     from olrsearch.search.kl.recipes import KlRecipe
@@ -39,6 +37,9 @@ COUNTS: Final = (10, 100)
 """Lengths of answers that recall is measured at."""
 
 _ATTEMPTS: Final = 200
+
+_SCORED: Final = 1000
+"""Rows scored in float64 for the truth: float32 misplaces an image by a few places, not by 900."""
 
 
 def query_kind(words: int | None) -> str:
@@ -84,7 +85,6 @@ def sample_word_queries(
     count: int,
     rng: np.random.Generator,
     *,
-    weights: ArrayLike | None = None,
     sizes: tuple[int, ...] = (1, 2, 3, 4, 5),
     exclude: Collection[tuple[int, ...]] = (),
 ) -> WordSample:
@@ -95,24 +95,18 @@ def sample_word_queries(
         shrinkage: λ of the priors.
         count: How many sets; the same set may come twice where there are few.
         rng: Drawn from.
-        weights: [W], how often words are asked for; equally often when None.
         sizes: Words of a set, in turn.
         exclude: Sets not to draw, such as those an index was fitted to.
 
     Raises:
-        GaussianError: a λ, vectors or weights that are none, or too few words for a set.
+        GaussianError: a λ or vectors that are none, or too few words for a set.
         VectorError: all sets of a size are excluded.
     """
     if vectors.ndim != 2 or not sizes or min(sizes) < 1 or len(vectors) < max(sizes):
         raise GaussianError(
             f"word vectors {vectors.shape} for sets of {sizes} words: expected [W, d], W enough"
         )
-    share = np.ones(len(vectors)) if weights is None else np.asarray(weights, np.float64)
-    if share.shape != (len(vectors),) or not (np.isfinite(share).all() and (share > 0).all()):
-        raise GaussianError(
-            f"weights {share.shape} of {len(vectors)} words: expected a number above 0 for each"
-        )
-    share = share / share.sum()
+    share = np.full(len(vectors), 1.0 / len(vectors))
     known, sets = set(exclude), []
     for number in range(count):
         size = sizes[number % len(sizes)]
@@ -135,12 +129,7 @@ def sample_word_queries(
 
 
 def exact_answers(
-    features: F32,
-    queries: F64,
-    rescore: Callable[[F64, I64], F64],
-    *,
-    own: I64 | None = None,
-    margin: int = 1000,
+    features: F32, queries: F64, rescore: Callable[[F64, I64], F64], *, own: I64 | None = None
 ) -> HeldOut:
     """The truth, by a scan of all features and float64 for what comes near.
 
@@ -149,7 +138,6 @@ def exact_answers(
         queries: float64 [q, F].
         rescore: From a query and rows to ⟨f, g⟩ in float64.
         own: int64 [q], the row to leave out of each query's answer; −1: none. None: of no query.
-        margin: Rows scored in float64: float32 misplaces an image by a few places, not by 900.
 
     Raises:
         VectorError: bad features, or queries of another length.
@@ -161,7 +149,7 @@ def exact_answers(
     ids = np.arange(len(features))
     found = []
     for query, row in zip(queries, left, strict=True):
-        near = top_k(features @ query.astype(np.float32), ids, margin).rows
+        near = top_k(features @ query.astype(np.float32), ids, _SCORED).rows
         found.append(np.sort(rescore(query, near[near != row]))[: max(COUNTS)])
     return HeldOut(queries, np.array(found).reshape(len(queries), -1), left)
 
@@ -195,9 +183,9 @@ def measure_recall(
                     continue
                 asked = wanted + int(own >= 0)  # the query's own row is found too
                 proposals = recipe.parameters.asked(asked)
-                answer = search_kl(proposer, ids, query, asked, rescore, proposals=proposals)
+                rows, nearest = search_kl(proposer, ids, query, asked, rescore, proposals=proposals)
                 limit = values[wanted - 1] + 1e-9 * (1.0 + abs(values[wanted - 1]))
-                hits = int(((answer.values <= limit) & (answer.rows != own)).sum())
+                hits = int(((nearest <= limit) & (rows != own)).sum())
                 share.append(min(1.0, hits / wanted))
         found[kind] = Recall(*(float(np.mean(share)) if share else 1.0 for share in shares))
     return found

@@ -28,26 +28,16 @@ class Scored(NamedTuple):
     Attributes:
         ids: int64 [≤ count], nearest first, ties by id.
         values: float64 [≤ count].
-        exact: Whether no other image can belong among them.
         scored: How many images were.
     """
 
     ids: I64
     values: F64
-    exact: bool
     scored: int
 
 
-def score_by_bounds(
-    ids: I64,
-    rows: I64,
-    lower: F64,
-    count: int,
-    score: Callable[[I64], F64],
-    *,
-    most: int | None = None,
-) -> Scored:
-    """The nearest images, exactly unless `most` ends it sooner.
+def score_by_bounds(ids: I64, rows: I64, lower: F64, count: int, score: Callable[[I64], F64]) -> Scored:
+    """The nearest images, exactly.
 
     Args:
         ids: int64 [N], of all images.
@@ -55,22 +45,19 @@ def score_by_bounds(
         lower: float64 [n], what their values are at least.
         count: How many, 1 to n.
         score: From rows to their values.
-        most: Images scored at most, but `count` at least; no limit when None.
     """
     order = np.argsort(lower, kind="stable")
     rows, lower = rows[order], lower[order]
-    end = len(rows) if most is None else min(max(most, count), len(rows))
     values, done, limit, block = np.empty(len(rows)), 0, np.inf, max(count, _FIRST_BLOCK)
     while True:
         # rows as near as the last one count too: their ids decide
-        stop = min(done + block, end, int(np.searchsorted(lower, limit, side="right")))
+        stop = min(done + block, len(rows), int(np.searchsorted(lower, limit, side="right")))
         if stop <= done:
             break
         values[done:stop] = score(rows[done:stop])
         done, block = stop, min(2 * block, LARGEST_BLOCK)
         if done >= count:
             limit = float(np.partition(values[:done], count - 1)[count - 1])
-    exact = done == len(rows) or bool(lower[done] > limit)
     some = ids[rows[:done]]
     best = top_k(values[:done], some, count).rows
-    return Scored(some[best], values[best], exact, done)
+    return Scored(some[best], values[best], done)

@@ -9,7 +9,7 @@ packed Cholesky factor.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from olrsearch.search.index.view import all_found
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from olrsearch.core.arrays import F32, I64, Bool
+    from olrsearch.core.arrays import F32, I64, Bool, Floats
 
 
 class PosteriorPart(Protocol):
@@ -40,7 +40,7 @@ class PosteriorPart(Protocol):
         """float32 [n, T], packed Cholesky factors; may be memory-mapped."""
 
 
-class PlainPosteriors:
+class PlainPosteriors(NamedTuple):
     """Plain arrays as a part of a view: for posteriors that lie in no store.
 
     Attributes:
@@ -49,12 +49,9 @@ class PlainPosteriors:
         factor: float32 [n, T].
     """
 
-    __slots__ = ("factor", "ids", "mean")
-
-    def __init__(self, ids: I64, mean: F32, factor: F32) -> None:
-        self.ids = ids
-        self.mean = mean
-        self.factor = factor
+    ids: I64
+    mean: F32
+    factor: F32
 
 
 class KlView:
@@ -63,9 +60,8 @@ class KlView:
     Nothing is copied when a view is made; posteriors are read when they are asked for.
 
     Args:
-        parts: Segments, all of the same d.
+        parts: Segments, one or more, all of the same d.
         excluded: Ids that no longer exist (tombstones); those of no part are ignored.
-        size: d, needed only to make a view of no parts.
 
     Attributes:
         parts: The segments.
@@ -76,17 +72,15 @@ class KlView:
         VectorError: parts differ in d or dtype, means do not fit factors or ids, or an id occurs twice.
     """
 
-    def __init__(
-        self, parts: Sequence[PosteriorPart], excluded: Collection[int] | I64 = (), *, size: int = 0
-    ) -> None:
+    def __init__(self, parts: Sequence[PosteriorPart], excluded: Collection[int] | I64 = ()) -> None:
         self.parts = tuple(parts)
-        self.size = int(self.parts[0].mean.shape[-1]) if self.parts else size
+        self.size = int(self.parts[0].mean.shape[-1])
         for part in self.parts:
             _check_part(part, self.size)
         gone = np.fromiter(excluded, np.int64, len(excluded))
         places = [np.flatnonzero(np.isin(part.ids, gone, invert=True)) for part in self.parts]
         ids = [np.asarray(part.ids)[kept] for part, kept in zip(self.parts, places, strict=True)]
-        every = np.concatenate(ids) if ids else np.empty(0, np.int64)
+        every = np.concatenate(ids)
         order = np.argsort(every, kind="stable")
         self.ids: I64 = every[order]
         twice = np.flatnonzero(self.ids[1:] == self.ids[:-1])
@@ -99,7 +93,7 @@ class KlView:
         rows[order] = np.arange(len(every))
         lengths = [len(kept) for kept in places]
         self._part_of: I64 = np.repeat(np.arange(len(places)), lengths)[order]
-        self._place_of: I64 = (np.concatenate(places) if places else np.empty(0, np.int64))[order]
+        self._place_of: I64 = np.concatenate(places)[order]
         self._alive = [
             None if len(kept) == len(part.ids) else kept
             for part, kept in zip(self.parts, places, strict=True)
@@ -109,6 +103,15 @@ class KlView:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def check_any(self) -> None:
+        """Refuse a view of nothing.
+
+        Raises:
+            EmptyStoreError: it is one.
+        """
+        if not len(self):
+            raise EmptyStoreError("the space holds no posteriors: run olrsearch encode")
 
     def layout(self) -> Iterator[tuple[int, slice | I64, I64 | None]]:
         """Where the images of each part stand.
@@ -166,8 +169,7 @@ class KlView:
             EmptyStoreError: there are none.
             VectorError: as `gaussians`.
         """
-        if not len(self):
-            raise EmptyStoreError("the space holds no posteriors: run olrsearch encode")
+        self.check_any()
         wanted = min(count, len(self))
         return self.gaussians(np.arange(wanted) * len(self) // wanted)
 
@@ -193,14 +195,28 @@ def stored_gaussians(ids: I64, mean: F32, factor: F32) -> Gaussians:
     """
     size = mean.shape[1]
     factors = unpack(factor.astype(np.float64), size)
-    diagonal = np.diagonal(factors, axis1=1, axis2=2)
+    check_sound(ids, mean, factor, np.diagonal(factors, axis1=1, axis2=2))
+    return Gaussians(mean.astype(np.float64), factors)
+
+
+def check_sound(ids: I64, mean: Floats, factor: Floats, diagonal: Floats) -> None:
+    """Refuse posteriors as damaged files may hold them.
+
+    Args:
+        ids: int64 [n], named in errors.
+        mean: [n, d].
+        factor: [n, T].
+        diagonal: [n, d], of the factors.
+
+    Raises:
+        VectorError: NaN or infinity, or a diagonal entry that is not positive.
+    """
     sound = np.isfinite(mean).all(axis=1) & np.isfinite(factor).all(axis=1) & (diagonal > 0).all(axis=1)
     if not sound.all():
         raise VectorError(
             f"the posterior of image {ids[int(np.argmin(sound))]} holds NaN or infinity, or is singular "
             f"({int((~sound).sum())} are so): run store verify"
         )
-    return Gaussians(mean.astype(np.float64), factors)
 
 
 def _as_slice(rows: I64) -> slice | I64:

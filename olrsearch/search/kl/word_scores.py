@@ -22,18 +22,19 @@ Source: Bütepage et al., "Informed Priors for Deep Representation Learning", 20
 from __future__ import annotations
 
 import logging
-import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from olrsearch.core.arrays import digest
-from olrsearch.core.errors import GaussianError, StoreCorruptError, VectorError
+from olrsearch.core.errors import GaussianError, StoreCorruptError
+from olrsearch.maths.gaussian import LOG_2PI
 from olrsearch.maths.triangles import triangle
 from olrsearch.search.artefacts import keep_arrays, kept_arrays
+from olrsearch.search.kl.view import check_sound
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
     from olrsearch.core.arrays import F32, F64, I64
@@ -46,8 +47,6 @@ FORMAT_VERSION: Final = 1
 
 _BLOCK_NUMBERS: Final = 1 << 19
 """Numbers of one float64 temporary while densities are computed: 4 MB."""
-
-_LOG_2PI: Final = math.log(2.0 * math.pi)
 
 
 class Ratios(NamedTuple):
@@ -86,12 +85,7 @@ def log_densities(part: PosteriorPart, points: F64) -> F64:
         rows = slice(start, start + step)
         mean, factor = part.mean[rows].astype(np.float64), part.factor[rows].astype(np.float64)
         diagonal = factor[:, ends]
-        sound = np.isfinite(mean).all(axis=1) & np.isfinite(factor).all(axis=1) & (diagonal > 0).all(axis=1)
-        if not sound.all():
-            raise VectorError(
-                f"the posterior of image {part.ids[start + int(np.argmin(sound))]} holds NaN or infinity, or "
-                f"is singular ({int((~sound).sum())} are so): run store verify"
-            )
+        check_sound(part.ids[rows], mean, factor, diagonal)
         whitened = points[None, :, :] - mean[:, None, :]
         for row in range(size):
             if row:
@@ -99,7 +93,7 @@ def log_densities(part: PosteriorPart, points: F64) -> F64:
                 whitened[:, :, row] -= (whitened[:, :, :row] @ before)[:, :, 0]
             whitened[:, :, row] /= diagonal[:, None, row]
         squares = np.einsum("nmd,nmd->mn", whitened, whitened)
-        out[:, rows] = -0.5 * (squares + size * _LOG_2PI) - np.log(diagonal).sum(axis=1)
+        out[:, rows] = -0.5 * (squares + size * LOG_2PI) - np.log(diagonal).sum(axis=1)
     return out
 
 
@@ -125,7 +119,7 @@ def log_mean_exp(values: F64) -> F64:
     return out
 
 
-def write_ratios(folder: Path, part: PosteriorPart, words: F64, *, segment: str) -> Ratios:
+def write_ratios(folder: Path, part: PosteriorPart, words: F64, *, segment: str) -> None:
     """Compute the ratios of a segment and keep them, in place of what there is.
 
     Args:
@@ -141,7 +135,6 @@ def write_ratios(folder: Path, part: PosteriorPart, words: F64, *, segment: str)
     made = compute_ratios(part, words)
     arrays: dict[str, F32 | F64] = {f"{segment}.npy": made.own, f"{segment}.background.npy": made.background}
     keep_arrays(folder / f"{segment}.json", arrays, _description(part, words, segment))
-    return made
 
 
 def read_ratios(folder: Path, part: PosteriorPart, words: F64, *, segment: str) -> Ratios | None:
@@ -159,32 +152,20 @@ def read_ratios(folder: Path, part: PosteriorPart, words: F64, *, segment: str) 
     return None if found is None else Ratios(*found)
 
 
-def kept_ratios(folder: Path, part: PosteriorPart, words: F64, *, segment: str) -> Ratios:
-    """The ratios of a segment: mapped if they are kept, else computed and kept.
-
-    Raises:
-        StoreCorruptError: as `read_ratios`.
-        GaussianError, VectorError: as `log_densities`.
-        OSError: the folder cannot be written to.
-    """
-    found = read_ratios(folder, part, words, segment=segment)
-    return write_ratios(folder, part, words, segment=segment) if found is None else found
-
-
 class WordScores:
     """Ratios of words for all images of a view.
 
     Args:
         view: The images.
         words: float64 [W, d], the own words' vectors.
-        kept: Ratios of some parts of the view, by their position; those of others are computed, once,
-            when they are first needed.
+        kept: Ratios of every part of the view; None where they are computed, once, when they are first
+            needed.
     """
 
-    def __init__(self, view: KlView, words: F64, kept: Mapping[int, Ratios] | None = None) -> None:
+    def __init__(self, view: KlView, words: F64, kept: Iterable[Ratios | None] = ()) -> None:
         self.view = view
         self.words = words
-        self._ratios: dict[int, Ratios] = dict(kept or {})
+        self._ratios = {number: found for number, found in enumerate(kept) if found is not None}
 
     def own(self, word: int) -> F64:
         """Ratios of one of the encoder's own words, by its position: float64 [N], nats.

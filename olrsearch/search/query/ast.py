@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from olrsearch.core.errors import QueryError
+from olrsearch.core.names import LabelNames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,15 +98,13 @@ def weighted(node: Node, weight: float) -> Node:
             `MAX_WEIGHT`.
     """
     if isinstance(node, Not):
-        inner = weighted(node.child, weight)
-        return negation(inner)
+        return negation(weighted(node.child, weight))
     product = node.weight * weight
     if not (weight > 0 and 0 < product <= MAX_WEIGHT):
-        msg = (
+        raise QueryError(
             f"a weight must be a finite number above 0 (up to {MAX_WEIGHT:g}), found {weight!r}; "
             "leave a condition out to ignore it"
         )
-        raise QueryError(msg)
     return replace(node, weight=product)
 
 
@@ -117,8 +116,7 @@ def _join(kind: type[And | Or], children: Sequence[Node]) -> Node:
         else:
             flat.append(child)
     if not flat:
-        msg = "a query needs at least one label, found none"
-        raise QueryError(msg)
+        raise QueryError("a query needs at least one label, found none")
     return flat[0] if len(flat) == 1 else kind(tuple(flat))
 
 
@@ -153,22 +151,6 @@ def spell_weight(weight: float) -> str:
     return "^" + repr(float(weight)).removesuffix(".0")
 
 
-def literals(node: Node) -> Iterator[Literal]:
-    """Every literal of a tree, in the order written, repetitions included."""
-    if isinstance(node, Literal):
-        yield node
-    elif isinstance(node, Not):
-        yield from literals(node.child)
-    else:
-        for child in node.children:
-            yield from literals(child)
-
-
-def label_names(node: Node) -> tuple[str, ...]:
-    """Names of the labels a tree mentions, each once, in the order of their first mention."""
-    return tuple(dict.fromkeys(literal.name for literal in literals(node)))
-
-
 def negation_normal_form(node: Node) -> Node:
     """The same query with negations on literals only (De Morgan); weights stay where they are.
 
@@ -184,8 +166,25 @@ def _push(node: Node, *, negate: bool) -> Node:
     if isinstance(node, Not):
         return _push(node.child, negate=not negate)
     children = [_push(child, negate=negate) for child in node.children]
-    joined = conjunction(children) if isinstance(node, And) != negate else disjunction(children)
-    return weighted(joined, node.weight)
+    return weighted(_join(And if isinstance(node, And) != negate else Or, children), node.weight)
+
+
+def resolve_names(node: Node, label_names: Sequence[str]) -> Node:
+    """The same tree with every name in the label's own spelling; see `olrsearch.core.names`.
+
+    Raises:
+        UnknownLabelError: a name no label has; carries the nearest ones.
+        QueryError: a name that several labels have.
+    """
+    return _resolve(node, LabelNames(label_names))
+
+
+def _resolve(node: Node, names: LabelNames) -> Node:
+    if isinstance(node, Literal):
+        return replace(node, name=names.find(node.name))
+    if isinstance(node, Not):
+        return negation(_resolve(node.child, names))
+    return weighted(_join(type(node), [_resolve(child, names) for child in node.children]), node.weight)
 
 
 def conjuncts(node: Node) -> tuple[Node, ...]:

@@ -152,7 +152,7 @@ def matching(snapshot: Snapshot, ids: I64, where: str) -> Bool:
         QuerySyntaxError: it does not parse, or names another column.
     """
     from olrsearch.search.filters import allowed_rows, column_types, tests_labels
-    from olrsearch.search.query import parse_where
+    from olrsearch.search.query.where import parse_where
     from olrsearch.store.read.columns import FILTER_COLUMNS
 
     node = parse_where(where, column_types(FILTER_COLUMNS), snapshot.label_names)

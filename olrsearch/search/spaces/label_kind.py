@@ -37,7 +37,7 @@ def build(writer: Writer, snapshot: Snapshot, info: SpaceInfo, recipe: str) -> l
     found, opened = _recipe(recipe), OpenSpace(snapshot, info)
     check_any(info, len(opened.view), "index")
     for segment in opened.segments:
-        write_scores(opened.scores_path(segment), segment, opened.readout, segment=segment.info.uuid)
+        write_scores(scores_path(segment, info), segment, opened.readout, segment=segment.info.uuid)
     lines = [f"{info.name}: label scores of {len(opened.view):,} images"]
     built = build_recipe(opened.view, opened.metric, found, info.index_path / found.name)
     for what, files in (
@@ -83,7 +83,7 @@ def check(info: SpaceInfo) -> None:
     except (ModelFileError, StoreCorruptError, StoreVersionError):
         return  # which is reported as what it is
     for segment in segments:
-        path = scores_path(segment.info, info)
+        path = scores_path(segment, info)
         found = read_scores(path, segment, readout, segment=segment.info.uuid)
         # Another processor may round otherwise.
         if found is not None and not np.allclose(found, readout.logits(segment.embeddings), 1e-4, 1e-4):

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from olrsearch.search.index.scores import Evidence
     from olrsearch.store.read.snapshot import Snapshot
     from olrsearch.store.values import SpaceInfo
-    from olrsearch.store.vectors.values import Segment, SegmentInfo
+    from olrsearch.store.vectors.values import Segment
 
 _METRIC_SAMPLE = 2000
 SCORES = "scores"
@@ -70,9 +70,7 @@ class OpenSpace:
     @cached_property
     def view(self) -> EmbeddingView:
         """All living images that have an embedding."""
-        return EmbeddingView(
-            self.segments, self.snapshot.tombstoned(), labels=len(self.info.labels), size=self.info.k
-        )
+        return EmbeddingView(self.segments, self.snapshot.tombstoned())
 
     @cached_property
     def readout(self) -> Readout:
@@ -106,10 +104,6 @@ class OpenSpace:
         """Effective stored labels of the view's rows, int8 [N, L], in the encoder's label order."""
         return stored_labels(self.snapshot, self.view.ids, self.info.labels)
 
-    def scores_path(self, segment: Segment) -> Path:
-        """Where a segment's raw logits are kept once they are built."""
-        return scores_path(segment.info, self.info)
-
     def scores(self, evidence: Evidence = "predicted") -> LabelScores:
         """Log-probabilities of labels by the evidence asked for.
 
@@ -117,29 +111,21 @@ class OpenSpace:
             StoreCorruptError: kept scores are damaged.
         """
         if evidence not in self._scores:
-            self._scores[evidence] = self._open_scores(evidence)
-        return self._scores[evidence]
-
-    def _open_scores(self, evidence: Evidence) -> LabelScores:
-        kept = {
-            number: found
-            for number, segment in enumerate(self.segments)
-            if (
-                found := read_scores(
-                    self.scores_path(segment), segment, self.readout, segment=segment.info.uuid
-                )
+            self._scores[evidence] = LabelScores(
+                view=self.view,
+                readout=self.readout,
+                label_names=self.info.labels,
+                calibration=self.calibration,
+                evidence=evidence,
+                stored=None if evidence == "predicted" else self.stored_labels(),
+                kept=[
+                    read_scores(
+                        scores_path(segment, self.info), segment, self.readout, segment=segment.info.uuid
+                    )
+                    for segment in self.segments
+                ],
             )
-            is not None
-        }
-        return LabelScores(
-            view=self.view,
-            readout=self.readout,
-            label_names=self.info.labels,
-            calibration=self.calibration,
-            evidence=evidence,
-            stored=None if evidence == "predicted" else self.stored_labels(),
-            artefacts=kept,
-        )
+        return self._scores[evidence]
 
     def score_notes(self, evidence: Evidence = "predicted") -> tuple[str, ...]:
         """What a reader of probabilities must know: none, a stale or a shipped calibration, no labels.
@@ -185,6 +171,6 @@ class OpenSpace:
         return choose_metric(self.view.gather_all(rows[few]), labels[few])
 
 
-def scores_path(segment: SegmentInfo, info: SpaceInfo) -> Path:
+def scores_path(segment: Segment, info: SpaceInfo) -> Path:
     """Where a segment's raw logits are kept once they are built."""
-    return info.index_path / SCORES / f"{segment.uuid}.npy"
+    return info.index_path / SCORES / f"{segment.info.uuid}.npy"

@@ -8,16 +8,14 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from olrsearch.core.errors import GaussianError, IndexBuildError, ModelFileError
 from olrsearch.encoders.folder.model_config import read_config
 from olrsearch.encoders.folder.model_files import read_vocabulary
 from olrsearch.maths.gaussian import check_shrinkage
 from olrsearch.search.kl.exact_search import KlIndex
-from olrsearch.search.kl.kept_features import FRAME, KlFeatures, kept_features, kept_frame, read_frame
+from olrsearch.search.kl.kept_features import FRAME, KlFeatures, choose_frame, kept_frame, read_frame
 from olrsearch.search.kl.view import KlView
-from olrsearch.search.kl.word_scores import WordScores, kept_ratios, read_ratios, write_ratios
+from olrsearch.search.kl.word_scores import WordScores, read_ratios, write_ratios
 from olrsearch.search.spaces.about import (
     calibration_notes,
     check_any,
@@ -29,8 +27,6 @@ from olrsearch.search.spaces.about import (
 from olrsearch.store.vectors.layout import POSTERIOR
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from olrsearch.core.arrays import F64, I8, I64
     from olrsearch.encoders.words.vocabulary import Vocabulary
     from olrsearch.maths.calibration import Calibration
@@ -58,6 +54,8 @@ class OpenPosteriors:
     Attributes:
         snapshot: The generation.
         info: The space.
+        kl_folder: Where KL features are kept.
+        words_folder: Where word scores are kept.
 
     Raises:
         EmptyStoreError: nothing has been encoded into the space.
@@ -68,6 +66,8 @@ class OpenPosteriors:
         check_layout(info, POSTERIOR, "olrsearch search")
         self.snapshot = snapshot
         self.info = info
+        self.kl_folder = info.index_path / KL
+        self.words_folder = info.index_path / WORDS
         self._built: dict[str, BuiltKl] = {}
 
     @cached_property
@@ -78,17 +78,6 @@ class OpenPosteriors:
             StoreCorruptError: files are missing, cut or swapped.
         """
         return tuple(self.snapshot.open_segment(segment) for segment in self.info.segments)
-
-    @cached_property
-    def tombstoned(self) -> I64:
-        """Ids of deleted and replaced images, int64, ascending; segments still hold them."""
-        return self.snapshot.tombstoned()
-
-    @cached_property
-    def ids(self) -> I64:
-        """Ids of the living images that have a posterior, int64 [N], ascending."""
-        held = np.concatenate([segment.ids for segment in self.segments])
-        return np.sort(held[np.isin(held, self.tombstoned, invert=True)])
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -122,17 +111,7 @@ class OpenPosteriors:
     @cached_property
     def view(self) -> KlView:
         """All living images that have a posterior."""
-        return KlView(self.segments, self.tombstoned, size=self.info.k)
-
-    @property
-    def kl_folder(self) -> Path:
-        """Where KL features are kept."""
-        return self.info.index_path / KL
-
-    @property
-    def words_folder(self) -> Path:
-        """Where word scores are kept."""
-        return self.info.index_path / WORDS
+        return KlView(self.segments, self.snapshot.tombstoned())
 
     @cached_property
     def index(self) -> KlIndex:
@@ -145,7 +124,7 @@ class OpenPosteriors:
             IndexBuildError: kept features are damaged.
         """
         check_any(self.info, len(self.view), "search")
-        frame = read_frame(self.kl_folder / FRAME, self.view.size) or kept_frame(None, self.view)
+        frame = read_frame(self.kl_folder / FRAME, self.view.size) or choose_frame(self.view)
 
         def features(direction: Direction) -> list[KlFeatures]:
             return [
@@ -182,17 +161,12 @@ class OpenPosteriors:
         Raises:
             StoreCorruptError: kept scores are damaged.
         """
-        kept = {
-            number: found
-            for number, segment in enumerate(self.segments)
-            if (
-                found := read_ratios(
-                    self.words_folder, segment, self.vocabulary.vectors, segment=segment.info.uuid
-                )
-            )
-            is not None
-        }
-        return WordScores(self.view, self.vocabulary.vectors, kept)
+        words = self.vocabulary.vectors
+        kept = [
+            read_ratios(self.words_folder, segment, words, segment=segment.info.uuid)
+            for segment in self.segments
+        ]
+        return WordScores(self.view, words, kept)
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -217,20 +191,22 @@ class OpenPosteriors:
             VectorError: a posterior holds NaN or infinity, or is singular.
         """
         check_any(self.info, len(self.view), "index")
-        frame = kept_frame(self.kl_folder, self.view)
-        features, ratios = (KlFeatures.write, write_ratios) if again else (kept_features, kept_ratios)
+        frame, words = kept_frame(self.kl_folder, self.view), self.vocabulary.vectors
         for segment in self.segments:
             uuid = segment.info.uuid
             for direction in directions:
-                features(self.kl_folder, segment, frame, direction, segment=uuid)
-            ratios(self.words_folder, segment, self.vocabulary.vectors, segment=uuid)
+                wanted = (self.kl_folder, segment, frame, direction)
+                if again or KlFeatures.open(*wanted, segment=uuid) is None:
+                    KlFeatures.write(*wanted, segment=uuid)
+            if again or read_ratios(self.words_folder, segment, words, segment=uuid) is None:
+                write_ratios(self.words_folder, segment, words, segment=uuid)
         for made in ("index", "scores"):  # what was opened before knows nothing of them
             self.__dict__.pop(made, None)
         self._built.clear()
 
     def coverage_notes(self) -> tuple[str, ...]:
         """Says so where living images have no posterior and are not in the answer."""
-        return coverage_notes(self.snapshot, self.info, len(self.ids), "posterior")
+        return coverage_notes(self.snapshot, self.info, len(self.view), "posterior")
 
     def raw_scores(self, rows: I64) -> F64:
         """Ratios of the own words of some rows, float64 [W, len(rows)], nats."""

@@ -13,23 +13,10 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, F64, I8, I64
     from olrsearch.maths.calibration import Calibration
     from olrsearch.maths.metric import Metric
+    from olrsearch.search.index.view import Images
     from olrsearch.store.read.snapshot import Snapshot
     from olrsearch.store.values import SpaceInfo
     from olrsearch.store.write.writer import Writer
-
-
-class Images(Protocol):
-    """The images of a space."""
-
-    @property
-    def ids(self) -> I64:
-        """int64 [N], the id of every row."""
-
-    def __len__(self) -> int:
-        """N."""
-
-    def find(self, ids: I64) -> I64:
-        """Rows of some images, int64; −1 for those that are not in this view."""
 
 
 class OpenedSpace(Protocol):

@@ -25,7 +25,7 @@ from olrsearch.encoders.protocol import PosteriorEncoder
 from olrsearch.encoders.trainer.run import has_run
 from olrsearch.maths.divergences import kl
 from olrsearch.maths.gaussian import SIGMA0, Gaussians, word_prior
-from olrsearch.maths.triangles import triangle
+from olrsearch.maths.triangles import cholesky, pack, triangle
 
 LABELS = olr_case.LABELS
 RNG = np.random.default_rng(0)
@@ -60,7 +60,7 @@ def test_numbers_become_gaussians_above_the_floor():
     numbers = _numbers()
     numbers[0, 4:] = -40.0  # softplus is nearly 0 there
     mean, factor = to_gaussian(numbers, 4)
-    gaussians = Gaussians.of_factors(mean.numpy(), factor.numpy())
+    gaussians = Gaussians.of_packed(mean.numpy(), pack(factor.numpy()))
     gaussians.check_floor()
     _, lower = split_numbers(numbers, 4)
     expected = lower.double() @ lower.double().mT + SIGMA0**2 * torch.eye(4)
@@ -101,8 +101,8 @@ def test_the_divergence_and_its_gradient_are_those_of_float64():
     mean, lower = split_numbers(numbers, 4)
     found = divergence(mean, lower, *prior)
     expected = kl(
-        Gaussians.of_moments(mean.detach().numpy(), covariance(lower.double()).detach().numpy()),
-        Gaussians.of_factors(*(part.numpy() for part in prior)),
+        Gaussians(mean.detach().double().numpy(), cholesky(covariance(lower.double()).detach().numpy())),
+        Gaussians(*(part.double().numpy() for part in prior)),
     )
     np.testing.assert_allclose(found.detach(), expected, rtol=1e-3, atol=1e-3)
     found.sum().backward()
@@ -122,7 +122,7 @@ def test_log_likelihoods_of_words_are_those_of_float64():
     mean, factor = to_gaussian(_numbers(6), 4)
     vectors = RNG.normal(size=(5, 4)).astype(np.float32)
     found = word_log_likelihoods(mean, factor, torch.from_numpy(vectors))
-    expected = Gaussians.of_factors(mean.numpy(), factor.numpy()).log_likelihood(vectors)
+    expected = Gaussians.of_packed(mean.numpy(), pack(factor.numpy())).log_likelihood(vectors)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-2)
 
 

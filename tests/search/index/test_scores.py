@@ -16,7 +16,8 @@ from olrsearch.search.index.scores import (
     read_scores,
     write_scores,
 )
-from olrsearch.search.query import And, Literal, Not, Or, negation, parse
+from olrsearch.search.query.ast import And, Literal, Not, Or, negation
+from olrsearch.search.query.parser import parse
 
 probabilities = st.floats(1e-12, 1 - 1e-12)
 literals = st.builds(Literal, st.sampled_from("abc"))
@@ -161,8 +162,6 @@ def test_bad_arrays_are_named():
         scores(made, evidence="both")
     with pytest.raises(QueryError, match="20 images × 5 labels"):
         scores(made, evidence="both", stored=made.labels[:3])
-    with pytest.raises(QueryError, match="½"):
-        scores(made, error=0.5)
     with pytest.raises(IncompatibleEncoderError, match="5 label names"):
         scores(made, calibration=Calibration.identity(4))
 
@@ -174,7 +173,7 @@ def test_kept_scores_are_those_computed(tmp_path):
     write_scores(path, first, made.readout, segment="aa")
     kept = read_scores(path, first, made.readout, segment="aa")
     np.testing.assert_array_equal(kept, made.readout.logits(first.embeddings))
-    doubled = scores(made, artefacts={0: 2 * kept})
+    doubled = scores(made, kept=[2 * kept, None])
     np.testing.assert_allclose(doubled.raw(1)[:15], 2 * scores(made).raw(1)[:15], rtol=1e-5)
     np.testing.assert_array_equal(doubled.raw(1)[15:], scores(made).raw(1)[15:])
     # Of another segment, readout or place they are not used, and computed again instead.

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up import gallery
+from made_up import PlainPart, gallery
 
 from olrsearch.core.errors import UnknownImageError, VectorError
-from olrsearch.search.index.view import EmbeddingView, PlainPart
+from olrsearch.search.index.view import EmbeddingView
 
 
 def part(ids, labels=2, size=3, seed=0):
@@ -55,7 +55,7 @@ def test_deleted_and_unknown_images_are_named():
 
 
 def test_an_empty_view():
-    view = EmbeddingView([], labels=4, size=8)
+    view = EmbeddingView([part([1, 2], labels=4, size=8)], [1, 2])
     assert len(view) == 0
     assert view.vectors(3).shape == (0, 8)
     assert view.find(np.array([1])).tolist() == [-1]

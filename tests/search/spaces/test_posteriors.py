@@ -145,9 +145,9 @@ def test_a_space_of_posteriors_opened(mixed, tmp_path):
         everything = store.session.backend.snapshot().image_ids()
         store.delete([f"id:{everything[5]}"])
         space = opened(store)
-        assert space.ids.tolist() == np.delete(everything, 5).tolist()
-        assert space.ids.dtype == np.int64
-        assert space.tombstoned.tolist() == [everything[5]]
+        assert space.view.ids.tolist() == np.delete(everything, 5).tolist()
+        assert space.view.ids.dtype == np.int64
+        assert space.snapshot.tombstoned().tolist() == [everything[5]]
         assert space.vocabulary.names == LABELS
         np.testing.assert_array_equal(space.vocabulary.vectors, np.eye(4))
         assert space.shrinkage == 0.2
@@ -272,7 +272,7 @@ def test_a_copied_store_is_whole(mixed, tmp_path):
     home = shutil.copytree(mixed, tmp_path / "copy")
     with Store.open(home, read_only=True) as store:
         assert store.verify(sources=True).ok
-        assert len(opened(store).ids) == 120
+        assert len(opened(store).view) == 120
         manifest = json.loads((opened(store).info.segments[0].path / "manifest.json").read_text())
     assert sorted(manifest["files"]) == ["factor.npy", "ids.npy", "mean.npy"]
     assert model_config.layout_of(model_config.read_config(home / "models" / manifest["fingerprint"])) == (
