@@ -22,7 +22,7 @@ from olrsearch.core.errors import BenchmarkError
 from olrsearch.evaluation.attributes import nan_mean
 from olrsearch.evaluation.bootstrap import RESAMPLES, Interval, cluster_weights, interval, paired_difference
 from olrsearch.evaluation.data import image_major
-from olrsearch.evaluation.looks.components import effective_rank, spectrum
+from olrsearch.evaluation.looks.components import effective_rank, principal_axes
 from olrsearch.evaluation.looks.correlations import gallery_correlations
 from olrsearch.evaluation.metrics import (
     average_precision,
@@ -250,7 +250,7 @@ def norm_r2(norm: F64, probability: F64) -> tuple[float, float]:
 def _label(data: BenchData, row: int, from_e: float, from_p: float, gain: Interval) -> LabelRichness:
     vectors = data.embeddings[row][data.gallery].astype(np.float64)
     probability = np.exp(data.log_p[row][data.gallery].astype(np.float64))
-    shares = spectrum(vectors)
+    shares, _ = principal_axes(vectors)
     # The surrogate in the same k dimensions: any unit vector will do.
     direction = np.full(vectors.shape[1], vectors.shape[1] ** -0.5)
     linear, monotone = norm_r2(np.linalg.norm(vectors, axis=1), probability)
@@ -259,7 +259,7 @@ def _label(data: BenchData, row: int, from_e: float, from_p: float, gain: Interv
         pc1_share=float(shares[0]),
         pc2_share=float(shares[1]) if len(shares) > 1 else 0.0,
         effective_rank=effective_rank(shares),
-        surrogate_effective_rank=effective_rank(spectrum(probability[:, None] * direction)),
+        surrogate_effective_rank=effective_rank(principal_axes(probability[:, None] * direction)[0]),
         norm_r2=linear,
         norm_r2_monotone=monotone,
         others_map=from_e,

@@ -126,7 +126,6 @@ def run_queries(
     seed: int = 0,
     svm_strengths: Sequence[float] = SVM_STRENGTHS,
     resamples: int = RESAMPLES,
-    command: str = "olrsearch bench queries",
 ) -> QueriesReport:
     """Measure P2.
 
@@ -136,7 +135,6 @@ def run_queries(
         seed: Of the random baseline, the bootstrap, and the draw.
         svm_strengths: C grid of the SVM, from small to large; empty leaves it out.
         resamples: Bootstrap resamples.
-        command: What the report says to run.
 
     Raises:
         BenchmarkError: no query has a relevant image.
@@ -177,7 +175,7 @@ def run_queries(
     return QueriesReport(
         protocol="P2",
         title="attribute-set queries",
-        command=command,
+        command="olrsearch bench queries",
         seed=seed,
         baseline="the teacher's Σ log p, its smallest p, a linear SVM on each conjunction, random order",
         data=data.summary(),

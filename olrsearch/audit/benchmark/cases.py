@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from olrsearch._version import __version__
+from olrsearch.audit.evidence.checks import check_evidence, check_labels
 from olrsearch.audit.evidence.noise import asymmetric, instance_dependent, symmetric
 from olrsearch.core.arrays import digest, npy
 from olrsearch.core.errors import BenchmarkError
@@ -49,7 +50,8 @@ class AuditCase:
         notes: What a reader must know of them.
 
     Raises:
-        BenchmarkError: shapes that do not fit, or values out of range.
+        AuditError: labels of another shape, or with other values.
+        BenchmarkError: no label is known, or hardness of another shape.
     """
 
     name: str
@@ -63,16 +65,12 @@ class AuditCase:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        shape = self.original.shape
-        if len(shape) != 2 or shape[1] != len(self.label_names) or self.identity.shape != shape[:1]:
-            raise BenchmarkError(
-                f"labels {shape} of {len(self.label_names)} names and identities {self.identity.shape}: "
-                "expected [N, L], L names and [N]"
-            )
-        if not self.original.any() or not bool(np.isin(self.original, (-1, 0, 1)).all()):
-            raise BenchmarkError("labels to audit must be −1, 0 and +1, and some of them known")
-        if self.hardness is not None and self.hardness.shape != shape[::-1]:
-            raise BenchmarkError(f"hardness has shape {self.hardness.shape}, expected {shape[::-1]}")
+        check_labels(self.label_names, self.original, self.identity)
+        if not self.original.any():
+            raise BenchmarkError("of labels to audit some must be known")
+        shape = self.original.T.shape
+        if self.hardness is not None and self.hardness.shape != shape:
+            raise BenchmarkError(f"hardness has shape {self.hardness.shape}, expected {shape}")
 
     def summary(self) -> dict[str, Any]:
         """What a report says of its data: `name`, `images`, `labels`, `entries`, `source`."""
@@ -153,7 +151,7 @@ class Kept:
             compute: Computes it.
 
         Raises:
-            BenchmarkError: evidence of another shape, or no probabilities.
+            AuditError: evidence of another shape, or no probabilities.
         """
         if self.folder is None:
             return self._checked(compute(), what)
@@ -180,11 +178,7 @@ class Kept:
         return sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def _checked(self, evidence: F32, what: str) -> F32:
-        expected = self.case.original.shape[::-1]
-        if evidence.shape != expected:
-            raise BenchmarkError(f"evidence of {what} has shape {evidence.shape}, expected {expected}")
-        if bool(((evidence < 0) | (evidence > 1)).any()):
-            raise BenchmarkError(f"evidence of {what} holds values outside 0 to 1")
+        check_evidence({what: evidence}, self.case.original)
         return evidence.astype(np.float32, copy=False)
 
 

@@ -13,7 +13,6 @@ import numpy as np
 from olrsearch.audit.benchmark.cases import NOISES, AuditCase
 from olrsearch.audit.benchmark.pictures import HeadViews, picture_features
 from olrsearch.audit.benchmark.protocol import SEEDS, run_audit_bench
-from olrsearch.audit.evidence.estimates import estimate_errors
 from olrsearch.audit.runs.from_store import material_of_space
 from olrsearch.audit.scorers.registry import make_scorers
 from olrsearch.audit.scorers.twins import find_twins
@@ -49,6 +48,8 @@ def audit_case(
         AuditError: no label is known of these images, or they show fewer people than there are folds.
         BenchmarkError: the other space is this one, or lacks an image or label.
     """
+    if hard is not None and hard.info.fingerprint == opened.info.fingerprint:
+        raise BenchmarkError(f"{hard.info.name} is what is audited: name the space of another encoder for N3")
     whole = material_of_space(backend, opened)
     found = replace(whole.found, twins=find_twins(opened.snapshot, whole.ids, track=track))
 
@@ -62,18 +63,14 @@ def audit_case(
         identity=found.identity,
         make=make,
         source=f"embeddings of {opened.info.name}, encoder {opened.info.fingerprint[:12]}",
-        hardness=None if hard is None else _other(opened, hard, whole.ids, found.names),
+        hardness=None if hard is None else _hardness(hard, whole.ids, found.names),
         twins=found.twins,
         notes=whole.notes,
     )
 
 
 def picture_case(
-    backend: Backend,
-    opened: OpenSpace,
-    *,
-    cache: Path | None = None,
-    track: Track = silent,
+    backend: Backend, opened: OpenSpace, *, cache: Path | None = None, track: Track = silent
 ) -> AuditCase:
     """The images of a space with their stored labels; how they look is said by a trunk that met no label.
 
@@ -157,22 +154,7 @@ def audit_report(
         raise BenchmarkError("pictures take what is hard from the space itself: give no other one")
     else:
         case = picture_case(backend, opened, cache=cache, track=track)
-    return run_audit_bench(
-        case,
-        asked,
-        estimate=estimate_errors,
-        noises=noises,
-        seeds=seeds,
-        cache=cache,
-        track=track,
-    )
-
-
-def _other(opened: OpenSpace, hard: OpenSpace, ids: I64, names: Sequence[str]) -> F32:
-    """Calibrated probabilities of another space, float32 [L, N]."""
-    if hard.info.fingerprint == opened.info.fingerprint:
-        raise BenchmarkError(f"{hard.info.name} is what is audited: name the space of another encoder for N3")
-    return _hardness(hard, ids, names)
+    return run_audit_bench(case, asked, noises=noises, seeds=seeds, cache=cache, track=track)
 
 
 def _hardness(hard: OpenSpace, ids: I64, names: Sequence[str]) -> F32:

@@ -10,7 +10,8 @@ Notation: N images, L labels, C identities.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -29,7 +30,6 @@ from olrsearch.audit.benchmark.entry_ranking import (
     Entries,
     audit_figures,
     auprc_influence,
-    mean,
     resampled,
 )
 from olrsearch.audit.benchmark.filter_sets import set_figures, set_influence
@@ -48,19 +48,21 @@ from olrsearch.audit.benchmark.report import (
 )
 from olrsearch.audit.benchmark.targets import audit_targets
 from olrsearch.audit.evidence.combine import Combination, fit_combination
+from olrsearch.audit.evidence.estimates import estimate_errors
 from olrsearch.audit.evidence.raising import raise_constants
 from olrsearch.audit.evidence.weights import BY_ANNOTATORS
 from olrsearch.audit.scorers.protocol import scores
 from olrsearch.core.errors import BenchmarkError
+from olrsearch.core.groups import cluster_of
 from olrsearch.core.progress import silent
-from olrsearch.evaluation.bootstrap import RESAMPLES, cluster_of
+from olrsearch.evaluation.bootstrap import RESAMPLES
+from olrsearch.evaluation.metrics import finite_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from olrsearch.audit.benchmark.cases import AuditCase, Noise
-    from olrsearch.audit.benchmark.checks import Estimate
     from olrsearch.audit.evidence.estimates import LabelErrors
     from olrsearch.audit.scorers.material import Material
     from olrsearch.audit.scorers.protocol import Scorer
@@ -68,16 +70,6 @@ if TYPE_CHECKING:
     from olrsearch.core.progress import Track
 
 SEEDS: Final = (0, 1, 2)
-
-
-class Fit(Protocol):
-    """`olrsearch.audit.evidence.combine.fit_combination`."""
-
-    def __call__(
-        self, evidence: Mapping[str, F32], given: I8, truth: I8, labels: Sequence[str]
-    ) -> Combination:
-        """Weights of evidence [L, N] on L labels with errors, int8 [N, L], and the same without."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,29 +91,22 @@ def run_audit_bench(
     case: AuditCase,
     scorers: Sequence[Scorer],
     *,
-    fit: Fit = fit_combination,
-    estimate: Estimate | None = None,
     noises: Sequence[str] = tuple(NOISES),
     seeds: Sequence[int] = SEEDS,
     cache: Path | None = None,
     resamples: int = RESAMPLES,
     track: Track = silent,
-    command: str = "olrsearch bench audit",
 ) -> AuditBenchReport:
     """Measure P4.
 
     Args:
         case: Labels, and how to look at the images.
         scorers: In the order they run; a scorer's place among the others changes nothing.
-        fit: Fits the combination.
-        estimate: Estimates error rates (`evidence.estimates.estimate_errors`), to which combinations
-            are raised; None leaves both out.
         noises: Keys of `NOISES`; N3 is left out, with a note, where the case has no hardness.
         seeds: Of the noise; not `FITTED_ON`.
         cache: Where evidence is kept, so that an interrupted run goes on; None keeps nothing.
         resamples: Bootstrap resamples.
         track: Told how far each scorer is.
-        command: What the report says to run.
 
     Raises:
         BenchmarkError: no scorer or two of one name, an unknown noise, no seed, a seed twice or the one that
@@ -148,12 +133,10 @@ def run_audit_bench(
     fitted = NOISES["n1-5"].apply(case.original, None, FITTED_ON)
     part = f"fitted-seed{FITTED_ON}"
     evidence = _evidence(case, scorers, kept, part, fitted, FITTED_ON, track)
-    combinations = _combinations(fit, evidence, fitted, case)
+    combinations = _combinations(evidence, fitted, case)
     first = seeds[0]
-    before: Sequence[LabelErrors] = ()
-    if estimate is not None:
-        evidence = _evidence(case, scorers, kept, "original", case.original, first, track)
-        before = estimate(case.label_names, case.original, evidence, case.identity, seed=first)
+    evidence = _evidence(case, scorers, kept, "original", case.original, first, track)
+    before = estimate_errors(case.label_names, case.original, evidence, case.identity, seed=first)
 
     cluster = cluster_of(case.identity)
     measured, estimates = [], []
@@ -163,10 +146,8 @@ def run_audit_bench(
             part = f"{noise.key}-seed{seed}"
             evidence = _evidence(case, scorers, kept, part, given, seed, track)
             votes = _votes(case, kept, part, given, seed, track)
-            after: Sequence[LabelErrors] | None = None
-            if estimate is not None:
-                after = estimate(case.label_names, given, evidence, case.identity, seed=seed)
-                estimates.append(check_estimates(noise.title, seed, case.original, given, before, after))
+            after = estimate_errors(case.label_names, given, evidence, case.identity, seed=seed)
+            estimates.append(check_estimates(noise.title, seed, case.original, given, before, after))
             weights = _raised(combinations, evidence, given, case.label_names, after)
             ranked = _rankings(weights, evidence, votes, given, case.label_names, seed, cleanlab=cleanlab)
             probability = evidence.get("probability") if cleanlab else None
@@ -180,7 +161,7 @@ def run_audit_bench(
     return AuditBenchReport(
         protocol="P4",
         title="label audit",
-        command=command,
+        command="olrsearch bench audit",
         seed=first,
         baseline="chance, labels only, self-confidence, cleanlab, and a vote in the whole embedding",
         data=case.summary(),
@@ -221,30 +202,25 @@ def _votes(case: AuditCase, kept: Kept, part: str, given: I8, seed: int, track: 
 
 def _once(case: AuditCase, given: I8, seed: int) -> Callable[[], Material]:
     """The material, made when it is asked for first: evidence that was kept needs none."""
-    made: list[Material] = []
 
+    @cache
     def material() -> Material:
-        if not made:
-            made.append(case.make(given, seed))
-            if not np.array_equal(made[0].given, given):
-                raise BenchmarkError(
-                    "the material is not of the noisy labels: its maker must use what it gets"
-                )
-        return made[0]
+        made = case.make(given, seed)
+        if not np.array_equal(made.given, given):
+            raise BenchmarkError("the material is not of the noisy labels: its maker must use what it gets")
+        return made
 
     return material
 
 
-def _combinations(
-    fit: Fit, evidence: Mapping[str, F32], given: I8, case: AuditCase
-) -> dict[str, Combination]:
+def _combinations(evidence: Mapping[str, F32], given: I8, case: AuditCase) -> dict[str, Combination]:
     """The combination of all scorers, and those without one, where there is more than one."""
     truth, labels = case.original, case.label_names
-    out = {COMBINED: fit(evidence, given, truth, labels)}
+    out = {COMBINED: fit_combination(evidence, given, truth, labels)}
     if len(evidence) > 1:
         for name in evidence:
             rest = {other: values for other, values in evidence.items() if other != name}
-            out[WITHOUT + name] = fit(rest, given, truth, labels)
+            out[WITHOUT + name] = fit_combination(rest, given, truth, labels)
     return out
 
 
@@ -253,18 +229,16 @@ def _raised(
     evidence: Mapping[str, F32],
     given: I8,
     labels: Sequence[str],
-    errors: Sequence[LabelErrors] | None,
+    errors: Sequence[LabelErrors],
 ) -> dict[str, Combination]:
     """The same, the default weights among them, raised to what estimates prove of these labels.
 
-    The combination of all as it was is without the estimates; where there are none, nothing is raised.
+    The combination of all as it was is without the estimates.
     """
     out = dict(combinations)
     weights = dict(zip(BY_ANNOTATORS.scorers, BY_ANNOTATORS.pooled, strict=False))
     if weighed := [name for name in evidence if weights.get(name, 0) > 0]:
         out[ANNOTATED] = BY_ANNOTATORS.restricted(weighed)
-    if errors is None:
-        return out
     raised = {name: raise_constants(one, evidence, given, labels, errors) for name, one in out.items()}
     return {**raised, WITHOUT + ESTIMATES: combinations[COMBINED]}
 
@@ -327,8 +301,8 @@ def _differences(measured: Sequence[_Measured], *, seed: int, resamples: int) ->
                 continue
             influence = np.mean([one.auprc[COMBINED] - one.auprc[other] for one in found], axis=0)
             pairs = [(one.run.rankings[COMBINED], one.run.rankings[other]) for one in found]
-            micro = mean(ours.auprc - theirs.auprc for ours, theirs in pairs)
-            macro = mean(ours.macro_auprc - theirs.macro_auprc for ours, theirs in pairs)
+            micro = finite_mean(ours.auprc - theirs.auprc for ours, theirs in pairs)
+            macro = finite_mean(ours.macro_auprc - theirs.macro_auprc for ours, theirs in pairs)
             out.append(
                 AuditDifference(
                     noise,
@@ -350,14 +324,14 @@ def _set_differences(
         for by in found[0].sets:
             figures = [one.run.sets[by] for one in found]
             influence = np.mean([one.sets[by] for one in found], axis=0)
-            estimate = mean(one.ranked_recall - one.recall for one in figures)
+            estimate = finite_mean(one.ranked_recall - one.recall for one in figures)
             out.append(
                 SetDifference(
                     noise,
                     by,
-                    mean(one.size for one in figures),
+                    finite_mean(one.size for one in figures),
                     resampled(influence, estimate, seed=seed, resamples=resamples),
-                    mean(one.more for one in figures),
+                    finite_mean(one.more for one in figures),
                 )
             )
     return tuple(out)

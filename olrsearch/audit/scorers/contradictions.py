@@ -80,11 +80,11 @@ class Contradictions:
             None,
         )
         if present is None or verdict is None:
-            return Explanation(self.name, None, "no rule about it applies to this image's other labels")
+            return Explanation("no rule about it applies to this image's other labels")
         state = "present" if verdict.value > 0 else "absent"
         whose = " (a rule of the user's)" if verdict.rule.source == "file" else ""
         text = f"{material.names[verdict.trigger]} is given as {state}, and {verdict.rule.text}{whose}"
-        return Explanation(self.name, present, text)
+        return Explanation(text)
 
     def _verdicts(self, material: Material, fold: int) -> list[_Verdict]:
         """What rules say of the images of a fold, the surest first."""

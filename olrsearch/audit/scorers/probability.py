@@ -70,8 +70,8 @@ class Probability:
         del row  # it is in the probability
         name = material.names[label]
         if present is None:
-            return Explanation(self.name, None, f"too few labelled examples of {name}")
-        return Explanation(self.name, present, f"{name} is {present:.1%} likely by how the image looks")
+            return Explanation(f"too few labelled examples of {name}")
+        return Explanation(f"{name} is {present:.1%} likely by how the image looks")
 
 
 def _usable(targets: I8) -> Bool:

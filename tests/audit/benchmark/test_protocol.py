@@ -19,7 +19,7 @@ from olrsearch.audit.evidence.noise import symmetric
 from olrsearch.audit.scorers.contradictions import Contradictions
 from olrsearch.audit.scorers.material import Material, identity_folds
 from olrsearch.audit.scorers.rules import never
-from olrsearch.core.errors import BenchmarkError
+from olrsearch.core.errors import AuditError, BenchmarkError
 from olrsearch.core.progress import silent
 from olrsearch.evaluation.bootstrap import Interval
 
@@ -91,11 +91,12 @@ class Errors:
 
 
 def estimate(names, given, evidence, identity, *, seed):
-    """Share of entries that the probability is against."""
+    """Share of entries that the first scorer is against."""
     del identity, seed
+    (said, *_) = evidence.values()
     out = []
     for label in range(len(names)):
-        against = np.where(given[:, label] > 0, evidence["probability"][label] < 0.5, False)
+        against = np.where(given[:, label] > 0, said[label] < 0.5, False)
         share = float(against.mean())
         count = share * len(given)
         rate = Rate(share, share - 0.05, share + 0.05, 0.8 * count, 1.2 * count)
@@ -144,6 +145,13 @@ def two_filters():
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_estimates():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("olrsearch.audit.benchmark.protocol.estimate_errors", estimate)
+        yield
+
+
 @pytest.fixture
 def no_cleanlab(monkeypatch):
     monkeypatch.setitem(sys.modules, "cleanlab", None)
@@ -153,7 +161,7 @@ def no_cleanlab(monkeypatch):
 def measured():
     case, made = make_case()
     scorers = (Linear(), Chance())
-    report = run(replace(case, twins=np.array([[0, 1], [2, 5]])), scorers, estimate=estimate)
+    report = run(replace(case, twins=np.array([[0, 1], [2, 5]])), scorers)
     return case, made, report
 
 
@@ -283,9 +291,9 @@ def test_a_run_goes_on_where_it_was_interrupted(tmp_path):
     COUNTED.clear()
     with pytest.raises(KeyboardInterrupt):
         run(case, (Counted(), Interrupting()), **options)
-    assert COUNTED == [FITTED_ON, 0, 1]
+    assert COUNTED == [FITTED_ON, 0, 0, 1]  # the second for the labels as they are
     first = run(case, (Counted(), Chance()), **options)
-    assert COUNTED == [FITTED_ON, 0, 1]  # nothing of it again
+    assert COUNTED == [FITTED_ON, 0, 0, 1]  # nothing of it again
     made.asked.clear()
     again = run(case, (Counted(), Chance()), **options)
     assert not made.asked  # not even material
@@ -293,19 +301,19 @@ def test_a_run_goes_on_where_it_was_interrupted(tmp_path):
     assert again.runs == run(case, (Counted(), Chance()), noises=("n1-5",)).runs
 
     files = sorted(tmp_path.rglob("probability-*.npy"))
-    assert [file.parent.name for file in files] == ["fitted-seed100", "n1-5-seed0", "n1-5-seed1"]
+    assert [file.parent.name for file in files] == ["fitted-seed100", "n1-5-seed0", "n1-5-seed1", "original"]
     # A damaged file is computed again, other settings and other sources are others.
     COUNTED.clear()
     files[1].write_bytes(files[1].read_bytes()[:-7])
     assert run(case, (Counted(), Chance()), **options) == first
     assert COUNTED == [0]
     assert run(case, (Counted(ridge=50.0), Chance()), **options) != first
-    assert COUNTED == [0, FITTED_ON, 0, 1]
+    assert COUNTED == [0, FITTED_ON, 0, 0, 1]
     run(replace(case, source="other numbers"), (Counted(), Chance()), **options)
-    assert COUNTED == [0, FITTED_ON, 0, 1, FITTED_ON, 0, 1]
+    assert COUNTED == [0, FITTED_ON, 0, 0, 1, FITTED_ON, 0, 0, 1]
 
 
-def test_the_combination_is_fitted_where_no_figure_is_of():
+def test_the_combination_is_fitted_where_no_figure_is_of(monkeypatch):
     case, _ = make_case(hard=False)
     asked = []
 
@@ -313,7 +321,8 @@ def test_the_combination_is_fitted_where_no_figure_is_of():
         asked.append((tuple(evidence), given, truth, labels))
         return fit_combination(evidence, given, truth, labels)
 
-    run(case, noises=("n1-5",), seeds=(0,), fit=fit)
+    monkeypatch.setattr("olrsearch.audit.benchmark.protocol.fit_combination", fit)
+    run(case, noises=("n1-5",), seeds=(0,))
     assert [names for names, *_ in asked] == [("probability", "chance"), ("chance",), ("probability",)]
     for _, given, truth, labels in asked:
         assert np.array_equal(given, symmetric(case.original, 0.05, FITTED_ON))
@@ -324,8 +333,9 @@ def test_the_combination_is_fitted_where_no_figure_is_of():
 def test_one_scorer_alone_is_not_left_out(tmp_path):
     case, _ = make_case(hard=False)
     report = run(case, (Chance(),), noises=("n1-10",), seeds=(3,), cache=tmp_path)
-    assert report.left_out == report.sets == report.estimates == ()
-    assert set(report.runs[0].rankings) == {COMBINED, "chance", "whole-vote", "random"}
+    assert [row.other for row in report.left_out] == ["without estimates"]
+    assert report.sets == ()
+    assert set(report.runs[0].rankings) == {COMBINED, "without estimates", "chance", "whole-vote", "random"}
 
 
 @pytest.mark.usefixtures("no_cleanlab")
@@ -468,16 +478,16 @@ def test_cases_and_evidence_are_checked():
     case, _ = make_case()
     for changes, message in (
         ({"identity": case.identity[1:]}, r"expected \[N, L\], L names and \[N\]"),
-        ({"original": case.original * 3}, "must be −1, 0 and"),
-        ({"original": np.zeros_like(case.original)}, "some of them known"),
+        ({"original": case.original * 3}, "of −1, 0 and"),
+        ({"original": np.zeros_like(case.original)}, "some must be known"),
         ({"hardness": case.hardness.T}, "hardness has shape"),
     ):
-        with pytest.raises(BenchmarkError, match=message):
+        with pytest.raises((AuditError, BenchmarkError), match=message):
             replace(case, **changes)
     kept = Kept(None, case)
-    with pytest.raises(BenchmarkError, match="evidence of x has shape"):
+    with pytest.raises(AuditError, match=r"evidence of x is \(2, 2\) for labels"):
         kept.evidence("a", "x", case.original, 0, lambda: np.zeros((2, 2), np.float32))
-    with pytest.raises(BenchmarkError, match="outside 0 to 1"):
+    with pytest.raises(AuditError, match="outside 0 to 1"):
         kept.evidence("a", "x", case.original, 0, lambda: np.full((LABELS, IMAGES), 2, np.float32))
     with pytest.raises(BenchmarkError, match="N3 needs probabilities"):
         NOISES["n3"].apply(case.original, None, 0)
