@@ -27,8 +27,7 @@ def ranked(scores: Floats) -> I64:
     Returns:
         int64 [Q, G].
     """
-    order: I64 = np.argsort(-scores, axis=-1, kind="stable")
-    return order
+    return np.argsort(-scores, axis=-1, kind="stable")
 
 
 def average_precision(relevant: Bool) -> F64:
@@ -174,8 +173,7 @@ def influence_by_steps(relevant: Bool, ends: I64, hits: I64) -> F64:
     own = relevant * precision[step] - relevant * float(gained @ precision) / float(hits[-1])
     helped = relevant * np.cumsum((gained / size)[::-1])[::-1][step]
     hurt = np.cumsum((gained * precision / size)[::-1])[::-1][step]
-    out: F64 = (own + helped - hurt) / float(hits[-1])
-    return out
+    return (own + helped - hurt) / float(hits[-1])
 
 
 def roc_auc(positive: Floats, negative: Floats) -> float:
@@ -208,8 +206,7 @@ def pearson_rows(values: Floats) -> F64:
 
 def _dcg(gains: Floats) -> F64:
     discount = 1.0 / np.log2(np.arange(2, gains.shape[1] + 2))
-    out: F64 = gains.astype(np.float64) @ discount
-    return out
+    return gains.astype(np.float64) @ discount
 
 
 def finite_mean(values: Iterable[float]) -> float:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from olrsearch.core.arrays import blocks_of
 from olrsearch.core.errors import BenchmarkError
 from olrsearch.evaluation.bootstrap import RESAMPLES, Interval, paired_difference
 from olrsearch.evaluation.exemplars import EXEMPLARS, TRIPLETS, exemplar_precision, triplet_accuracy
@@ -30,7 +31,7 @@ from olrsearch.evaluation.spaces import LabelSpace, number_space
 from olrsearch.maths.metric import choose_metric, metric_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from olrsearch.core.arrays import F32, F64, I8, I64, Bool
     from olrsearch.evaluation.data import BenchData
@@ -155,8 +156,9 @@ def run_similar(
     rng = np.random.default_rng([seed, 0x51A1])
     asked = np.sort(rng.permutation(images)[:query_images]).astype(np.int64)
 
-    found = {name: _ndcg(space, asked, truth, _idf(data)) for name, space in spaces.items()}
-    found["random"] = _ndcg(None, asked, truth, _idf(data), rng=rng)
+    idf = _idf(data)
+    found = {name: _ndcg(space.block, asked, truth, idf) for name, space in spaces.items()}
+    found["random"] = _ndcg(lambda rows: rng.random((len(rows), images), np.float32), asked, truth, idf)
     triplets = triplet_accuracy(spaces, truth, np.random.default_rng([seed, 0x7219]))
     triplets["random"] = np.where(np.isfinite(triplets["ours"]), 0.5, np.nan)
     published = generate_queries(data, seed=seed) if queries is None else queries
@@ -263,18 +265,12 @@ def _idf(data: BenchData) -> F64:
     return out
 
 
-def _ndcg(
-    space: LabelSpace | None, asked: I64, truth: I8, idf: F64, *, rng: np.random.Generator | None = None
-) -> F64:
-    """nDCG@20 of every query image, itself left out; a random order where there is no space."""
+def _ndcg(distances_of: Callable[[I64], F32], asked: I64, truth: I8, idf: F64) -> F64:
+    """nDCG@20 of every query image, itself left out, by distances of rows from all, float32 [B, G]."""
     out = []
-    for start in range(0, len(asked), _BLOCK):
-        rows = asked[start : start + _BLOCK]
+    for rows in blocks_of(asked, _BLOCK):
         gains = weighted_jaccard(truth, idf, rows)
-        if space is not None:
-            distances = space.block(rows)
-        else:
-            distances = (rng or np.random.default_rng(0)).random(gains.shape, np.float32)
+        distances = distances_of(rows)
         own = np.arange(len(rows)), rows
         distances[own] = np.inf
         gains[own] = 0
@@ -298,8 +294,7 @@ def _identity_pool(data: BenchData, rng: np.random.Generator) -> I64:
 
 def _identity(space: LabelSpace, pool: I64, persons: I64) -> Identity:
     same_pairs, other_pairs, nearest = [], [], []
-    for start in range(0, len(pool), _BLOCK):
-        here = np.arange(start, min(start + _BLOCK, len(pool)))
+    for here in blocks_of(np.arange(len(pool)), _BLOCK):
         distances = space.block(pool[here])[:, pool]
         same = persons[here][:, None] == persons[None, :]
         upper = np.arange(len(pool))[None, :] > here[:, None]

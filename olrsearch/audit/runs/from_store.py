@@ -16,6 +16,7 @@ from olrsearch.audit.scorers.material import FOLDS, Material, identity_folds
 from olrsearch.audit.scorers.registry import make_scorers
 from olrsearch.audit.scorers.retired import RETIRED
 from olrsearch.audit.scorers.rules import Rule
+from olrsearch.core.arrays import blocks_of
 from olrsearch.core.errors import AuditError, UnknownImageError
 from olrsearch.core.names import LabelNames
 from olrsearch.encoders.folder.card import read_card
@@ -98,8 +99,7 @@ class SpaceViews:
         _, vectors = np.linalg.eigh(features.T @ features)
         axes = np.ascontiguousarray(vectors[:, ::-1][:, :size])
         out = np.empty((count, size), np.float32)
-        for start in range(0, count, _BLOCK):
-            rows = np.arange(start, min(start + _BLOCK, count))
+        for rows in blocks_of(np.arange(count), _BLOCK):
             out[rows] = (self.features(0, rows) - mean) @ axes
         return out
 

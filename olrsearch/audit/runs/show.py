@@ -50,14 +50,12 @@ class Shown:
     @cached_property
     def given(self) -> I8:
         """int8 [N, L]."""
-        found: I8 = self._folder.load("given")
-        return found
+        return self._folder.load("given")
 
     @cached_property
     def present(self) -> F32:
         """float32 [L, N], all things taken together."""
-        found: F32 = self._folder.load(self.info.summary["present"])
-        return found
+        return self._folder.load(self.info.summary["present"])
 
     @cached_property
     def evidence(self) -> Mapping[str, F32]:

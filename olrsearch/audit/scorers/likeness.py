@@ -124,8 +124,7 @@ def _peak(before: F32, at: F32, after: F32) -> F32:
     """Where a parabola through neighbouring values has its top, −½ … ½ from the middle, float32 [n]."""
     bend = before - 2 * at + after
     flat = np.abs(bend) < 1e-6
-    out: F32 = np.where(flat, 0, np.clip(0.5 * (before - after) / np.where(flat, 1, bend), -0.5, 0.5))
-    return out
+    return np.where(flat, 0, np.clip(0.5 * (before - after) / np.where(flat, 1, bend), -0.5, 0.5))
 
 
 def _batches(pictures: U8, track: Track) -> Iterator[tuple[I64, Bool]]:
@@ -200,8 +199,7 @@ def _detail(pictures: U8) -> F32:
 def _detailed(pictures: U8) -> Bool:
     """Which pictures have enough of it to be recognised by, bool [N]."""
     power = [np.square(_detail(block)).mean(axis=(1, 2)) for block in _blocks(pictures)]
-    out: Bool = np.concatenate(power) >= LEAST_DETAIL**2
-    return out
+    return np.concatenate(power) >= LEAST_DETAIL**2
 
 
 def _turned(pictures: U8, mirrored: Bool) -> U8:

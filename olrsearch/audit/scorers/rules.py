@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import numpy as np
 from scipy.special import gammainccinv
 
+from olrsearch.core.arrays import blocks_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -211,8 +213,7 @@ def _counts(given: I8) -> tuple[F64, F64, F64]:
     """
     labels = given.shape[1]
     observed = np.zeros((2 * labels, 2 * labels))
-    for start in range(0, len(given), _BLOCK):
-        block = given[start : start + _BLOCK]
+    for block in blocks_of(given, _BLOCK):
         fulfilled = np.concatenate([block < 0, block > 0], axis=1).astype(np.float32)
         observed += fulfilled.T @ fulfilled  # sums of at most _BLOCK ones are exact in float32
     support = observed + np.roll(observed, labels, axis=1)
