@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from olrsearch.audit.benchmark.report import AuditBenchReport
-    from olrsearch.audit.scorers.material import Material
-    from olrsearch.core.arrays import F32, I8, I64
+    from olrsearch.core.arrays import F32, I64
     from olrsearch.search.spaces.labels import OpenSpace
     from olrsearch.store.backend import Backend
 
@@ -52,19 +51,11 @@ def audit_case(
         raise BenchmarkError(f"{hard.info.name} is what is audited: name the space of another encoder for N3")
     whole = material_of_space(backend, opened)
     found = replace(whole.found, twins=find_twins(opened.snapshot, whole.ids, track=track))
-
-    def make(given: I8, seed: int) -> Material:
-        return replace(found, given=given, seed=seed)
-
     return AuditCase(
         name=", ".join(item.name for item in opened.snapshot.datasets()),
-        label_names=found.names,
-        original=found.given,
-        identity=found.identity,
-        make=make,
+        found=found,
         source=f"embeddings of {opened.info.name}, encoder {opened.info.fingerprint[:12]}",
         hardness=None if hard is None else _hardness(hard, whole.ids, found.names),
-        twins=found.twins,
         notes=whole.notes,
     )
 
@@ -88,26 +79,18 @@ def picture_case(
         TrainingError: the package that holds the trunk's weights is not installed.
     """
     whole = material_of_space(backend, opened)
-    twins = find_twins(opened.snapshot, whole.ids, track=track)
+    found = replace(whole.found, twins=find_twins(opened.snapshot, whole.ids, track=track))
     features = picture_features(opened.snapshot, whole.ids, cache=cache, track=track)
     space = opened.info.name
-    unknown = [name for name in whole.found.names if name not in opened.info.labels]
-
-    def make(given: I8, seed: int) -> Material:
-        views = HeadViews(features, given, whole.found.fold, seed=seed)
-        return replace(whole.found, given=given, seed=seed, views=views, twins=twins)
-
+    unknown = [name for name in found.names if name not in opened.info.labels]
     return AuditCase(
         name=", ".join(item.name for item in opened.snapshot.datasets()),
-        label_names=whole.found.names,
-        original=whole.found.given,
-        identity=whole.found.identity,
-        make=make,
+        found=found,
         source=(
             f"EfficientNet-Lite0 of ImageNet, frozen, {features.shape[1]} components, heads for every fold"
         ),
-        hardness=None if unknown else _hardness(opened, whole.ids, whole.found.names),
-        twins=twins,
+        views=lambda given, seed: HeadViews(features, given, found.fold, seed=seed),
+        hardness=None if unknown else _hardness(opened, whole.ids, found.names),
         notes=(
             f"N3 would take what is hard from {space}, which does not know {', '.join(unknown)}."
             if unknown

@@ -10,7 +10,7 @@ Notation: N images, L labels, C identities.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -59,7 +59,7 @@ from olrsearch.evaluation.bootstrap import RESAMPLES
 from olrsearch.evaluation.metrics import finite_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from olrsearch.audit.benchmark.cases import AuditCase, Noise
@@ -110,7 +110,7 @@ def run_audit_bench(
 
     Raises:
         BenchmarkError: no scorer or two of one name, an unknown noise, no seed, a seed twice or the one that
-            weights are fitted on, or material that is not of the noisy labels.
+            weights are fitted on.
     """
     _check(scorers, noises, seeds)
     kept = Kept(cache, case)
@@ -130,34 +130,34 @@ def run_audit_bench(
         used = [noise for noise in used if not noise.hard]
         notes.append("N3 was left out: the case has no probabilities of another architecture.")
 
-    fitted = NOISES["n1-5"].apply(case.original, None, FITTED_ON)
-    part = f"fitted-seed{FITTED_ON}"
-    evidence = _evidence(case, scorers, kept, part, fitted, FITTED_ON, track)
-    combinations = _combinations(evidence, fitted, case)
-    first = seeds[0]
-    evidence = _evidence(case, scorers, kept, "original", case.original, first, track)
-    before = estimate_errors(case.label_names, case.original, evidence, case.identity, seed=first)
+    original, first = case.found.given, seeds[0]
+    fitted = case.material(NOISES["n1-5"].apply(original, None, FITTED_ON), FITTED_ON)
+    evidence = _evidence(scorers, kept, f"fitted-seed{FITTED_ON}", fitted, track)
+    combinations = _combinations(evidence, fitted, original)
+    clean = case.material(original, first)
+    before = _estimated(clean, _evidence(scorers, kept, "original", clean, track))
 
-    cluster = cluster_of(case.identity)
+    cluster = cluster_of(case.found.identity)
     measured, estimates = [], []
     for noise in used:
         for seed in seeds:
-            given = noise.apply(case.original, case.hardness, seed)
+            noisy = case.material(noise.apply(original, case.hardness, seed), seed)
             part = f"{noise.key}-seed{seed}"
-            evidence = _evidence(case, scorers, kept, part, given, seed, track)
-            votes = _votes(case, kept, part, given, seed, track)
-            after = estimate_errors(case.label_names, given, evidence, case.identity, seed=seed)
-            estimates.append(check_estimates(noise.title, seed, case.original, given, before, after))
-            weights = _raised(combinations, evidence, given, case.label_names, after)
-            ranked = _rankings(weights, evidence, votes, given, case.label_names, seed, cleanlab=cleanlab)
+            evidence = _evidence(scorers, kept, part, noisy, track)
+            voting = f"{WHOLE_VOTE} neighbours={NEIGHBOURS}"
+            votes = kept.evidence(part, voting, noisy, partial(whole_votes, track=track))
+            after = _estimated(noisy, evidence)
+            estimates.append(check_estimates(noise.title, seed, original, noisy.given, before, after))
+            weights = _raised(combinations, evidence, noisy, after)
             probability = evidence.get("probability") if cleanlab else None
-            measured.append(_measure(noise, seed, case.original, given, ranked, probability, cluster))
+            ranked = _rankings(weights, evidence, votes, noisy, probability)
+            measured.append(_measure(noise, original, noisy, ranked, probability, cluster))
 
     runs = tuple(one.run for one in measured)
     rows = _differences(measured, seed=first, resamples=resamples)
     differences = tuple(row for row in rows if not row.other.startswith(WITHOUT))
     sets = _set_differences(measured, seed=first, resamples=resamples)
-    contradictions = check_contradictions(case.label_names, case.original, twins=case.twins, seed=first)
+    contradictions = check_contradictions(clean.names, original, twins=case.found.twins, seed=first)
     return AuditBenchReport(
         protocol="P4",
         title="label audit",
@@ -166,7 +166,7 @@ def run_audit_bench(
         baseline="chance, labels only, self-confidence, cleanlab, and a vote in the whole embedding",
         data=case.summary(),
         notes=tuple(notes),
-        label_names=case.label_names,
+        label_names=clean.names,
         scorers=tuple(scorer.name for scorer in scorers),
         combination=combinations[COMBINED].to_dict(),
         figures=audit_targets(runs, differences, sets, estimates, contradictions, seed=first),
@@ -180,55 +180,34 @@ def run_audit_bench(
 
 
 def _evidence(
-    case: AuditCase, scorers: Sequence[Scorer], kept: Kept, part: str, given: I8, seed: int, track: Track
+    scorers: Sequence[Scorer], kept: Kept, part: str, material: Material, track: Track
 ) -> dict[str, F32]:
     """Every scorer's evidence by its name, kept or made now."""
-    material = _once(case, given, seed)
-
-    def compute(scorer: Scorer) -> Callable[[], F32]:
-        return lambda: scorer.evidence(material(), track=track)
-
     return {
-        scorer.name: kept.evidence(part, settings_of(scorer), given, seed, compute(scorer))
+        scorer.name: kept.evidence(part, settings_of(scorer), material, partial(scorer.evidence, track=track))
         for scorer in scorers
     }
 
 
-def _votes(case: AuditCase, kept: Kept, part: str, given: I8, seed: int, track: Track) -> F32:
-    material = _once(case, given, seed)
-    settings = f"{WHOLE_VOTE} neighbours={NEIGHBOURS}"
-    return kept.evidence(part, settings, given, seed, lambda: whole_votes(material(), track=track))
+def _estimated(material: Material, evidence: Mapping[str, F32]) -> tuple[LabelErrors, ...]:
+    return estimate_errors(material.names, material.given, evidence, material.identity, seed=material.seed)
 
 
-def _once(case: AuditCase, given: I8, seed: int) -> Callable[[], Material]:
-    """The material, made when it is asked for first: evidence that was kept needs none."""
-
-    @cache
-    def material() -> Material:
-        made = case.make(given, seed)
-        if not np.array_equal(made.given, given):
-            raise BenchmarkError("the material is not of the noisy labels: its maker must use what it gets")
-        return made
-
-    return material
-
-
-def _combinations(evidence: Mapping[str, F32], given: I8, case: AuditCase) -> dict[str, Combination]:
+def _combinations(evidence: Mapping[str, F32], material: Material, truth: I8) -> dict[str, Combination]:
     """The combination of all scorers, and those without one, where there is more than one."""
-    truth, labels = case.original, case.label_names
-    out = {COMBINED: fit_combination(evidence, given, truth, labels)}
+    asked = {COMBINED: evidence}
     if len(evidence) > 1:
         for name in evidence:
-            rest = {other: values for other, values in evidence.items() if other != name}
-            out[WITHOUT + name] = fit_combination(rest, given, truth, labels)
-    return out
+            asked[WITHOUT + name] = {other: said for other, said in evidence.items() if other != name}
+    return {
+        name: fit_combination(said, material.given, truth, material.names) for name, said in asked.items()
+    }
 
 
 def _raised(
     combinations: Mapping[str, Combination],
     evidence: Mapping[str, F32],
-    given: I8,
-    labels: Sequence[str],
+    material: Material,
     errors: Sequence[LabelErrors],
 ) -> dict[str, Combination]:
     """The same, the default weights among them, raised to what estimates prove of these labels.
@@ -239,7 +218,10 @@ def _raised(
     weights = dict(zip(BY_ANNOTATORS.scorers, BY_ANNOTATORS.pooled, strict=False))
     if weighed := [name for name in evidence if weights.get(name, 0) > 0]:
         out[ANNOTATED] = BY_ANNOTATORS.restricted(weighed)
-    raised = {name: raise_constants(one, evidence, given, labels, errors) for name, one in out.items()}
+    raised = {
+        name: raise_constants(one, evidence, material.given, material.names, errors)
+        for name, one in out.items()
+    }
     return {**raised, WITHOUT + ESTIMATES: combinations[COMBINED]}
 
 
@@ -247,31 +229,32 @@ def _rankings(
     combinations: Mapping[str, Combination],
     evidence: Mapping[str, F32],
     votes: F32,
-    given: I8,
-    labels: Sequence[str],
-    seed: int,
-    *,
-    cleanlab: bool,
+    material: Material,
+    probability: F32 | None,
 ) -> dict[str, F32]:
-    """Scores of every method, float32 [L, N], smaller = more suspicious."""
-    out = {name: scores(one.present(evidence, given, labels), given) for name, one in combinations.items()}
+    """Scores of every method, float32 [L, N], smaller = more suspicious; cleanlab's of probabilities."""
+    given = material.given
+    out = {
+        name: scores(one.present(evidence, given, material.names), given)
+        for name, one in combinations.items()
+    }
     out |= {name: scores(values, given) for name, values in evidence.items()}
     out[WHOLE_VOTE] = scores(votes, given)
-    if cleanlab and "probability" in evidence:
-        out[ADJUSTED] = cleanlab_scores(given, evidence["probability"], adjusted=True)
-    out[RANDOM] = random_scores(given, seed=seed)
+    if probability is not None:
+        out[ADJUSTED] = cleanlab_scores(given, probability, adjusted=True)
+    out[RANDOM] = random_scores(given, seed=material.seed)
     return out
 
 
 def _measure(
     noise: Noise,
-    seed: int,
     original: I8,
-    given: I8,
+    material: Material,
     ranked: Mapping[str, F32],
     probability: F32 | None,
     cluster: I64,
 ) -> _Measured:
+    given = material.given
     entries = Entries.of(given != original, given)
     sets: dict[str, Bool] = {}
     if probability is not None:
@@ -280,7 +263,7 @@ def _measure(
     return _Measured(
         NoiseRun(
             noise=noise.title,
-            seed=seed,
+            seed=material.seed,
             entries=len(entries.wrong),
             errors=int(entries.wrong.sum()),
             rankings={name: audit_figures(values, entries) for name, values in ranked.items()},
