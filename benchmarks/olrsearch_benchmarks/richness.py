@@ -26,7 +26,7 @@ from olrsearch.evaluation.looks.components import effective_rank, principal_axes
 from olrsearch.evaluation.looks.correlations import gallery_correlations
 from olrsearch.evaluation.metrics import (
     average_precision,
-    average_precision_influence,
+    influence_by_steps,
     label_average_precision,
     pearson_rows,
     ranked,
@@ -39,7 +39,7 @@ from olrsearch.evaluation.similar import run_similar
 from olrsearch.maths.linear import LinearProblem
 
 if TYPE_CHECKING:
-    from olrsearch.core.arrays import F32, F64, I64
+    from olrsearch.core.arrays import F32, F64, I8, I64, Floats
     from olrsearch.evaluation.data import BenchData
     from olrsearch.evaluation.looks.correlations import NormCorrelation
     from olrsearch.evaluation.query_set import QuerySet
@@ -328,3 +328,23 @@ def _probe_queries(data: BenchData, queries: QuerySet, fitted: I64, *, seed: int
         order = ranked(np.where(judged, scores, -np.inf))
         precision.append(average_precision(np.take_along_axis(relevant, order, axis=1)))
     return paired_difference(precision[0], precision[1], seed=seed, resamples=resamples)
+
+
+def average_precision_influence(scores: Floats, truth: I8) -> F64:
+    """Derivative of a ranking's average precision by each image's weight, as `influence_by_steps`.
+
+    Args:
+        scores: float [G].
+        truth: int8 [G]; images with 0 (unknown) have no influence.
+
+    Returns:
+        float64 [G]; NaN throughout without a positive.
+    """
+    known = np.flatnonzero(truth)
+    order = known[ranked(scores[known])]
+    relevant = truth[order] > 0
+    if not relevant.any():
+        return np.full(len(truth), np.nan)
+    out = np.zeros(len(truth))
+    out[order] = influence_by_steps(relevant, np.arange(1, len(order) + 1), np.cumsum(relevant))
+    return out

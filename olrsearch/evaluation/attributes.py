@@ -132,11 +132,7 @@ class AttributesReport(Report):
 
 
 def run_attributes(
-    data: BenchData,
-    *,
-    seed: int = 0,
-    strengths: Sequence[float] = STRENGTHS,
-    resamples: int = RESAMPLES,
+    data: BenchData, *, seed: int = 0, strengths: Sequence[float] = STRENGTHS, resamples: int = RESAMPLES
 ) -> AttributesReport:
     """Measure P1.
 
@@ -289,22 +285,16 @@ def label_scores(
 def _difference(
     ours: Floats, theirs: Floats, truth: I8, identity: I64, *, seed: int, resamples: int
 ) -> Difference:
-    estimates = []
-    resampled = []
+    estimates, resampled = [], []
     for scores in (ours, theirs):
-        whole = label_scores(scores, scores >= 0.5, truth)
-        estimates.append(_heads(whole))
+        estimates.append(_heads(label_scores(scores, scores >= 0.5, truth)))
         blocks = [
             _weighted(scores, truth, weights)
             for weights in cluster_weights(identity, seed=seed, resamples=resamples)
         ]
         resampled.append(np.concatenate(blocks, axis=1))
-    return Difference(
-        *(
-            interval(resampled[0][row] - resampled[1][row], estimates[0][row] - estimates[1][row])
-            for row in range(3)
-        )
-    )
+    estimate = np.subtract(estimates[0], estimates[1]).tolist()
+    return Difference(*map(interval, resampled[0] - resampled[1], estimate))
 
 
 def _weighted(scores: Floats, truth: I8, weights: F32) -> F64:

@@ -76,13 +76,7 @@ def cluster_weights(
         yield times[cluster].astype(np.float32)
 
 
-def paired_difference(
-    ours: Floats,
-    theirs: Floats,
-    *,
-    seed: int,
-    resamples: int = RESAMPLES,
-) -> Interval:
+def paired_difference(ours: Floats, theirs: Floats, *, seed: int, resamples: int = RESAMPLES) -> Interval:
     """Interval of mean(ours − theirs) over paired units, such as queries.
 
     Args:

@@ -130,26 +130,6 @@ def weighted_average_precision(scores: Floats, truth: I8, weights: F32) -> F64:
     return ratio(np.einsum("pr,pr->r", precision, weight), found[-1])
 
 
-def average_precision_influence(scores: Floats, truth: I8) -> F64:
-    """Derivative of a ranking's average precision by each image's weight, as `influence_by_steps`.
-
-    Args:
-        scores: float [G].
-        truth: int8 [G]; images with 0 (unknown) have no influence.
-
-    Returns:
-        float64 [G]; NaN throughout without a positive.
-    """
-    known = np.flatnonzero(truth)
-    order = known[ranked(scores[known])]
-    relevant = truth[order] > 0
-    if not relevant.any():
-        return np.full(len(truth), np.nan)
-    out = np.zeros(len(truth))
-    out[order] = influence_by_steps(relevant, np.arange(1, len(order) + 1), np.cumsum(relevant))
-    return out
-
-
 def influence_by_steps(relevant: Bool, ends: I64, hits: I64) -> F64:
     """Derivative of average precision by each entry's weight, at weights of 1, in ranking order.
 

@@ -26,12 +26,7 @@ from olrsearch.audit.benchmark.baselines import (
 )
 from olrsearch.audit.benchmark.cases import FITTED_ON, NOISES, Kept, settings_of
 from olrsearch.audit.benchmark.checks import check_contradictions, check_estimates
-from olrsearch.audit.benchmark.entry_ranking import (
-    Entries,
-    audit_figures,
-    auprc_influence,
-    resampled,
-)
+from olrsearch.audit.benchmark.entry_ranking import Entries, audit_figures, auprc_influence, resampled
 from olrsearch.audit.benchmark.filter_sets import set_figures, set_influence
 from olrsearch.audit.benchmark.report import (
     ADJUSTED,
@@ -138,7 +133,8 @@ def run_audit_bench(
     before = _estimated(clean, _evidence(scorers, kept, "original", clean, track))
 
     cluster = cluster_of(case.found.identity)
-    measured, estimates = [], []
+    measured: dict[str, list[_Measured]] = {}
+    estimates = []
     for noise in used:
         for seed in seeds:
             noisy = case.material(noise.apply(original, case.hardness, seed), seed)
@@ -151,9 +147,10 @@ def run_audit_bench(
             weights = _raised(combinations, evidence, noisy, after)
             probability = evidence.get("probability") if cleanlab else None
             ranked = _rankings(weights, evidence, votes, noisy, probability)
-            measured.append(_measure(noise, original, noisy, ranked, probability, cluster))
+            found = _measure(noise, original, noisy, ranked, probability, cluster)
+            measured.setdefault(noise.title, []).append(found)
 
-    runs = tuple(one.run for one in measured)
+    runs = tuple(one.run for found in measured.values() for one in found)
     rows = _differences(measured, seed=first, resamples=resamples)
     differences = tuple(row for row in rows if not row.other.startswith(WITHOUT))
     sets = _set_differences(measured, seed=first, resamples=resamples)
@@ -274,11 +271,12 @@ def _measure(
     )
 
 
-def _differences(measured: Sequence[_Measured], *, seed: int, resamples: int) -> tuple[AuditDifference, ...]:
+def _differences(
+    measured: Mapping[str, Sequence[_Measured]], *, seed: int, resamples: int
+) -> tuple[AuditDifference, ...]:
     """The combination minus every other method, by noise: means over seeds."""
     out = []
-    for noise in dict.fromkeys(one.run.noise for one in measured):
-        found = [one for one in measured if one.run.noise == noise]
+    for noise, found in measured.items():
         for other in found[0].auprc:
             if other == COMBINED:
                 continue
@@ -298,12 +296,11 @@ def _differences(measured: Sequence[_Measured], *, seed: int, resamples: int) ->
 
 
 def _set_differences(
-    measured: Sequence[_Measured], *, seed: int, resamples: int
+    measured: Mapping[str, Sequence[_Measured]], *, seed: int, resamples: int
 ) -> tuple[SetDifference, ...]:
     """The combination against every filter, by noise: means over seeds."""
     out = []
-    for noise in dict.fromkeys(one.run.noise for one in measured):
-        found = [one for one in measured if one.run.noise == noise]
+    for noise, found in measured.items():
         for by in found[0].sets:
             figures = [one.run.sets[by] for one in found]
             influence = np.mean([one.sets[by] for one in found], axis=0)

@@ -154,12 +154,7 @@ class Combination:
 
 
 def fit_combination(
-    evidence: Mapping[str, F32],
-    given: I8,
-    truth: I8,
-    labels: Sequence[str],
-    *,
-    weight: Floats | None = None,
+    evidence: Mapping[str, F32], given: I8, truth: I8, labels: Sequence[str], *, weight: Floats | None = None
 ) -> Combination:
     """Weigh scorers where the truth is known.
 
@@ -208,9 +203,9 @@ def adapt_combination(
 
     Args:
         base: What was known before.
-        evidence: float32 [L, R] by scorer, of R reviewed images.
-        given: int8 [R, L], before the review.
-        truth: int8 [R, L], as reviewed; 0 where an entry was not.
+        evidence: float32 [L, N] by scorer.
+        given: int8 [N, L], before the review.
+        truth: int8 [N, L], as reviewed; 0 where an entry was not.
         labels: L names.
         frequency: float [L], the labels' shares of present among all images, which these few cannot tell.
 
@@ -221,7 +216,7 @@ def adapt_combination(
     if truth.shape != given.shape or frequency.shape != (len(labels),):
         raise AuditError(
             f"labels {given.shape}, truth {truth.shape} and frequencies {frequency.shape} do not fit: "
-            "expected twice [R, L], and [L]"
+            "expected twice [N, L], and [L]"
         )
     hold = np.full(len(base.pooled), HELD)
     hold[[GIVEN_PRESENT, GIVEN_ABSENT]] = MOVING
@@ -254,11 +249,7 @@ def _check(scorers: Sequence[str], evidence: Mapping[str, F32], given: I8, label
 
 
 def _columns(
-    scorers: Sequence[str],
-    evidence: Mapping[str, F32],
-    given: I8,
-    label: int,
-    frequency: float | None = None,
+    scorers: Sequence[str], evidence: Mapping[str, F32], given: I8, label: int, frequency: float | None = None
 ) -> F64:
     """What the weights of one label multiply, float64 [N, S + 3]."""
     value = given[:, label]

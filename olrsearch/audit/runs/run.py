@@ -33,13 +33,7 @@ from olrsearch.audit.evidence.raising import raise_constants, raise_notes
 from olrsearch.audit.runs.begin import AuditSettings, begin_run
 from olrsearch.audit.runs.from_store import run_material, run_scorers, run_space
 from olrsearch.audit.runs.lists import find_audit
-from olrsearch.audit.runs.ranking import (
-    adapt_weights,
-    combine,
-    find_suspects,
-    fit_weights,
-    injected_rows,
-)
+from olrsearch.audit.runs.ranking import adapt_weights, combine, find_suspects, fit_weights, injected_rows
 from olrsearch.audit.runs.results import AuditReport
 from olrsearch.audit.runs.reviewed import Reviewed
 from olrsearch.audit.scorers.retired import RETIRED, retired_notes
@@ -255,8 +249,9 @@ class _Run:
         raised = raise_constants(weights, evidence, given, names, errors)
         notes = [*self._notes, *raise_notes(weights, raised, names)]
         present = combine(raised, evidence, given, names)
-        earlier = [int(name.removeprefix(_PRESENT)) for name in self._rankings()]
-        kept = f"{_PRESENT}{1 + max(earlier, default=0)}"
+        earlier = [name for name in folder.record["arrays"] if name.startswith(_PRESENT)]
+        number = 1 + max((int(name.removeprefix(_PRESENT)) for name in earlier), default=0)
+        kept = f"{_PRESENT}{number}"
         folder.keep(kept, present)
         suspects, suspicious = find_suspects(present, given, self._ids, self._snapshot.label_positions(names))
         summary = {
@@ -280,9 +275,8 @@ class _Run:
                 suspects=suspects,
             )
         folder.note(status=_FINISHED, weights=weights.to_dict())
-        for old in self._rankings():
-            if old != kept:
-                folder.drop(old)
+        for old in earlier:
+            folder.drop(old)
         return AuditReport(
             run=folder.name,
             space=self._opened.info.name,
@@ -304,9 +298,6 @@ class _Run:
         now = self._snapshot.labels(self._ids, self._found.names)
         changed = (now != self._found.given) & (reviewed.truth == 0)
         return began if changed.any() else self._snapshot.label_revision
-
-    def _rankings(self) -> list[str]:
-        return [name for name in self._folder.record["arrays"] if name.startswith(_PRESENT)]
 
 
 def _require_writable(backend: Backend, what: str) -> None:

@@ -482,11 +482,10 @@ def test_material_is_of_the_noisy_labels_whether_or_not_images_look_otherwise_th
 def test_cases_and_evidence_are_checked():
     case, _ = make_case()
     for changes, message in (
-        ({"found": replace(case.found, given=case.found.given * 3)}, "of −1, 0 and"),
         ({"found": replace(case.found, given=np.zeros_like(case.found.given))}, "some must be known"),
         ({"hardness": case.hardness.T}, "hardness has shape"),
     ):
-        with pytest.raises((AuditError, BenchmarkError), match=message):
+        with pytest.raises(BenchmarkError, match=message):
             replace(case, **changes)
     kept = Kept(None, case)
     with pytest.raises(AuditError, match=r"evidence of x is \(2, 2\) for labels"):
