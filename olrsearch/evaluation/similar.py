@@ -206,8 +206,7 @@ def run_similar(
             name: _identity(space, pool, persons)
             for name, space in {**spaces, "stored labels": number_space(truth)}.items()
         },
-        identity_pairs=int((np.bincount(np.unique(persons, return_inverse=True)[1]) ** 2).sum() - len(pool))
-        // 2,
+        identity_pairs=int(np.square(np.unique(persons, return_counts=True)[1]).sum() - len(pool)) // 2,
     )
 
 

@@ -119,19 +119,13 @@ class Rule:
         )
 
 
-def mine_rules(
-    names: Sequence[str],
-    given: I8,
-    *,
-    most_lift: float = MOST_LIFT,
-    least_confidence: float = LEAST_CONFIDENCE,
-) -> tuple[Rule, ...]:
+def mine_rules(names: Sequence[str], given: I8) -> tuple[Rule, ...]:
     """The rules that given labels follow, the surest first.
 
     The number of images that break a rule is taken for a Poisson count. A pair is a rule where the
     upper confidence limit of its mean, at `LEVEL` over all pairs of conditions (Bonferroni), is at
-    most `most_lift` times the number expected of independent labels, and where its confidence is at
-    least `least_confidence`. Where five of the six pairs of four labels are exclusions in this sense, the
+    most `MOST_LIFT` times the number expected of independent labels, and where its confidence is at
+    least `LEAST_CONFIDENCE`. Where five of the six pairs of four labels are exclusions in this sense, the
     four are alternatives (colours of hair), and their sixth pair is a rule as soon as the limit of its lift
     is below 1 and its confidence at least `ALTERNATIVE_CONFIDENCE`. Rules are ordered by the limit: strict
     ones with much support come first. Labels with one class, or with a few positives, are in no rule.
@@ -139,8 +133,6 @@ def mine_rules(
     Args:
         names: Of the L labels; they are put into the rules and decide nothing.
         given: int8 [N, L] of −1, 0, +1; not changed.
-        most_lift: Largest upper limit of the lift.
-        least_confidence: Smallest confidence.
 
     Source: exact limits of a Poisson mean, Garwood (1936), Biometrika 28, 437-442.
     """
@@ -149,7 +141,7 @@ def mine_rules(
     rarer = np.minimum(support, support.T)
     with np.errstate(invalid="ignore", divide="ignore"):
         broken = observed / rarer
-    strict = (limit <= most_lift) & (broken <= 1 - least_confidence)
+    strict = (limit <= MOST_LIFT) & (broken <= 1 - LEAST_CONFIDENCE)
     weak = (limit < 1) & (broken <= 1 - ALTERNATIVE_CONFIDENCE)
     one, two = np.nonzero(np.triu(strict | _alternatives(strict, weak), 1))
     found = [
