@@ -249,16 +249,22 @@ def _check(scorers: Sequence[str], evidence: Mapping[str, F32], given: I8, label
 
 
 def _columns(
-    scorers: Sequence[str], evidence: Mapping[str, F32], given: I8, label: int, frequency: float | None = None
+    scorers: Sequence[str],
+    evidence: Mapping[str, F32],
+    given: I8,
+    label: int,
+    frequency: float | None = None,
+    rows: Bool | slice = slice(None),
 ) -> F64:
-    """What the weights of one label multiply, float64 [N, S + 3]."""
+    """What the weights of one label multiply, of some rows or all, float64 [n, S + 3]."""
     value = given[:, label]
     if frequency is None:
         frequency = int((value > 0).sum()) / max(1, int((value != 0).sum()))
     odds = float(logit(np.clip(frequency, _LEAST_SHARE, 1 - _LEAST_SHARE)))
-    out = np.empty((len(given), len(scorers) + _GIVEN))
+    value = value[rows]
+    out = np.empty((len(value), len(scorers) + _GIVEN))
     for column, name in enumerate(scorers):
-        out[:, column] = odds_beyond(evidence[name][label], odds)
+        out[:, column] = odds_beyond(evidence[name][label][rows], odds)
     out[:, GIVEN_PRESENT] = value > 0
     out[:, GIVEN_ABSENT] = value < 0
     out[:, _FREQUENCY] = odds
@@ -277,5 +283,5 @@ def _entries(
     """Columns, targets and weights of the entries of a label whose given value and truth are known."""
     known: Bool = (given[:, label] != 0) & (truth[:, label] != 0)
     often = np.ones(int(known.sum())) if weight is None else weight[known, label].astype(np.float64)
-    columns = _columns(scorers, evidence, given, label, frequency)[known]
+    columns = _columns(scorers, evidence, given, label, frequency, known)
     return columns, (truth[known, label] > 0).astype(np.float64), often
