@@ -80,17 +80,17 @@ def main(
     with Backend.open(store, read_only=True) as backend, tempfile.TemporaryDirectory(dir=cache) as scratch:
         snapshot = backend.snapshot()
         case = picture_case(backend, OpenSpace(snapshot, snapshot.space(None, LABELS)), cache=cache)
-        clean = case.original
+        clean = case.found.given
         given = clean if noise == "none" else NOISES[noise].apply(clean, case.hardness, seed)
-        config = OlrConfig.of_profile("faces", case.label_names).with_overrides(
+        config = OlrConfig.of_profile("faces", case.found.names).with_overrides(
             {"image_size": size, "teacher_epochs": str(epochs), "seed": str(seed)}
         )
         rows = snapshot.images(snapshot.image_ids().tolist())
         pixels = Path(scratch) / "pixels.npy"
         if cache_pixels(rows, config.image_size, config.crop, pixels)[1] or len(rows) != len(given):
             raise click.ClickException("every image must have an embedding, and be readable")
-        fold = identity_folds(case.identity, folds=folds, seed=seed)
-        material = replace(case.make(given, seed), fold=fold)
+        fold = identity_folds(case.found.identity, folds=folds, seed=seed)
+        material = replace(case.material(given, seed), fold=fold)
         frozen = Probability().evidence(material, track=silent)
         trained = np.full_like(frozen, np.nan)
         for number in wanted:
@@ -99,7 +99,13 @@ def main(
             if not kept.exists():
                 started = time.perf_counter()
                 found = learn(
-                    np.load(pixels, mmap_mode="r"), given, ~here, here, case.identity, config, Path(scratch)
+                    np.load(pixels, mmap_mode="r"),
+                    given,
+                    ~here,
+                    here,
+                    case.found.identity,
+                    config,
+                    Path(scratch),
                 )
                 click.echo(f"fold {number}: {time.perf_counter() - started:.0f} s", err=True)
                 write_whole(kept, npy(found))

@@ -19,13 +19,14 @@ import click
 import numpy as np
 from scipy.special import expit, logit
 
-from olrsearch.audit.evidence.logistic import fit_logistic, odds_beyond
+from olrsearch.audit.evidence.combine import odds_beyond
 from olrsearch.audit.runs.from_store import material_of_space
 from olrsearch.audit.scorers.identity import Identity
 from olrsearch.audit.scorers.registry import make_scorers
 from olrsearch.audit.scorers.twins import find_twins
 from olrsearch.core.progress import silent
 from olrsearch.evaluation.metrics import average_precision, ranked
+from olrsearch.maths.logistic import fit_logistic
 from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.store.backend import Backend
 from olrsearch.store.vectors.layout import LABELS

@@ -55,9 +55,10 @@ class Nearest:
         return out
 
     def explain(self, material, row, label, present):
+        del present
         near = self._near(material, row, label)
         against = near[material.given[near, label] == -material.given[row, label]]
-        return Explanation(self.name, present, "by its neighbours", tuple(against.tolist()))
+        return Explanation("by its neighbours", tuple(against.tolist()))
 
     @staticmethod
     def _near(material, row, label):

@@ -22,11 +22,11 @@ from olrsearch.core.errors import BenchmarkError
 from olrsearch.evaluation.attributes import nan_mean
 from olrsearch.evaluation.bootstrap import RESAMPLES, Interval, cluster_weights, interval, paired_difference
 from olrsearch.evaluation.data import image_major
-from olrsearch.evaluation.looks.components import effective_rank, spectrum
+from olrsearch.evaluation.looks.components import effective_rank, principal_axes
 from olrsearch.evaluation.looks.correlations import gallery_correlations
 from olrsearch.evaluation.metrics import (
     average_precision,
-    average_precision_influence,
+    influence_by_steps,
     label_average_precision,
     pearson_rows,
     ranked,
@@ -39,7 +39,7 @@ from olrsearch.evaluation.similar import run_similar
 from olrsearch.maths.linear import LinearProblem
 
 if TYPE_CHECKING:
-    from olrsearch.core.arrays import F32, F64, I64
+    from olrsearch.core.arrays import F32, F64, I8, I64, Floats
     from olrsearch.evaluation.data import BenchData
     from olrsearch.evaluation.looks.correlations import NormCorrelation
     from olrsearch.evaluation.query_set import QuerySet
@@ -250,7 +250,7 @@ def norm_r2(norm: F64, probability: F64) -> tuple[float, float]:
 def _label(data: BenchData, row: int, from_e: float, from_p: float, gain: Interval) -> LabelRichness:
     vectors = data.embeddings[row][data.gallery].astype(np.float64)
     probability = np.exp(data.log_p[row][data.gallery].astype(np.float64))
-    shares = spectrum(vectors)
+    shares, _ = principal_axes(vectors)
     # The surrogate in the same k dimensions: any unit vector will do.
     direction = np.full(vectors.shape[1], vectors.shape[1] ** -0.5)
     linear, monotone = norm_r2(np.linalg.norm(vectors, axis=1), probability)
@@ -259,7 +259,7 @@ def _label(data: BenchData, row: int, from_e: float, from_p: float, gain: Interv
         pc1_share=float(shares[0]),
         pc2_share=float(shares[1]) if len(shares) > 1 else 0.0,
         effective_rank=effective_rank(shares),
-        surrogate_effective_rank=effective_rank(spectrum(probability[:, None] * direction)),
+        surrogate_effective_rank=effective_rank(principal_axes(probability[:, None] * direction)[0]),
         norm_r2=linear,
         norm_r2_monotone=monotone,
         others_map=from_e,
@@ -328,3 +328,23 @@ def _probe_queries(data: BenchData, queries: QuerySet, fitted: I64, *, seed: int
         order = ranked(np.where(judged, scores, -np.inf))
         precision.append(average_precision(np.take_along_axis(relevant, order, axis=1)))
     return paired_difference(precision[0], precision[1], seed=seed, resamples=resamples)
+
+
+def average_precision_influence(scores: Floats, truth: I8) -> F64:
+    """Derivative of a ranking's average precision by each image's weight, as `influence_by_steps`.
+
+    Args:
+        scores: float [G].
+        truth: int8 [G]; images with 0 (unknown) have no influence.
+
+    Returns:
+        float64 [G]; NaN throughout without a positive.
+    """
+    known = np.flatnonzero(truth)
+    order = known[ranked(scores[known])]
+    relevant = truth[order] > 0
+    if not relevant.any():
+        return np.full(len(truth), np.nan)
+    out = np.zeros(len(truth))
+    out[order] = influence_by_steps(relevant, np.arange(1, len(order) + 1), np.cumsum(relevant))
+    return out

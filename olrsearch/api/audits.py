@@ -72,10 +72,10 @@ class Audits:
         resume: bool = False,
     ) -> AuditReport:
         """Audit the stored labels; see `olrsearch.audit.runs.run.run_audit`."""
+        from olrsearch.audit.runs.begin import AuditSettings
         from olrsearch.audit.runs.run import run_audit
 
-        return run_audit(
-            self._backend,
+        settings = AuditSettings(
             space=space,
             labels=labels,
             where=where,
@@ -84,9 +84,8 @@ class Audits:
             weights=weights,
             folds=folds,
             seed=seed,
-            resume=resume,
-            track=self._track,
         )
+        return run_audit(self._backend, settings, resume=resume, track=self._track)
 
     def refit(self, run: str | None = None) -> AuditReport:
         """Let an audit learn from decisions; see `olrsearch.audit.runs.run.refit_audit`."""

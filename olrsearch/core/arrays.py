@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import io
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Number = TypeVar("Number", bound=np.generic)
 
 F32: TypeAlias = NDArray[np.float32]
 F64: TypeAlias = NDArray[np.float64]
@@ -18,6 +23,12 @@ Bool: TypeAlias = NDArray[np.bool_]
 
 Layout: TypeAlias = Literal["labels", "posterior"]
 """What an encoder makes of an image, and a space holds of it: L vectors of k numbers, or mean and factor."""
+
+
+def blocks_of(array: NDArray[Number], size: int) -> Iterator[NDArray[Number]]:
+    """An array, `size` rows at a time; the last block holds what is left."""
+    for start in range(0, len(array), size):
+        yield array[start : start + size]
 
 
 def npy(array: NDArray[Any]) -> bytes:

@@ -21,3 +21,15 @@ def told_apart(identity: I64) -> I64:
     """
     unknown = identity < 0
     return np.where(unknown, identity.max(initial=0) + 1 + np.cumsum(unknown), identity)
+
+
+def cluster_of(identity: I64) -> I64:
+    """Cluster numbers 0 … C−1; an unknown identity (−1) is a cluster of its own.
+
+    Args:
+        identity: int64 [N].
+
+    Returns:
+        int64 [N].
+    """
+    return np.unique(told_apart(identity), return_inverse=True)[1].astype(np.int64)

@@ -16,19 +16,21 @@ from scipy.special import expit
 
 from olrsearch.evaluation.bootstrap import RESAMPLES, Interval, cluster_weights, interval
 from olrsearch.evaluation.data import find_label, image_major
-from olrsearch.evaluation.metrics import label_average_precision, weighted_average_precision
+from olrsearch.evaluation.metrics import label_average_precision, ratio, weighted_average_precision
 from olrsearch.evaluation.probe import STRENGTHS, fit_probe
-from olrsearch.evaluation.report import Report, Table
+from olrsearch.evaluation.report import Report, Table, label_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from olrsearch.core.arrays import F32, F64, I8, I64, Bool, Floats
     from olrsearch.evaluation.data import BenchData
 
 _log = logging.getLogger(__name__)
 
+COMMAND = "olrsearch bench attributes"
 GROUPS = ("Male", "Young")
+_COLUMNS = ("accuracy", "balanced accuracy", "mAP")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,59 +110,29 @@ class AttributesReport(Report):
 
     def tables(self) -> tuple[Table, ...]:
         """Methods, differences, groups, labels."""
-        columns = ("accuracy", "balanced accuracy", "mAP")
         methods = Table(
             "Methods",
-            ("method", *columns),
+            ("method", *_COLUMNS),
             tuple((name, *_heads(scores)) for name, scores in self.methods.items()),
         )
         differences = Table(
             "Paired differences, 95 % intervals by identity",
-            ("pair", *columns),
+            ("pair", *_COLUMNS),
             tuple((name, d.accuracy, d.balanced_accuracy, d.map) for name, d in self.differences.items()),
         )
-        groups = Table(
-            "Groups apart",
-            ("group", "method", *columns),
-            tuple(
-                (group, name, *_heads(scores))
-                for group, methods in self.groups.items()
-                for name, scores in methods.items()
-            ),
-        )
+        groups = group_table("Groups apart", self.groups)
         names = [name for name in self.methods if name not in {"majority", "norm"}]
-        labels = Table(
-            "Labels",
-            (
-                "label",
-                "positives",
-                *(f"{name} {what}" for name in names for what in ("acc.", "AP")),
-                "norm AP",
-            ),
-            tuple(
-                (
-                    label,
-                    float(self.prevalence[row]),
-                    *(
-                        float(values[row])
-                        for name in names
-                        for values in (self.methods[name].label_accuracy, self.methods[name].label_ap)
-                    ),
-                    float(self.methods["norm"].label_ap[row]),
-                )
-                for row, label in enumerate(self.label_names)
-            ),
-        )
+        figures = {"positives": self.prevalence}
+        for name in names:
+            figures[f"{name} acc."] = self.methods[name].label_accuracy
+            figures[f"{name} AP"] = self.methods[name].label_ap
+        figures["norm AP"] = self.methods["norm"].label_ap
+        labels = label_table("Labels", "label", self.label_names, figures)
         return tuple(table for table in (methods, differences, groups, labels) if table.rows)
 
 
 def run_attributes(
-    data: BenchData,
-    *,
-    seed: int = 0,
-    strengths: Sequence[float] = STRENGTHS,
-    resamples: int = RESAMPLES,
-    command: str = "olrsearch bench attributes",
+    data: BenchData, *, seed: int = 0, strengths: Sequence[float] = STRENGTHS, resamples: int = RESAMPLES
 ) -> AttributesReport:
     """Measure P1.
 
@@ -169,7 +141,6 @@ def run_attributes(
         seed: Of the bootstrap.
         strengths: C grid of the probe, from small to large.
         resamples: Bootstrap resamples.
-        command: What the report says to run.
 
     Raises:
         BenchmarkError: no training or selection images to fit the probe with.
@@ -177,18 +148,13 @@ def run_attributes(
     truth = data.truth
     probe = fit_probe(data, strengths=strengths)
     rows = data.gallery
-    probabilities: dict[str, Floats | None] = {
-        "probe": expit(probe.decision(image_major(data.embeddings, rows))).T.copy()
-    }
+    scores: dict[str, Floats] = {"probe": expit(probe.decision(image_major(data.embeddings, rows))).T.copy()}
     if data.teacher_p is not None:
-        probabilities["teacher"] = data.teacher_p[:, rows]
-    probabilities["encoder"] = np.exp(data.log_p[:, rows])
-    scores = {name: value for name, value in probabilities.items() if value is not None}
+        scores["teacher"] = data.teacher_p[:, rows]
+    scores["encoder"] = np.exp(data.log_p[:, rows])
     norms = np.stack([np.linalg.norm(block[rows], axis=1) for block in data.embeddings])
     majority = _majority(data)
 
-    everyone = np.ones(len(rows), np.bool_)
-    methods = _methods(scores, norms, majority, truth, everyone)
     members = group_members(data.label_names, truth)
     groups = {group: _methods(scores, norms, majority, truth, member) for group, member in members.items()}
     reference = "teacher" if "teacher" in scores else "encoder"
@@ -210,31 +176,29 @@ def run_attributes(
     return AttributesReport(
         protocol="P1",
         title="attributes from embeddings",
-        command=command,
+        command=COMMAND,
         seed=seed,
         baseline="the teacher classifier, the majority vote" if "teacher" in scores else "the majority vote",
         data=data.summary(),
         notes=tuple(notes),
         label_names=data.label_names,
         prevalence=_share(truth > 0, truth != 0),
-        methods=methods,
+        methods=groups.pop("all"),
         groups=groups,
-        support={
-            group: support_of(truth[:, member]) for group, member in {"all": everyone, **members}.items()
-        },
+        support={group: support_of(truth[:, member]) for group, member in members.items()},
         differences=differences,
         probe_strength=probe.strength,
     )
 
 
 def group_members(label_names: Sequence[str], truth: I8) -> dict[str, Bool]:
-    """Members of each group of `GROUPS` and of its complement, bool [G], where there are any.
+    """Members of `all`, of each group of `GROUPS` and of its complement, bool [G], where there are any.
 
     Args:
         label_names: L names.
         truth: int8 [L, G].
     """
-    out: dict[str, Bool] = {}
+    out: dict[str, Bool] = {"all": np.ones(truth.shape[1], np.bool_)}
     for name in GROUPS:
         row = find_label(label_names, name)
         if row is None:
@@ -244,6 +208,16 @@ def group_members(label_names: Sequence[str], truth: I8) -> dict[str, Bool]:
             if member.any():
                 out[prefix + label_names[row]] = member
     return out
+
+
+def group_table(title: str, groups: Mapping[str, Mapping[str, LabelScores]]) -> Table:
+    """A table of group → method → figures."""
+    rows = (
+        (group, name, *_heads(scores))
+        for group, methods in groups.items()
+        for name, scores in methods.items()
+    )
+    return Table(title, ("group", "method", *_COLUMNS), tuple(rows))
 
 
 def support_of(truth: I8) -> Support:
@@ -311,22 +285,16 @@ def label_scores(
 def _difference(
     ours: Floats, theirs: Floats, truth: I8, identity: I64, *, seed: int, resamples: int
 ) -> Difference:
-    estimates = []
-    resampled = []
+    estimates, resampled = [], []
     for scores in (ours, theirs):
-        whole = label_scores(scores, scores >= 0.5, truth)
-        estimates.append((whole.accuracy, whole.balanced_accuracy, whole.map))
+        estimates.append(_heads(label_scores(scores, scores >= 0.5, truth)))
         blocks = [
             _weighted(scores, truth, weights)
             for weights in cluster_weights(identity, seed=seed, resamples=resamples)
         ]
         resampled.append(np.concatenate(blocks, axis=1))
-    return Difference(
-        *(
-            interval(resampled[0][row] - resampled[1][row], estimates[0][row] - estimates[1][row])
-            for row in range(3)
-        )
-    )
+    estimate = np.subtract(estimates[0], estimates[1]).tolist()
+    return Difference(*map(interval, resampled[0] - resampled[1], estimate))
 
 
 def _weighted(scores: Floats, truth: I8, weights: F32) -> F64:
@@ -336,13 +304,13 @@ def _weighted(scores: Floats, truth: I8, weights: F32) -> F64:
         mask.astype(np.float32) @ weights
         for mask in (right & (truth > 0), truth > 0, right & (truth < 0), truth < 0)
     ]
-    positive_rate, negative_rate = _divide(counts[0], counts[1]), _divide(counts[2], counts[3])
+    positive_rate, negative_rate = ratio(counts[0], counts[1]), ratio(counts[2], counts[3])
     precision = np.stack(
         [weighted_average_precision(row, known, weights) for row, known in zip(scores, truth, strict=True)]
     )
     return np.stack(
         [
-            _divide(
+            ratio(
                 counts[0].sum(axis=0) + counts[2].sum(axis=0), counts[1].sum(axis=0) + counts[3].sum(axis=0)
             ),
             nan_mean((positive_rate + negative_rate) / 2),
@@ -354,17 +322,11 @@ def _weighted(scores: Floats, truth: I8, weights: F32) -> F64:
 def nan_mean(values: F64) -> F64:
     """Mean over the first axis of what is not NaN; NaN where nothing is."""
     usable = np.isfinite(values)
-    return _divide(np.where(usable, values, 0.0).sum(axis=0), usable.sum(axis=0))
-
-
-def _divide(numerator: Floats | I64, denominator: Floats | I64) -> F64:
-    out = np.full(np.shape(numerator), np.nan)
-    np.divide(numerator, denominator, out=out, where=np.asarray(denominator) > 0)
-    return out
+    return ratio(np.where(usable, values, 0.0).sum(axis=0), usable.sum(axis=0))
 
 
 def _share(part: Bool, whole: Bool) -> F64:
-    return _divide(part.sum(axis=1), whole.sum(axis=1))
+    return ratio(part.sum(axis=1), whole.sum(axis=1))
 
 
 def _mean(values: F64) -> float:

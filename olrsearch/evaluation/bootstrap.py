@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from olrsearch.core.groups import told_apart
+from olrsearch.core.groups import cluster_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,18 +53,6 @@ def interval(samples: F64, estimate: float) -> Interval:
     return Interval(estimate, float(low), float(high))
 
 
-def cluster_of(identity: I64) -> I64:
-    """Cluster numbers 0 … C−1; an unknown identity (−1) is a cluster of its own.
-
-    Args:
-        identity: int64 [G].
-
-    Returns:
-        int64 [G].
-    """
-    return np.unique(told_apart(identity), return_inverse=True)[1].astype(np.int64)
-
-
 def cluster_weights(
     identity: I64, *, seed: int, resamples: int = RESAMPLES, block: int = 250
 ) -> Iterator[F32]:
@@ -82,20 +70,13 @@ def cluster_weights(
     cluster = cluster_of(identity)
     count = int(cluster.max(initial=-1)) + 1
     rng = np.random.default_rng([seed, 0xB007])
-    for start in range(0, resamples, block):
-        size = min(block, resamples - start)
+    for size in _blocks(resamples, block):
         drawn = rng.integers(0, count, size=(size, count))
         times = np.stack([np.bincount(row, minlength=count) for row in drawn], axis=1)
         yield times[cluster].astype(np.float32)
 
 
-def paired_difference(
-    ours: Floats,
-    theirs: Floats,
-    *,
-    seed: int,
-    resamples: int = RESAMPLES,
-) -> Interval:
+def paired_difference(ours: Floats, theirs: Floats, *, seed: int, resamples: int = RESAMPLES) -> Interval:
     """Interval of mean(ours − theirs) over paired units, such as queries.
 
     Args:

@@ -141,10 +141,6 @@ class BenchData:
         )
         return (caveat,)
 
-    def label_row(self, name: str) -> int | None:
-        """A label's position, whatever its spelling of case, `_` and blanks; None when absent."""
-        return find_label(self.label_names, name)
-
 
 def find_label(label_names: Sequence[str], name: str) -> int | None:
     """A label's position, whatever its spelling of case, `_` and blanks; None when absent."""

@@ -17,15 +17,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from olrsearch.core.errors import BenchmarkError
-from olrsearch.evaluation.attributes import LabelScores, Support, group_members, label_scores, support_of
-from olrsearch.evaluation.report import Report, Table
+from olrsearch.evaluation.attributes import (
+    COMMAND,
+    LabelScores,
+    Support,
+    group_members,
+    group_table,
+    label_scores,
+    support_of,
+)
+from olrsearch.evaluation.metrics import ratio
+from olrsearch.evaluation.report import Report, Table, label_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from olrsearch.core.arrays import F64, I8, Bool
-
-COMMAND = "olrsearch bench attributes"
 
 ENCODER, MAJORITY = "encoder", "majority"
 """Names of the two methods."""
@@ -52,38 +59,15 @@ class DescribingReport(Report):
 
     def tables(self) -> tuple[Table, ...]:
         """Methods, groups, words."""
-        columns = ("accuracy", "balanced accuracy", "mAP")
-        everyone = {"all": self.methods, **self.groups}
-        methods = Table(
-            "Methods",
-            ("group", "method", *columns),
-            tuple(
-                (group, name, scores.accuracy, scores.balanced_accuracy, scores.map)
-                for group, found in everyone.items()
-                for name, scores in found.items()
-            ),
-        )
+        methods = group_table("Methods", {"all": self.methods, **self.groups})
         scores = self.methods[ENCODER]
-        words = Table(
-            "Words",
-            ("word", "positives", "acc.", "balanced acc.", "AP"),
-            tuple(
-                (
-                    name,
-                    *(
-                        float(values[row])
-                        for values in (
-                            self.prevalence,
-                            scores.label_accuracy,
-                            scores.label_balanced_accuracy,
-                            scores.label_ap,
-                        )
-                    ),
-                )
-                for row, name in enumerate(self.label_names)
-            ),
-        )
-        return methods, words
+        figures = {
+            "positives": self.prevalence,
+            "acc.": scores.label_accuracy,
+            "balanced acc.": scores.label_balanced_accuracy,
+            "AP": scores.label_ap,
+        }
+        return methods, label_table("Words", "word", self.label_names, figures)
 
 
 def run_describing(
@@ -94,7 +78,6 @@ def run_describing(
     data: Mapping[str, Any],
     fitted_on: str = "selection",
     seed: int = 0,
-    command: str = COMMAND,
 ) -> DescribingReport:
     """Measure P1 of words.
 
@@ -105,7 +88,6 @@ def run_describing(
         data: What a report says of its data, see `BenchData.summary`.
         fitted_on: What probabilities were calibrated on, in words; `selection` is what P1 asks for.
         seed: Recorded; nothing here is random.
-        command: What the report says to run.
 
     Raises:
         BenchmarkError: shapes that do not fit each other, no image, or a logit that is not finite.
@@ -131,22 +113,20 @@ def run_describing(
         )
     if not fitted_on:
         notes.append("Probabilities are not calibrated: accuracy is at the ratio 1, ranking is the same.")
-    everyone = np.ones(truth.shape[1], np.bool_)
+    groups = {group: _methods(logits, often, truth, member) for group, member in members.items()}
     return DescribingReport(
         protocol="P1",
         title="what the posterior says of each word",
-        command=command,
+        command=COMMAND,
         seed=seed,
         baseline="the majority vote",
         data=dict(data),
         notes=tuple(notes),
         label_names=tuple(label_names),
-        prevalence=np.divide(present, known, out=np.full(len(truth), np.nan), where=known > 0),
-        methods=_methods(logits, often, truth, everyone),
-        groups={group: _methods(logits, often, truth, member) for group, member in members.items()},
-        support={
-            group: support_of(truth[:, member]) for group, member in {"all": everyone, **members}.items()
-        },
+        prevalence=ratio(present, known),
+        methods=groups.pop("all"),
+        groups=groups,
+        support={group: support_of(truth[:, member]) for group, member in members.items()},
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from olrsearch.evaluation.metrics import ratio
 from olrsearch.evaluation.queries import conjunction_scores, judge, measure
 
 if TYPE_CHECKING:
@@ -104,5 +105,4 @@ def group_mean(values: F64, group: I64) -> F64:
     usable = np.isfinite(values)
     total = np.bincount(group, np.where(usable, values, 0.0))
     count = np.bincount(group, usable)
-    out: F64 = np.full(len(total), np.nan)
-    return np.divide(total, count, out=out, where=count > 0)
+    return ratio(total, count)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from olrsearch.core.arrays import F32, F64, I8, I64, Bool, Floats
@@ -25,8 +27,7 @@ def ranked(scores: Floats) -> I64:
     Returns:
         int64 [Q, G].
     """
-    order: I64 = np.argsort(-scores, axis=-1, kind="stable")
-    return order
+    return np.argsort(-scores, axis=-1, kind="stable")
 
 
 def average_precision(relevant: Bool) -> F64:
@@ -41,7 +42,7 @@ def average_precision(relevant: Bool) -> F64:
     hits = np.cumsum(relevant, axis=1, dtype=np.int64)
     ranks = np.arange(1, relevant.shape[1] + 1, dtype=np.float64)
     total = np.einsum("qg,qg->q", relevant, hits / ranks)
-    return _ratio(total, relevant.sum(axis=1))
+    return ratio(total, relevant.sum(axis=1))
 
 
 def precision_at(relevant: Bool, cut: int) -> F64:
@@ -62,7 +63,7 @@ def r_precision(relevant: Bool) -> F64:
     """Precision at R, the number of relevant images; float64 [Q], NaN where nothing is relevant."""
     count = relevant.sum(axis=1)
     within = np.arange(relevant.shape[1]) < count[:, None]
-    return _ratio((relevant & within).sum(axis=1), count)
+    return ratio((relevant & within).sum(axis=1), count)
 
 
 def ndcg_at(gains: Floats, cut: int, ideal: Floats | None = None) -> F64:
@@ -81,7 +82,7 @@ def ndcg_at(gains: Floats, cut: int, ideal: Floats | None = None) -> F64:
     best = -np.sort(
         -np.partition(possible, possible.shape[1] - top, axis=1)[:, possible.shape[1] - top :], axis=1
     )
-    return _ratio(_dcg(gains[:, :cut]), _dcg(best))
+    return ratio(_dcg(gains[:, :cut]), _dcg(best))
 
 
 def label_average_precision(scores: Floats, truth: I8) -> F64:
@@ -126,27 +127,7 @@ def weighted_average_precision(scores: Floats, truth: I8, weights: F32) -> F64:
     found = np.cumsum(weight, axis=0, dtype=np.float64)
     # A positive of weight 0 before any weight has 0/0: it counts nothing either way.
     precision = np.divide(found, everything, out=np.zeros_like(found), where=everything > 0)
-    return _ratio(np.einsum("pr,pr->r", precision, weight), found[-1])
-
-
-def average_precision_influence(scores: Floats, truth: I8) -> F64:
-    """Derivative of a ranking's average precision by each image's weight, as `influence_by_steps`.
-
-    Args:
-        scores: float [G].
-        truth: int8 [G]; images with 0 (unknown) have no influence.
-
-    Returns:
-        float64 [G]; NaN throughout without a positive.
-    """
-    known = np.flatnonzero(truth)
-    order = known[ranked(scores[known])]
-    relevant = truth[order] > 0
-    if not relevant.any():
-        return np.full(len(truth), np.nan)
-    out = np.zeros(len(truth))
-    out[order] = influence_by_steps(relevant, np.arange(1, len(order) + 1), np.cumsum(relevant))
-    return out
+    return ratio(np.einsum("pr,pr->r", precision, weight), found[-1])
 
 
 def influence_by_steps(relevant: Bool, ends: I64, hits: I64) -> F64:
@@ -172,8 +153,7 @@ def influence_by_steps(relevant: Bool, ends: I64, hits: I64) -> F64:
     own = relevant * precision[step] - relevant * float(gained @ precision) / float(hits[-1])
     helped = relevant * np.cumsum((gained / size)[::-1])[::-1][step]
     hurt = np.cumsum((gained * precision / size)[::-1])[::-1][step]
-    out: F64 = (own + helped - hurt) / float(hits[-1])
-    return out
+    return (own + helped - hurt) / float(hits[-1])
 
 
 def roc_auc(positive: Floats, negative: Floats) -> float:
@@ -206,11 +186,17 @@ def pearson_rows(values: Floats) -> F64:
 
 def _dcg(gains: Floats) -> F64:
     discount = 1.0 / np.log2(np.arange(2, gains.shape[1] + 2))
-    out: F64 = gains.astype(np.float64) @ discount
-    return out
+    return gains.astype(np.float64) @ discount
 
 
-def _ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> F64:
+def finite_mean(values: Iterable[float]) -> float:
+    """Mean of what is finite; NaN where nothing is."""
+    usable = [value for value in values if np.isfinite(value)]
+    return float(np.mean(usable)) if usable else float("nan")
+
+
+def ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> F64:
+    """A quotient element by element, float64; NaN where the denominator is not above 0."""
     out = np.full(np.shape(numerator), np.nan)
     np.divide(numerator, denominator, out=out, where=np.asarray(denominator) > 0)
     return out

@@ -15,7 +15,7 @@ from olrsearch.evaluation.data import image_major
 from olrsearch.maths.linear import LinearProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from olrsearch.core.arrays import F32, I8
     from olrsearch.evaluation.data import BenchData
@@ -59,15 +59,35 @@ def fit_on_selection(
         held_targets: int8 [m, T].
         strengths: C grid, from small to large; it is walked until the loss rises.
     """
+
+    def loss(model: LinearModel) -> float:
+        margins = model.decision(held_features) * held_targets
+        return float(np.logaddexp(0.0, -margins)[held_targets != 0].mean(dtype=np.float64))
+
+    return best_of_path(LinearProblem(features, targets), strengths, loss)
+
+
+def best_of_path(
+    problem: LinearProblem, strengths: Sequence[float], loss: Callable[[LinearModel], float]
+) -> LinearModel:
+    """The model of the C from which on a loss on the selection images rises.
+
+    Args:
+        problem: Features and targets.
+        strengths: C grid, from small to large.
+        loss: Of a model, the smaller the better.
+
+    Raises:
+        BenchmarkError: the grid is empty.
+    """
     best: LinearModel | None = None
     least = np.inf
-    for model in LinearProblem(features, targets).path(strengths):
-        margins = model.decision(held_features) * held_targets
-        loss = float(np.logaddexp(0.0, -margins)[held_targets != 0].mean(dtype=np.float64))
-        _log.info("probe: C = %g, log-loss on the selection images %.5f", model.strength, loss)
-        if loss >= least:  # the path is unimodal: what follows overfits more
+    for model in problem.path(strengths):
+        found = loss(model)
+        _log.info("C = %g, loss on the selection images %.5f", model.strength, found)
+        if found >= least:  # the path is unimodal: what follows overfits more
             break
-        best, least = model, loss
+        best, least = model, found
     if best is None:
-        raise BenchmarkError("no log-loss could be measured: the selection images have no known label")
+        raise BenchmarkError("there is no C to try: give at least one")
     return best

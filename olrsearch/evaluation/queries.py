@@ -14,7 +14,6 @@ Notation: Q queries, L labels, G images of the gallery.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from olrsearch.core.errors import BenchmarkError
 from olrsearch.evaluation.bootstrap import RESAMPLES, Interval, paired_difference
 from olrsearch.evaluation.data import image_major
 from olrsearch.evaluation.metrics import average_precision, ndcg_at, precision_at, r_precision, ranked
+from olrsearch.evaluation.probe import best_of_path
 from olrsearch.evaluation.query_set import CLASSES, generate_queries
 from olrsearch.evaluation.report import Report, Table
 from olrsearch.maths.linear import LinearProblem
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, F64, I8, I64, Bool, Floats
     from olrsearch.evaluation.data import BenchData
     from olrsearch.evaluation.query_set import QuerySet
-
-_log = logging.getLogger(__name__)
+    from olrsearch.maths.linear import LinearModel
 
 MEASURES = ("ap", "p10", "p20", "r_precision", "ndcg20")
 MARGIN = 0.01
@@ -126,7 +125,6 @@ def run_queries(
     seed: int = 0,
     svm_strengths: Sequence[float] = SVM_STRENGTHS,
     resamples: int = RESAMPLES,
-    command: str = "olrsearch bench queries",
 ) -> QueriesReport:
     """Measure P2.
 
@@ -136,7 +134,6 @@ def run_queries(
         seed: Of the random baseline, the bootstrap, and the draw.
         svm_strengths: C grid of the SVM, from small to large; empty leaves it out.
         resamples: Bootstrap resamples.
-        command: What the report says to run.
 
     Raises:
         BenchmarkError: no query has a relevant image.
@@ -177,7 +174,7 @@ def run_queries(
     return QueriesReport(
         protocol="P2",
         title="attribute-set queries",
-        command=command,
+        command="olrsearch bench queries",
         seed=seed,
         baseline="the teacher's Σ log p, its smallest p, a linear SVM on each conjunction, random order",
         data=data.summary(),
@@ -240,8 +237,7 @@ def conjunction_scores(signs: I8, log_p: Floats, log_not_p: Floats) -> Floats:
         float [Q, G], larger is better.
     """
     kind = log_p.dtype
-    out: Floats = (signs > 0).astype(kind) @ log_p + (signs < 0).astype(kind) @ log_not_p
-    return out
+    return (signs > 0).astype(kind) @ log_p + (signs < 0).astype(kind) @ log_not_p
 
 
 def minimum_scores(signs: I8, probability: F64) -> F64:
@@ -352,16 +348,12 @@ def _svm_scores(data: BenchData, signs: I8, strengths: Sequence[float]) -> tuple
         _conjunctions(signs, data.labels, data.train),
         loss="squared_hinge",
     )
-    best, chosen = -np.inf, None
-    for model in problem.path(strengths):
+
+    def loss(model: LinearModel) -> float:
         found = measure(model.decision(held).T, relevant, judged, gains)["ap"]
-        score = float(np.nanmean(found)) if np.isfinite(found).any() else 0.0
-        _log.info("SVM: C = %g, mean AP on the selection images %.4f", model.strength, score)
-        if score <= best:
-            break
-        best, chosen = score, model
-    if chosen is None:
-        raise BenchmarkError("the SVM has no C to try; give it at least one")
+        return -float(np.nanmean(found)) if np.isfinite(found).any() else 0.0
+
+    chosen = best_of_path(problem, strengths, loss)
     return chosen.strength, np.ascontiguousarray(
         chosen.decision(image_major(data.embeddings, data.gallery)).T
     )

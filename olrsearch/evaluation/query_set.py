@@ -105,46 +105,32 @@ def generate_queries(data: BenchData, *, seed: int = 0) -> QuerySet:
     present, absent = (truth > 0).astype(np.float32), (truth < 0).astype(np.float32)
     most = MAX_SHARE * truth.shape[1]
     rng = np.random.default_rng([seed, 0x9E47])
-    rows: dict[str, list[tuple[tuple[int, int], ...]]] = {
+    eligible: dict[str, list[tuple[tuple[int, int], ...]]] = {
         "A": [((int(label), 1),) for label in np.flatnonzero(_eligible(present.sum(axis=1), most))],
         "!A": [((int(label), -1),) for label in np.flatnonzero(_eligible(absent.sum(axis=1), most))],
     }
     pairs = np.array(list(itertools.combinations(range(len(truth)), 2)), np.int64).reshape(-1, 2)
     both = present @ present.T
-    rows["A & B"] = _draw(
-        [((a, 1), (b, 1)) for a, b in pairs[_eligible(both[pairs[:, 0], pairs[:, 1]], most)]], "A & B", rng
-    )
+    eligible["A & B"] = [((a, 1), (b, 1)) for a, b in pairs[_eligible(both[pairs[:, 0], pairs[:, 1]], most)]]
     # A conjunction holds no more images than its part: pairs below the minimum have no heirs.
     parents = pairs[both[pairs[:, 0], pairs[:, 1]] >= MIN_RELEVANT]
     with_third, without_third = _triples(parents, present, absent)
-    ordered = np.arange(len(truth))[None, :] > parents[:, 1:]
-    rows["A & B & C"] = _draw(
-        [
-            ((parents[p, 0], 1), (parents[p, 1], 1), (c, 1))
-            for p, c in np.argwhere(_eligible(with_third, most) & ordered)
-        ],
-        "A & B & C",
-        rng,
-    )
+    third = np.arange(len(truth))[None, :]
+    eligible["A & B & C"] = [
+        ((parents[p, 0], 1), (parents[p, 1], 1), (c, 1))
+        for p, c in np.argwhere(_eligible(with_third, most) & (third > parents[:, 1:]))
+    ]
     only = present @ absent.T
-    rows["A & !B"] = _draw(
-        [((a, 1), (b, -1)) for a, b in np.argwhere(_eligible(only, most)) if a != b], "A & !B", rng
-    )
-    other = (np.arange(len(truth))[None, :] != parents[:, :1]) & (
-        np.arange(len(truth))[None, :] != parents[:, 1:]
-    )
-    rows["A & B & !C"] = _draw(
-        [
-            ((parents[p, 0], 1), (parents[p, 1], 1), (c, -1))
-            for p, c in np.argwhere(_eligible(without_third, most) & other)
-        ],
-        "A & B & !C",
-        rng,
-    )
+    eligible["A & !B"] = [((a, 1), (b, -1)) for a, b in np.argwhere(_eligible(only, most)) if a != b]
+    other = (third != parents[:, :1]) & (third != parents[:, 1:])
+    eligible["A & B & !C"] = [
+        ((parents[p, 0], 1), (parents[p, 1], 1), (c, -1))
+        for p, c in np.argwhere(_eligible(without_third, most) & other)
+    ]
     queries = tuple(
         AttributeQuery(kind, tuple((data.label_names[label], sign) for label, sign in literals))
         for kind in CLASSES
-        for literals in rows[kind]
+        for literals in _draw(eligible[kind], kind, rng)
     )
     if not queries:
         raise BenchmarkError(
@@ -222,6 +208,6 @@ def _draw(
     eligible: list[tuple[tuple[int, int], ...]], kind: str, rng: np.random.Generator
 ) -> list[tuple[tuple[int, int], ...]]:
     """As many as wanted, in the order of their labels; all when there are fewer."""
-    if len(eligible) <= WANTED[kind]:
+    if len(eligible) <= WANTED.get(kind, len(eligible)):
         return eligible
     return [eligible[row] for row in sorted(rng.choice(len(eligible), WANTED[kind], replace=False))]

@@ -28,7 +28,9 @@ import numpy as np
 from olrsearch.evaluation.bootstrap import Interval
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from olrsearch.core.arrays import F64
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,19 @@ class Table:
         )
         lines.insert(1, rule + " |")
         return "\n".join([f"**{self.title}**", "", *lines, *(["", self.note] if self.note else [])])
+
+
+def label_table(title: str, head: str, names: Sequence[str], columns: Mapping[str, F64]) -> Table:
+    """A table with a row a label, of figures float64 [L] by their heads.
+
+    Args:
+        title: What it shows.
+        head: Of the names.
+        names: L labels.
+        columns: Head → figures, in their order.
+    """
+    rows = zip(names, *(values.tolist() for values in columns.values()), strict=True)
+    return Table(title, (head, *columns), tuple(rows))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,10 +141,8 @@ def jsonable(value: Any) -> Any:  # noqa: ANN401  # any JSON value in, any out
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [jsonable(item) for item in value]
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray | np.generic):
         return jsonable(value.tolist())
-    if isinstance(value, np.generic):
-        return jsonable(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -19,18 +19,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from olrsearch.core.arrays import blocks_of
 from olrsearch.core.errors import BenchmarkError
 from olrsearch.evaluation.bootstrap import RESAMPLES, Interval, paired_difference
 from olrsearch.evaluation.exemplars import EXEMPLARS, TRIPLETS, exemplar_precision, triplet_accuracy
-from olrsearch.evaluation.metrics import ndcg_at, ranked, roc_auc
+from olrsearch.evaluation.metrics import finite_mean, ndcg_at, ranked, roc_auc
 from olrsearch.evaluation.queries import MEASURES
 from olrsearch.evaluation.query_set import QuerySet, generate_queries
-from olrsearch.evaluation.report import Report, Table
-from olrsearch.evaluation.spaces import LabelSpace, probability_space
+from olrsearch.evaluation.report import Report, Table, label_table
+from olrsearch.evaluation.spaces import LabelSpace, number_space
 from olrsearch.maths.metric import choose_metric, metric_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from olrsearch.core.arrays import F32, F64, I8, I64, Bool
     from olrsearch.evaluation.data import BenchData
@@ -119,14 +120,7 @@ class SimilarReport(Report):
             tuple((name, value.auc, value.recall_at_1) for name, value in self.identity.items()),
             note="Attributes describe a look, not a person.",
         )
-        labels = Table(
-            "Triplet accuracy by label",
-            ("label", *self.label_triplets),
-            tuple(
-                (label, *(float(values[row]) for values in self.label_triplets.values()))
-                for row, label in enumerate(self.label_names)
-            ),
-        )
+        labels = label_table("Triplet accuracy by label", "label", self.label_names, self.label_triplets)
         return tuple(table for table in (methods, differences, exemplars, identity, labels) if table.rows)
 
 
@@ -138,7 +132,6 @@ def run_similar(
     seed: int = 0,
     query_images: int = 500,
     resamples: int = RESAMPLES,
-    command: str = "olrsearch bench similar",
 ) -> SimilarReport:
     """Measure P3.
 
@@ -150,7 +143,6 @@ def run_similar(
         seed: Of query images, triplets, exemplars, the random baseline and the bootstrap.
         query_images: How many images to ask with; all of the gallery when there are fewer.
         resamples: Bootstrap resamples.
-        command: What the report says to run.
 
     Raises:
         BenchmarkError: a gallery of fewer than 3 images, or no selection images to choose a metric.
@@ -164,18 +156,17 @@ def run_similar(
     rng = np.random.default_rng([seed, 0x51A1])
     asked = np.sort(rng.permutation(images)[:query_images]).astype(np.int64)
 
-    found = {name: _ndcg(space, asked, truth, _idf(data)) for name, space in spaces.items()}
-    found["random"] = _ndcg(None, asked, truth, _idf(data), rng=rng)
+    idf = _idf(data)
+    found = {name: _ndcg(space.block, asked, truth, idf) for name, space in spaces.items()}
+    found["random"] = _ndcg(lambda rows: rng.random((len(rows), images), np.float32), asked, truth, idf)
     triplets = triplet_accuracy(spaces, truth, np.random.default_rng([seed, 0x7219]))
     triplets["random"] = np.where(np.isfinite(triplets["ours"]), 0.5, np.nan)
-    pairs = tuple(query for query in _query_set(data, queries, seed).queries if query.kind == "A & B")
-    wanted = [
-        (int(a), int(b))
-        for a, b in (np.flatnonzero(sign) for sign in QuerySet(pairs, "").signs(data.label_names))
-    ]
+    published = generate_queries(data, seed=seed) if queries is None else queries
+    pairs = tuple(query for query in published.queries if query.kind == "A & B")
+    signs = QuerySet(pairs, "").signs(data.label_names)
+    wanted = [(int(a), int(b)) for a, b in (np.flatnonzero(sign) for sign in signs)]
     exemplars = exemplar_precision(spaces, data, truth, wanted, np.random.default_rng([seed, 0xE8E5]))
     pool = _identity_pool(data, rng)
-    labels = LabelSpace("l2", np.ascontiguousarray(truth[:, :, None], np.float32))
     persons = data.identity[data.gallery][pool]
 
     def against_ours(values: Mapping[str, F64]) -> dict[str, Interval]:
@@ -189,7 +180,7 @@ def run_similar(
     return SimilarReport(
         protocol="P3",
         title="similar faces",
-        command=command,
+        command="olrsearch bench similar",
         seed=seed,
         baseline="the whole embedding in plain L2, probability vectors, the surrogate p·v, random order",
         data=data.summary(),
@@ -200,21 +191,22 @@ def run_similar(
         ),
         metric=metric_name(ours.kind, ours.form),
         query_images=len(asked),
-        ndcg20={name: _mean(values) for name, values in found.items()},
+        ndcg20={name: finite_mean(values) for name, values in found.items()},
         ndcg20_differences=against_ours(found),
         label_names=data.label_names,
-        triplets={name: _mean(values) for name, values in triplets.items()},
+        triplets={name: finite_mean(values) for name, values in triplets.items()},
         label_triplets={name: values for name, values in triplets.items() if name != "random"},
         triplet_differences=against_ours(triplets),
         exemplar_queries=len(next(iter(precision.values()), ())),
-        exemplars={name: {key: _mean(values[key]) for key in MEASURES} for name, values in exemplars.items()},
+        exemplars={
+            name: {key: finite_mean(values[key]) for key in MEASURES} for name, values in exemplars.items()
+        },
         exemplar_differences=against_ours(precision) if precision else {},
         identity={
             name: _identity(space, pool, persons)
-            for name, space in {**spaces, "stored labels": labels}.items()
+            for name, space in {**spaces, "stored labels": number_space(truth)}.items()
         },
-        identity_pairs=int((np.bincount(np.unique(persons, return_inverse=True)[1]) ** 2).sum() - len(pool))
-        // 2,
+        identity_pairs=int(np.square(np.unique(persons, return_counts=True)[1]).sum() - len(pool)) // 2,
     )
 
 
@@ -226,7 +218,7 @@ def similarity_spaces(data: BenchData, metric: Metric) -> dict[str, LabelSpace]:
     return {
         "ours": LabelSpace.of_metric(metric, data.embeddings, rows),
         "whole": LabelSpace("l2", np.stack([block[rows] for block in data.embeddings]), by_label=False),
-        "probabilities": probability_space(probability[:, rows]),
+        "probabilities": number_space(probability[:, rows]),
         "surrogate": LabelSpace.of_metric(_chosen(data, surrogate), surrogate, rows),
     }
 
@@ -264,10 +256,6 @@ def _chosen(data: BenchData, embeddings: F32) -> Metric:
     return choose_metric(part, data.labels[data.selection])
 
 
-def _query_set(data: BenchData, queries: QuerySet | None, seed: int) -> QuerySet:
-    return generate_queries(data, seed=seed) if queries is None else queries
-
-
 def _idf(data: BenchData) -> F64:
     """log(n / n_l) over the training images; over the gallery where there are none."""
     rows = data.train if len(data.train) else data.gallery
@@ -276,18 +264,12 @@ def _idf(data: BenchData) -> F64:
     return out
 
 
-def _ndcg(
-    space: LabelSpace | None, asked: I64, truth: I8, idf: F64, *, rng: np.random.Generator | None = None
-) -> F64:
-    """nDCG@20 of every query image, itself left out; a random order where there is no space."""
+def _ndcg(distances_of: Callable[[I64], F32], asked: I64, truth: I8, idf: F64) -> F64:
+    """nDCG@20 of every query image, itself left out, by distances of rows from all, float32 [B, G]."""
     out = []
-    for start in range(0, len(asked), _BLOCK):
-        rows = asked[start : start + _BLOCK]
+    for rows in blocks_of(asked, _BLOCK):
         gains = weighted_jaccard(truth, idf, rows)
-        if space is not None:
-            distances = space.block(rows)
-        else:
-            distances = (rng or np.random.default_rng(0)).random(gains.shape, np.float32)
+        distances = distances_of(rows)
         own = np.arange(len(rows)), rows
         distances[own] = np.inf
         gains[own] = 0
@@ -311,8 +293,7 @@ def _identity_pool(data: BenchData, rng: np.random.Generator) -> I64:
 
 def _identity(space: LabelSpace, pool: I64, persons: I64) -> Identity:
     same_pairs, other_pairs, nearest = [], [], []
-    for start in range(0, len(pool), _BLOCK):
-        here = np.arange(start, min(start + _BLOCK, len(pool)))
+    for here in blocks_of(np.arange(len(pool)), _BLOCK):
         distances = space.block(pool[here])[:, pool]
         same = persons[here][:, None] == persons[None, :]
         upper = np.arange(len(pool))[None, :] > here[:, None]
@@ -324,11 +305,6 @@ def _identity(space: LabelSpace, pool: I64, persons: I64) -> Identity:
     if not len(pool):
         return Identity(float("nan"), float("nan"))
     return Identity(
-        roc_auc(-np.concatenate(same_pairs), -np.concatenate(other_pairs)), _mean(np.concatenate(nearest))
+        roc_auc(-np.concatenate(same_pairs), -np.concatenate(other_pairs)),
+        finite_mean(np.concatenate(nearest)),
     )
-
-
-def _mean(values: F64 | Bool) -> float:
-    usable = np.asarray(values, np.float64)
-    usable = usable[np.isfinite(usable)]
-    return float(usable.mean()) if len(usable) else float("nan")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 if TYPE_CHECKING:
-    from olrsearch.core.arrays import F32, F64, I64, Floats
+    from olrsearch.core.arrays import F32, F64, I8, I64, Floats
     from olrsearch.maths.metric import Metric
 
 
@@ -71,9 +71,9 @@ class LabelSpace:
         return found
 
 
-def probability_space(probability: Floats) -> LabelSpace:
-    """Images as vectors of probabilities [L, G], compared by squared L2."""
-    return LabelSpace("l2", np.ascontiguousarray(probability[:, :, None], np.float32))
+def number_space(numbers: Floats | I8) -> LabelSpace:
+    """Images as vectors of one number a label [L, G], compared by squared L2."""
+    return LabelSpace("l2", np.ascontiguousarray(numbers[:, :, None], np.float32))
 
 
 def _distances(kind: str, queries: F32, vectors: F32) -> F32:

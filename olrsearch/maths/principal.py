@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from olrsearch.core.arrays import blocks_of
 from olrsearch.core.errors import FitError
 from olrsearch.core.progress import silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from olrsearch.core.arrays import F32, F64, I64, Floats
+    from olrsearch.core.arrays import F32, F64, Floats
     from olrsearch.core.progress import Track
 
 SAMPLE: Final = 8192
@@ -59,7 +60,7 @@ def principal_components(
     rng = np.random.default_rng([seed, 0x9CA])
     rows = np.sort(rng.choice(total, min(total, SAMPLE), replace=False))
     count = min(count, len(rows) - 1, size)
-    sample = np.concatenate([features[part].astype(np.float32) for part in _parts(rows)])
+    sample = np.concatenate([features[part].astype(np.float32) for part in blocks_of(rows, _ROWS)])
     mean, scale = _scaling(sample, groups or (size,))
     sample -= mean
     sample *= scale
@@ -76,11 +77,6 @@ def principal_components(
         out[part] = ((features[part].astype(np.float32) - mean) * scale) @ axes
     _require_finite(out)
     return out
-
-
-def _parts(rows: I64) -> Iterator[I64]:
-    for start in range(0, len(rows), _ROWS):
-        yield rows[start : start + _ROWS]
 
 
 def _require_finite(found: Floats) -> None:

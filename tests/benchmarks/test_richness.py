@@ -5,11 +5,12 @@ import math
 
 import numpy as np
 import pytest
-from olrsearch_benchmarks.richness import norm_r2, run_richness
+from olrsearch_benchmarks.richness import average_precision_influence, norm_r2, run_richness
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LinearRegression
 
 from olrsearch.core.errors import BenchmarkError
+from olrsearch.evaluation.metrics import weighted_average_precision
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +87,19 @@ def test_the_report_is_seeded_json_and_text(data, rich):
 def test_models_need_training_images(data):
     with pytest.raises(BenchmarkError, match="0 training"):
         run_richness(data.replace(train=np.array([], np.int64)))
+
+
+def test_influence_is_the_derivative_by_the_weights():
+    rng = np.random.default_rng(3)
+    truth = rng.choice([-1, 1], p=[0.7, 0.3], size=(1, 60)).astype(np.int8)
+    truth[:, 0] = 1
+    scores = rng.permuted(np.arange(60.0)[None], axis=1)
+    truth[0, 5] = 0
+    influence = average_precision_influence(scores[0], truth[0])
+    step = 1e-4
+    for image in range(0, truth.shape[1], 7):
+        weights = np.ones((truth.shape[1], 2))
+        weights[image] = 1 + step, 1 - step
+        up, down = weighted_average_precision(scores[0], truth[0], weights)
+        assert influence[image] == pytest.approx((up - down) / (2 * step), abs=1e-6)
+    assert np.isnan(average_precision_influence(scores[0], -np.abs(truth[0]))).all()

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from olrsearch.evaluation.bootstrap import Interval, cluster_of, cluster_weights, interval, paired_difference
+from olrsearch.core.groups import cluster_of
+from olrsearch.evaluation.bootstrap import Interval, cluster_weights, interval, paired_difference
 
 
 def test_images_of_one_identity_are_drawn_together_and_unknown_ones_alone():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from olrsearch.core.errors import BenchmarkError
-from olrsearch.evaluation.data import image_major, rows_of
+from olrsearch.evaluation.data import find_label, image_major, rows_of
 from olrsearch.evaluation.queries import run_queries
 from olrsearch.evaluation.similar import run_similar
 
@@ -25,9 +25,9 @@ def test_truth_is_label_major_and_the_layout_of_image_major(data):
 
 
 def test_labels_are_found_in_any_spelling(data):
-    assert data.label_row("heavy makeup") == 2
-    assert data.label_row("WAVY_HAIR") == 5
-    assert data.label_row("Eyeglasses") is None
+    assert find_label(data.label_names, "heavy makeup") == 2
+    assert find_label(data.label_names, "WAVY_HAIR") == 5
+    assert find_label(data.label_names, "Eyeglasses") is None
 
 
 @pytest.mark.parametrize(

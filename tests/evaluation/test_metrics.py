@@ -10,7 +10,6 @@ from sklearn import metrics as reference
 
 from olrsearch.evaluation.metrics import (
     average_precision,
-    average_precision_influence,
     label_average_precision,
     ndcg_at,
     pearson_rows,
@@ -62,19 +61,6 @@ def test_a_weighted_ranking_of_nothing_relevant_is_nan():
     assert np.isnan(weighted_average_precision(scores, -np.abs(truth), np.ones((4, 3), np.float32))).all()
     # The unknown image, however heavy, changes nothing.
     assert weighted_average_precision(scores, truth, np.array([[1], [1], [9], [1]], np.float32))[0] == 1
-
-
-def test_influence_is_the_derivative_by_the_weights():
-    scores, truth = draw(3, rows=1)
-    truth[0, 5] = 0
-    influence = average_precision_influence(scores[0], truth[0])
-    step = 1e-4
-    for image in range(0, truth.shape[1], 7):
-        weights = np.ones((truth.shape[1], 2))
-        weights[image] = 1 + step, 1 - step
-        up, down = weighted_average_precision(scores[0], truth[0], weights)
-        assert influence[image] == pytest.approx((up - down) / (2 * step), abs=1e-6)
-    assert np.isnan(average_precision_influence(scores[0], -np.abs(truth[0]))).all()
 
 
 def test_ties_are_ordered_by_position_and_unknown_labels_are_left_out():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from olrsearch.evaluation.bootstrap import RESAMPLES, Interval, cluster_weights, interval
+from olrsearch.evaluation.data import find_label
 from olrsearch.evaluation.looks.components import Components, label_components
 from olrsearch.evaluation.looks.correlations import (
     COUNTED,
@@ -159,9 +160,11 @@ def run_olr_paper(
         found = find_disagreements(data, verdicts, count=_LISTED)
         figures += _linear_figures(verdicts, data.truth, gap)
     components = _components(data)
-    if data.label_row(COMPONENTS_LABEL) is None:
+    if find_label(data.label_names, COMPONENTS_LABEL) is None:
         notes.append(f"No label {COMPONENTS_LABEL}: components are of {components.label}, the most balanced.")
-    figures += _component_figures(components, alike=data.label_row(COMPONENTS_LABEL) is not None)
+    figures += _component_figures(
+        components, alike=find_label(data.label_names, COMPONENTS_LABEL) is not None
+    )
     correlations = gallery_correlations(data)
     figures += _correlation_figures(correlations)
     if len(correlations.paper) < len(PAPER_CORRELATIONS):
@@ -227,7 +230,7 @@ def _linear_figures(verdicts: Verdicts, truth: I8, gap: Interval) -> list[PaperF
 
 def _components(data: BenchData) -> Components:
     """Components of the paper's label; of the label most evenly split where the data have no such."""
-    label = data.label_row(COMPONENTS_LABEL)
+    label = find_label(data.label_names, COMPONENTS_LABEL)
     if label is None:
         # The paper took its label because about half of the images have it.
         truth = data.truth

@@ -6,7 +6,7 @@ Notation: N images, L labels.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from olrsearch._version import __version__
+from olrsearch.audit.evidence.checks import check_evidence
 from olrsearch.audit.evidence.noise import asymmetric, instance_dependent, symmetric
 from olrsearch.core.arrays import digest, npy
 from olrsearch.core.errors import BenchmarkError
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from olrsearch.audit.scorers.material import Material
-    from olrsearch.core.arrays import F32, I8, I64
+    from olrsearch.audit.scorers.material import Material, Views
+    from olrsearch.core.arrays import F32, I8
 
 _log = logging.getLogger(__name__)
 
@@ -38,50 +39,45 @@ class AuditCase:
 
     Attributes:
         name: Whose figures these are, as reports print it.
-        label_names: L names.
-        original: int8 [N, L] of −1, 0, +1, as they are stored.
-        identity: int64 [N], −1 unknown.
-        make: The material for some labels and a seed; everything in it that sees labels is trained on these.
-        source: What `make` makes it from, in words: evidence of another source is not taken for this one's.
+        found: The images with their labels as they are stored.
+        source: What they look like, in words: evidence of another source is not taken for this one's.
+        views: How images look, for some labels and a seed, to models that are trained on these labels; where
+            None, as they look in `found`, whatever the labels.
         hardness: float32 [L, N], probabilities of a model of another architecture that was trained on other
             images, for N3; None where there is none.
-        twins: int64 [P, 2], rows that show the same picture; None where nobody looked.
         notes: What a reader must know of them.
 
     Raises:
-        BenchmarkError: shapes that do not fit, or values out of range.
+        BenchmarkError: no label is known, or hardness of another shape.
     """
 
     name: str
-    label_names: tuple[str, ...]
-    original: I8
-    identity: I64
-    make: Callable[[I8, int], Material]
+    found: Material
     source: str
+    views: Callable[[I8, int], Views] | None = None
     hardness: F32 | None = None
-    twins: I64 | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        shape = self.original.shape
-        if len(shape) != 2 or shape[1] != len(self.label_names) or self.identity.shape != shape[:1]:
-            raise BenchmarkError(
-                f"labels {shape} of {len(self.label_names)} names and identities {self.identity.shape}: "
-                "expected [N, L], L names and [N]"
-            )
-        if not self.original.any() or not bool(np.isin(self.original, (-1, 0, 1)).all()):
-            raise BenchmarkError("labels to audit must be −1, 0 and +1, and some of them known")
-        if self.hardness is not None and self.hardness.shape != shape[::-1]:
-            raise BenchmarkError(f"hardness has shape {self.hardness.shape}, expected {shape[::-1]}")
+        given = self.found.given
+        if not given.any():
+            raise BenchmarkError("of labels to audit some must be known")
+        shape = given.T.shape
+        if self.hardness is not None and self.hardness.shape != shape:
+            raise BenchmarkError(f"hardness has shape {self.hardness.shape}, expected {shape}")
+
+    def material(self, given: I8, seed: int) -> Material:
+        """The images with other labels, int8 [N, L], and another seed."""
+        views = self.found.views if self.views is None else self.views(given, seed)
+        return replace(self.found, given=given, views=views, seed=seed)
 
     def summary(self) -> dict[str, Any]:
         """What a report says of its data: `name`, `images`, `labels`, `entries`, `source`."""
-        images, labels = self.original.shape
         return {
             "name": self.name,
-            "images": images,
-            "labels": labels,
-            "entries": int(np.count_nonzero(self.original)),
+            "images": self.found.images,
+            "labels": self.found.labels,
+            "entries": int(np.count_nonzero(self.found.given)),
             "source": self.source,
         }
 
@@ -142,25 +138,24 @@ class Kept:
     folder: Path | None
     case: AuditCase
 
-    def evidence(self, part: str, what: str, given: I8, seed: int, compute: Callable[[], F32]) -> F32:
+    def evidence(self, part: str, what: str, material: Material, compute: Callable[[Material], F32]) -> F32:
         """Evidence [L, N]: what was kept, or what is computed now, and kept.
 
         Args:
             part: Name of the noise and seed, for the folder.
             what: The scorer with its settings (`settings_of`); its first word names the file.
-            given: int8 [N, L].
-            seed: Of the material.
+            material: What it is of.
             compute: Computes it.
 
         Raises:
-            BenchmarkError: evidence of another shape, or no probabilities.
+            AuditError: evidence of another shape, or no probabilities.
         """
         if self.folder is None:
-            return self._checked(compute(), what)
-        place = self.folder / part / f"{what.split(maxsplit=1)[0]}-{self._key(what, given, seed)}.npy"
+            return self._checked(compute(material), what)
+        place = self.folder / part / f"{what.split(maxsplit=1)[0]}-{self._key(what, material)}.npy"
         found = self._read(place)
         if found is None:
-            found = self._checked(compute(), what)
+            found = self._checked(compute(material), what)
             write_whole(place, npy(found))
         return found
 
@@ -172,19 +167,16 @@ class Kept:
         except (OSError, ValueError, EOFError) as error:
             _log.warning("%s is damaged (%s): it is computed again", place, error)
             return None
-        fits = found.dtype == np.float32 and found.shape == self.case.original.shape[::-1]
+        fits = found.dtype == np.float32 and found.shape == self.case.found.given.T.shape
         return found if fits else None
 
-    def _key(self, what: str, given: I8, seed: int) -> str:
-        parts = (what, str(seed), self.case.source, __version__, digest(given, self.case.identity))
+    def _key(self, what: str, material: Material) -> str:
+        labels = digest(material.given, material.identity)
+        parts = (what, str(material.seed), self.case.source, __version__, labels)
         return sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def _checked(self, evidence: F32, what: str) -> F32:
-        expected = self.case.original.shape[::-1]
-        if evidence.shape != expected:
-            raise BenchmarkError(f"evidence of {what} has shape {evidence.shape}, expected {expected}")
-        if bool(((evidence < 0) | (evidence > 1)).any()):
-            raise BenchmarkError(f"evidence of {what} holds values outside 0 to 1")
+        check_evidence({what: evidence}, self.case.found.given)
         return evidence.astype(np.float32, copy=False)
 
 

@@ -10,21 +10,21 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import combinations
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from olrsearch.audit.benchmark.entry_ranking import mean
 from olrsearch.audit.benchmark.report import ContradictionCheck, EstimateCheck
 from olrsearch.audit.scorers.rules import mine_rules, violations
 from olrsearch.evaluation.data import find_label
+from olrsearch.evaluation.metrics import finite_mean, ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from olrsearch.audit.evidence.estimates import LabelErrors
     from olrsearch.audit.scorers.rules import Rule
-    from olrsearch.core.arrays import F32, F64, I8, I64
+    from olrsearch.core.arrays import F64, I8, I64
 
 
 EXPECTED: Final = (
@@ -33,16 +33,6 @@ EXPECTED: Final = (
     *combinations(("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair"), 2),
 )
 """Pairs of CelebA's labels that P4 expects to exclude each other: nothing that mining sees."""
-
-
-class Estimate(Protocol):
-    """`olrsearch.audit.evidence.estimates.estimate_errors`."""
-
-    def __call__(
-        self, names: Sequence[str], given: I8, evidence: Mapping[str, F32], identity: I64, *, seed: int
-    ) -> tuple[LabelErrors, ...]:
-        """Errors of each label, in the order of the names."""
-        ...
 
 
 def check_estimates(
@@ -77,12 +67,12 @@ def check_estimates(
     return EstimateCheck(
         noise=noise,
         seed=seed,
-        injected=mean(injected),
-        estimated=mean(rise),
-        off=mean(np.abs(rise - injected)),
+        injected=finite_mean(injected),
+        estimated=finite_mean(rise),
+        off=finite_mean(np.abs(rise - injected)),
         within=float(inside[usable].mean()) if usable.any() else float("nan"),
-        false_absent=mean(sides["false_absent"]),
-        false_present=mean(sides["false_present"]),
+        false_absent=finite_mean(sides["false_absent"]),
+        false_present=finite_mean(sides["false_present"]),
     )
 
 
@@ -91,9 +81,7 @@ def _rates(errors: Sequence[LabelErrors], which: str) -> F64:
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> F64:
-    out = np.full(part.shape[1], np.nan)
-    np.divide(part.sum(axis=0), whole.sum(axis=0), out=out, where=whole.any(axis=0))
-    return out
+    return ratio(part.sum(axis=0), whole.sum(axis=0))
 
 
 def check_contradictions(

@@ -19,11 +19,9 @@ import numpy as np
 
 from olrsearch.core.errors import BenchmarkError
 from olrsearch.evaluation.bootstrap import RESAMPLES, Interval, cluster_weights, interval
-from olrsearch.evaluation.metrics import influence_by_steps
+from olrsearch.evaluation.metrics import finite_mean, influence_by_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
     from olrsearch.core.arrays import F64, I8, I64, Bool, Floats
@@ -210,7 +208,7 @@ def audit_figures(scores: Floats, entries: Entries) -> AuditFigures:
     reviews = [_reviews(ranking, cut) for cut in REVIEWED]
     return AuditFigures(
         auprc=ranking.average_precision(),
-        macro_auprc=mean(label_average_precisions(taken, entries)),
+        macro_auprc=finite_mean(label_average_precisions(taken, entries)),
         precision_100=ranking.found(FIRST) / FIRST,
         precision_t=precision,
         lift_t=precision / (errors / count) if errors else float("nan"),
@@ -275,12 +273,6 @@ def resampled(influence: F64, estimate: float, *, seed: int, resamples: int = RE
     # Influences of all entries add up to 0, so what is drawn anew needs no "− 1".
     drawn = [influence @ times for times in cluster_weights(clusters, seed=seed, resamples=resamples)]
     return interval(estimate + np.concatenate(drawn), estimate)
-
-
-def mean(values: Iterable[float]) -> float:
-    """Mean of what is finite; NaN where nothing is."""
-    usable = [value for value in values if np.isfinite(value)]
-    return float(np.mean(usable)) if usable else float("nan")
 
 
 def perfect_precision(injected: float, natural: float) -> float:

@@ -13,7 +13,6 @@ import numpy as np
 from olrsearch.audit.benchmark.cases import NOISES, AuditCase
 from olrsearch.audit.benchmark.pictures import HeadViews, picture_features
 from olrsearch.audit.benchmark.protocol import SEEDS, run_audit_bench
-from olrsearch.audit.evidence.estimates import estimate_errors
 from olrsearch.audit.runs.from_store import material_of_space
 from olrsearch.audit.scorers.registry import make_scorers
 from olrsearch.audit.scorers.twins import find_twins
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from olrsearch.audit.benchmark.report import AuditBenchReport
-    from olrsearch.audit.scorers.material import Material
-    from olrsearch.core.arrays import F32, I8, I64
+    from olrsearch.core.arrays import F32, I64
     from olrsearch.search.spaces.labels import OpenSpace
     from olrsearch.store.backend import Backend
 
@@ -49,31 +47,21 @@ def audit_case(
         AuditError: no label is known of these images, or they show fewer people than there are folds.
         BenchmarkError: the other space is this one, or lacks an image or label.
     """
+    if hard is not None and hard.info.fingerprint == opened.info.fingerprint:
+        raise BenchmarkError(f"{hard.info.name} is what is audited: name the space of another encoder for N3")
     whole = material_of_space(backend, opened)
     found = replace(whole.found, twins=find_twins(opened.snapshot, whole.ids, track=track))
-
-    def make(given: I8, seed: int) -> Material:
-        return replace(found, given=given, seed=seed)
-
     return AuditCase(
         name=", ".join(item.name for item in opened.snapshot.datasets()),
-        label_names=found.names,
-        original=found.given,
-        identity=found.identity,
-        make=make,
+        found=found,
         source=f"embeddings of {opened.info.name}, encoder {opened.info.fingerprint[:12]}",
-        hardness=None if hard is None else _other(opened, hard, whole.ids, found.names),
-        twins=found.twins,
+        hardness=None if hard is None else _hardness(hard, whole.ids, found.names),
         notes=whole.notes,
     )
 
 
 def picture_case(
-    backend: Backend,
-    opened: OpenSpace,
-    *,
-    cache: Path | None = None,
-    track: Track = silent,
+    backend: Backend, opened: OpenSpace, *, cache: Path | None = None, track: Track = silent
 ) -> AuditCase:
     """The images of a space with their stored labels; how they look is said by a trunk that met no label.
 
@@ -91,26 +79,18 @@ def picture_case(
         TrainingError: the package that holds the trunk's weights is not installed.
     """
     whole = material_of_space(backend, opened)
-    twins = find_twins(opened.snapshot, whole.ids, track=track)
+    found = replace(whole.found, twins=find_twins(opened.snapshot, whole.ids, track=track))
     features = picture_features(opened.snapshot, whole.ids, cache=cache, track=track)
     space = opened.info.name
-    unknown = [name for name in whole.found.names if name not in opened.info.labels]
-
-    def make(given: I8, seed: int) -> Material:
-        views = HeadViews(features, given, whole.found.fold, seed=seed)
-        return replace(whole.found, given=given, seed=seed, views=views, twins=twins)
-
+    unknown = [name for name in found.names if name not in opened.info.labels]
     return AuditCase(
         name=", ".join(item.name for item in opened.snapshot.datasets()),
-        label_names=whole.found.names,
-        original=whole.found.given,
-        identity=whole.found.identity,
-        make=make,
+        found=found,
         source=(
             f"EfficientNet-Lite0 of ImageNet, frozen, {features.shape[1]} components, heads for every fold"
         ),
-        hardness=None if unknown else _hardness(opened, whole.ids, whole.found.names),
-        twins=twins,
+        views=lambda given, seed: HeadViews(features, given, found.fold, seed=seed),
+        hardness=None if unknown else _hardness(opened, whole.ids, found.names),
         notes=(
             f"N3 would take what is hard from {space}, which does not know {', '.join(unknown)}."
             if unknown
@@ -157,22 +137,7 @@ def audit_report(
         raise BenchmarkError("pictures take what is hard from the space itself: give no other one")
     else:
         case = picture_case(backend, opened, cache=cache, track=track)
-    return run_audit_bench(
-        case,
-        asked,
-        estimate=estimate_errors,
-        noises=noises,
-        seeds=seeds,
-        cache=cache,
-        track=track,
-    )
-
-
-def _other(opened: OpenSpace, hard: OpenSpace, ids: I64, names: Sequence[str]) -> F32:
-    """Calibrated probabilities of another space, float32 [L, N]."""
-    if hard.info.fingerprint == opened.info.fingerprint:
-        raise BenchmarkError(f"{hard.info.name} is what is audited: name the space of another encoder for N3")
-    return _hardness(hard, ids, names)
+    return run_audit_bench(case, asked, noises=noises, seeds=seeds, cache=cache, track=track)
 
 
 def _hardness(hard: OpenSpace, ids: I64, names: Sequence[str]) -> F32:

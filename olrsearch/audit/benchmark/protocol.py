@@ -10,7 +10,8 @@ Notation: N images, L labels, C identities.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -25,13 +26,7 @@ from olrsearch.audit.benchmark.baselines import (
 )
 from olrsearch.audit.benchmark.cases import FITTED_ON, NOISES, Kept, settings_of
 from olrsearch.audit.benchmark.checks import check_contradictions, check_estimates
-from olrsearch.audit.benchmark.entry_ranking import (
-    Entries,
-    audit_figures,
-    auprc_influence,
-    mean,
-    resampled,
-)
+from olrsearch.audit.benchmark.entry_ranking import Entries, audit_figures, auprc_influence, resampled
 from olrsearch.audit.benchmark.filter_sets import set_figures, set_influence
 from olrsearch.audit.benchmark.report import (
     ADJUSTED,
@@ -48,19 +43,21 @@ from olrsearch.audit.benchmark.report import (
 )
 from olrsearch.audit.benchmark.targets import audit_targets
 from olrsearch.audit.evidence.combine import Combination, fit_combination
+from olrsearch.audit.evidence.estimates import estimate_errors
 from olrsearch.audit.evidence.raising import raise_constants
 from olrsearch.audit.evidence.weights import BY_ANNOTATORS
 from olrsearch.audit.scorers.protocol import scores
 from olrsearch.core.errors import BenchmarkError
+from olrsearch.core.groups import cluster_of
 from olrsearch.core.progress import silent
-from olrsearch.evaluation.bootstrap import RESAMPLES, cluster_of
+from olrsearch.evaluation.bootstrap import RESAMPLES
+from olrsearch.evaluation.metrics import finite_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from olrsearch.audit.benchmark.cases import AuditCase, Noise
-    from olrsearch.audit.benchmark.checks import Estimate
     from olrsearch.audit.evidence.estimates import LabelErrors
     from olrsearch.audit.scorers.material import Material
     from olrsearch.audit.scorers.protocol import Scorer
@@ -68,16 +65,6 @@ if TYPE_CHECKING:
     from olrsearch.core.progress import Track
 
 SEEDS: Final = (0, 1, 2)
-
-
-class Fit(Protocol):
-    """`olrsearch.audit.evidence.combine.fit_combination`."""
-
-    def __call__(
-        self, evidence: Mapping[str, F32], given: I8, truth: I8, labels: Sequence[str]
-    ) -> Combination:
-        """Weights of evidence [L, N] on L labels with errors, int8 [N, L], and the same without."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,33 +86,26 @@ def run_audit_bench(
     case: AuditCase,
     scorers: Sequence[Scorer],
     *,
-    fit: Fit = fit_combination,
-    estimate: Estimate | None = None,
     noises: Sequence[str] = tuple(NOISES),
     seeds: Sequence[int] = SEEDS,
     cache: Path | None = None,
     resamples: int = RESAMPLES,
     track: Track = silent,
-    command: str = "olrsearch bench audit",
 ) -> AuditBenchReport:
     """Measure P4.
 
     Args:
         case: Labels, and how to look at the images.
         scorers: In the order they run; a scorer's place among the others changes nothing.
-        fit: Fits the combination.
-        estimate: Estimates error rates (`evidence.estimates.estimate_errors`), to which combinations
-            are raised; None leaves both out.
         noises: Keys of `NOISES`; N3 is left out, with a note, where the case has no hardness.
         seeds: Of the noise; not `FITTED_ON`.
         cache: Where evidence is kept, so that an interrupted run goes on; None keeps nothing.
         resamples: Bootstrap resamples.
         track: Told how far each scorer is.
-        command: What the report says to run.
 
     Raises:
         BenchmarkError: no scorer or two of one name, an unknown noise, no seed, a seed twice or the one that
-            weights are fitted on, or material that is not of the noisy labels.
+            weights are fitted on.
     """
     _check(scorers, noises, seeds)
     kept = Kept(cache, case)
@@ -145,47 +125,45 @@ def run_audit_bench(
         used = [noise for noise in used if not noise.hard]
         notes.append("N3 was left out: the case has no probabilities of another architecture.")
 
-    fitted = NOISES["n1-5"].apply(case.original, None, FITTED_ON)
-    part = f"fitted-seed{FITTED_ON}"
-    evidence = _evidence(case, scorers, kept, part, fitted, FITTED_ON, track)
-    combinations = _combinations(fit, evidence, fitted, case)
-    first = seeds[0]
-    before: Sequence[LabelErrors] = ()
-    if estimate is not None:
-        evidence = _evidence(case, scorers, kept, "original", case.original, first, track)
-        before = estimate(case.label_names, case.original, evidence, case.identity, seed=first)
+    original, first = case.found.given, seeds[0]
+    fitted = case.material(NOISES["n1-5"].apply(original, None, FITTED_ON), FITTED_ON)
+    evidence = _evidence(scorers, kept, f"fitted-seed{FITTED_ON}", fitted, track)
+    combinations = _combinations(evidence, fitted, original)
+    clean = case.material(original, first)
+    before = _estimated(clean, _evidence(scorers, kept, "original", clean, track))
 
-    cluster = cluster_of(case.identity)
-    measured, estimates = [], []
+    cluster = cluster_of(case.found.identity)
+    measured: dict[str, list[_Measured]] = {}
+    estimates = []
     for noise in used:
         for seed in seeds:
-            given = noise.apply(case.original, case.hardness, seed)
+            noisy = case.material(noise.apply(original, case.hardness, seed), seed)
             part = f"{noise.key}-seed{seed}"
-            evidence = _evidence(case, scorers, kept, part, given, seed, track)
-            votes = _votes(case, kept, part, given, seed, track)
-            after: Sequence[LabelErrors] | None = None
-            if estimate is not None:
-                after = estimate(case.label_names, given, evidence, case.identity, seed=seed)
-                estimates.append(check_estimates(noise.title, seed, case.original, given, before, after))
-            weights = _raised(combinations, evidence, given, case.label_names, after)
-            ranked = _rankings(weights, evidence, votes, given, case.label_names, seed, cleanlab=cleanlab)
+            evidence = _evidence(scorers, kept, part, noisy, track)
+            voting = f"{WHOLE_VOTE} neighbours={NEIGHBOURS}"
+            votes = kept.evidence(part, voting, noisy, partial(whole_votes, track=track))
+            after = _estimated(noisy, evidence)
+            estimates.append(check_estimates(noise.title, seed, original, noisy.given, before, after))
+            weights = _raised(combinations, evidence, noisy, after)
             probability = evidence.get("probability") if cleanlab else None
-            measured.append(_measure(noise, seed, case.original, given, ranked, probability, cluster))
+            ranked = _rankings(weights, evidence, votes, noisy, probability)
+            found = _measure(noise, original, noisy, ranked, probability, cluster)
+            measured.setdefault(noise.title, []).append(found)
 
-    runs = tuple(one.run for one in measured)
+    runs = tuple(one.run for found in measured.values() for one in found)
     rows = _differences(measured, seed=first, resamples=resamples)
     differences = tuple(row for row in rows if not row.other.startswith(WITHOUT))
     sets = _set_differences(measured, seed=first, resamples=resamples)
-    contradictions = check_contradictions(case.label_names, case.original, twins=case.twins, seed=first)
+    contradictions = check_contradictions(clean.names, original, twins=case.found.twins, seed=first)
     return AuditBenchReport(
         protocol="P4",
         title="label audit",
-        command=command,
+        command="olrsearch bench audit",
         seed=first,
         baseline="chance, labels only, self-confidence, cleanlab, and a vote in the whole embedding",
         data=case.summary(),
         notes=tuple(notes),
-        label_names=case.label_names,
+        label_names=clean.names,
         scorers=tuple(scorer.name for scorer in scorers),
         combination=combinations[COMBINED].to_dict(),
         figures=audit_targets(runs, differences, sets, estimates, contradictions, seed=first),
@@ -199,73 +177,48 @@ def run_audit_bench(
 
 
 def _evidence(
-    case: AuditCase, scorers: Sequence[Scorer], kept: Kept, part: str, given: I8, seed: int, track: Track
+    scorers: Sequence[Scorer], kept: Kept, part: str, material: Material, track: Track
 ) -> dict[str, F32]:
     """Every scorer's evidence by its name, kept or made now."""
-    material = _once(case, given, seed)
-
-    def compute(scorer: Scorer) -> Callable[[], F32]:
-        return lambda: scorer.evidence(material(), track=track)
-
     return {
-        scorer.name: kept.evidence(part, settings_of(scorer), given, seed, compute(scorer))
+        scorer.name: kept.evidence(part, settings_of(scorer), material, partial(scorer.evidence, track=track))
         for scorer in scorers
     }
 
 
-def _votes(case: AuditCase, kept: Kept, part: str, given: I8, seed: int, track: Track) -> F32:
-    material = _once(case, given, seed)
-    settings = f"{WHOLE_VOTE} neighbours={NEIGHBOURS}"
-    return kept.evidence(part, settings, given, seed, lambda: whole_votes(material(), track=track))
+def _estimated(material: Material, evidence: Mapping[str, F32]) -> tuple[LabelErrors, ...]:
+    return estimate_errors(material.names, material.given, evidence, material.identity, seed=material.seed)
 
 
-def _once(case: AuditCase, given: I8, seed: int) -> Callable[[], Material]:
-    """The material, made when it is asked for first: evidence that was kept needs none."""
-    made: list[Material] = []
-
-    def material() -> Material:
-        if not made:
-            made.append(case.make(given, seed))
-            if not np.array_equal(made[0].given, given):
-                raise BenchmarkError(
-                    "the material is not of the noisy labels: its maker must use what it gets"
-                )
-        return made[0]
-
-    return material
-
-
-def _combinations(
-    fit: Fit, evidence: Mapping[str, F32], given: I8, case: AuditCase
-) -> dict[str, Combination]:
+def _combinations(evidence: Mapping[str, F32], material: Material, truth: I8) -> dict[str, Combination]:
     """The combination of all scorers, and those without one, where there is more than one."""
-    truth, labels = case.original, case.label_names
-    out = {COMBINED: fit(evidence, given, truth, labels)}
+    asked = {COMBINED: evidence}
     if len(evidence) > 1:
         for name in evidence:
-            rest = {other: values for other, values in evidence.items() if other != name}
-            out[WITHOUT + name] = fit(rest, given, truth, labels)
-    return out
+            asked[WITHOUT + name] = {other: said for other, said in evidence.items() if other != name}
+    return {
+        name: fit_combination(said, material.given, truth, material.names) for name, said in asked.items()
+    }
 
 
 def _raised(
     combinations: Mapping[str, Combination],
     evidence: Mapping[str, F32],
-    given: I8,
-    labels: Sequence[str],
-    errors: Sequence[LabelErrors] | None,
+    material: Material,
+    errors: Sequence[LabelErrors],
 ) -> dict[str, Combination]:
     """The same, the default weights among them, raised to what estimates prove of these labels.
 
-    The combination of all as it was is without the estimates; where there are none, nothing is raised.
+    The combination of all as it was is without the estimates.
     """
     out = dict(combinations)
     weights = dict(zip(BY_ANNOTATORS.scorers, BY_ANNOTATORS.pooled, strict=False))
     if weighed := [name for name in evidence if weights.get(name, 0) > 0]:
         out[ANNOTATED] = BY_ANNOTATORS.restricted(weighed)
-    if errors is None:
-        return out
-    raised = {name: raise_constants(one, evidence, given, labels, errors) for name, one in out.items()}
+    raised = {
+        name: raise_constants(one, evidence, material.given, material.names, errors)
+        for name, one in out.items()
+    }
     return {**raised, WITHOUT + ESTIMATES: combinations[COMBINED]}
 
 
@@ -273,31 +226,32 @@ def _rankings(
     combinations: Mapping[str, Combination],
     evidence: Mapping[str, F32],
     votes: F32,
-    given: I8,
-    labels: Sequence[str],
-    seed: int,
-    *,
-    cleanlab: bool,
+    material: Material,
+    probability: F32 | None,
 ) -> dict[str, F32]:
-    """Scores of every method, float32 [L, N], smaller = more suspicious."""
-    out = {name: scores(one.present(evidence, given, labels), given) for name, one in combinations.items()}
+    """Scores of every method, float32 [L, N], smaller = more suspicious; cleanlab's of probabilities."""
+    given = material.given
+    out = {
+        name: scores(one.present(evidence, given, material.names), given)
+        for name, one in combinations.items()
+    }
     out |= {name: scores(values, given) for name, values in evidence.items()}
     out[WHOLE_VOTE] = scores(votes, given)
-    if cleanlab and "probability" in evidence:
-        out[ADJUSTED] = cleanlab_scores(given, evidence["probability"], adjusted=True)
-    out[RANDOM] = random_scores(given, seed=seed)
+    if probability is not None:
+        out[ADJUSTED] = cleanlab_scores(given, probability, adjusted=True)
+    out[RANDOM] = random_scores(given, seed=material.seed)
     return out
 
 
 def _measure(
     noise: Noise,
-    seed: int,
     original: I8,
-    given: I8,
+    material: Material,
     ranked: Mapping[str, F32],
     probability: F32 | None,
     cluster: I64,
 ) -> _Measured:
+    given = material.given
     entries = Entries.of(given != original, given)
     sets: dict[str, Bool] = {}
     if probability is not None:
@@ -306,7 +260,7 @@ def _measure(
     return _Measured(
         NoiseRun(
             noise=noise.title,
-            seed=seed,
+            seed=material.seed,
             entries=len(entries.wrong),
             errors=int(entries.wrong.sum()),
             rankings={name: audit_figures(values, entries) for name, values in ranked.items()},
@@ -317,18 +271,19 @@ def _measure(
     )
 
 
-def _differences(measured: Sequence[_Measured], *, seed: int, resamples: int) -> tuple[AuditDifference, ...]:
+def _differences(
+    measured: Mapping[str, Sequence[_Measured]], *, seed: int, resamples: int
+) -> tuple[AuditDifference, ...]:
     """The combination minus every other method, by noise: means over seeds."""
     out = []
-    for noise in dict.fromkeys(one.run.noise for one in measured):
-        found = [one for one in measured if one.run.noise == noise]
+    for noise, found in measured.items():
         for other in found[0].auprc:
             if other == COMBINED:
                 continue
             influence = np.mean([one.auprc[COMBINED] - one.auprc[other] for one in found], axis=0)
             pairs = [(one.run.rankings[COMBINED], one.run.rankings[other]) for one in found]
-            micro = mean(ours.auprc - theirs.auprc for ours, theirs in pairs)
-            macro = mean(ours.macro_auprc - theirs.macro_auprc for ours, theirs in pairs)
+            micro = finite_mean(ours.auprc - theirs.auprc for ours, theirs in pairs)
+            macro = finite_mean(ours.macro_auprc - theirs.macro_auprc for ours, theirs in pairs)
             out.append(
                 AuditDifference(
                     noise,
@@ -341,23 +296,22 @@ def _differences(measured: Sequence[_Measured], *, seed: int, resamples: int) ->
 
 
 def _set_differences(
-    measured: Sequence[_Measured], *, seed: int, resamples: int
+    measured: Mapping[str, Sequence[_Measured]], *, seed: int, resamples: int
 ) -> tuple[SetDifference, ...]:
     """The combination against every filter, by noise: means over seeds."""
     out = []
-    for noise in dict.fromkeys(one.run.noise for one in measured):
-        found = [one for one in measured if one.run.noise == noise]
+    for noise, found in measured.items():
         for by in found[0].sets:
             figures = [one.run.sets[by] for one in found]
             influence = np.mean([one.sets[by] for one in found], axis=0)
-            estimate = mean(one.ranked_recall - one.recall for one in figures)
+            estimate = finite_mean(one.ranked_recall - one.recall for one in figures)
             out.append(
                 SetDifference(
                     noise,
                     by,
-                    mean(one.size for one in figures),
+                    finite_mean(one.size for one in figures),
                     resampled(influence, estimate, seed=seed, resamples=resamples),
-                    mean(one.more for one in figures),
+                    finite_mean(one.more for one in figures),
                 )
             )
     return tuple(out)

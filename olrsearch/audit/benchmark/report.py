@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from olrsearch.audit.benchmark.entry_ranking import mean, perfect_precision
+from olrsearch.audit.benchmark.entry_ranking import perfect_precision
+from olrsearch.evaluation.metrics import finite_mean
 from olrsearch.evaluation.report import Report, Table, jsonable
 
 if TYPE_CHECKING:
@@ -182,8 +183,8 @@ class AuditBenchReport(Report):
         differences: The combination minus each baseline and each scorer alone.
         left_out: The combination minus the one without a scorer, which `other` names.
         sets: The combination against cleanlab's filter.
-        estimates: Of error rates; empty where nothing was estimated.
-        contradictions: N5; None where no rules were mined.
+        estimates: Of error rates.
+        contradictions: N5.
     """
 
     label_names: tuple[str, ...]
@@ -194,8 +195,8 @@ class AuditBenchReport(Report):
     differences: tuple[AuditDifference, ...]
     left_out: tuple[AuditDifference, ...]
     sets: tuple[SetDifference, ...]
-    estimates: tuple[EstimateCheck, ...] = ()
-    contradictions: ContradictionCheck | None = None
+    estimates: tuple[EstimateCheck, ...]
+    contradictions: ContradictionCheck
 
     def lines(self) -> list[dict[str, Any]]:
         """One JSON-ready dict a figure: `metric`, `value`, `target`, `passed`, `unit`, `seed`, `paper`."""
@@ -211,8 +212,8 @@ class AuditBenchReport(Report):
         noises = dict.fromkeys(run.noise for run in self.runs)
         rankings = [_rankings(noise, [run for run in self.runs if run.noise == noise]) for noise in noises]
         others = [
-            *_differences("All together minus another method", self.differences),
-            *_differences("All together minus the same without one scorer", self.left_out),
+            _differences("All together minus another method", self.differences),
+            _differences("All together minus the same without one scorer", self.left_out),
             Table(
                 "All together against cleanlab's filter, at the filter's own size, mean over seeds",
                 (
@@ -227,9 +228,8 @@ class AuditBenchReport(Report):
                 tuple(self._set_row(row) for row in self.sets),
             ),
             _estimates(self.estimates),
+            *_contradictions(self.contradictions),
         ]
-        if self.contradictions is not None:
-            others += _contradictions(self.contradictions)
         return tuple(table for table in (figures, *rankings, *others) if table.rows)
 
     def _set_row(self, row: SetDifference) -> tuple[Any, ...]:
@@ -238,15 +238,15 @@ class AuditBenchReport(Report):
             row.noise,
             row.by,
             f"{row.size:,.0f}",
-            mean(one.precision for one in found),
-            mean(one.ranked_precision for one in found),
+            finite_mean(one.precision for one in found),
+            finite_mean(one.ranked_precision for one in found),
             f"{row.more:+,.0f}",
             row.recall,
         )
 
 
 def _rankings(noise: str, runs: Sequence[NoiseRun]) -> Table:
-    base = mean(run.base_rate for run in runs)
+    base = finite_mean(run.base_rate for run in runs)
     seeds = ", ".join(str(run.seed) for run in runs)
     rows = []
     for method in runs[0].rankings:
@@ -254,7 +254,7 @@ def _rankings(noise: str, runs: Sequence[NoiseRun]) -> Table:
             continue
         found = [run.rankings[method] for run in runs]
         spread = float(np.std([one.auprc for one in found], ddof=1)) if len(found) > 1 else None
-        means = [mean(getattr(one, measure) for one in found) for measure in _MEASURES]
+        means = [finite_mean(getattr(one, measure) for one in found) for measure in _MEASURES]
         rows.append((method, means[0], spread, *means[1:]))
     heads = list(_MEASURES.values())
     return Table(
@@ -268,13 +268,12 @@ def _rankings(noise: str, runs: Sequence[NoiseRun]) -> Table:
     )
 
 
-def _differences(title: str, rows: Sequence[AuditDifference]) -> list[Table]:
-    table = Table(
+def _differences(title: str, rows: Sequence[AuditDifference]) -> Table:
+    return Table(
         f"{title}, mean over seeds, 95 % intervals by identity",
         ("noise", "method", "AUPRC", "macro"),
         tuple((row.noise, row.other, row.auprc, row.macro_auprc) for row in rows),
     )
-    return [table] if rows else []
 
 
 def _estimates(rows: Sequence[EstimateCheck]) -> Table:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from olrsearch.audit.benchmark.entry_ranking import mean
 from olrsearch.audit.benchmark.report import BASELINES, COMBINED
 from olrsearch.evaluation.measured import Measured
+from olrsearch.evaluation.metrics import finite_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,7 +61,7 @@ def audit_targets(
         ]
         found = [row for row in estimates if row.noise == noise]
         if found:
-            off = mean(abs(row.estimated - row.injected) for row in found)
+            off = finite_mean(abs(row.estimated - row.injected) for row in found)
             out.append(Measured.of(f"{noise}: |estimated − injected| errors", off, seed=seed))
     if contradictions is not None:
         out += _n5(contradictions, seed)
@@ -74,8 +74,8 @@ def _reached(noise: str, runs: Sequence[NoiseRun], seed: int) -> Iterator[Measur
         for run, value in zip(runs, values, strict=True):
             yield Measured.of(f"{noise}: {name}", value, seed=run.seed)
         target = _REACHED.get(noise, {}).get(key)
-        yield Measured.of(f"{noise}: {name}, mean over seeds", mean(values), target, seed=seed)
-    yield Measured.of(f"{noise}: base rate", mean(run.base_rate for run in runs), seed=seed)
+        yield Measured.of(f"{noise}: {name}, mean over seeds", finite_mean(values), target, seed=seed)
+    yield Measured.of(f"{noise}: base rate", finite_mean(run.base_rate for run in runs), seed=seed)
 
 
 def _compared(noise: str, differences: Sequence[AuditDifference], seed: int) -> Iterator[Measured]:

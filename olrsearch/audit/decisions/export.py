@@ -23,7 +23,7 @@ from olrsearch.store.read.columns import FILTER_COLUMNS
 from olrsearch.store.read.decisions import read_history
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
     from olrsearch.core.arrays import I64
@@ -122,15 +122,8 @@ def export_labels(
     )
 
 
-def export_decisions(
-    snapshot: Snapshot,
-    path: Path,
-    *,
-    images: Sequence[int] | None = None,
-    labels: Sequence[str] | None = None,
-    replace: bool = False,
-) -> int:
-    """Write the history of decisions as JSON lines, whole or not at all.
+def export_decisions(snapshot: Snapshot, path: Path, *, replace: bool = False) -> int:
+    """Write the history of decisions on living images as JSON lines, whole or not at all.
 
     Applied to a fresh import of the labels that were decided on, it gives the same labels, and the same
     entries are reviewed.
@@ -138,8 +131,6 @@ def export_decisions(
     Args:
         snapshot: What to read.
         path: `.json` or `.jsonl`.
-        images: Ids; all living images when None.
-        labels: Labels in any spelling; all when None.
         replace: Whether a file that is there may be written over.
 
     Returns:
@@ -147,14 +138,13 @@ def export_decisions(
 
     Raises:
         AuditError: nothing was decided yet, another suffix, or the file is there.
-        UnknownLabelError: no such label; carries the nearest names.
     """
     if path.suffix.lower() not in HISTORY_SUFFIXES:
         raise AuditError(
             f"a history is written as JSON lines: name the file .json or .jsonl, not {path.name}"
         )
     _check_free(path, replace=replace)
-    found = read_history(snapshot, images, labels)
+    found = read_history(snapshot)
     if not found:
         raise AuditError(f"nothing of this was decided yet in {snapshot.folder}: no history to write")
     _write_new(path, format_history(found, _references(snapshot, {item.image_id for item in found})))

@@ -18,17 +18,19 @@ from __future__ import annotations
 import datetime as dt
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from olrsearch.core.errors import AuditError
 from olrsearch.datasets.label_table import read_csv
 from olrsearch.store.decisions import NAMED_VALUES, VERDICTS, DecisionRequest, is_verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from olrsearch.store.decisions import Decision
+
+Line = TypeVar("Line")
 
 HISTORY_SUFFIXES: Final = frozenset({".json", ".jsonl"})
 """Of JSON lines."""
@@ -45,9 +47,9 @@ _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "why": ("why",),
 }
 _NEEDED: Final = ("image", "label", "verdict")
-_KEYS: Final = frozenset(
-    {"image", "key", "dataset", "image_id", "label", "verdict", "given", "value", "who", "when", "why", "run"}
-)
+_TOLD: Final = ("label", "verdict", "given", "value", "who", "when", "why", "run")
+"""What a line of the history says of a decision beside its image."""
+_KEYS: Final = frozenset({"image", "key", "dataset", "image_id", *_TOLD})
 _VALUES: Final = {"present": 1, "1": 1, "+1": 1, "absent": -1, "-1": -1, "−1": -1, "unknown": 0, "0": 0}
 
 
@@ -79,22 +81,13 @@ def parse_decisions(path: Path) -> DecisionFile:
         return _parse_lines(path)
     header, rows = read_csv(path, what="file of decisions", missing=AuditError, damaged=AuditError)
     columns = _columns(header, path.name)
-    requests: list[DecisionRequest] = []
-    faults: list[tuple[int, str]] = []
-    undecided = 0
-    for line, cells in rows:
+
+    def read(line: int, cells: Sequence[str]) -> DecisionRequest | None:
         if len(cells) != len(header):
-            faults.append((line, f"found {len(cells)} columns, expected {len(header)} as in the header"))
-            continue
-        said = {name: cells[at].strip() for name, at in columns.items()}
-        if not said["verdict"]:
-            undecided += 1
-            continue
-        try:
-            requests.append(_from_csv(said, line))
-        except _FaultError as fault:
-            faults.append((line, str(fault)))
-    return DecisionFile(tuple(requests), tuple(faults), undecided)
+            raise _FaultError(f"found {len(cells)} columns, expected {len(header)} as in the header")
+        return _from_csv(line, {name: cells[at].strip() for name, at in columns.items()})
+
+    return _collected(rows, read)
 
 
 def format_history(decisions: Iterable[Decision], images: Mapping[int, str]) -> bytes:
@@ -104,28 +97,36 @@ def format_history(decisions: Iterable[Decision], images: Mapping[int, str]) -> 
         decisions: Oldest first.
         images: How to name each image, by id.
     """
-    lines = [
-        json.dumps(
-            {
-                "image": images[item.image_id],
-                "label": item.label,
-                "verdict": item.verdict,
-                "given": item.given,
-                "value": item.value,
-                "who": item.who,
-                "when": item.when.isoformat(),
-                "why": item.why,
-                "run": item.run,
-            },
-            ensure_ascii=False,
-        )
+    rows = (
+        {"image": images[item.image_id], **{name: getattr(item, name) for name in _TOLD}}
         for item in decisions
-    ]
+    )
+    lines = (json.dumps(row, ensure_ascii=False, default=dt.datetime.isoformat) for row in rows)
     return "".join(f"{line}\n" for line in lines).encode()
 
 
 class _FaultError(Exception):
     """What is wrong with one line."""
+
+
+def _collected(
+    lines: Iterable[tuple[int, Line]], read: Callable[[int, Line], DecisionRequest | None]
+) -> DecisionFile:
+    """What all lines say, by a reader of one that gives None for a line without a decision."""
+    requests: list[DecisionRequest] = []
+    faults: list[tuple[int, str]] = []
+    undecided = 0
+    for line, said in lines:
+        try:
+            request = read(line, said)
+        except _FaultError as fault:
+            faults.append((line, str(fault)))
+            continue
+        if request is None:
+            undecided += 1
+        else:
+            requests.append(request)
+    return DecisionFile(tuple(requests), tuple(faults), undecided)
 
 
 def _columns(header: Sequence[str], where: str) -> dict[str, int]:
@@ -150,7 +151,9 @@ def _columns(header: Sequence[str], where: str) -> dict[str, int]:
     return found
 
 
-def _from_csv(said: Mapping[str, str], line: int) -> DecisionRequest:
+def _from_csv(line: int, said: Mapping[str, str]) -> DecisionRequest | None:
+    if not said["verdict"]:
+        return None
     word = said["verdict"].lower()
     verdict = "set" if word in NAMED_VALUES else word
     if word == "set" or not is_verdict(verdict):
@@ -194,22 +197,14 @@ def _parse_lines(path: Path) -> DecisionFile:
         raise AuditError(f"cannot read the file of decisions {path} ({cause.strerror})") from cause
     except UnicodeDecodeError as cause:
         raise AuditError(f"{path.name} is not UTF-8 ({cause.reason} at byte {cause.start})") from cause
-    requests: list[DecisionRequest] = []
-    faults: list[tuple[int, str]] = []
     # Not `splitlines`: a reason may hold one of the other characters that it takes for a line's end.
-    for line, part in enumerate(text.split("\n"), start=1):
-        if not part.strip():
-            continue
-        try:
-            requests.append(_from_json(part, line))
-        except _FaultError as fault:
-            faults.append((line, str(fault)))
-    if not requests and not faults:
+    lines = [(line, part) for line, part in enumerate(text.split("\n"), start=1) if part.strip()]
+    if not lines:
         raise AuditError(f"{path.name} holds no decisions, expected one JSON object a line")
-    return DecisionFile(tuple(requests), tuple(faults))
+    return _collected(lines, _from_json)
 
 
-def _from_json(text: str, line: int) -> DecisionRequest:
+def _from_json(line: int, text: str) -> DecisionRequest:
     try:
         said = json.loads(text)
     except ValueError as cause:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy.special import expit, logit
 
-from olrsearch.audit.evidence.logistic import fit_logistic, odds_beyond
+from olrsearch.audit.evidence.checks import check_evidence
 from olrsearch.core.errors import AuditError
+from olrsearch.maths.logistic import fit_logistic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,9 @@ HELD: Final = 100.0
 """How strongly reviews have to pull at the weight of a scorer."""
 MOVING: Final = 1.0
 """The same for the constants of given present and given absent."""
+
+CLIP: Final = 8.0
+"""Evidence beyond these log-odds, either way, counts no more."""
 
 _LEAST_SHARE: Final = 1e-4
 _GIVEN: Final = 3  # columns after the scorers': given present, given absent, the label's log-odds
@@ -59,13 +63,13 @@ class Combination:
     weight: F64
     pooled: F64
 
-    def present(self, evidence: Mapping[str, F32], given: I8, labels: Sequence[str] | None = None) -> F32:
+    def present(self, evidence: Mapping[str, F32], given: I8, labels: Sequence[str]) -> F32:
         """Probabilities that labels are truly present, all things taken together.
 
         Args:
             evidence: float32 [L', N] by scorer, NaN = says nothing.
             given: int8 [N, L'].
-            labels: Names of the L' labels; those of the combination when None.
+            labels: Names of the L' labels.
 
         Returns:
             float32 [L', N].
@@ -73,20 +77,16 @@ class Combination:
         Raises:
             AuditError: a scorer is missing, or shapes do not fit.
         """
-        names = self.labels if labels is None else tuple(labels)
-        out = np.empty((len(names), len(given)), np.float32)
-        for row, odds in enumerate(self.log_odds(evidence, given, names)):
+        out = np.empty((len(labels), len(given)), np.float32)
+        for row, odds in enumerate(self.log_odds(evidence, given, labels)):
             out[row] = expit(odds)
         return out
 
-    def log_odds(
-        self, evidence: Mapping[str, F32], given: I8, labels: Sequence[str] | None = None
-    ) -> Iterator[F64]:
+    def log_odds(self, evidence: Mapping[str, F32], given: I8, labels: Sequence[str]) -> Iterator[F64]:
         """The same as log-odds, label by label: L' times float64 [N]."""
-        names = self.labels if labels is None else tuple(labels)
-        _check(self.scorers, evidence, given, len(names))
-        weights = self.of(names)
-        return (_columns(self.scorers, evidence, given, row) @ weight for row, weight in enumerate(weights))
+        _check(self.scorers, evidence, given, labels)
+        weights = enumerate(self.of(labels))
+        return (_columns(self.scorers, evidence, given, row) @ weight for row, weight in weights)
 
     def of(self, labels: Sequence[str]) -> F64:
         """Weights of some labels, float64 [L', S + 3]: their own, or those of all where they have none."""
@@ -154,12 +154,7 @@ class Combination:
 
 
 def fit_combination(
-    evidence: Mapping[str, F32],
-    given: I8,
-    truth: I8,
-    labels: Sequence[str],
-    *,
-    weight: Floats | None = None,
+    evidence: Mapping[str, F32], given: I8, truth: I8, labels: Sequence[str], *, weight: Floats | None = None
 ) -> Combination:
     """Weigh scorers where the truth is known.
 
@@ -177,11 +172,10 @@ def fit_combination(
         AuditError: shapes do not fit, evidence is no probability, or nothing is known.
     """
     scorers = tuple(evidence)
-    _check(scorers, evidence, given, len(labels))
-    if truth.shape != given.shape:
-        raise AuditError(f"labels {given.shape} and truth {truth.shape}: expected one shape")
-    if weight is not None and weight.shape != given.shape:
-        raise AuditError(f"labels {given.shape} and weights {weight.shape}: expected one shape")
+    _check(scorers, evidence, given, labels)
+    for what, values in (("truth", truth), ("weights", weight)):
+        if values is not None and values.shape != given.shape:
+            raise AuditError(f"labels {given.shape} and {what} {values.shape}: expected one shape")
     parts = [_entries(scorers, evidence, given, truth, weight, row) for row in range(len(labels))]
     if not any(len(target) for _, target, _ in parts):
         raise AuditError("no entry has a known label, so there is nothing to weigh evidence by")
@@ -209,20 +203,20 @@ def adapt_combination(
 
     Args:
         base: What was known before.
-        evidence: float32 [L, R] by scorer, of R reviewed images.
-        given: int8 [R, L], before the review.
-        truth: int8 [R, L], as reviewed; 0 where an entry was not.
+        evidence: float32 [L, N] by scorer.
+        given: int8 [N, L], before the review.
+        truth: int8 [N, L], as reviewed; 0 where an entry was not.
         labels: L names.
         frequency: float [L], the labels' shares of present among all images, which these few cannot tell.
 
     Raises:
         AuditError: shapes do not fit, or a scorer is missing.
     """
-    _check(base.scorers, evidence, given, len(labels))
+    _check(base.scorers, evidence, given, labels)
     if truth.shape != given.shape or frequency.shape != (len(labels),):
         raise AuditError(
             f"labels {given.shape}, truth {truth.shape} and frequencies {frequency.shape} do not fit: "
-            "expected twice [R, L], and [L]"
+            "expected twice [N, L], and [L]"
         )
     hold = np.full(len(base.pooled), HELD)
     hold[[GIVEN_PRESENT, GIVEN_ABSENT]] = MOVING
@@ -233,19 +227,25 @@ def adapt_combination(
     return Combination(base.scorers, tuple(labels), np.stack(own), base.pooled)
 
 
-def _check(scorers: Sequence[str], evidence: Mapping[str, F32], given: I8, labels: int) -> None:
-    for name in scorers:
-        if name not in evidence:
-            raise AuditError(f"no evidence of {name}, found {', '.join(evidence) or 'none'}")
-        if evidence[name].shape != (labels, len(given)) or given.shape[1] != labels:
-            raise AuditError(
-                f"evidence of {name} is {evidence[name].shape} for labels {given.shape}: expected [L, N] "
-                "and [N, L]"
-            )
-        if bool(((evidence[name] < 0) | (evidence[name] > 1)).any()):
-            raise AuditError(
-                f"evidence of {name} holds values outside 0 to 1: expected probabilities, or NaN"
-            )
+def odds_beyond(evidence: F32, base: float | F64) -> F64:
+    """By how much evidence moves the log-odds away from those of the label, float64; 0 where it is NaN.
+
+    Args:
+        evidence: float32 [n], probabilities that the label is present, or [n, L]; NaN = nothing to say.
+        base: Log-odds of the label, nats, or of L labels, float64 [L].
+    """
+    with np.errstate(divide="ignore"):  # of 0 and 1 the log-odds are infinite, and clipped at once
+        odds = np.clip(logit(evidence.astype(np.float64)), -CLIP, CLIP)
+    out: F64 = np.nan_to_num(odds - base, nan=0.0)
+    return out
+
+
+def _check(scorers: Sequence[str], evidence: Mapping[str, F32], given: I8, labels: Sequence[str]) -> None:
+    if missing := [name for name in scorers if name not in evidence]:
+        raise AuditError(f"no evidence of {', '.join(missing)}, found {', '.join(evidence) or 'none'}")
+    if given.shape[1] != len(labels):
+        raise AuditError(f"labels {given.shape} of {len(labels)} names: expected [N, L]")
+    check_evidence({name: evidence[name] for name in scorers}, given)
 
 
 def _columns(
@@ -254,15 +254,17 @@ def _columns(
     given: I8,
     label: int,
     frequency: float | None = None,
+    rows: Bool | slice = slice(None),
 ) -> F64:
-    """What the weights of one label multiply, float64 [N, S + 3]."""
+    """What the weights of one label multiply, of some rows or all, float64 [n, S + 3]."""
     value = given[:, label]
     if frequency is None:
         frequency = int((value > 0).sum()) / max(1, int((value != 0).sum()))
     odds = float(logit(np.clip(frequency, _LEAST_SHARE, 1 - _LEAST_SHARE)))
-    out = np.empty((len(given), len(scorers) + _GIVEN))
+    value = value[rows]
+    out = np.empty((len(value), len(scorers) + _GIVEN))
     for column, name in enumerate(scorers):
-        out[:, column] = odds_beyond(evidence[name][label], odds)
+        out[:, column] = odds_beyond(evidence[name][label][rows], odds)
     out[:, GIVEN_PRESENT] = value > 0
     out[:, GIVEN_ABSENT] = value < 0
     out[:, _FREQUENCY] = odds
@@ -281,5 +283,5 @@ def _entries(
     """Columns, targets and weights of the entries of a label whose given value and truth are known."""
     known: Bool = (given[:, label] != 0) & (truth[:, label] != 0)
     often = np.ones(int(known.sum())) if weight is None else weight[known, label].astype(np.float64)
-    columns = _columns(scorers, evidence, given, label, frequency)[known]
+    columns = _columns(scorers, evidence, given, label, frequency, known)
     return columns, (truth[known, label] > 0).astype(np.float64), often

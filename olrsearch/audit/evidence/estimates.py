@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from olrsearch.audit.evidence.checks import check_evidence, check_labels, check_values
 from olrsearch.audit.evidence.flip_curve import bin_scores, fit_curves
 from olrsearch.audit.evidence.pooled_score import pooled_score
-from olrsearch.core.errors import AuditError
-from olrsearch.core.groups import told_apart
+from olrsearch.core.groups import cluster_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -142,8 +142,11 @@ def estimate_errors(
     Raises:
         AuditError: shapes that do not fit, or values that are none of theirs.
     """
-    _check(names, given, evidence, identity, reviewed)
-    cluster = np.unique(told_apart(identity), return_inverse=True)[1].astype(np.int64)
+    check_labels(names, given, identity)
+    check_evidence(evidence, given)
+    if reviewed is not None:
+        check_values("reviewed entries", reviewed, given)
+    cluster = cluster_of(identity)
     half = np.random.default_rng([seed, 0x4A1F]).random(int(cluster.max(initial=0)) + 1)[cluster] < 0.5
     out = []
     for label, name in enumerate(names):
@@ -153,26 +156,6 @@ def estimate_errors(
         rng = np.random.default_rng([seed, label, 0xE571])
         out.append(_estimate(name, given[rows, label] > 0, said, cluster[rows], half[rows], judged, rng))
     return tuple(out)
-
-
-def _check(
-    names: Sequence[str], given: I8, evidence: Mapping[str, F32], identity: I64, reviewed: I8 | None
-) -> None:
-    if given.ndim != 2 or given.shape[1] != len(names) or identity.shape != given.shape[:1]:
-        raise AuditError(
-            f"labels {given.shape} of {len(names)} names and identities {identity.shape}: expected [N, L], "
-            "L names and [N]"
-        )
-    for what, values in (("given labels", given), ("reviewed entries", reviewed)):
-        if values is not None and (
-            values.shape != given.shape or not bool(np.isin(values, (-1, 0, 1)).all())
-        ):
-            raise AuditError(f"{what} {values.shape}: expected {given.shape} of −1, 0 and +1")
-    for name, found in evidence.items():
-        if found.shape != given.T.shape:
-            raise AuditError(f"evidence of {name} is {found.shape}: expected [L, N], {given.T.shape}")
-        if bool(((found < 0) | (found > 1)).any()):
-            raise AuditError(f"evidence of {name} has values outside 0 to 1: give probabilities, or NaN")
 
 
 def _estimate(

@@ -161,8 +161,7 @@ def _prior(axis: F64) -> F64:
     """Logarithm of the prior probability of each node, uniform in ln(ρ + `_FEW`)."""
     place = np.log(axis + _FEW)
     edges = np.concatenate([place[:1], (place[1:] + place[:-1]) / 2, place[-1:]])
-    out: F64 = np.log(np.diff(edges))
-    return out
+    return np.log(np.diff(edges))
 
 
 def _fit(bins: Bins, floor: F64, ceiling: F64, start: tuple[float, float]) -> tuple[F64, F64, F64]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy.special import logit
 
-from olrsearch.audit.evidence.logistic import fit_logistic, odds_beyond
+from olrsearch.audit.evidence.combine import odds_beyond
+from olrsearch.maths.logistic import fit_logistic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

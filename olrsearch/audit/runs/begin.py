@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import platform
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from olrsearch._version import __version__
 from olrsearch.audit.evidence.combine import Combination
 from olrsearch.audit.evidence.weights import ANNOTATORS, BY_ANNOTATORS, INJECTED
 from olrsearch.audit.runs.from_store import material_of_space
+from olrsearch.audit.scorers.material import FOLDS
 from olrsearch.audit.scorers.registry import make_scorers
 from olrsearch.audit.scorers.retired import RETIRED
 from olrsearch.audit.scorers.rule_file import read_rules
@@ -31,32 +33,52 @@ if TYPE_CHECKING:
     from olrsearch.store.backend import Backend
 
 
-def begin_run(
-    backend: Backend,
-    space: str | None,
-    *,
-    labels: Sequence[str] | None,
-    where: str | None,
-    scorers: Sequence[str] | None,
-    rules: Path | None,
-    weights: str | Path,
-    folds: int,
-    seed: int,
-) -> RunFolder:
-    """The folder of a new run, with what it looks at; see `runs.run_audit` for arguments and errors."""
-    names = [scorer.name for scorer in make_scorers(scorers)]
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """What an audit looks at, and how; None leaves a setting to the audit.
+
+    Attributes:
+        space: Name or fingerprint; the newest of label embeddings when None.
+        labels: Only these, in any spelling: nothing else is looked at, as evidence of each other too.
+        where: Only images this selects.
+        scorers: Names of what to ask; all when None.
+        rules: A file of the user's rules between labels, for the scorer `contradictions`.
+        weights: What evidence is worth: `annotators`, the default, by second annotations of the same
+            pictures; `injected`, learnt from errors put into a copy of these labels, which takes as long
+            again; or the `run.json` of an earlier audit. See `olrsearch.audit.evidence.weights`.
+        folds: No identity is in two; 5 when None.
+        seed: Of everything random; 0 when None.
+    """
+
+    space: str | None = None
+    labels: Sequence[str] | None = None
+    where: str | None = None
+    scorers: Sequence[str] | None = None
+    rules: Path | None = None
+    weights: str | Path | None = None
+    folds: int | None = None
+    seed: int | None = None
+
+
+def begin_run(backend: Backend, settings: AuditSettings) -> RunFolder:
+    """The folder of a new run, with what it looks at; see `runs.run_audit` for errors."""
+    names = [scorer.name for scorer in make_scorers(settings.scorers)]
+    weights = settings.weights or ANNOTATORS
     known, learnt_on = _weights(weights, names)
     snapshot = backend.snapshot()
     if not snapshot.image_count:
         raise EmptyStoreError("the store holds no images: run olrsearch import first")
-    opened = OpenSpace(snapshot, snapshot.space(space, LABELS))
-    whole = material_of_space(backend, opened, labels=labels, where=where, folds=folds, seed=seed)
+    opened = OpenSpace(snapshot, snapshot.space(settings.space, LABELS))
+    folds, seed = FOLDS if settings.folds is None else settings.folds, settings.seed or 0
+    whole = material_of_space(
+        backend, opened, labels=settings.labels, where=settings.where, folds=folds, seed=seed
+    )
     notes = list(whole.notes)
     if learnt_on not in {None, opened.info.fingerprint}:
         notes.append(
             f"the weights in {weights} were learnt on another space: evidence may be worth more or less here"
         )
-    own = () if rules is None else read_rules(rules, whole.found.names)
+    own = () if settings.rules is None else read_rules(settings.rules, whole.found.names)
     now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
     arrays: dict[str, NDArray[Any]] = {
         "ids": whole.ids,
@@ -75,7 +97,7 @@ def begin_run(
             "space": opened.info.name,
             "fingerprint": opened.info.fingerprint,
             "labels": list(whole.found.names),
-            "where": where,
+            "where": settings.where,
             "folds": folds,
             "seed": seed,
             "scorers": names,

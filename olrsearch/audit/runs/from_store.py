@@ -16,6 +16,7 @@ from olrsearch.audit.scorers.material import FOLDS, Material, identity_folds
 from olrsearch.audit.scorers.registry import make_scorers
 from olrsearch.audit.scorers.retired import RETIRED
 from olrsearch.audit.scorers.rules import Rule
+from olrsearch.core.arrays import blocks_of
 from olrsearch.core.errors import AuditError, UnknownImageError
 from olrsearch.core.names import LabelNames
 from olrsearch.encoders.folder.card import read_card
@@ -44,18 +45,19 @@ class SpaceViews:
     """How images look to the encoder of a space; it is the same for every fold.
 
     Args:
-        view: Embeddings, memory-mapped.
+        opened: The space.
+        view: Its embeddings, memory-mapped.
         ids: int64 [N], images of the view, in the material's order.
-        columns: L positions of the material's labels among the encoder's; None for a label that the
-            encoder does not know.
+        names: The material's L labels, whether the encoder knows them or not.
 
     Raises:
         AuditError: an image has no embedding in the view.
     """
 
-    def __init__(self, view: EmbeddingView, ids: I64, columns: Sequence[int | None]) -> None:
+    def __init__(self, opened: OpenSpace, view: EmbeddingView, ids: I64, names: Sequence[str]) -> None:
         self._view = view
-        self._columns = tuple(columns)
+        known = {name: column for column, name in enumerate(opened.info.labels)}
+        self._columns = [known.get(name) for name in names]
         try:
             self._rows = view.rows(ids)
         except UnknownImageError as error:
@@ -97,8 +99,7 @@ class SpaceViews:
         _, vectors = np.linalg.eigh(features.T @ features)
         axes = np.ascontiguousarray(vectors[:, ::-1][:, :size])
         out = np.empty((count, size), np.float32)
-        for start in range(0, count, _BLOCK):
-            rows = np.arange(start, min(start + _BLOCK, count))
+        for rows in blocks_of(np.arange(count), _BLOCK):
             out[rows] = (self.features(0, rows) - mean) @ axes
         return out
 
@@ -157,7 +158,7 @@ def material_of_space(
         given=given,
         fold=identity_folds(identity, folds=folds, seed=seed),
         identity=identity,
-        views=_views(opened, opened.view, ids, names),
+        views=SpaceViews(opened, opened.view, ids, names),
         seed=seed,
     )
     return StoreMaterial(ids, found, seen, (*seen_notes(opened, seen), *opened.coverage_notes()))
@@ -194,8 +195,7 @@ def reopened_views(opened: OpenSpace, ids: I64, names: Sequence[str]) -> SpaceVi
     Raises:
         AuditError: an image has no embedding any more.
     """
-    everything = EmbeddingView(opened.segments)
-    return _views(opened, everything, ids, names)
+    return SpaceViews(opened, EmbeddingView(opened.segments), ids, names)
 
 
 def run_space(snapshot: Snapshot, folder: RunFolder) -> OpenSpace:
@@ -214,21 +214,11 @@ def run_scorers(config: Mapping[str, Any]) -> tuple[Scorer, ...]:
         AuditError: a scorer that this program does not know.
     """
     own = tuple(
-        Rule(
-            labels=tuple(rule["labels"]),
-            names=tuple(rule["names"]),
-            values=tuple(rule["values"]),
-            source="file",
-        )
+        Rule(tuple(rule["labels"]), tuple(rule["names"]), tuple(rule["values"]), source="file")
         for rule in config["rules"]
     )
     made = make_scorers([name for name in config["scorers"] if name not in RETIRED])
     return tuple(Contradictions(own) if own and item.name == Contradictions.name else item for item in made)
-
-
-def _views(opened: OpenSpace, view: EmbeddingView, ids: I64, names: Sequence[str]) -> SpaceViews:
-    known = {name: column for column, name in enumerate(opened.info.labels)}
-    return SpaceViews(view, ids, [known.get(name) for name in names])
 
 
 def _given(snapshot: Snapshot, ids: I64, labels: Sequence[str] | None) -> tuple[tuple[str, ...], I8]:

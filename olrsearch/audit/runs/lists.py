@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -36,54 +37,51 @@ _BATCH: Final = 200
 _VERDICTS: Final = {code: verdict for verdict, code in VERDICT_CODES.items()}
 
 
+@dataclass(slots=True, eq=False)
 class Page:
     """The first so many entries of a list that still hold, and how many did not.
 
-    Args:
+    Attributes:
         snapshot: What holds now.
         info: The audit.
         most: How many entries are wanted, those that are to be skipped included.
         suggested: Only entries that the evidence finds so, −1 or +1.
         reviewed: Whether entries that people have judged are kept.
+        changed: Entries left out so far because their label changed.
+        hidden: Entries left out so far because people have judged them.
     """
 
-    def __init__(
-        self, snapshot: Snapshot, info: AuditInfo, most: int, suggested: int | None, *, reviewed: bool
-    ) -> None:
-        self._snapshot = snapshot
-        self._info = info
-        self._most = most
-        self._suggested = suggested
-        self._reviewed = reviewed
-        self._changed = 0
-        self._hidden = 0
-        self._found: list[tuple[Suspect, int]] = []
-
-    def __len__(self) -> int:
-        return len(self._found)
+    snapshot: Snapshot
+    info: AuditInfo
+    most: int
+    suggested: int | None
+    reviewed: bool
+    changed: int = 0
+    hidden: int = 0
+    _found: list[tuple[Suspect, int]] = field(default_factory=list)
 
     def take(self, batch: Sequence[Suspect]) -> bool:
         """Takes what holds of some more entries; says whether the page is full."""
         ids = np.unique([item.image_id for item in batch])
-        verdicts = read_verdicts(self._snapshot, ids)
+        verdicts = read_verdicts(self.snapshot, ids)
         # Before the first change of a label nothing can differ, and reading is spared.
         labels = None
-        if self._snapshot.label_revision != self._info.label_revision:
-            labels = self._snapshot.labels(ids)
+        if self.snapshot.label_revision != self.info.label_revision:
+            labels = self.snapshot.labels(ids)
         for item in batch:
-            if self._suggested is not None and self._suggested != _suggested(item):
+            if self.suggested is not None and self.suggested != _suggested(item):
                 continue
             place = int(np.searchsorted(ids, item.image_id)), item.position
             verdict = int(verdicts[place])
             if verdict:
-                if not self._reviewed:
-                    self._hidden += 1
+                if not self.reviewed:
+                    self.hidden += 1
                     continue
             elif labels is not None and labels[place] != item.given:
-                self._changed += 1
+                self.changed += 1
                 continue
             self._found.append((item, verdict))
-            if len(self._found) == self._most:
+            if len(self._found) == self.most:
                 return True
         return False
 
@@ -94,7 +92,7 @@ class Page:
                 rank=rank,
                 image_id=item.image_id,
                 key=item.key,
-                label=self._snapshot.label_names[item.position],
+                label=self.snapshot.label_names[item.position],
                 given=item.given,
                 suggested=_suggested(item),
                 score=None if item.given == 0 else item.score,
@@ -107,11 +105,11 @@ class Page:
     def notes(self) -> tuple[str, ...]:
         """What was left out, and how old the audit is."""
         notes = []
-        if self._hidden:
-            notes.append(f"{entries(self._hidden)} reviewed already left out: --reviewed shows them")
-        if self._changed:
-            notes.append(f"{entries(self._changed)} left out whose label changed since the audit")
-        return (*notes, *stale_notes(self._snapshot, self._info))
+        if self.hidden:
+            notes.append(f"{entries(self.hidden)} reviewed already left out: --reviewed shows them")
+        if self.changed:
+            notes.append(f"{entries(self.changed)} left out whose label changed since the audit")
+        return (*notes, *stale_notes(self.snapshot, self.info))
 
 
 def find_audit(backend: Backend, name: str | None = None) -> AuditInfo:

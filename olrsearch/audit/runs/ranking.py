@@ -90,11 +90,7 @@ def fit_weights(
 
 
 def adapt_weights(
-    base: Combination,
-    evidence: Mapping[str, F32],
-    given: I8,
-    names: Sequence[str],
-    reviewed: Reviewed,
+    base: Combination, evidence: Mapping[str, F32], given: I8, names: Sequence[str], reviewed: Reviewed
 ) -> Combination:
     """Weights that were known before, moved by what people have judged.
 
@@ -105,18 +101,10 @@ def adapt_weights(
         names: Of the L labels.
         reviewed: What people have judged; where they have not, the weights stay as they are.
     """
-    rows = np.flatnonzero((reviewed.truth != 0).any(axis=1))
-    if not len(rows):
+    if not len(reviewed):
         return base
-    known = np.maximum(1, (given != 0).sum(axis=0))
-    return adapt_combination(
-        base,
-        {name: evidence[name][:, rows] for name in base.scorers},
-        reviewed.before[rows],
-        reviewed.truth[rows],
-        names,
-        frequency=(given > 0).sum(axis=0) / known,
-    )
+    frequency = (given > 0).sum(axis=0) / np.maximum(1, (given != 0).sum(axis=0))
+    return adapt_combination(base, evidence, reviewed.before, reviewed.truth, names, frequency=frequency)
 
 
 def combine(weights: Combination, evidence: Mapping[str, F32], given: I8, names: Sequence[str]) -> F32:

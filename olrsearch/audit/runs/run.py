@@ -30,20 +30,12 @@ from olrsearch.audit.evidence.combine import Combination
 from olrsearch.audit.evidence.estimates import estimate_errors
 from olrsearch.audit.evidence.noise import symmetric
 from olrsearch.audit.evidence.raising import raise_constants, raise_notes
-from olrsearch.audit.evidence.weights import ANNOTATORS
-from olrsearch.audit.runs.begin import begin_run
+from olrsearch.audit.runs.begin import AuditSettings, begin_run
 from olrsearch.audit.runs.from_store import run_material, run_scorers, run_space
 from olrsearch.audit.runs.lists import find_audit
-from olrsearch.audit.runs.ranking import (
-    adapt_weights,
-    combine,
-    find_suspects,
-    fit_weights,
-    injected_rows,
-)
+from olrsearch.audit.runs.ranking import adapt_weights, combine, find_suspects, fit_weights, injected_rows
 from olrsearch.audit.runs.results import AuditReport
 from olrsearch.audit.runs.reviewed import Reviewed
-from olrsearch.audit.scorers.material import FOLDS, Material
 from olrsearch.audit.scorers.retired import RETIRED, retired_notes
 from olrsearch.audit.scorers.twins import find_twins
 from olrsearch.core.errors import AuditError, StoreCorruptError, StoreReadOnlyError
@@ -61,6 +53,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from olrsearch.audit.scorers.material import Material
     from olrsearch.audit.scorers.protocol import Scorer
     from olrsearch.core.arrays import F32
     from olrsearch.core.progress import T
@@ -78,18 +71,7 @@ _PRESENT: Final = "present-"
 
 
 def run_audit(
-    backend: Backend,
-    *,
-    space: str | None = None,
-    labels: Sequence[str] | None = None,
-    where: str | None = None,
-    scorers: Sequence[str] | None = None,
-    rules: Path | None = None,
-    weights: str | Path | None = None,
-    folds: int | None = None,
-    seed: int | None = None,
-    resume: bool = False,
-    track: Track = silent,
+    backend: Backend, settings: AuditSettings, *, resume: bool = False, track: Track = silent
 ) -> AuditReport:
     """Audit the stored labels of a space's images.
 
@@ -97,16 +79,7 @@ def run_audit(
 
     Args:
         backend: The store, writable.
-        space: Name or fingerprint; the newest of label embeddings when None.
-        labels: Only these, in any spelling: nothing else is looked at, as evidence of each other too.
-        where: Only images this selects.
-        scorers: Names of what to ask; all when None.
-        rules: A file of the user's rules between labels, for the scorer `contradictions`.
-        weights: What evidence is worth: `annotators`, the default, by second annotations of the same
-            pictures; `injected`, learnt from errors put into a copy of these labels, which takes as long
-            again; or the `run.json` of an earlier audit. See `olrsearch.audit.evidence.weights`.
-        folds: No identity is in two; 5 when None.
-        seed: Of everything random; 0 when None.
+        settings: What to look at, and how.
         resume: Go on with the newest run that was not finished, with its own settings.
         track: Shows progress.
 
@@ -118,26 +91,13 @@ def run_audit(
         StoreReadOnlyError: the store was opened read-only.
         KeyboardInterrupt, OSError: interrupted, or the disk refused; says that the run can go on.
     """
-    if backend.read_only:
-        raise StoreReadOnlyError(
-            f"{backend.path} was opened read-only, and an audit is kept: open it to write"
-        )
+    _require_writable(backend, "keep")
     if resume:
-        if any(value is not None for value in (space, labels, where, scorers, rules, weights, folds, seed)):
+        if settings != AuditSettings():
             raise AuditError("a resumed audit keeps its own settings: give --resume alone")
         folder = _unfinished(backend.path / RUNS)
     else:
-        folder = begin_run(
-            backend,
-            space,
-            labels=labels,
-            where=where,
-            scorers=scorers,
-            rules=rules,
-            weights=weights or ANNOTATORS,
-            folds=FOLDS if folds is None else folds,
-            seed=seed or 0,
-        )
+        folder = begin_run(backend, settings)
     with folder.locked(), _resumable(folder):
         folder.clean()
         return _Run(backend, folder, track).finish()
@@ -154,8 +114,7 @@ def refit_audit(backend: Backend, name: str | None = None) -> AuditReport:
         AuditError: there is no such audit.
         StoreCorruptError: its evidence is damaged.
     """
-    if backend.read_only:
-        raise StoreReadOnlyError(f"{backend.path} was opened read-only: open it to write to refit an audit")
+    _require_writable(backend, "refit")
     folder = RunFolder.open(find_audit(backend, name).path)
     with folder.locked():
         folder.clean()
@@ -168,8 +127,7 @@ def delete_audit(backend: Backend, name: str) -> None:
     Raises:
         AuditError: there is none of this name, or somebody works on it.
     """
-    if backend.read_only:
-        raise StoreReadOnlyError(f"{backend.path} was opened read-only: open it to write to delete an audit")
+    _require_writable(backend, "delete")
     path = backend.path / RUNS / name
     known = [folder.name for folder in audit_folders(backend.path / RUNS)]
     registered = {info.name for info in read_audits(backend.snapshot())}
@@ -219,17 +177,16 @@ class _Run:
                 f"{self._folder.name}` and audit again"
             )
         scorers = run_scorers(self._config)
-        found = self._prepared()
+        found = self._found
+        if "twins" in self._config["scorers"]:
+            twins = self._array("twins", lambda: find_twins(self._snapshot, self._ids, track=self._track))
+            found = replace(found, twins=twins)
         evidence = self._evidence(scorers, "", found, "stored labels")
         if self._config["weights"] is None:
-            rows = np.asarray(
-                self._array(
-                    "injected/rows",
-                    lambda: injected_rows(found.identity, self._seen, seed=self._config["seed"]),
-                )
-            )
-            noisy = np.asarray(
-                self._array("injected/given", lambda: symmetric(found.given[rows], INJECTED, INJECTED_SEED))
+            seed = self._config["seed"]
+            rows = self._array("injected/rows", lambda: injected_rows(found.identity, self._seen, seed=seed))
+            noisy = self._array(
+                "injected/given", lambda: symmetric(found.given[rows], INJECTED, INJECTED_SEED)
             )
             self._evidence(scorers, "injected/", found.part(rows, noisy), "injected errors")
         return self._rank(evidence)
@@ -237,14 +194,6 @@ class _Run:
     def refit(self) -> AuditReport:
         """Ranks again, from the evidence that is kept."""
         return self._rank(self._kept_evidence(""))
-
-    def _prepared(self) -> Material:
-        """The material with what single scorers need beside labels and embeddings."""
-        names, found = self._config["scorers"], self._found
-        if "twins" in names:
-            pairs = self._array("twins", lambda: find_twins(self._snapshot, self._ids, track=self._track))
-            found = replace(found, twins=np.asarray(pairs))
-        return found
 
     def _evidence(self, scorers: Sequence[Scorer], place: str, found: Material, what: str) -> dict[str, F32]:
         """Evidence of every scorer, float32 [L, N], memory-mapped."""
@@ -269,7 +218,7 @@ class _Run:
             self._folder.keep(name, array)
             spent = {**self._folder.record["seconds"], name: round(time.perf_counter() - started, 3)}
             self._folder.note(seconds=spent)
-        return self._folder.load(name)
+        return np.asarray(self._folder.load(name))
 
     def _weighed(self, evidence: Mapping[str, F32], reviewed: Reviewed) -> Combination:
         if self._config["weights"] is not None:
@@ -300,19 +249,18 @@ class _Run:
         raised = raise_constants(weights, evidence, given, names, errors)
         notes = [*self._notes, *raise_notes(weights, raised, names)]
         present = combine(raised, evidence, given, names)
-        kept = (
-            f"{_PRESENT}{1 + max((int(old.removeprefix(_PRESENT)) for old in self._rankings()), default=0)}"
-        )
+        earlier = [name for name in folder.record["arrays"] if name.startswith(_PRESENT)]
+        number = 1 + max((int(name.removeprefix(_PRESENT)) for name in earlier), default=0)
+        kept = f"{_PRESENT}{number}"
         folder.keep(kept, present)
         suspects, suspicious = find_suspects(present, given, self._ids, self._snapshot.label_positions(names))
-        history = len(read_history(self._snapshot, labels=names))
         summary = {
             "present": kept,
             "images": len(self._ids),
             "entries": int(np.count_nonzero(given)),
             "suspicious": suspicious,
             "reviewed": len(reviewed),
-            "history": history,
+            "history": len(read_history(self._snapshot, labels=names)),
             "estimates": jsonable([asdict(item) for item in errors]),
             "notes": notes,
         }
@@ -327,9 +275,8 @@ class _Run:
                 suspects=suspects,
             )
         folder.note(status=_FINISHED, weights=weights.to_dict())
-        for old in self._rankings():
-            if old != kept:
-                folder.drop(old)
+        for old in earlier:
+            folder.drop(old)
         return AuditReport(
             run=folder.name,
             space=self._opened.info.name,
@@ -352,8 +299,10 @@ class _Run:
         changed = (now != self._found.given) & (reviewed.truth == 0)
         return began if changed.any() else self._snapshot.label_revision
 
-    def _rankings(self) -> list[str]:
-        return [name for name in self._folder.record["arrays"] if name.startswith(_PRESENT)]
+
+def _require_writable(backend: Backend, what: str) -> None:
+    if backend.read_only:
+        raise StoreReadOnlyError(f"{backend.path} was opened read-only: open it to write to {what} an audit")
 
 
 def _unfinished(runs: Path) -> RunFolder:
@@ -380,11 +329,10 @@ def _resumable(folder: RunFolder) -> Iterator[None]:
         raise OSError(error.errno, f"{error.strerror}; {advice}", error.filename) from error
 
 
-def _staged(track: Track, what: str) -> Track:
+def _staged(track: Track, stage: str) -> Track:
     """A track that says of which labels a scorer speaks."""
 
     def staged(items: Iterable[T], *, total: int, what: str, unit: str = "images") -> Iterator[T]:
         return track(items, total=total, what=f"{what}, {stage}", unit=unit)
 
-    stage = what
     return staged

@@ -50,14 +50,12 @@ class Shown:
     @cached_property
     def given(self) -> I8:
         """int8 [N, L]."""
-        found: I8 = self._folder.load("given")
-        return found
+        return self._folder.load("given")
 
     @cached_property
     def present(self) -> F32:
         """float32 [L, N], all things taken together."""
-        found: F32 = self._folder.load(self.info.summary["present"])
-        return found
+        return self._folder.load(self.info.summary["present"])
 
     @cached_property
     def evidence(self) -> Mapping[str, F32]:
@@ -125,11 +123,10 @@ def show_entry(shown: Shown, image_id: int, label: str) -> AuditedEntry:
     present = _known(shown.present[column, row])
     given = int(shown.given[row, column])
     now = int(snapshot.labels([image_id], [label])[0, 0])
-    changed = (
-        (f"{label} of this image has changed since the audit: what is said is about the value it had",)
-        if now != given
-        else ()
-    )
+    notes = stale_notes(snapshot, shown.info)
+    if now != given:
+        changed = f"{label} of this image has changed since the audit: what is said is about the value it had"
+        notes = (changed, *notes)
     return AuditedEntry(
         run=shown.info.name,
         image_id=image_id,
@@ -147,7 +144,7 @@ def show_entry(shown: Shown, image_id: int, label: str) -> AuditedEntry:
             )
             for item in read_history(snapshot, [image_id], [label])
         ),
-        notes=(*changed, *stale_notes(snapshot, shown.info)),
+        notes=notes,
     )
 
 

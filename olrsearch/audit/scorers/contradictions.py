@@ -26,16 +26,12 @@ MOST_BROKEN: Final = 0.01
 class _Verdict(NamedTuple):
     """What one rule says of one label when another one has a certain value."""
 
+    broken: float  # the probability of what the rule excludes
+    present: float  # that of the label
     target: int
-    excluded: int
     trigger: int
     value: int
-    probability: float  # of the excluded value
     rule: Rule
-
-    @property
-    def present(self) -> float:
-        return self.probability if self.excluded > 0 else 1 - self.probability
 
 
 class Contradictions:
@@ -71,20 +67,18 @@ class Contradictions:
     def explain(self, material: Material, row: int, label: int, present: float | None) -> Explanation:
         """The rule that counts, with its numbers."""
         given = material.given[row]
-        verdict = next(
-            (
-                verdict
-                for verdict in self._verdicts(material, int(material.fold[row]))
-                if verdict.target == label and given[verdict.trigger] == verdict.value
-            ),
-            None,
-        )
-        if present is None or verdict is None:
-            return Explanation(self.name, None, "no rule about it applies to this image's other labels")
+        speaking = [
+            verdict
+            for verdict in self._verdicts(material, int(material.fold[row]))
+            if verdict.target == label and given[verdict.trigger] == verdict.value
+        ]
+        if present is None or not speaking:
+            return Explanation("no rule about it applies to this image's other labels")
+        verdict = speaking[0]
         state = "present" if verdict.value > 0 else "absent"
         whose = " (a rule of the user's)" if verdict.rule.source == "file" else ""
         text = f"{material.names[verdict.trigger]} is given as {state}, and {verdict.rule.text}{whose}"
-        return Explanation(self.name, present, text)
+        return Explanation(text)
 
     def _verdicts(self, material: Material, fold: int) -> list[_Verdict]:
         """What rules say of the images of a fold, the surest first."""
@@ -97,15 +91,8 @@ class Contradictions:
         for rule in rules.values():
             most = MOST_BROKEN if rule.source == "file" else 1.0
             for target, trigger in ((0, 1), (1, 0)):
-                broken = (rule.observed + 0.5) / (rule.support[trigger] + 1)
-                found.append(
-                    _Verdict(
-                        rule.labels[target],
-                        rule.values[target],
-                        rule.labels[trigger],
-                        rule.values[trigger],
-                        min(broken, most),
-                        rule,
-                    )
-                )
-        return sorted(found, key=lambda verdict: verdict.probability)
+                broken = min((rule.observed + 0.5) / (rule.support[trigger] + 1), most)
+                present = broken if rule.values[target] > 0 else 1 - broken
+                labels = rule.labels[target], rule.labels[trigger]
+                found.append(_Verdict(broken, present, *labels, rule.values[trigger], rule))
+        return sorted(found, key=lambda verdict: verdict.broken)

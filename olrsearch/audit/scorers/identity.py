@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from olrsearch.audit.scorers.protocol import Explanation
-from olrsearch.core.groups import told_apart
+from olrsearch.core.groups import cluster_of
 
 if TYPE_CHECKING:
     from olrsearch.audit.scorers.material import Material
@@ -45,29 +45,25 @@ class Identity:
         out = np.full((material.labels, material.images), np.nan, np.float32)
         if not (material.identity >= 0).any():
             return out
-        person = np.unique(told_apart(material.identity), return_inverse=True)[1]
+        person = cluster_of(material.identity)
         for label in track(range(material.labels), total=material.labels, what=self.name, unit="labels"):
             out[label] = _evidence(person, material, label)
         return out
 
     def explain(self, material: Material, row: int, label: int, present: float | None) -> Explanation:
         """How many of the person's other images have it."""
-        person = told_apart(material.identity)
+        person = cluster_of(material.identity)
         others = np.flatnonzero(person == person[row])
         others = others[(others != row) & (material.given[others, label] != 0)]
         if not len(others):
-            return Explanation(self.name, None, "no other image of this person is labelled")
+            return Explanation("no other image of this person is labelled")
         if present is None:
             name = material.names[label]
-            return Explanation(self.name, None, f"too few labels to say whether {name} belongs to a person")
+            return Explanation(f"too few labels to say whether {name} belongs to a person")
         having = int((material.given[others, label] > 0).sum())
         contrary = others[material.given[others, label] == -material.given[row, label]]
-        return Explanation(
-            self.name,
-            present,
-            f"{having} of {len(others)} other images of this person have {material.names[label]}",
-            tuple(contrary[:8].tolist()),
-        )
+        text = f"{having} of {len(others)} other images of this person have {material.names[label]}"
+        return Explanation(text, tuple(contrary[:8].tolist()))
 
 
 def _evidence(person: I64, material: Material, label: int) -> F32:

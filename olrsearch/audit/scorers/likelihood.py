@@ -71,13 +71,13 @@ class Likelihood:
         """The probability in words, with how many images each Gaussian stands for."""
         name = material.names[label]
         if present is None:
-            return Explanation(self.name, None, f"other folds do not tell images with {name} from the others")
+            return Explanation(f"other folds do not tell images with {name} from the others")
         have, lack = (len(rows) for rows in known_outside(material, int(material.fold[row]), label))
         text = (
             f"{name} is {present:.1%} likely by where the image lies between the {have:,} with it "
             f"and the {lack:,} without"
         )
-        return Explanation(self.name, present, text)
+        return Explanation(text)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

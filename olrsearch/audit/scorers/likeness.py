@@ -83,9 +83,10 @@ def find_alike(pictures: U8, *, track: Track = silent) -> I64:
     usable = np.flatnonzero(_detailed(pictures))
     pictures = pictures[usable]
     found, count = [np.empty((0, 2), np.int64)], 0
-    for pairs, mirrored in _batches(pictures, track):
-        score = likeness(pictures[pairs[:, 0]], _turned(pictures[pairs[:, 1]], mirrored))
-        found.append(pairs[score >= LEAST_LIKENESS])
+    for proposed in _batches(pictures, track):
+        one, two, mirrored = proposed.T
+        score = likeness(pictures[one], _turned(pictures[two], mirrored > 0))
+        found.append(proposed[score >= LEAST_LIKENESS, :2])
         count += len(found[-1])
         if count > MOST_COPIES * len(pictures):
             _log.warning(
@@ -124,29 +125,22 @@ def _peak(before: F32, at: F32, after: F32) -> F32:
     """Where a parabola through neighbouring values has its top, −½ … ½ from the middle, float32 [n]."""
     bend = before - 2 * at + after
     flat = np.abs(bend) < 1e-6
-    out: F32 = np.where(flat, 0, np.clip(0.5 * (before - after) / np.where(flat, 1, bend), -0.5, 0.5))
-    return out
+    return np.where(flat, 0, np.clip(0.5 * (before - after) / np.where(flat, 1, bend), -0.5, 0.5))
 
 
-def _batches(pictures: U8, track: Track) -> Iterator[tuple[I64, Bool]]:
-    """Pairs whose hashes are near, int64 [n, 2], and which of them when the second is mirrored, bool [n]."""
-    waiting: list[tuple[I64, Bool]] = []
-    size = 0
+def _batches(pictures: U8, track: Track) -> Iterator[I64]:
+    """Pairs whose hashes are near, and 1 for those that are when the second is mirrored, int64 [n, 3]."""
+    waiting: list[I64] = []
     for proposed in _proposals(*_hashes(pictures), track):
         waiting.append(proposed)
-        size += len(proposed[0])
-        if size >= _BATCH:
-            yield _joined(waiting)
-            waiting, size = [], 0
+        if sum(map(len, waiting)) >= _BATCH:
+            yield np.concatenate(waiting)
+            waiting = []
     if waiting:
-        yield _joined(waiting)
+        yield np.concatenate(waiting)
 
 
-def _joined(parts: list[tuple[I64, Bool]]) -> tuple[I64, Bool]:
-    return np.concatenate([pairs for pairs, _ in parts]), np.concatenate([turned for _, turned in parts])
-
-
-def _proposals(even: NDArray[np.uint64], odd: NDArray[np.uint64], track: Track) -> Iterator[tuple[I64, Bool]]:
+def _proposals(even: NDArray[np.uint64], odd: NDArray[np.uint64], track: Track) -> Iterator[I64]:
     count = len(even)
     starts = range(0, count, _ROWS)
     for start in track(starts, total=len(starts), what="copies", unit="blocks"):
@@ -157,11 +151,10 @@ def _proposals(even: NDArray[np.uint64], odd: NDArray[np.uint64], track: Track) 
             later = column > row
             row, column, base = row[later], column[later], apart.ravel()[near[later]]
             differ = np.bitwise_count(odd[row] ^ odd[column])
-            pairs = np.column_stack([row, column])
-            for rest, mirrored in ((differ, False), (64 - differ, True)):
+            for rest, mirrored in ((differ, 0), (64 - differ, 1)):
                 fits = base + rest <= _ALL_BITS
                 if fits.any():
-                    yield pairs[fits], np.full(int(fits.sum()), mirrored)
+                    yield np.column_stack([row, column, np.full_like(row, mirrored)])[fits]
 
 
 def _hashes(pictures: U8) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
@@ -200,8 +193,7 @@ def _detail(pictures: U8) -> F32:
 def _detailed(pictures: U8) -> Bool:
     """Which pictures have enough of it to be recognised by, bool [N]."""
     power = [np.square(_detail(block)).mean(axis=(1, 2)) for block in _blocks(pictures)]
-    out: Bool = np.concatenate(power) >= LEAST_DETAIL**2
-    return out
+    return np.concatenate(power) >= LEAST_DETAIL**2
 
 
 def _turned(pictures: U8, mirrored: Bool) -> U8:

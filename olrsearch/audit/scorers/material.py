@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from olrsearch.audit.evidence.checks import check_labels
 from olrsearch.core.errors import AuditError
 from olrsearch.core.groups import told_apart
 
@@ -61,18 +62,16 @@ class Material:
         """Refuse what does not fit together.
 
         Raises:
-            AuditError: a shape that is not that of the labels, or twins that are not among the images.
+            AuditError: a shape that is not that of the labels, labels with other values than −1, 0 and +1, or
+                twins that are not among the images.
         """
-        count, labels = self.given.shape
-        if labels != len(self.names) or self.fold.shape != (count,) or self.identity.shape != (count,):
-            raise AuditError(
-                f"labels {self.given.shape} of {len(self.names)} names, folds {self.fold.shape} and "
-                f"identities {self.identity.shape} do not fit: expected [N, L], L names and twice [N]"
-            )
-        pairs = self.twins
-        if pairs is not None and (
-            pairs.ndim != 2 or pairs.shape[1] != 2 or bool(((pairs < 0) | (pairs >= count)).any())
-        ):
+        check_labels(self.names, self.given, self.identity)
+        count, pairs = self.images, self.twins
+        if self.fold.shape != (count,):
+            raise AuditError(f"folds {self.fold.shape} of {count} images do not fit: expected [N]")
+        if pairs is None:
+            return
+        if pairs.shape[1:] != (2,) or bool(((pairs < 0) | (pairs >= count)).any()):
             raise AuditError(
                 f"twins {pairs.shape} are no pairs of rows of {count} images: expected [P, 2] of 0 … N−1"
             )

@@ -7,6 +7,7 @@ of a block.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -79,7 +80,7 @@ class NeighbourVote:
         fold = int(material.fold[row])
         voters = _voters(material, fold, label)
         if voters is None or present is None:
-            return Explanation(self.name, None, f"no vote: other folds do not know {name} both ways")
+            return Explanation(f"no vote: other folds do not know {name} both ways")
         points = principal_coordinates(label_vectors(material, fold, label))
         gap = points[voters.rows] - points[row]
         distances = np.einsum("nk,nk->n", gap, gap)
@@ -92,7 +93,7 @@ class NeighbourVote:
         against = nearest[votes == side]
         does = "have" if side > 0 else "lack"
         text = f"{len(against)} of the {len(nearest)} nearest in {name} {does} it"
-        return Explanation(self.name, present, text, tuple(against[:SHOWN].tolist()))
+        return Explanation(text, tuple(against[:SHOWN].tolist()))
 
 
 def exact_votes(material: Material, rows: I64, *, track: Track) -> F32:
@@ -130,41 +131,35 @@ class _Voters:
 
 
 class _Points:
-    """Principal coordinates of the last vectors asked for: a fixed encoder's are the same in every fold."""
+    """Vectors float32 [N, k], their principal coordinates, and the cells these lie in."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, vectors: F32, seed: int) -> None:
+        self.vectors = vectors
+        self.coordinates = principal_coordinates(vectors)
         self._seed = seed
-        self._vectors: F32 | None = None
-        self._cells: Cells | None = None
-        self.coordinates: F32 = np.empty((0, 0), np.float32)
 
-    def take(self, vectors: F32) -> None:
-        """Vectors float32 [N, k] that the rest is asked of."""
-        if self._vectors is None or not np.array_equal(self._vectors, vectors):
-            self._vectors, self._cells = vectors, None
-            self.coordinates = principal_coordinates(vectors)
-
+    @cached_property
     def cells(self) -> Cells:
-        if self._cells is None:
-            self._cells = Cells(self.coordinates, seed=self._seed)
-        return self._cells
+        return Cells(self.coordinates, seed=self._seed)
 
 
 def _votes(material: Material, rows: I64, *, exact: bool, track: Track) -> F32:
     """Evidence float32 [L, N], NaN but for some rows."""
     out = np.full((material.labels, material.images), np.nan, np.float32)
     for label in track(range(material.labels), total=material.labels, what="neighbours", unit="labels"):
-        points = _Points(material.seed)
+        points: _Points | None = None
         for fold in range(material.folds):
             queries = rows[material.fold[rows] == fold]
             voters = _voters(material, fold, label)
             if voters is None or not len(queries):
                 continue
-            points.take(label_vectors(material, fold, label))
+            vectors = label_vectors(material, fold, label)
+            if points is None or not np.array_equal(points.vectors, vectors):  # a fixed encoder's are equal
+                points = _Points(vectors, material.seed)
             if exact:
                 blocks = all_blocks(points.coordinates, queries, voters.rows, voters.ballots)
             else:
-                blocks = points.cells().blocks(queries, voters.rows, voters.ballots, CANDIDATES)
+                blocks = points.cells.blocks(queries, voters.rows, voters.ballots, CANDIDATES)
             _vote(blocks, voters, out[label])
     return out
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy.special import expit, logit
 
-from olrsearch.audit.evidence.logistic import fit_logistic
 from olrsearch.audit.scorers.protocol import Explanation
 from olrsearch.maths.calibration import MIN_EXAMPLES
+from olrsearch.maths.logistic import fit_logistic
 
 if TYPE_CHECKING:
     from olrsearch.audit.scorers.material import Material
@@ -35,7 +35,7 @@ class OtherLabels:
     def evidence(self, material: Material, *, track: Track) -> F32:
         """See `Scorer.evidence`."""
         out = np.full((material.labels, material.images), np.nan, np.float32)
-        columns = np.column_stack([material.given, np.ones(material.images, np.int8)]).astype(np.float64)
+        columns = _columns(material)
         for fold in track(range(material.folds), total=material.folds, what=self.name, unit="folds"):
             inside, outside = material.inside(fold), material.outside(fold, most=MOST)
             for label in range(material.labels):
@@ -47,11 +47,11 @@ class OtherLabels:
     def explain(self, material: Material, row: int, label: int, present: float | None) -> Explanation:
         """The labels of the image that weigh most for or against it."""
         if present is None:
-            return Explanation(self.name, None, "its other labels say nothing of it")
-        columns = np.column_stack([material.given, np.ones(material.images, np.int8)]).astype(np.float64)
+            return Explanation("its other labels say nothing of it")
+        columns = _columns(material)
         weight = _fit(columns, material.given, material.outside(int(material.fold[row]), most=MOST), label)
         if weight is None:
-            return Explanation(self.name, None, "too few examples to say anything")
+            return Explanation("too few examples to say anything")
         shares = (columns[row] - columns.mean(axis=0)) * weight
         shares[-1] = 0.0
         against = present < 0.5
@@ -62,7 +62,12 @@ class OtherLabels:
             if (shares[other] < 0) == against and material.given[row, other] != 0
         ]
         because = f", most of all by {', '.join(named)}" if named else ""
-        return Explanation(self.name, present, f"{present:.0%} likely by the image's other labels{because}")
+        return Explanation(f"{present:.0%} likely by the image's other labels{because}")
+
+
+def _columns(material: Material) -> F64:
+    """Given labels and a one, float64 [N, L + 1]."""
+    return np.column_stack([material.given, np.ones(material.images)])
 
 
 def _fit(columns: F64, given: I8, rows: I64, label: int) -> F64 | None:

@@ -12,6 +12,7 @@ from scipy.special import expit
 
 from olrsearch.audit.scorers.material import identity_folds
 from olrsearch.audit.scorers.protocol import Explanation
+from olrsearch.core.arrays import blocks_of
 from olrsearch.core.groups import told_apart
 from olrsearch.maths.calibration import MIN_EXAMPLES
 from olrsearch.maths.linear import LinearProblem
@@ -58,9 +59,7 @@ class Probability:
             if strength is None:
                 strength = _choose(features, targets[:, usable], material.identity[rows])
             model = LinearProblem(features, targets[:, usable]).solve(strength)
-            inside = material.inside(fold)
-            for start in range(0, len(inside), _BLOCK):
-                block = inside[start : start + _BLOCK]
+            for block in blocks_of(material.inside(fold), _BLOCK):
                 chance = expit(model.decision(material.views.features(fold, block)))
                 out[np.ix_(usable, block)] = chance.T
         return out
@@ -70,8 +69,8 @@ class Probability:
         del row  # it is in the probability
         name = material.names[label]
         if present is None:
-            return Explanation(self.name, None, f"too few labelled examples of {name}")
-        return Explanation(self.name, present, f"{name} is {present:.1%} likely by how the image looks")
+            return Explanation(f"too few labelled examples of {name}")
+        return Explanation(f"{name} is {present:.1%} likely by how the image looks")
 
 
 def _usable(targets: I8) -> Bool:

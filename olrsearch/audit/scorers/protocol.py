@@ -21,14 +21,10 @@ class Explanation:
     """What one scorer has to say about one entry.
 
     Attributes:
-        scorer: Its name.
-        present: Its probability that the label is present; None where it says nothing.
         text: Why, in one sentence a person understands.
         rows: Images that speak for it (contrary neighbours, twins), nearest first.
     """
 
-    scorer: str
-    present: float | None
     text: str
     rows: tuple[int, ...] = ()
 

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import numpy as np
 from scipy.special import gammainccinv
 
+from olrsearch.core.arrays import blocks_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -117,19 +119,13 @@ class Rule:
         )
 
 
-def mine_rules(
-    names: Sequence[str],
-    given: I8,
-    *,
-    most_lift: float = MOST_LIFT,
-    least_confidence: float = LEAST_CONFIDENCE,
-) -> tuple[Rule, ...]:
+def mine_rules(names: Sequence[str], given: I8) -> tuple[Rule, ...]:
     """The rules that given labels follow, the surest first.
 
     The number of images that break a rule is taken for a Poisson count. A pair is a rule where the
     upper confidence limit of its mean, at `LEVEL` over all pairs of conditions (Bonferroni), is at
-    most `most_lift` times the number expected of independent labels, and where its confidence is at
-    least `least_confidence`. Where five of the six pairs of four labels are exclusions in this sense, the
+    most `MOST_LIFT` times the number expected of independent labels, and where its confidence is at
+    least `LEAST_CONFIDENCE`. Where five of the six pairs of four labels are exclusions in this sense, the
     four are alternatives (colours of hair), and their sixth pair is a rule as soon as the limit of its lift
     is below 1 and its confidence at least `ALTERNATIVE_CONFIDENCE`. Rules are ordered by the limit: strict
     ones with much support come first. Labels with one class, or with a few positives, are in no rule.
@@ -137,33 +133,30 @@ def mine_rules(
     Args:
         names: Of the L labels; they are put into the rules and decide nothing.
         given: int8 [N, L] of −1, 0, +1; not changed.
-        most_lift: Largest upper limit of the lift.
-        least_confidence: Smallest confidence.
 
     Source: exact limits of a Poisson mean, Garwood (1936), Biometrika 28, 437-442.
     """
     labels = len(names)
-    observed = _together(given)
-    support = _supports(observed)
-    limit = _limits(observed, support, labels)
+    observed, support, limit = counts = _counts(given)
     rarer = np.minimum(support, support.T)
     with np.errstate(invalid="ignore", divide="ignore"):
         broken = observed / rarer
-    strict = (limit <= most_lift) & (broken <= 1 - least_confidence)
+    strict = (limit <= MOST_LIFT) & (broken <= 1 - LEAST_CONFIDENCE)
     weak = (limit < 1) & (broken <= 1 - ALTERNATIVE_CONFIDENCE)
     one, two = np.nonzero(np.triu(strict | _alternatives(strict, weak), 1))
     found = [
-        _oriented((int(c) % labels, int(d) % labels), (_value(c, labels), _value(d, labels)), names)
-        for c, d in zip(one, two, strict=True)
+        never((c % labels, d % labels), (1 if c >= labels else -1, 1 if d >= labels else -1), names)
+        for c, d in zip(one.tolist(), two.tolist(), strict=True)
     ]
-    counted = _filled(found, observed, support, limit)
-    return tuple(sorted(counted, key=lambda rule: (rule.limit, rule.labels, rule.values)))
+    return tuple(sorted(_filled(found, *counts), key=lambda rule: (rule.limit, rule.labels, rule.values)))
 
 
 def never(
     labels: tuple[int, int], values: tuple[int, int], names: Sequence[str], *, source: Source = "mined"
 ) -> Rule:
-    """The rule that no image fulfils two conditions, not yet counted; the two in their usual order.
+    """The rule that no image fulfils two conditions, not yet counted.
+
+    The present condition comes first; of two alike, the lower position.
 
     Args:
         labels: Positions of two different labels.
@@ -171,7 +164,10 @@ def never(
         names: Of all L labels.
         source: Where it is from.
     """
-    return replace(_oriented(labels, values, names), source=source)
+    (value, label), (second_value, second) = sorted(
+        zip(values, labels, strict=True), key=lambda condition: (-condition[0], condition[1])
+    )
+    return Rule((label, second), (names[label], names[second]), (value, second_value), source=source)
 
 
 def count_rules(rules: Iterable[Rule], given: I8) -> tuple[Rule, ...]:
@@ -181,9 +177,7 @@ def count_rules(rules: Iterable[Rule], given: I8) -> tuple[Rule, ...]:
         rules: Mined elsewhere, or read from a file.
         given: int8 [N, L]; not changed.
     """
-    observed = _together(given)
-    support = _supports(observed)
-    return tuple(_filled(rules, observed, support, _limits(observed, support, given.shape[1])))
+    return tuple(_filled(rules, *_counts(given)))
 
 
 def violations(rules: Sequence[Rule], given: I8) -> tuple[I64, I64]:
@@ -202,24 +196,19 @@ def violations(rules: Sequence[Rule], given: I8) -> tuple[I64, I64]:
     return np.concatenate(rows), np.repeat(np.arange(len(rules)), [len(some) for some in rows])
 
 
-def _together(given: I8) -> F64:
-    """How many images fulfil each two conditions, float64 [2L, 2L]."""
+def _counts(given: I8) -> tuple[F64, F64, F64]:
+    """What given labels say of each two conditions, float64 [2L, 2L] each.
+
+    Returns:
+        How many images fulfil both; how many fulfil one (rows) and know the other's label (columns); and the
+        upper confidence limits of the lift, inf without support, and for a label itself.
+    """
     labels = given.shape[1]
-    out = np.zeros((2 * labels, 2 * labels))
-    for start in range(0, len(given), _BLOCK):
-        block = given[start : start + _BLOCK]
+    observed = np.zeros((2 * labels, 2 * labels))
+    for block in blocks_of(given, _BLOCK):
         fulfilled = np.concatenate([block < 0, block > 0], axis=1).astype(np.float32)
-        out += fulfilled.T @ fulfilled  # sums of at most _BLOCK ones are exact in float32
-    return out
-
-
-def _supports(observed: F64) -> F64:
-    """How many images fulfil a condition (rows) and know the other's label (columns), float64 [2L, 2L]."""
-    return observed + np.roll(observed, len(observed) // 2, axis=1)
-
-
-def _limits(observed: F64, support: F64, labels: int) -> F64:
-    """Upper confidence limits of the lift, float64 [2L, 2L]; inf without support, and for a label itself."""
+        observed += fulfilled.T @ fulfilled  # sums of at most _BLOCK ones are exact in float32
+    support = observed + np.roll(observed, labels, axis=1)
     pairs = max(1, 2 * labels * (labels - 1))
     images = support + np.roll(support, labels, axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -227,7 +216,7 @@ def _limits(observed: F64, support: F64, labels: int) -> F64:
         limit: F64 = gammainccinv(observed + 1, LEVEL / pairs) / expected
     place = np.arange(2 * labels) % labels
     limit[~(expected > 0) | (place[:, None] == place)] = np.inf
-    return limit
+    return observed, support, limit
 
 
 def _alternatives(strict: Bool, weak: Bool) -> Bool:
@@ -256,15 +245,3 @@ def _filled(rules: Iterable[Rule], observed: F64, support: F64, limit: F64) -> l
             )
         )
     return out
-
-
-def _value(condition: np.int64, labels: int) -> int:
-    return 1 if condition >= labels else -1
-
-
-def _oriented(labels: tuple[int, int], values: tuple[int, int], names: Sequence[str]) -> Rule:
-    """A rule whose present condition comes first; of two alike, the lower position."""
-    (value, label), (second_value, second) = sorted(
-        zip(values, labels, strict=True), key=lambda condition: (-condition[0], condition[1])
-    )
-    return Rule((label, second), (names[label], names[second]), (value, second_value))

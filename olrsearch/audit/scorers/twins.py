@@ -102,7 +102,7 @@ class Twins:
         said = material.given[twins, label]
         twins, said = twins[said != 0], said[said != 0]
         if present is None or not len(twins):
-            return Explanation(self.name, None, "no other copy of this picture has this label")
+            return Explanation("no other copy of this picture has this label")
         other = material.given[directed[_outside(material, directed, int(material.fold[row]))], label]
         other = other[(other != 0).all(axis=1)]
         pairs, agree = len(other) // 2, (other[:, 0] == other[:, 1]).mean() if len(other) else np.nan
@@ -114,7 +114,7 @@ class Twins:
         # Those that say otherwise than the entry come first.
         contrary = said != material.given[row, label]
         order = np.concatenate([twins[contrary], twins[~contrary]])[:_SHOWN]
-        return Explanation(self.name, present, found + measured, tuple(order.tolist()))
+        return Explanation(found + measured, tuple(order.tolist()))
 
 
 def _pictures(snapshot: Snapshot, ids: I64, track: Track) -> tuple[I64, U8]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from olrsearch.core.arrays import blocks_of
 from olrsearch.core.errors import AuditError
 
 if TYPE_CHECKING:
@@ -86,7 +87,6 @@ def scatter(vectors: F64) -> F64:
     size = vectors.shape[1]
     step = max(1, _PRODUCTS // max(1, size * size))
     out = np.zeros((size, size))
-    for start in range(0, len(vectors), step):
-        block = vectors[start : start + step]
+    for block in blocks_of(vectors, step):
         out += block.T @ block
     return out

@@ -178,18 +178,6 @@ def principal_axes(vectors: Floats) -> tuple[F64, F64]:
     return shares, axes.T[::-1]
 
 
-def spectrum(vectors: Floats) -> F64:
-    """Eigenvalues of the covariance as shares of the variance, largest first.
-
-    Args:
-        vectors: float [n, k].
-
-    Returns:
-        float64 [k] summing to 1; NaN when nothing varies.
-    """
-    return principal_axes(vectors)[0]
-
-
 def effective_rank(shares: F64) -> float:
     """exp(−Σ s·log s) of variance shares; 1 when all variance lies on a line.
 

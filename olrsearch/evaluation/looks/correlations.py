@@ -42,6 +42,7 @@ COUNTED = 7
 
 TOLERANCE = 0.15
 STRONGEST = 10
+"""Pairs listed in each direction."""
 _LEAST_IMAGES = 3
 
 
@@ -114,12 +115,7 @@ class NormCorrelations:
 
 
 def correlate_norms(
-    norms: Floats,
-    labels: I8,
-    label_names: Sequence[str],
-    *,
-    strongest: int = STRONGEST,
-    notes: tuple[str, ...] = (),
+    norms: Floats, labels: I8, label_names: Sequence[str], *, notes: tuple[str, ...] = ()
 ) -> NormCorrelations:
     """Correlate norms of label embeddings between labels, and the stored labels alike.
 
@@ -127,7 +123,6 @@ def correlate_norms(
         norms: float [L, n], ‖e^l‖ of every image.
         labels: int8 [L, n], the stored labels of the same images; −1, 0 unknown, +1.
         label_names: L names.
-        strongest: Pairs listed in each direction.
         notes: Handed through.
 
     Raises:
@@ -146,7 +141,7 @@ def correlate_norms(
         )
     names = tuple(label_names)
     of_norms, of_labels = pearson_rows(norms), label_correlations(labels)
-    together, apart = _strongest(names, of_norms, of_labels, strongest)
+    together, apart = _strongest(names, of_norms, of_labels)
     return NormCorrelations(
         images=images,
         label_names=names,
@@ -212,7 +207,7 @@ def cluster_order(correlations: F64) -> tuple[int, ...]:
 
 
 def _strongest(
-    names: tuple[str, ...], norms: F64, labels: F64, count: int
+    names: tuple[str, ...], norms: F64, labels: F64
 ) -> tuple[tuple[LabelPair, ...], tuple[LabelPair, ...]]:
     first, second = np.triu_indices(len(names), 1)
     values = norms[first, second]
@@ -221,7 +216,7 @@ def _strongest(
         ranked = np.argsort(-signed, kind="stable")
         return tuple(
             LabelPair(names[a], names[b], float(norms[a, b]), float(labels[a, b]))
-            for a, b in ((first[pair], second[pair]) for pair in ranked[which[ranked]][:count])
+            for a, b in ((first[pair], second[pair]) for pair in ranked[which[ranked]][:STRONGEST])
         )
 
     return listed(values, values > 0), listed(-values, values < 0)

@@ -88,9 +88,9 @@ def test_text_and_the_scorers_that_were_named(gallery):
 def test_the_case_is_the_stores_labels_and_embeddings(opened):
     backend, space = opened
     case = audit_case(backend, space)
-    assert case.label_names == LABELS
-    noisy = NOISES["n1-10"].apply(case.original, None, 4)
-    made = case.make(noisy, 4)
+    assert case.found.names == LABELS
+    noisy = NOISES["n1-10"].apply(case.found.given, None, 4)
+    made = case.material(noisy, 4)
     assert made.given is noisy
     assert made.seed == 4
     rows = np.array([3, 90])

@@ -20,7 +20,8 @@ from olrsearch.audit.benchmark.entry_ranking import (
 )
 from olrsearch.audit.benchmark.filter_sets import set_figures, set_influence
 from olrsearch.core.errors import BenchmarkError
-from olrsearch.evaluation.bootstrap import cluster_of, cluster_weights
+from olrsearch.core.groups import cluster_of
+from olrsearch.evaluation.bootstrap import cluster_weights
 from olrsearch.evaluation.metrics import weighted_average_precision
 
 seeds = st.integers(0, 10_000)

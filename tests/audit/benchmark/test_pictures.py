@@ -224,21 +224,21 @@ def test_the_case_is_the_stores_labels_and_pictures(opened, tmp_path):
     backend, space = opened
     case = picture_case(backend, space, cache=tmp_path)
     assert case.name == "pictures"
-    assert case.label_names == LABELS
-    assert case.original.tolist() == [list(picture(row)[1]) for row in range(120)]
+    assert case.found.names == LABELS
+    assert case.found.given.tolist() == [list(picture(row)[1]) for row in range(120)]
     assert case.hardness.shape == (4, 120)
-    assert ((case.hardness > 0.5) == (case.original.T > 0)).mean() > 0.8
+    assert ((case.hardness > 0.5) == (case.found.given.T > 0)).mean() > 0.8
     assert "frozen, 51 components" in case.source
     assert case.notes == (
         f"N3 takes what is hard from {space.info.name}, whose trunk was trained further and on its own.",
     )
-    assert case.twins.shape[1] == 2
-    noisy = NOISES["n1-10"].apply(case.original, None, 4)
-    made = case.make(noisy, 4)
+    assert case.found.twins.shape[1] == 2
+    noisy = NOISES["n1-10"].apply(case.found.given, None, 4)
+    made = case.material(noisy, 4)
     assert made.given is noisy
     assert made.seed == 4
     assert made.names == LABELS
-    assert np.array_equal(made.twins, case.twins)
+    assert np.array_equal(made.twins, case.found.twins)
     rows = np.array([3, 90])
     kept = picture_features(space.snapshot, np.sort(space.view.ids), cache=tmp_path)
     assert np.array_equal(made.views.features(0, rows), kept[rows])
@@ -254,9 +254,9 @@ def test_what_is_hard_is_not_known_of_labels_the_encoder_does_not_know(mine, tmp
         snapshot = backend.snapshot()
         space = OpenSpace(snapshot, snapshot.space())
         case = picture_case(backend, space)
-        assert case.label_names == (*LABELS, "Odd")
+        assert case.found.names == (*LABELS, "Odd")
         assert case.hardness is None
         assert case.notes[0] == (
             f"N3 would take what is hard from {space.info.name}, which does not know Odd."
         )
-        assert case.make(case.original, 0).views.embeddings(0, 4).shape == (120, 32)
+        assert case.material(case.found.given, 0).views.embeddings(0, 4).shape == (120, 32)

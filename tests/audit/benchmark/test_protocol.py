@@ -19,7 +19,7 @@ from olrsearch.audit.evidence.noise import symmetric
 from olrsearch.audit.scorers.contradictions import Contradictions
 from olrsearch.audit.scorers.material import Material, identity_folds
 from olrsearch.audit.scorers.rules import never
-from olrsearch.core.errors import BenchmarkError
+from olrsearch.core.errors import AuditError, BenchmarkError
 from olrsearch.core.progress import silent
 from olrsearch.evaluation.bootstrap import Interval
 
@@ -91,11 +91,12 @@ class Errors:
 
 
 def estimate(names, given, evidence, identity, *, seed):
-    """Share of entries that the probability is against."""
+    """Share of entries that the first scorer is against."""
     del identity, seed
+    (said, *_) = evidence.values()
     out = []
     for label in range(len(names)):
-        against = np.where(given[:, label] > 0, evidence["probability"][label] < 0.5, False)
+        against = np.where(given[:, label] > 0, said[label] < 0.5, False)
         share = float(against.mean())
         count = share * len(given)
         rate = Rate(share, share - 0.05, share + 0.05, 0.8 * count, 1.2 * count)
@@ -104,16 +105,15 @@ def estimate(names, given, evidence, identity, *, seed):
 
 
 class Made:
-    """What the case makes, and with which labels it was asked to."""
+    """How images look, and to models of which labels that was asked."""
 
-    def __init__(self, features, identity):
-        self.features, self.identity = features, identity
+    def __init__(self, features):
+        self.features = features
         self.asked = []
 
     def __call__(self, given, seed):
         self.asked.append((given.copy(), seed))
-        fold = identity_folds(self.identity, seed=seed)
-        return Material(NAMES, given, fold, self.identity, Views(self.features), seed=seed)
+        return Views(self.features)
 
 
 def make_case(*, hard=True, seed=0):
@@ -124,9 +124,10 @@ def make_case(*, hard=True, seed=0):
     original = np.where(logits > 0, 1, -1).astype(np.int8)
     original[rng.random(original.shape) < 0.02] = 0
     features = np.column_stack([latent + 0.2 * rng.normal(size=latent.shape), np.ones(IMAGES)])
-    made = Made(features.astype(np.float32), identity)
+    made = Made(features.astype(np.float32))
     hardness = expit(2 * logits).T.astype(np.float32) if hard else None
-    return AuditCase("made up", NAMES, original, identity, made, "six latent numbers", hardness), made
+    found = Material(NAMES, original, identity_folds(identity), identity, Views(made.features))
+    return AuditCase("made up", found, "six latent numbers", made, hardness), made
 
 
 def run(case, scorers=None, **options):
@@ -144,6 +145,13 @@ def two_filters():
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_estimates():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("olrsearch.audit.benchmark.protocol.estimate_errors", estimate)
+        yield
+
+
 @pytest.fixture
 def no_cleanlab(monkeypatch):
     monkeypatch.setitem(sys.modules, "cleanlab", None)
@@ -153,7 +161,7 @@ def no_cleanlab(monkeypatch):
 def measured():
     case, made = make_case()
     scorers = (Linear(), Chance())
-    report = run(replace(case, twins=np.array([[0, 1], [2, 5]])), scorers, estimate=estimate)
+    report = run(replace(case, found=replace(case.found, twins=np.array([[0, 1], [2, 5]]))), scorers)
     return case, made, report
 
 
@@ -177,7 +185,7 @@ def test_every_noise_and_seed_is_measured_by_every_method(measured):
     for one in report.runs:
         assert set(one.rankings) == names
         assert len(one.sets) == 2
-        assert one.entries == np.count_nonzero(case.original)
+        assert one.entries == np.count_nonzero(case.found.given)
         found = one.rankings
         assert found["random"].auprc == pytest.approx(one.base_rate, abs=0.05)
         assert found[COMBINED].auprc > 2 * one.base_rate
@@ -189,10 +197,10 @@ def test_every_noise_and_seed_is_measured_by_every_method(measured):
 
 def test_everything_is_made_from_noisy_labels_and_weights_from_a_seed_of_their_own(measured):
     case, made, report = measured
-    fitted = symmetric(case.original, 0.05, FITTED_ON)
+    fitted = symmetric(case.found.given, 0.05, FITTED_ON)
     assert any(np.array_equal(given, fitted) and seed == FITTED_ON for given, seed in made.asked)
     noisy = [given for given, seed in made.asked if seed != FITTED_ON]
-    clean = [given for given in noisy if np.array_equal(given, case.original)]
+    clean = [given for given in noisy if np.array_equal(given, case.found.given)]
     # Clean labels serve the estimates on the original alone.
     assert len(clean) == 1
     pooled = dict(zip(report.combination["scorers"], report.combination["pooled"], strict=False))
@@ -271,7 +279,7 @@ COUNTED: list[int] = []
 
 @pytest.mark.usefixtures("no_cleanlab")
 def test_a_run_goes_on_where_it_was_interrupted(tmp_path):
-    case, made = make_case(hard=False)
+    case, _ = make_case(hard=False)
     options = {"noises": ("n1-5",), "cache": tmp_path}
 
     class Interrupting(Chance):
@@ -283,29 +291,28 @@ def test_a_run_goes_on_where_it_was_interrupted(tmp_path):
     COUNTED.clear()
     with pytest.raises(KeyboardInterrupt):
         run(case, (Counted(), Interrupting()), **options)
-    assert COUNTED == [FITTED_ON, 0, 1]
+    assert COUNTED == [FITTED_ON, 0, 0, 1]  # the second for the labels as they are
     first = run(case, (Counted(), Chance()), **options)
-    assert COUNTED == [FITTED_ON, 0, 1]  # nothing of it again
-    made.asked.clear()
+    assert COUNTED == [FITTED_ON, 0, 0, 1]  # nothing of it again
     again = run(case, (Counted(), Chance()), **options)
-    assert not made.asked  # not even material
+    assert COUNTED == [FITTED_ON, 0, 0, 1]
     assert again == first
     assert again.runs == run(case, (Counted(), Chance()), noises=("n1-5",)).runs
 
     files = sorted(tmp_path.rglob("probability-*.npy"))
-    assert [file.parent.name for file in files] == ["fitted-seed100", "n1-5-seed0", "n1-5-seed1"]
+    assert [file.parent.name for file in files] == ["fitted-seed100", "n1-5-seed0", "n1-5-seed1", "original"]
     # A damaged file is computed again, other settings and other sources are others.
     COUNTED.clear()
     files[1].write_bytes(files[1].read_bytes()[:-7])
     assert run(case, (Counted(), Chance()), **options) == first
     assert COUNTED == [0]
     assert run(case, (Counted(ridge=50.0), Chance()), **options) != first
-    assert COUNTED == [0, FITTED_ON, 0, 1]
+    assert COUNTED == [0, FITTED_ON, 0, 0, 1]
     run(replace(case, source="other numbers"), (Counted(), Chance()), **options)
-    assert COUNTED == [0, FITTED_ON, 0, 1, FITTED_ON, 0, 1]
+    assert COUNTED == [0, FITTED_ON, 0, 0, 1, FITTED_ON, 0, 0, 1]
 
 
-def test_the_combination_is_fitted_where_no_figure_is_of():
+def test_the_combination_is_fitted_where_no_figure_is_of(monkeypatch):
     case, _ = make_case(hard=False)
     asked = []
 
@@ -313,19 +320,21 @@ def test_the_combination_is_fitted_where_no_figure_is_of():
         asked.append((tuple(evidence), given, truth, labels))
         return fit_combination(evidence, given, truth, labels)
 
-    run(case, noises=("n1-5",), seeds=(0,), fit=fit)
+    monkeypatch.setattr("olrsearch.audit.benchmark.protocol.fit_combination", fit)
+    run(case, noises=("n1-5",), seeds=(0,))
     assert [names for names, *_ in asked] == [("probability", "chance"), ("chance",), ("probability",)]
     for _, given, truth, labels in asked:
-        assert np.array_equal(given, symmetric(case.original, 0.05, FITTED_ON))
-        assert np.array_equal(truth, case.original)
+        assert np.array_equal(given, symmetric(case.found.given, 0.05, FITTED_ON))
+        assert np.array_equal(truth, case.found.given)
         assert labels == NAMES
 
 
 def test_one_scorer_alone_is_not_left_out(tmp_path):
     case, _ = make_case(hard=False)
     report = run(case, (Chance(),), noises=("n1-10",), seeds=(3,), cache=tmp_path)
-    assert report.left_out == report.sets == report.estimates == ()
-    assert set(report.runs[0].rankings) == {COMBINED, "chance", "whole-vote", "random"}
+    assert [row.other for row in report.left_out] == ["without estimates"]
+    assert report.sets == ()
+    assert set(report.runs[0].rankings) == {COMBINED, "without estimates", "chance", "whole-vote", "random"}
 
 
 @pytest.mark.usefixtures("no_cleanlab")
@@ -457,30 +466,34 @@ def test_what_cannot_be_run_is_refused(options, message):
         run(case, **options)
 
 
-def test_material_of_other_labels_is_refused():
+def test_material_is_of_the_noisy_labels_whether_or_not_images_look_otherwise_then():
     case, made = make_case(hard=False)
-    stubborn = replace(case, make=lambda _, seed: made(case.original, seed))
-    with pytest.raises(BenchmarkError, match="not of the noisy labels"):
-        run(stubborn)
+    noisy = -case.found.given
+    found = case.material(noisy, 7)
+    assert np.array_equal(found.given, noisy)
+    assert found.seed == 7
+    assert np.array_equal(made.asked[0][0], noisy)
+    fixed = replace(case, views=None).material(noisy, 7)
+    assert np.array_equal(fixed.given, noisy)
+    assert fixed.views is case.found.views
+    assert len(made.asked) == 1
 
 
 def test_cases_and_evidence_are_checked():
     case, _ = make_case()
     for changes, message in (
-        ({"identity": case.identity[1:]}, r"expected \[N, L\], L names and \[N\]"),
-        ({"original": case.original * 3}, "must be −1, 0 and"),
-        ({"original": np.zeros_like(case.original)}, "some of them known"),
+        ({"found": replace(case.found, given=np.zeros_like(case.found.given))}, "some must be known"),
         ({"hardness": case.hardness.T}, "hardness has shape"),
     ):
         with pytest.raises(BenchmarkError, match=message):
             replace(case, **changes)
     kept = Kept(None, case)
-    with pytest.raises(BenchmarkError, match="evidence of x has shape"):
-        kept.evidence("a", "x", case.original, 0, lambda: np.zeros((2, 2), np.float32))
-    with pytest.raises(BenchmarkError, match="outside 0 to 1"):
-        kept.evidence("a", "x", case.original, 0, lambda: np.full((LABELS, IMAGES), 2, np.float32))
+    with pytest.raises(AuditError, match=r"evidence of x is \(2, 2\) for labels"):
+        kept.evidence("a", "x", case.found, lambda _: np.zeros((2, 2), np.float32))
+    with pytest.raises(AuditError, match="outside 0 to 1"):
+        kept.evidence("a", "x", case.found, lambda _: np.full((LABELS, IMAGES), 2, np.float32))
     with pytest.raises(BenchmarkError, match="N3 needs probabilities"):
-        NOISES["n3"].apply(case.original, None, 0)
+        NOISES["n3"].apply(case.found.given, None, 0)
 
 
 @pytest.mark.usefixtures("no_cleanlab")

@@ -8,8 +8,7 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from olrsearch.audit.evidence.combine import Combination, adapt_combination, fit_combination
-from olrsearch.audit.evidence.logistic import CLIP
+from olrsearch.audit.evidence.combine import CLIP, Combination, adapt_combination, fit_combination
 from olrsearch.core.errors import AuditError
 
 LABELS = ("A", "B", "C")
@@ -65,7 +64,7 @@ def test_known_weights_are_found(case, fitted):
     assert fitted.pooled == pytest.approx([*WEIGHTS, GIVEN_PRESENT, GIVEN_ABSENT, 1.0], abs=0.15)
     assert fitted.weight == pytest.approx(np.broadcast_to(fitted.pooled, (3, 6)), abs=0.25)
     evidence, given, truth = case
-    found = fitted.present(evidence, given)
+    found = fitted.present(evidence, given, LABELS)
     assert found.dtype == np.float32
     assert found.shape == (3, 4000)
     # Probabilities are what they say.
@@ -131,7 +130,7 @@ def test_what_is_decided_has_finite_weights():
     evidence, given, _ = simulated(500)
     found = fit_combination(evidence, given, given, LABELS)
     assert np.isfinite(found.weight).all()
-    assert (np.sign(found.present(evidence, given) - 0.5) == given.T).all()
+    assert (np.sign(found.present(evidence, given, LABELS) - 0.5) == given.T).all()
 
 
 def test_only_entries_that_are_given_and_known_are_learnt_from():
@@ -159,7 +158,7 @@ def test_a_scorer_that_never_says_anything_weighs_nothing(case):
 def test_nothing_is_changed(case):
     evidence, given, truth = case
     before = [part.copy() for part in (*evidence.values(), given, truth)]
-    fit_combination(evidence, given, truth, LABELS).present(evidence, given)
+    fit_combination(evidence, given, truth, LABELS).present(evidence, given, LABELS)
     for part, kept in zip((*evidence.values(), given, truth), before, strict=True):
         assert np.array_equal(part, kept)
 
@@ -169,7 +168,7 @@ def test_nothing_is_changed(case):
 
 def test_the_formula_written_out(fitted):
     evidence, given, _ = simulated(50, seed=4)
-    found = fitted.present(evidence, given)
+    found = fitted.present(evidence, given, LABELS)
     for label in range(3):
         expected = expit(design(evidence, given, label) @ fitted.weight[label])
         assert found[label] == pytest.approx(expected, rel=1e-5)
@@ -181,9 +180,11 @@ def test_no_evidence_moves_nothing(case, fitted):
     gone["first"][:, 5] = np.nan
     neutral = {name: part.copy() for name, part in evidence.items()}
     neutral["first"][:, 5] = frequency_of(given)
-    assert fitted.present(gone, given) == pytest.approx(fitted.present(neutral, given), abs=1e-6)
+    assert fitted.present(gone, given, LABELS) == pytest.approx(
+        fitted.present(neutral, given, LABELS), abs=1e-6
+    )
     nothing = {name: np.full_like(part, np.nan) for name, part in evidence.items()}
-    found = fitted.present(nothing, given)
+    found = fitted.present(nothing, given, LABELS)
     odds = logit(frequency_of(given))
     for label in range(3):
         own = fitted.weight[label]
@@ -195,7 +196,7 @@ def test_an_entry_that_is_not_given_is_judged_by_the_evidence_alone(case, fitted
     evidence, given, _ = case
     hidden = given.copy()
     hidden[:40] = 0
-    found = fitted.present(evidence, hidden)
+    found = fitted.present(evidence, hidden, LABELS)
     odds = logit(frequency_of(hidden))
     for label in range(3):
         own = fitted.weight[label]
@@ -206,35 +207,35 @@ def test_an_entry_that_is_not_given_is_judged_by_the_evidence_alone(case, fitted
 def test_sure_evidence_counts_no_more_than_so_much(fitted):
     evidence, given, _ = simulated(20)
     sure = {name: np.where(part > 0.5, 1, 0).astype(np.float32) for name, part in evidence.items()}
-    found = fitted.present(sure, given)
+    found = fitted.present(sure, given, LABELS)
     assert np.isfinite(found).all()
     clipped = {name: expit(np.where(part > 0.5, CLIP, -CLIP)) for name, part in evidence.items()}
-    assert found == pytest.approx(fitted.present(clipped, given), abs=1e-6)
+    assert found == pytest.approx(fitted.present(clipped, given, LABELS), abs=1e-6)
 
 
 def test_labels_with_one_class_or_nothing_given_are_no_error(fitted):
     evidence, given, _ = simulated(30)
     given = given.copy()
     given[:, 0], given[:, 1], given[:, 2] = 1, -1, 0
-    assert np.isfinite(fitted.present(evidence, given)).all()
+    assert np.isfinite(fitted.present(evidence, given, LABELS)).all()
 
 
 def test_labels_go_by_name_and_strange_ones_by_the_common_weights(fitted):
     evidence, given, _ = simulated(60)
-    whole = fitted.present(evidence, given)
+    whole = fitted.present(evidence, given, LABELS)
     order = [2, 0]
     part = {name: values[order] for name, values in evidence.items()}
     assert np.array_equal(fitted.present(part, given[:, order], ("C", "A")), whole[order])
     common = Combination(fitted.scorers, LABELS, np.tile(fitted.pooled, (3, 1)), fitted.pooled)
     strange = fitted.present(part, given[:, order], ("C", "Other"))
     assert np.array_equal(strange[0], whole[2])
-    assert np.array_equal(strange[1], common.present(evidence, given)[0])
+    assert np.array_equal(strange[1], common.present(evidence, given, LABELS)[0])
 
 
 def test_more_scorers_than_have_weights_do_not_matter(fitted):
     evidence, given, _ = simulated(30)
     more = {"another": np.full((3, 30), 0.01, np.float32), **evidence}
-    assert np.array_equal(fitted.present(more, given), fitted.present(evidence, given))
+    assert np.array_equal(fitted.present(more, given, LABELS), fitted.present(evidence, given, LABELS))
 
 
 # -- some scorers alone, and other stores ----------------------------------------------------
@@ -301,10 +302,10 @@ def test_missing_fields_are_refused(fitted, field):
 def test_what_does_not_fit_is_refused(case, fitted):
     evidence, given, truth = case
     with pytest.raises(AuditError, match="no evidence of second, found first, idle"):
-        fitted.present({name: evidence[name] for name in ("first", "idle")}, given)
+        fitted.present({name: evidence[name] for name in ("first", "idle")}, given, LABELS)
     with pytest.raises(AuditError, match=r"evidence of first is \(3, 4000\) for labels \(10, 3\)"):
-        fitted.present(evidence, given[:10])
-    with pytest.raises(AuditError, match=r"expected \[L, N\] and \[N, L\]"):
+        fitted.present(evidence, given[:10], LABELS)
+    with pytest.raises(AuditError, match=r"labels \(4000, 3\) of 2 names: expected \[N, L\]"):
         fitted.present(evidence, given, ("A", "B"))
     with pytest.raises(AuditError, match=r"labels \(4000, 3\) and truth \(10, 3\)"):
         fit_combination(evidence, given, truth[:10], LABELS)
@@ -332,7 +333,7 @@ def test_reviews_move_constants_easily_and_scorers_hardly(fitted):
     assert moved[1, 4] < -0.2
     assert np.abs(moved[1, :3]).max() < 0.3
     assert np.array_equal(found.pooled, fitted.pooled)
-    before, after = fitted.present(evidence, given), found.present(evidence, given)
+    before, after = fitted.present(evidence, given, LABELS), found.present(evidence, given, LABELS)
     assert np.array_equal(after[[0, 2]], before[[0, 2]])
     assert after[1].mean() < before[1].mean() / 2
 

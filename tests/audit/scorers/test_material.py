@@ -5,7 +5,6 @@ import pytest
 
 from olrsearch.audit.scorers.material import FOLDS, Material, identity_folds
 from olrsearch.core.errors import AuditError
-from olrsearch.core.groups import told_apart
 
 NAMES = ("A", "B")
 
@@ -45,8 +44,9 @@ def test_nothing_to_look_at_has_no_folds():
     ("change", "message"),
     [
         ({"names": ("A",)}, r"labels \(6, 2\) of 1 names"),
+        ({"given": np.full((6, 2), 3, np.int8)}, "of −1, 0 and"),
         ({"fold": np.zeros(5, np.int64)}, r"folds \(5,\)"),
-        ({"identity": np.zeros((6, 1), np.int64)}, r"identities \(6, 1\) do not fit"),
+        ({"identity": np.zeros((6, 1), np.int64)}, r"identities \(6, 1\): expected"),
         ({"twins": np.zeros((1, 3), np.int64)}, r"twins \(1, 3\) are no pairs of rows of 6 images"),
         ({"twins": np.array([[0, 6]])}, "no pairs of rows of 6 images"),
         ({"twins": np.array([[-1, 2]])}, "no pairs of rows of 6 images"),
@@ -66,16 +66,6 @@ def test_what_does_not_fit_is_refused(change, message):
 
 
 # -- identities and folds -------------------------------------------------------------------
-
-
-def test_an_unknown_identity_is_one_of_its_own():
-    identity = np.array([4, -1, 4, 0, -1, -7])
-    found = told_apart(identity)
-    assert found[[0, 2, 3]].tolist() == [4, 4, 0]
-    assert len(np.unique(found)) == 5
-    assert identity.tolist() == [4, -1, 4, 0, -1, -7]
-    assert len(np.unique(told_apart(np.full(3, -1)))) == 3
-    assert told_apart(np.empty(0, np.int64)).shape == (0,)
 
 
 def test_persons_are_in_one_fold_and_folds_are_of_nearly_equal_size():

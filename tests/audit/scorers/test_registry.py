@@ -197,8 +197,6 @@ def test_it_says_why(name):
         value = float(evidence[label, row])
         present = None if np.isnan(value) else value
         found = scorer.explain(material, row, label, present)
-        assert found.scorer == name
-        assert found.present == present
         assert found.text
         assert "\n" not in found.text
         assert "nan" not in found.text.split()

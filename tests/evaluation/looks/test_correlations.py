@@ -32,7 +32,9 @@ def planted():
     norms[3] = -0.3 * orthogonal[1] + math.sqrt(1 - 0.09) * orthogonal[3]
     labels = np.where(rng.random((5, 4000)) < 0.4, 1, -1).astype(np.int8)
     labels[2] = -labels[0]
-    return correlate_norms(norms + 5, labels, NAMES, strongest=3, notes=("a note",)), norms, labels
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("olrsearch.evaluation.looks.correlations.STRONGEST", 3)
+        return correlate_norms(norms + 5, labels, NAMES, notes=("a note",)), norms, labels
 
 
 def test_planted_correlations_are_found(planted):

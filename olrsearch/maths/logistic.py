@@ -1,4 +1,4 @@
-"""Small logistic regressions, by Newton's method, and evidence as a column of one.
+"""Small logistic regressions, by Newton's method.
 
 Notation: n entries, C columns.
 """
@@ -8,15 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from olrsearch.core.arrays import F32, F64
-
-CLIP: Final = 8.0
-"""Evidence beyond these log-odds, either way, counts no more."""
+    from olrsearch.core.arrays import F64
 
 _ITERATIONS: Final = 50
 _TOLERANCE: Final = 1e-9
@@ -68,16 +65,3 @@ def fit_logistic(parts: Sequence[tuple[F64, F64, F64]], start: F64, ridge: F64, 
                 return weight  # rounding alone is left
         weight, value = weight - share * step, found
     return weight
-
-
-def odds_beyond(evidence: F32, base: float | F64) -> F64:
-    """By how much evidence moves the log-odds away from those of the label, float64; 0 where it is NaN.
-
-    Args:
-        evidence: float32 [n], probabilities that the label is present, or [n, L]; NaN = nothing to say.
-        base: Log-odds of the label, nats, or of L labels, float64 [L].
-    """
-    with np.errstate(divide="ignore"):  # of 0 and 1 the log-odds are infinite, and clipped at once
-        odds = np.clip(logit(evidence.astype(np.float64)), -CLIP, CLIP)
-    out: F64 = np.nan_to_num(odds - base, nan=0.0)
-    return out
