@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def richness(
     ctx: click.Context,
-    query_file: Path | None,
+    queries: Path | None,
     space: str | None,
     seed: int,
     out: Path | None,
@@ -33,7 +33,7 @@ def richness(
     from olrsearch.evaluation.query_set import read_queries
     from olrsearch_benchmarks.richness import run_richness
 
-    asked = None if query_file is None else read_queries(query_file)
+    asked = None if queries is None else read_queries(queries)
     with open_to_measure(ctx) as store:
         data, metric = store.bench.data(space=space), store.indexes.metric(space=space)
     render(run_richness(data, metric=metric, queries=asked, seed=seed), out, as_json=as_json)
@@ -73,7 +73,7 @@ def olr(ctx: click.Context, space: str | None, seed: int, out: Path | None, as_j
 @click.pass_context
 def informed_prior(
     ctx: click.Context,
-    query_file: Path | None,
+    queries: Path | None,
     figures: Path | None,
     space: str | None,
     seed: int,
@@ -89,7 +89,7 @@ def informed_prior(
     from olrsearch_benchmarks.on_a_store import draw_pairs, labels_beside, posterior_data
     from olrsearch_benchmarks.papers.informed_prior import run_informed_prior_paper
 
-    asked = None if query_file is None else read_queries(query_file)
+    asked = None if queries is None else read_queries(queries)
     with open_to_measure(ctx) as store:
         data = posterior_data(store, space=space)
         labels = labels_beside(store) if data.kind == "many" else None

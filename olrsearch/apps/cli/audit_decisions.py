@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import getpass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from olrsearch.api.labels import VALUE_NAMES
-from olrsearch.apps.cli.common import emit_json, examples, open_store, say
+from olrsearch.apps.cli.common import emit_json, examples, open_store, say, show
 from olrsearch.apps.cli.common import images as images_said
+from olrsearch.apps.cli.options import PATH, json_option
 
 if TYPE_CHECKING:
-    from olrsearch import Decided, Decision, LabelForm, Verdict
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from olrsearch import Decided, Decision, Verdict
+
+_DONE = {"accept": "accepted", "flip": "flipped", "unsure": "left unsure", "undo": "taken back"}
 
 
 def register(group: click.Group) -> None:
@@ -36,7 +41,7 @@ def register(group: click.Group) -> None:
 @click.option(
     "--from",
     "file",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Decide what a file says instead: CSV with the columns image, label and decision (accept, flip, "
     "unsure, undo, or the value itself: present, absent, unknown), perhaps given, why and who; or JSON "
     "lines, as `audit export --decisions` writes them. All of it is taken, or nothing.",
@@ -45,7 +50,7 @@ def register(group: click.Group) -> None:
 @click.option("--why", default="", help="The reason, kept beside the decision.")
 @click.option("--who", default=getpass.getuser, show_default="your user name", help="Who decides.")
 @click.option("--run", help="The audit run that led to it.")
-@click.option("--json", "as_json", is_flag=True, help="What was written as one JSON object.")
+@json_option("What was written as one JSON object.")
 @click.pass_context
 def decide(
     ctx: click.Context,
@@ -83,7 +88,7 @@ def decide(
         emit_json(written.to_dict())
         return
     held = "the annotation is in force" if latest.value is None else f"is {VALUE_NAMES[latest.value]}"
-    say(f"{latest.key}: {latest.label}: {_done(latest)}; {held}")
+    say(f"{latest.key}: {latest.label}: {_DONE.get(latest.verdict, latest.verdict)}; {held}")
 
 
 def _tell(written: Decided, *, as_json: bool) -> None:
@@ -99,22 +104,21 @@ def _tell(written: Decided, *, as_json: bool) -> None:
 @click.command("history", epilog=examples("olrsearch audit history --label Eyeglasses"))
 @click.argument("image", required=False)
 @click.option("--label", help="Of this label only.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a decision.")
+@json_option("One JSON object a decision.")
 @click.pass_context
 def history(ctx: click.Context, image: str | None, label: str | None, as_json: bool) -> None:
     """List the decisions on labels, oldest first: of IMAGE, or of all images."""
     with open_store(ctx, read_only=True) as store:
         rows = store.labels.history(image, label)
-    if as_json:
-        for row in rows:
-            emit_json(decision_json(row))
-        return
+    nothing = "nothing of this was decided yet"
+    show([decision_json(row) for row in rows], _lines(rows), as_json=as_json, nothing=nothing)
+
+
+def _lines(rows: Iterable[Decision]) -> Iterator[str]:
     for row in rows:
         change = f"{_value_name(row.given)} > {_value_name(row.value)}"
         said = f"{row.when:%Y-%m-%d %H:%M}  {row.key}  {row.label}  {row.verdict:<6}  {change:<18}  {row.who}"
-        click.echo(f"{said}  {row.why}".rstrip())
-    if not rows:
-        say("nothing of this was decided yet")
+        yield f"{said}  {row.why}".rstrip()
 
 
 def _value_name(value: int | None) -> str:
@@ -128,7 +132,7 @@ def decision_json(row: Decision) -> dict[str, Any]:
 
 
 @click.command("export", epilog=examples("olrsearch audit export labels.csv --where \"partition = 'train'\""))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=PATH)
 @click.option(
     "--form",
     type=click.Choice(["txt", "csv", "json"]),
@@ -138,17 +142,10 @@ def decision_json(row: Decision) -> dict[str, Any]:
 @click.option("--where", help="Of these images only: \"partition = 'train' and Smiling = present\".")
 @click.option("--decisions", "history_only", is_flag=True, help="Write the history of decisions instead.")
 @click.option("--replace", is_flag=True, help="Write over OUT if it is there.")
-@click.option("--json", "as_json", is_flag=True, help="What was written as one JSON object.")
+@json_option("What was written as one JSON object.")
 @click.pass_context
 def export(
-    ctx: click.Context,
-    out: Path,
-    form: LabelForm | None,
-    dataset: str | None,
-    where: str | None,
-    history_only: bool,
-    replace: bool,
-    as_json: bool,
+    ctx: click.Context, /, out: Path, history_only: bool, replace: bool, as_json: bool, **options: Any
 ) -> None:
     """Write stored labels with all decisions applied to OUT, to train on elsewhere or to import again.
 
@@ -158,7 +155,7 @@ def export(
     """
     with open_store(ctx, read_only=True) as store:
         if history_only:
-            if form is not None or dataset is not None or where is not None:
+            if any(value is not None for value in options.values()):
                 raise click.UsageError(
                     "--decisions writes the whole history: leave --form, --dataset and --where out"
                 )
@@ -169,7 +166,7 @@ def export(
             else:
                 say(f"{count:,} decisions in {out}")
             return
-        written = store.labels.export(out, form=form, dataset=dataset, where=where, replace=replace)
+        written = store.labels.export(out, replace=replace, **options)
     if as_json:
         emit_json({**dataclasses.asdict(written), "decisions": None})
         return
@@ -179,9 +176,3 @@ def export(
     )
     if written.unlabelled:
         say(f"note: {images_said(written.unlabelled)} without stored labels left out")
-
-
-def _done(latest: Decision) -> str:
-    return {"accept": "accepted", "flip": "flipped", "unsure": "left unsure", "undo": "taken back"}.get(
-        latest.verdict, latest.verdict
-    )

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from olrsearch.apps.cli.common import Group, emit_json, examples, open_store, say, store_path
+from olrsearch.apps.cli.common import Group, examples, open_store, say, show, store_path
+from olrsearch.apps.cli.options import json_option
 
 
 @click.group("store", cls=Group)
@@ -33,17 +34,13 @@ def create(ctx: click.Context, database_url: str | None) -> None:
 
 
 @store_command.command("info", epilog=examples("olrsearch store info"))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@json_option("One JSON object.")
 @click.pass_context
 def info(ctx: click.Context, as_json: bool) -> None:
     """What the store holds: data sets, images, labels, spaces, indexes."""
     with open_store(ctx, read_only=True) as store:
         found = store.info()
-    if as_json:
-        emit_json(found)
-        return
-    for line in _info_lines(found):
-        click.echo(line)
+    show([found], _info_lines(found), as_json=as_json)
 
 
 def _info_lines(found: dict[str, object]) -> list[str]:
@@ -71,7 +68,7 @@ def _info_lines(found: dict[str, object]) -> list[str]:
 
 @store_command.command("verify", epilog=examples("olrsearch store verify --sources"))
 @click.option("--sources", is_flag=True, help="Also read every image file and compare its hash.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@json_option("One JSON object.")
 @click.pass_context
 def verify(ctx: click.Context, sources: bool, as_json: bool) -> None:
     """Check every file against its checksums, and the metadata against the files.
@@ -81,11 +78,7 @@ def verify(ctx: click.Context, sources: bool, as_json: bool) -> None:
     """
     with open_store(ctx, read_only=True) as store:
         report = store.verify(sources=sources)
-    if as_json:
-        emit_json(report.to_dict())
-    else:
-        for line in report.lines():
-            click.echo(line)
+    show([report.to_dict()], report.lines(), as_json=as_json)
     if not report.ok:
         ctx.exit(1)
 
