@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,14 +14,13 @@ from olrsearch.evaluation.looks.correlations import NormCorrelations
 from olrsearch.evaluation.looks.gaussians import GaussianLook
 from olrsearch.sheets.card import Bar, Card, Sheet
 from olrsearch.sheets.write import sheet_form, write_sheet
+from olrsearch.store.decisions import VALUE_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from olrsearch.evaluation.looks.disagreements import Disagreements
     from olrsearch.sheets.card import Picture
-
-_STORED: Final = {-1: "absent", 0: "unknown", 1: "present"}
 
 
 def look_sheet(found: Components | Disagreements, picture: Picture) -> Sheet:
@@ -131,7 +130,7 @@ def _disagreements(found: Disagreements, picture: Picture) -> Sheet:
                 picture=picture(item.image_id),
                 # The stored label as a bar too: beside a long name it would be cut off.
                 bars=(
-                    Bar("stored", _STORED[item.stored], float(item.stored > 0)),
+                    Bar("stored", VALUE_NAMES[item.stored], float(item.stored > 0)),
                     Bar("probe", f"{item.probe:.2f}", item.probe),
                     Bar("teacher", f"{item.teacher:.2f}", item.teacher),
                 ),
