@@ -5,6 +5,7 @@ Nothing here imports torch, and lists are read from SQL. Notation: N images, L l
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +36,11 @@ from olrsearch.store.files import RUNS
 from olrsearch.store.read.audits import count_suspects, read_audits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from olrsearch.api.session import Session
     from olrsearch.audit.runs.results import AuditedEntry, AuditReport
     from olrsearch.core.arrays import I8
-    from olrsearch.sheets.card import Picture
     from olrsearch.store.read.audits import AuditInfo
 
 _EXAMPLES = 5
@@ -51,12 +51,9 @@ class Audits:
     """The audits of a store: `Store.audit`."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
         self._backend = session.backend
         self._track = session.track
-
-    def _pictures(self, ids: Iterable[int], edge: int) -> Picture:
-        return pictures(self._session, ids, edge)
+        self._pictures = partial(pictures, session)
 
     def run(
         self,
@@ -152,12 +149,10 @@ class Audits:
             batches = suspects(snapshot, info, position, value)
             total = count_suspects(snapshot, info.name, position=position, given=value)
         full = any(page.take(batch) for batch in batches)
-        ended = (
-            ()
-            if full or unknown
-            else (f"{info.name} keeps {total:,} suspects of this kind: there are no more",)
+        ended = [f"{info.name} keeps {total:,} suspects of this kind: there are no more"]
+        return LabelIssues(
+            info.name, page.issues()[offset:], total, (*page.notes(), *([] if full or unknown else ended))
         )
-        return LabelIssues(info.name, page.issues()[offset:], total, (*page.notes(), *ended))
 
     def show(self, image: int | str, label: str, *, run: str | None = None) -> AuditedEntry:
         """One entry with all that is known of it: every scorer's evidence and why, and decisions.

@@ -38,16 +38,9 @@ def build(ctx: click.Context, recipe: str, space: str | None) -> None:
     index that proposes images, of the newest space of posteriors by default.
     """
     with open_store(ctx) as store:
-        need = store.indexes.estimate(recipe, space=space)
-        inside = store.indexes.estimate_device(recipe, space=space)
-        say(
-            (
-                f"{recipe}: about {need / 1e6:,.0f} MB beside the segments"
-                if need
-                else f"{recipe}: no second copy"
-            )
-            + (f", {inside / 1e6:,.0f} MB on the device" if inside else "")
-        )
+        need, inside = store.indexes.estimate(recipe, space=space)
+        beside = f"about {need / 1e6:,.0f} MB beside the segments" if need else "no second copy"
+        say(f"{recipe}: {beside}{f', {inside / 1e6:,.0f} MB on the device' if inside else ''}")
         for line in store.indexes.build(recipe, space=space):
             say(line)
 

@@ -90,7 +90,7 @@ def verify(ctx: click.Context, sources: bool, as_json: bool) -> None:
 def relocate(ctx: click.Context, dataset: str, root: Path) -> None:
     """Tell the store that DATASET's images now lie below ROOT."""
     with open_store(ctx) as store:
-        found, total = store.maintenance.relocate(dataset, root)
+        found, total = store.relocate(dataset, root)
     say(f"{dataset}: {found:,} of {total:,} images found below {root}")
 
 
