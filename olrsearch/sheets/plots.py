@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
     from olrsearch.core.arrays import F64, U8
+    from olrsearch.evaluation.looks.gaussians import GaussianLook
 
 _DPI = 150
 _CELL = 0.19
@@ -150,54 +150,35 @@ def plot_components(
     return write_plot(figure, path)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class GaussianPanels:
-    """One Gaussian to draw.
-
-    Attributes:
-        title: A line above its panels.
-        covariance: float64 [d, d].
-        words: W names.
-        correlations: float64 [W, W], of the words' directions.
-        pictures: uint8 [m, H, W, 3], what is decoded from the mean and from samples; None without.
-    """
-
-    title: str
-    covariance: F64
-    words: Sequence[str]
-    correlations: F64
-    pictures: U8 | None = None
-
-
-def draw_gaussians(rows: Sequence[GaussianPanels]) -> bytes:
+def draw_gaussians(looks: Sequence[GaussianLook]) -> bytes:
     """Covariances, what they say of words, and decoded pictures, a row a Gaussian: the bytes of a PNG.
 
     Args:
-        rows: One or more.
+        looks: One or more.
 
     Source: paper 004, figures 2 to 4.
     """
-    words = max(len(row.words) for row in rows)
+    words = max(len(look.words) for look in looks)
     edge = max(2.6, _CELL * words if words > WRITTEN else 0.46 * words)
-    with_pictures = any(row.pictures is not None and len(row.pictures) for row in rows)
+    with_pictures = any(look.decoded is not None and len(look.decoded) for look in looks)
     widths = [2.6, edge + 0.8, *([2.6] if with_pictures else [])]
-    figure = new_figure(sum(widths) + 2.0, len(rows) * (edge + 1.6), "constrained")
-    parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
-    for part, row in zip(parts, rows, strict=True):
+    figure = new_figure(sum(widths) + 2.0, len(looks) * (edge + 1.6), "constrained")
+    parts = figure.subfigures(len(looks), 1, squeeze=False)[:, 0]
+    for part, look in zip(parts, looks, strict=True):
         axes = part.subplots(1, len(widths), width_ratios=widths, squeeze=False)[0]
-        write_title(part, shortened(row.title))
-        drawn = show_covariance(axes[0], row.covariance)
+        write_title(part, shortened(look.name))
+        drawn = show_covariance(axes[0], look.gaussian.covariance[0])
         _heading(axes[0], "covariance Σ")
         style_ticks(axes[0])
         for axis in (axes[0].xaxis, axes[0].yaxis):
             axis.set_major_locator(MaxNLocator(integer=True))
         part.colorbar(drawn, ax=axes[0], shrink=0.6).ax.tick_params(labelsize=FONT, labelcolor=INK)
-        names = [shortened(name) for name in row.words]
-        _heat_map(axes[1], names, row.correlations, "correlation of the words' directions", left=True)
+        names = [shortened(name) for name in look.words]
+        _heat_map(axes[1], names, look.correlations, "correlation of the words' directions", left=True)
         if with_pictures:
             axes[2].set_axis_off()
-            if row.pictures is not None and len(row.pictures):
-                axes[2].imshow(_mosaic(row.pictures), interpolation="nearest")
+            if look.decoded is not None and len(look.decoded):
+                axes[2].imshow(_mosaic(look.decoded), interpolation="nearest")
                 _heading(axes[2], "decoded: mean, samples")
     return _png(figure)
 

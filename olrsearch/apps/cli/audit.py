@@ -208,7 +208,8 @@ def delete(ctx: click.Context, name: str) -> None:
     say(f"deleted {name}")
 
 
-audit_decisions.register(audit_command)
+for _command in (audit_decisions.decide, audit_decisions.history, audit_decisions.export):
+    audit_command.add_command(_command)
 
 
 def _show_report(report: AuditReport, *, as_json: bool) -> None:

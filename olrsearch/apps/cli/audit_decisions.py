@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from olrsearch.api.labels import VALUE_NAMES
-from olrsearch.apps.cli.common import emit_json, examples, open_store, say, show
+from olrsearch.apps.cli.common import examples, open_store, show
 from olrsearch.apps.cli.common import images as images_said
 from olrsearch.apps.cli.options import PATH, json_option
 
@@ -17,15 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from olrsearch import Decided, Decision, Verdict
+    from olrsearch import Decided, Decision, LabelExport, Verdict
 
 _DONE = {"accept": "accepted", "flip": "flipped", "unsure": "left unsure", "undo": "taken back"}
-
-
-def register(group: click.Group) -> None:
-    """Add these commands to a group."""
-    for command in (decide, history, export):
-        group.add_command(command)
 
 
 @click.command(
@@ -74,7 +68,7 @@ def decide(
             raise click.UsageError("--from takes everything from the file: leave IMAGE, --undo and --why out")
         with open_store(ctx) as store:
             written = store.labels.decide_file(file, who=who, run=run)
-        _tell(written, as_json=as_json)
+        show([written.to_dict()], _decided_lines(written), as_json=as_json, err=True)
         return
     if image is None or label is None or (verdict is None) != take_back:
         raise click.UsageError("expected IMAGE LABEL accept|flip|unsure, --undo IMAGE LABEL, or --from FILE")
@@ -84,21 +78,16 @@ def decide(
         request = DecisionRequest(image, label, verdict or "undo", why=why)
         written = store.labels.decide([request], who=who, run=run)
         (latest,) = store.labels.history(image, label)[-1:]
-    if as_json:
-        emit_json(written.to_dict())
-        return
     held = "the annotation is in force" if latest.value is None else f"is {VALUE_NAMES[latest.value]}"
-    say(f"{latest.key}: {latest.label}: {_DONE.get(latest.verdict, latest.verdict)}; {held}")
+    line = f"{latest.key}: {latest.label}: {_DONE.get(latest.verdict, latest.verdict)}; {held}"
+    show([written.to_dict()], [line], as_json=as_json, err=True)
 
 
-def _tell(written: Decided, *, as_json: bool) -> None:
-    if as_json:
-        emit_json(written.to_dict())
-        return
+def _decided_lines(written: Decided) -> Iterator[str]:
     parts = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(written.verdicts.items()))
-    say(f"{written.decisions:,} decisions: {parts}")
+    yield f"{written.decisions:,} decisions: {parts}"
     if written.undecided:
-        say(f"note: {written.undecided:,} lines say no decision and were left out")
+        yield f"note: {written.undecided:,} lines say no decision and were left out"
 
 
 @click.command("history", epilog=examples("olrsearch audit history --label Eyeglasses"))
@@ -111,10 +100,10 @@ def history(ctx: click.Context, image: str | None, label: str | None, as_json: b
     with open_store(ctx, read_only=True) as store:
         rows = store.labels.history(image, label)
     nothing = "nothing of this was decided yet"
-    show([decision_json(row) for row in rows], _lines(rows), as_json=as_json, nothing=nothing)
+    show([_to_dict(row) for row in rows], _history_lines(rows), as_json=as_json, nothing=nothing)
 
 
-def _lines(rows: Iterable[Decision]) -> Iterator[str]:
+def _history_lines(rows: Iterable[Decision]) -> Iterator[str]:
     for row in rows:
         change = f"{_value_name(row.given)} > {_value_name(row.value)}"
         said = f"{row.when:%Y-%m-%d %H:%M}  {row.key}  {row.label}  {row.verdict:<6}  {change:<18}  {row.who}"
@@ -126,9 +115,9 @@ def _value_name(value: int | None) -> str:
     return "-" if value is None else VALUE_NAMES[value]
 
 
-def decision_json(row: Decision) -> dict[str, Any]:
+def _to_dict(row: Decision) -> dict[str, Any]:
     """A row of the history, JSON-ready, as `audit decide --from` reads it too."""
-    return {name: getattr(row, name) for name in row.__slots__} | {"when": row.when.isoformat()}
+    return {**dataclasses.asdict(row), "when": row.when.isoformat()}
 
 
 @click.command("export", epilog=examples("olrsearch audit export labels.csv --where \"partition = 'train'\""))
@@ -160,19 +149,19 @@ def export(
                     "--decisions writes the whole history: leave --form, --dataset and --where out"
                 )
             count = store.labels.export_history(out, replace=replace)
-            if as_json:
-                nothing = dict.fromkeys(("images", "labels", "changed", "unlabelled"))
-                emit_json({"path": str(out), "form": "decisions", **nothing, "decisions": count})
-            else:
-                say(f"{count:,} decisions in {out}")
-            return
-        written = store.labels.export(out, replace=replace, **options)
-    if as_json:
-        emit_json({**dataclasses.asdict(written), "decisions": None})
-        return
-    say(
-        f"{written.labels:,} labels of {images_said(written.images)} in {out}; "
+            nothing = dict.fromkeys(("images", "labels", "changed", "unlabelled"))
+            told = {"path": str(out), "form": "decisions", **nothing, "decisions": count}
+            lines = iter([f"{count:,} decisions in {out}"])
+        else:
+            written = store.labels.export(out, replace=replace, **options)
+            told, lines = {**dataclasses.asdict(written), "decisions": None}, _export_lines(written)
+    show([told], lines, as_json=as_json, err=True)
+
+
+def _export_lines(written: LabelExport) -> Iterator[str]:
+    yield (
+        f"{written.labels:,} labels of {images_said(written.images)} in {written.path}; "
         f"{written.changed:,} values are not as they were annotated"
     )
     if written.unlabelled:
-        say(f"note: {images_said(written.unlabelled)} without stored labels left out")
+        yield f"note: {images_said(written.unlabelled)} without stored labels left out"

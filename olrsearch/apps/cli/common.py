@@ -112,14 +112,20 @@ def emit_json(value: Any) -> None:
 
 
 def show(
-    found: Sequence[dict[str, Any]], lines: Iterable[str], *, as_json: bool, nothing: str | None = None
+    found: Sequence[dict[str, Any]],
+    lines: Iterable[str],
+    *,
+    as_json: bool,
+    err: bool = False,
+    nothing: str | None = None,
 ) -> None:
-    """Print what was found: a JSON object each, or lines of text.
+    """Print what was found or done: a JSON object each, or lines of text.
 
     Args:
         found: JSON-ready.
         lines: The same for people; not asked for where JSON is printed.
         as_json: Which of the two.
+        err: Lines are no data and go to stderr.
         nothing: What to say to people where nothing was found.
     """
     if as_json:
@@ -127,7 +133,7 @@ def show(
             emit_json(item)
         return
     for line in lines:
-        click.echo(line)
+        click.echo(line, err=err)
     if nothing is not None and not found:
         say(nothing)
 

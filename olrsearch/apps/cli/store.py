@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from olrsearch.apps.cli.common import Group, examples, open_store, say, show, store_path
 from olrsearch.apps.cli.options import json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @click.group("store", cls=Group)
@@ -43,27 +47,19 @@ def info(ctx: click.Context, as_json: bool) -> None:
     show([found], _info_lines(found), as_json=as_json)
 
 
-def _info_lines(found: dict[str, object]) -> list[str]:
-    lines: list[str] = []
-
-    def walk(value: object, name: str, depth: int) -> None:
-        indent = "  " * depth
+def _info_lines(found: dict[str, Any], indent: str = "") -> Iterator[str]:
+    for name, value in found.items():
         if isinstance(value, dict):
-            lines.append(f"{indent}{name}:")
-            for key, item in value.items():
-                walk(item, str(key), depth + 1)
+            yield f"{indent}{name}:"
+            yield from _info_lines(value, f"{indent}  ")
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             for item in value:
-                title = item.get("name", "")
-                walk({k: v for k, v in item.items() if k != "name"}, f"{name} {title}".strip(), depth)
+                rest = {key: what for key, what in item.items() if key != "name"}
+                yield from _info_lines({f"{name} {item.get('name', '')}".strip(): rest}, indent)
         elif isinstance(value, list):
-            lines.append(f"{indent}{name}: {', '.join(map(str, value)) or '—'}")
+            yield f"{indent}{name}: {', '.join(map(str, value)) or '—'}"
         else:
-            lines.append(f"{indent}{name}: {'—' if value is None else value}")
-
-    for key, item in found.items():
-        walk(item, key, 0)
-    return lines
+            yield f"{indent}{name}: {'—' if value is None else value}"
 
 
 @store_command.command("verify", epilog=examples("olrsearch store verify --sources"))

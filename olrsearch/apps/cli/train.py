@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from olrsearch.apps.cli.common import Group, emit_json, examples, open_store, say
+from olrsearch.apps.cli.common import Group, examples, open_store, show
 from olrsearch.apps.cli.options import json_option, names, pairs, together
 
 if TYPE_CHECKING:
@@ -46,12 +46,8 @@ def _train(ctx: click.Context, kind: str, *, as_json: bool, **options: Any) -> N
     """Train an encoder of a kind, and say what came of it."""
     with open_store(ctx) as store:
         trained = store.encoders.train(kind, progress=not ctx.obj["quiet"], **options)
-    if as_json:
-        emit_json(trained.to_dict())
-        return
-    for line in trained.lines():
-        say(line)
-    say("next: olrsearch encode")
+    lines = (*trained.lines(), "next: olrsearch encode")
+    show([trained.to_dict()], lines, as_json=as_json, err=True)
 
 
 @train_command.command(
