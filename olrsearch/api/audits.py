@@ -22,13 +22,7 @@ from olrsearch.audit.runs.results import (
     RuleCount,
 )
 from olrsearch.audit.runs.reviewed import Reviewed
-from olrsearch.core.errors import (
-    AuditError,
-    EmptyStoreError,
-    QueryError,
-    StoreCorruptError,
-    StoreVersionError,
-)
+from olrsearch.core.errors import AuditError, QueryError, StoreCorruptError, StoreVersionError
 from olrsearch.search.page import check_page
 from olrsearch.store.audit_runs import RunFolder, audit_folders
 from olrsearch.store.decisions import NAMED_VALUES
@@ -52,7 +46,7 @@ class Audits:
 
     def __init__(self, session: Session) -> None:
         self._backend = session.backend
-        self._track = session.track
+        self._session = session
         self._pictures = partial(pictures, session)
 
     def run(
@@ -82,7 +76,7 @@ class Audits:
             folds=folds,
             seed=seed,
             resume=resume,
-            track=self._track,
+            track=self._session.track,
         )
 
     def refit(self, run: str | None = None) -> AuditReport:
@@ -202,15 +196,14 @@ class Audits:
 
         Raises:
             AuditError: a file that holds no rules, or no label is stored.
+            EmptyStoreError: there are no images.
             UnknownLabelError: a rule about a label that the store has not.
         """
         from olrsearch.audit.scorers.rule_file import read_rules
         from olrsearch.audit.scorers.rules import count_rules, mine_rules, violations
 
-        snapshot = self._backend.snapshot()
+        snapshot = self._session.living()
         ids = snapshot.image_ids()
-        if not len(ids):
-            raise EmptyStoreError("the store holds no images: run olrsearch import first")
         given = snapshot.labels(ids)
         if not given.any():
             raise AuditError("no label is stored, so there are no rules: import a data set with labels")
