@@ -18,13 +18,14 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 import numpy as np
 from common import Results
 from scipy.special import expit
 
+from olrsearch.apps.cli.options import PATH, together
 from olrsearch.audit.benchmark.pictures import COMPONENTS, HeadViews
 from olrsearch.audit.evidence.estimates import estimate_errors
 from olrsearch.audit.evidence.noise import asymmetric, instance_dependent, symmetric
@@ -89,13 +90,7 @@ def main() -> None:
     """Hold estimated numbers of wrong labels against what was put in."""
 
 
-_shared = (
-    click.option("--cache", type=click.Path(path_type=Path), required=True, help="Where what is made stays."),
-    click.option("--out", type=click.Path(path_type=Path), help="Also write FILE.md and FILE.json."),
-    click.option("--seeds", default="0,1,2", show_default=True, help="Of the noise."),
-    click.option(
-        "--noise", "noises", multiple=True, type=click.Choice(NOISES), help="Some kinds; all by default."
-    ),
+shared = together(
     click.option(
         "--scorer",
         "scorers",
@@ -104,14 +99,14 @@ _shared = (
         default=ASKED,
         show_default=True,
     ),
+    click.option(
+        "--noise", "noises", multiple=True, type=click.Choice(NOISES), help="Some kinds; all by default."
+    ),
+    click.option("--seeds", default="0,1,2", show_default=True, help="Of the noise."),
+    click.option("--out", type=PATH, help="Also write FILE.md and FILE.json."),
+    click.option("--cache", type=PATH, required=True, help="Where what is made stays."),
 )
-
-
-def shared(command: Any) -> Any:  # noqa: ANN401 - as click has it
-    """The options of both commands."""
-    for option in _shared:
-        command = option(command)
-    return command
+"""The options of both commands."""
 
 
 @main.command("avatars")

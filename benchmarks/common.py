@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from olrsearch.apps.cli.options import PATH, together
 from olrsearch.datasets.selection import selection_split
 from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.evaluation.report import Table, jsonable
@@ -23,7 +24,7 @@ from olrsearch.store.backend import Backend
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from olrsearch.core.arrays import I8, I64, U8
+    from olrsearch.core.arrays import I8, I64, U8, Bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,15 +74,28 @@ class Results:
         return Table(self.title, self.columns, tuple(self.rows)).to_markdown()
 
 
-def shared_options(command: Any) -> Any:  # noqa: ANN401 - as click has it
-    """The options that every comparison has."""
-    for option in (
-        click.option("--seed", type=int, default=0, show_default=True),
-        click.option("--out", type=click.Path(path_type=Path), help="Also write FILE.md and FILE.json."),
-        click.option("--store", type=click.Path(path_type=Path, exists=True), required=True),
-    ):
-        command = option(command)
-    return command
+shared_options = together(
+    click.option("--store", type=click.Path(path_type=Path, exists=True), required=True),
+    click.option("--out", type=PATH, help="Also write FILE.md and FILE.json."),
+    click.option("--seed", type=int, default=0, show_default=True),
+)
+"""The options that every comparison has."""
+
+
+def held_back(columns: Mapping[str, Any], rows: I64, size: int) -> Bool:
+    """Which of some rows are selection images: whole identities, the same for all seeds of training.
+
+    Args:
+        columns: `identity`, `dataset` and `key` of all images.
+        rows: int64, those to train on.
+        size: How many, about.
+    """
+    return selection_split(
+        [None if value < 0 else int(value) for value in columns["identity"][rows].tolist()],
+        [f"{a}/{b}" for a, b in zip(columns["dataset"][rows], columns["key"][rows], strict=True)],
+        size=size,
+        seed=0,
+    )
 
 
 def open_faces(store: Path, basis: Mapping[str, str], scratch: Path) -> tuple[Faces, OlrConfig]:
@@ -97,12 +111,7 @@ def open_faces(store: Path, basis: Mapping[str, str], scratch: Path) -> tuple[Fa
         columns = snapshot.columns(kept, ("partition", "identity", "key", "dataset"))
         labels = snapshot.labels(kept, config.labels)
     rows = np.flatnonzero(columns["partition"] == "train")
-    held = selection_split(
-        [None if value < 0 else int(value) for value in columns["identity"][rows].tolist()],
-        [f"{a}/{b}" for a, b in zip(columns["dataset"][rows], columns["key"][rows], strict=True)],
-        size=config.selection_size,
-        seed=0,  # the same for all seeds of training
-    )
+    held = held_back(columns, rows, config.selection_size)
     gallery = np.flatnonzero(np.isin(columns["partition"], ("val", "test")))
     faces = Faces(np.load(pixels, mmap_mode="r"), labels, config.labels, rows[~held], rows[held], gallery)
     return faces, config

@@ -24,15 +24,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
-from common import shared_options
+from common import held_back, shared_options
 from olrsearch_benchmarks.papers.drawing import draw_pair_figures
 from olrsearch_benchmarks.papers.informed_prior import run_informed_prior_paper
 from olrsearch_benchmarks.papers.informed_prior_figures import pair_figures
 from olrsearch_benchmarks.words.posterior_data import PosteriorData
 
 from olrsearch import Store
+from olrsearch.apps.cli.options import PATH, POSITIVE, together
 from olrsearch.core.errors import OlrsearchError
-from olrsearch.datasets.selection import selection_split
 from olrsearch.encoders.informed_prior.config import InformedPriorConfig
 from olrsearch.encoders.informed_prior.encoder import InformedPriorEncoder
 from olrsearch.encoders.informed_prior.training import train_informed_prior
@@ -192,12 +192,7 @@ class Bench:
             columns = snapshot.columns(kept, ("partition", "identity", "key", "dataset"))
             labels = snapshot.labels(kept, config.labels)
         rows = np.flatnonzero(columns["partition"] == "train")
-        held = selection_split(
-            [None if value < 0 else int(value) for value in columns["identity"][rows].tolist()],
-            [f"{a}/{b}" for a, b in zip(columns["dataset"][rows], columns["key"][rows], strict=True)],
-            size=min(config.selection_size, max(1, len(rows) * 15 // 100)),
-            seed=0,  # the same for all seeds of training
-        )
+        held = held_back(columns, rows, min(config.selection_size, max(1, len(rows) * 15 // 100)))
         others = np.flatnonzero(np.isin(columns["partition"], ("val", "test")))
         keys = [str(one) for one in columns["key"]]
         return Images(np.load(file, mmap_mode="r"), kept, keys, labels, rows[~held], rows[held], others)
@@ -282,32 +277,26 @@ def main() -> None:
     """Informed-prior encoders trained with several seeds and settings on a store's labelled images."""
 
 
-def _options(command: Any) -> Any:  # noqa: ANN401 - as click has it
-    for option in (
-        click.option(
-            "--profile",
-            "name",
-            type=click.Choice(sorted(InformedPriorConfig.profiles)),
-            default="digits",
-            show_default=True,
-        ),
-        click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True),
-        click.option(
-            "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Of all runs; may be repeated."
-        ),
-        click.option("--images", type=click.IntRange(min=1), help="Training images at most; all by default."),
-        click.option(
-            "--queries", type=click.Path(path_type=Path, exists=True), help="P2's query file, for faces."
-        ),
-        click.option(
-            "--scratch", type=click.Path(path_type=Path), help="Where pixels and checkpoints lie meanwhile."
-        ),
-        click.option(
-            "--figures", type=click.Path(path_type=Path), help="Draw the paper's figures of the first seed."
-        ),
-    ):
-        command = option(command)
-    return shared_options(command)
+_options = together(
+    shared_options,
+    click.option("--figures", type=PATH, help="Draw the paper's figures of the first seed."),
+    click.option("--scratch", type=PATH, help="Where pixels and checkpoints lie meanwhile."),
+    click.option(
+        "--queries", type=click.Path(path_type=Path, exists=True), help="P2's query file, for faces."
+    ),
+    click.option("--images", type=POSITIVE, help="Training images at most; all by default."),
+    click.option(
+        "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Of all runs; may be repeated."
+    ),
+    click.option("--seeds", type=POSITIVE, default=3, show_default=True),
+    click.option(
+        "--profile",
+        "name",
+        type=click.Choice(sorted(InformedPriorConfig.profiles)),
+        default="digits",
+        show_default=True,
+    ),
+)
 
 
 @main.command("seeds")

@@ -56,3 +56,16 @@ def jpeg(colour="teal", size=(60, 80), form="JPEG"):
     buffer = io.BytesIO()
     Image.new("RGB", size, colour).save(buffer, form)
     return buffer.getvalue()
+
+
+def read_png(path):
+    """What a PNG shows, int [H, W, 3]."""
+    with Image.open(path) as image:
+        image.load()
+        assert image.format == "PNG"
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+def share(found, colour, within=30):
+    """Which part of it has a colour, or nearly."""
+    return float((np.abs(found - colour).sum(axis=2) < within).mean())

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from olrsearch.apps.cli.bench import queries_option, shared_options
 from olrsearch.apps.cli.common import Group, examples, open_to_measure, say, store_path
+from olrsearch.apps.cli.options import PATH, POSITIVE
 from olrsearch.apps.cli.reports import render
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from olrsearch import Store
+    from olrsearch.apps.cli.options import Option
     from olrsearch.evaluation.report import Report
 
 
@@ -22,18 +25,13 @@ if TYPE_CHECKING:
 @shared_options
 @click.pass_context
 def richness(
-    ctx: click.Context,
-    query_file: Path | None,
-    space: str | None,
-    seed: int,
-    out: Path | None,
-    as_json: bool,
+    ctx: click.Context, queries: Path | None, space: str | None, seed: int, out: Path | None, as_json: bool
 ) -> None:
     """P6: whether the embeddings hold more than probabilities."""
     from olrsearch.evaluation.query_set import read_queries
     from olrsearch_benchmarks.richness import run_richness
 
-    asked = None if query_file is None else read_queries(query_file)
+    asked = None if queries is None else read_queries(queries)
     with open_to_measure(ctx) as store:
         data, metric = store.bench.data(space=space), store.indexes.metric(space=space)
     render(run_richness(data, metric=metric, queries=asked, seed=seed), out, as_json=as_json)
@@ -64,16 +62,12 @@ def olr(ctx: click.Context, space: str | None, seed: int, out: Path | None, as_j
 
 @papers.command("informed-prior", epilog=examples("olrsearch bench papers informed-prior --figures figures"))
 @queries_option
-@click.option(
-    "--figures",
-    type=click.Path(path_type=Path),
-    help="Also draw the paper's figures, of pairs, into this folder.",
-)
+@click.option("--figures", type=PATH, help="Also draw the paper's figures, of pairs, into this folder.")
 @shared_options
 @click.pass_context
 def informed_prior(
     ctx: click.Context,
-    query_file: Path | None,
+    queries: Path | None,
     figures: Path | None,
     space: str | None,
     seed: int,
@@ -89,7 +83,7 @@ def informed_prior(
     from olrsearch_benchmarks.on_a_store import draw_pairs, labels_beside, posterior_data
     from olrsearch_benchmarks.papers.informed_prior import run_informed_prior_paper
 
-    asked = None if query_file is None else read_queries(query_file)
+    asked = None if queries is None else read_queries(queries)
     with open_to_measure(ctx) as store:
         data = posterior_data(store, space=space)
         labels = labels_beside(store) if data.kind == "many" else None
@@ -101,25 +95,17 @@ def informed_prior(
         say(f"plot: {path}")
 
 
+def _images_option(name: str, default: int, text: str) -> Option:
+    return click.option(name, type=POSITIVE, default=default, show_default=True, help=text)
+
+
 @click.command("speed", epilog=examples("olrsearch bench speed kl --rows 20000 --no-recipes"))
 @click.argument(
     "part", type=click.Choice(["queries", "encoding", "kl"]), default="queries", metavar="[encoding|kl]"
 )
-@click.option(
-    "--rows",
-    type=click.IntRange(min=1),
-    default=100_000,
-    show_default=True,
-    help="Images of the exact search, for kl.",
-)
+@_images_option("--rows", 100_000, "Images of the exact search, for kl.")
 @click.option("--recipes/--no-recipes", default=True, show_default=True, help="Also measure recipes, for kl.")
-@click.option(
-    "--recipe-rows",
-    type=click.IntRange(min=1),
-    default=1_000_000,
-    show_default=True,
-    help="Images that recipes search, for kl.",
-)
+@_images_option("--recipe-rows", 1_000_000, "Images that recipes search, for kl.")
 @shared_options
 @click.pass_context
 def speed(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from olrsearch.search.results import Hit, Ranking
 
@@ -13,18 +13,6 @@ if TYPE_CHECKING:
     from olrsearch.search.page import Page
     from olrsearch.search.spaces.labels import OpenSpace
     from olrsearch.search.spaces.posteriors import OpenPosteriors
-
-
-class SimilarPage(TypedDict):
-    """Which hits a question about similar images answers with; see `similar`."""
-
-    k: int
-    offset: int
-    max_distance: float | None
-    where: str | None
-    include_self: bool
-    recipe: str | None
-    space: str | None
 
 
 def ranking(

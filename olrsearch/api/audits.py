@@ -5,6 +5,7 @@ Nothing here imports torch, and lists are read from SQL. Notation: N images, L l
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +22,7 @@ from olrsearch.audit.runs.results import (
     RuleCount,
 )
 from olrsearch.audit.runs.reviewed import Reviewed
-from olrsearch.core.errors import (
-    AuditError,
-    EmptyStoreError,
-    QueryError,
-    StoreCorruptError,
-    StoreVersionError,
-)
+from olrsearch.core.errors import AuditError, QueryError, StoreCorruptError, StoreVersionError
 from olrsearch.search.page import check_page
 from olrsearch.store.audit_runs import RunFolder, audit_folders
 from olrsearch.store.decisions import NAMED_VALUES
@@ -35,12 +30,11 @@ from olrsearch.store.files import RUNS
 from olrsearch.store.read.audits import count_suspects, read_audits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from olrsearch.api.session import Session
     from olrsearch.audit.runs.results import AuditedEntry, AuditReport
     from olrsearch.core.arrays import I8
-    from olrsearch.sheets.card import Picture
     from olrsearch.store.read.audits import AuditInfo
 
 _EXAMPLES = 5
@@ -51,12 +45,9 @@ class Audits:
     """The audits of a store: `Store.audit`."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
         self._backend = session.backend
-        self._track = session.track
-
-    def _pictures(self, ids: Iterable[int], edge: int) -> Picture:
-        return pictures(self._session, ids, edge)
+        self._session = session
+        self._pictures = partial(pictures, session)
 
     def run(
         self,
@@ -85,7 +76,7 @@ class Audits:
             folds=folds,
             seed=seed,
         )
-        return run_audit(self._backend, settings, resume=resume, track=self._track)
+        return run_audit(self._backend, settings, resume=resume, track=self._session.track)
 
     def refit(self, run: str | None = None) -> AuditReport:
         """Let an audit learn from decisions; see `olrsearch.audit.runs.run.refit_audit`."""
@@ -151,12 +142,10 @@ class Audits:
             batches = suspects(snapshot, info, position, value)
             total = count_suspects(snapshot, info.name, position=position, given=value)
         full = any(page.take(batch) for batch in batches)
-        ended = (
-            ()
-            if full or unknown
-            else (f"{info.name} keeps {total:,} suspects of this kind: there are no more",)
+        ended = [f"{info.name} keeps {total:,} suspects of this kind: there are no more"]
+        return LabelIssues(
+            info.name, page.issues()[offset:], total, (*page.notes(), *([] if full or unknown else ended))
         )
-        return LabelIssues(info.name, page.issues()[offset:], total, (*page.notes(), *ended))
 
     def show(self, image: int | str, label: str, *, run: str | None = None) -> AuditedEntry:
         """One entry with all that is known of it: every scorer's evidence and why, and decisions.
@@ -206,15 +195,14 @@ class Audits:
 
         Raises:
             AuditError: a file that holds no rules, or no label is stored.
+            EmptyStoreError: there are no images.
             UnknownLabelError: a rule about a label that the store has not.
         """
         from olrsearch.audit.scorers.rule_file import read_rules
         from olrsearch.audit.scorers.rules import count_rules, mine_rules, violations
 
-        snapshot = self._backend.snapshot()
+        snapshot = self._session.living()
         ids = snapshot.image_ids()
-        if not len(ids):
-            raise EmptyStoreError("the store holds no images: run olrsearch import first")
         given = snapshot.labels(ids)
         if not given.any():
             raise AuditError("no label is stored, so there are no rules: import a data set with labels")

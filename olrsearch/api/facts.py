@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from olrsearch.maths.metric import metric_name
@@ -28,13 +29,7 @@ def info(store: HasSession) -> dict[str, Any]:
         "labels": len(snapshot.label_names),
         "label_revision": snapshot.label_revision,
         "datasets": [
-            {
-                "name": item.name,
-                "kind": item.kind,
-                "root": str(item.root),
-                "images": item.images,
-                "deleted": item.deleted,
-            }
+            {name: value for name, value in asdict(item).items() if name != "id"} | {"root": str(item.root)}
             for item in snapshot.datasets()
         ],
         "spaces": [_about(item, snapshot) for item in snapshot.spaces()],

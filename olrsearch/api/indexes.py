@@ -33,17 +33,11 @@ class Indexes:
 
         return build_index(self._session.backend, recipe, space)
 
-    def estimate(self, recipe: str = "exact", *, space: str | None = None) -> int:
-        """Bytes that `build` will take in memory and on disk, roughly."""
+    def estimate(self, recipe: str = "exact", *, space: str | None = None) -> tuple[int, int]:
+        """Bytes that what `build` builds takes in memory and on disk, and on a GPU, roughly."""
         from olrsearch.pipeline.indexing import estimate_index
 
-        return estimate_index(self._session.backend, recipe, space)[0]
-
-    def estimate_device(self, recipe: str = "exact", *, space: str | None = None) -> int:
-        """Bytes that what `build` builds takes on a GPU, roughly; 0 for what lies on none."""
-        from olrsearch.pipeline.indexing import estimate_index
-
-        return estimate_index(self._session.backend, recipe, space)[1]
+        return estimate_index(self._session.backend, recipe, space)
 
     def info(self, *, space: str | None = None) -> dict[str, Any]:
         """What is built for a space: recipe, sizes, measured recall; of posteriors, what is kept."""

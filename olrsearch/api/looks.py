@@ -48,11 +48,7 @@ class Looks:
         self._session = session
 
     def norms(
-        self,
-        *,
-        labels: Sequence[str] | None = None,
-        where: str | None = None,
-        space: str | None = None,
+        self, *, labels: Sequence[str] | None = None, where: str | None = None, space: str | None = None
     ) -> NormCorrelations:
         """Correlations of the norms ‖e^l‖ between labels, beside those of the stored labels.
 

@@ -60,9 +60,9 @@ def check_plot(path: Path) -> None:
     Raises:
         OlrsearchError: the path does not end in `.png`.
     """
-    from olrsearch.sheets import plot_form
+    from olrsearch import sheets
 
-    plot_form(path)
+    sheets.check_plot(path)
 
 
 def pictures(session: Session, ids: Iterable[int], edge: int = EDGE) -> Picture:

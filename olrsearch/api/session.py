@@ -20,7 +20,7 @@ from olrsearch.store.vectors.layout import LABELS, POSTERIOR
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from olrsearch.core.arrays import F32, I64, Bool, Layout
+    from olrsearch.core.arrays import F32, I64, U8, Bool, Layout
     from olrsearch.encoders.protocol import Encoder, LabelEncoder, PosteriorEncoder
     from olrsearch.maths.gaussian import Gaussians
     from olrsearch.search.spaces.posteriors import OpenPosteriors
@@ -128,12 +128,8 @@ class Session:
         found = self.find(opened.snapshot, image)
         if isinstance(found, int):
             return found
-        from olrsearch.datasets.files import load_array
-
         encoder = cast("LabelEncoder", self.encoder(opened.info))
-        pixels = load_array(found.parent, found.name, encoder.input_size, encoder.crop)
-        embedding: F32 = encoder.encode(pixels[None])[:, 0]
-        return embedding
+        return encoder.encode(_pixels(found, encoder))[:, 0]
 
     def gaussian(self, opened: OpenPosteriors, image: ImageRef) -> tuple[int | None, Gaussians]:
         """An image's id, None of a file outside the store, and its posterior, a batch of one."""
@@ -142,11 +138,8 @@ class Session:
         found = self.find(opened.snapshot, image)
         if isinstance(found, int):
             return found, opened.view.gaussians(opened.view.rows([found]))
-        from olrsearch.datasets.files import load_array
-
         encoder = cast("PosteriorEncoder", self.encoder(opened.info))
-        pixels = load_array(found.parent, found.name, encoder.input_size, encoder.crop)
-        made = encoder.encode(pixels[None])
+        made = encoder.encode(_pixels(found, encoder))
         return None, Gaussians.of_packed(made.mean, made.factor)
 
     def select(self, where: str) -> I64:
@@ -166,6 +159,13 @@ class HasSession(Protocol):
     @property
     def session(self) -> Session:
         """What the parts share."""
+
+
+def _pixels(path: Path, encoder: Encoder) -> U8:
+    """An image file as a batch of one, as an encoder takes it."""
+    from olrsearch.datasets.files import load_array
+
+    return load_array(path.parent, path.name, encoder.input_size, encoder.crop)[None]
 
 
 def allowed(opened: OpenSpace | OpenPosteriors, where: str | None) -> Bool | None:

@@ -6,11 +6,11 @@ Notation: L labels, k numbers a label.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Unpack
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from olrsearch.api.answers import SimilarPage, built_index, ranking
+from olrsearch.api.answers import built_index, ranking
 from olrsearch.api.session import allowed
 from olrsearch.core.errors import QueryError
 from olrsearch.core.names import LabelNames
@@ -20,13 +20,18 @@ from olrsearch.search.similar import similar as search_similar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import TypeAlias
 
     from olrsearch.api.session import HasSession, Session
     from olrsearch.core.arrays import F32
     from olrsearch.search.kl.query import Divergence
     from olrsearch.search.results import Ranking
     from olrsearch.search.similar import By
+    from olrsearch.search.spaces.labels import OpenSpace
     from olrsearch.store.values import ImageRef
+
+    Elsewhere: TypeAlias = ImageRef | F32 | Sequence[float]
+    """What a single label is taken from: an image, or a vector float32 [k]."""
 
 BY_POSTERIOR: Final = "posterior"
 """What `similar` takes as `by` to compare posteriors; a label of this name is meant by a list of it."""
@@ -37,7 +42,7 @@ def similar(
     image: ImageRef | None = None,
     *,
     by: By = None,
-    with_: Mapping[str, ImageRef | F32 | Sequence[float]] | None = None,
+    with_: Mapping[str, Elsewhere] | None = None,
     prototypes: Iterable[str] = (),
     k: int = 20,
     offset: int = 0,
@@ -75,74 +80,80 @@ def similar(
     Raises:
         QueryError: options of label embeddings and of posteriors together.
     """
-    page: SimilarPage = {
-        "k": k,
-        "offset": offset,
-        "max_distance": max_distance,
-        "where": where,
-        "include_self": include_self,
-        "recipe": recipe,
-        "space": space,
-    }
+    session = store.session
     if by == BY_POSTERIOR:
         if image is None or with_ or tuple(prototypes):
             raise QueryError(
                 "by posterior, one image is compared with all as a whole: name an image, and leave out "
                 "single labels (with, prototype)"
             )
-        return _similar_by_posterior(store.session, image, direction=direction, farthest=farthest, **page)
+        from olrsearch.search.divergences import similar_posteriors
+        from olrsearch.search.kl.query import SPELT
+
+        check_page(k, offset)
+        whole = session.posteriors(space)
+        source, query = session.gaussian(whole, image)
+        chosen = direction or "jeffreys"
+        page = similar_posteriors(
+            whole.index,
+            query,
+            direction=chosen,
+            exclude=() if include_self or source is None else (source,),
+            count=k,
+            offset=offset,
+            max_distance=max_distance,
+            allowed=allowed(whole, where),
+            farthest=farthest,
+            built=built_index(whole, recipe),
+        )
+        how = "unlike" if farthest else "like"
+        return ranking(whole, page, query=f"{how} {image} by {SPELT[chosen]} of posteriors")
     if direction is not None or farthest:
         raise QueryError(
             "a direction and the farthest are of divergences: compare by posterior (--by posterior)"
         )
-    return _similar_by_labels(store.session, image, by=by, with_=with_ or {}, prototypes=prototypes, **page)
-
-
-def _similar_by_labels(
-    session: Session,
-    image: ImageRef | None,
-    *,
-    by: By,
-    with_: Mapping[str, ImageRef | F32 | Sequence[float]],
-    prototypes: Iterable[str],
-    **page: Unpack[SimilarPage],
-) -> Ranking:
-    check_page(page["k"], page["offset"])
-    opened = session.space(page["space"])
+    check_page(k, offset)
+    opened = session.space(space)
     like = None if image is None else session.source(opened, image)
-    sources: dict[str, int | F32] = {
+    with_, prototypes = with_ or {}, (prototypes,) if isinstance(prototypes, str) else tuple(prototypes)
+    sources = _sources(session, opened, with_, prototypes)
+    asked = {source for source in (like, *sources.values()) if isinstance(source, int)}
+    page = search_similar(
+        opened.indexes,
+        opened.info.labels,
+        compose(opened.view, opened.info.labels, like=like, by=by, with_=sources),
+        built=None if recipe is None else opened.built(recipe),
+        exclude=() if include_self else asked,
+        count=k,
+        offset=offset,
+        min_score=None if max_distance is None else -max_distance,
+        allowed=allowed(opened, where),
+    )
+    return ranking(opened, page, query=_spell_similar(image, by, with_, prototypes, page.query))
+
+
+def _sources(
+    session: Session, opened: OpenSpace, with_: Mapping[str, Elsewhere], prototypes: Sequence[str]
+) -> dict[str, int | F32]:
+    """What single labels are taken from: an image of the store by id, or a vector float32 [k] or [L, k]."""
+    sources = {
         label: session.source(opened, value)
         if isinstance(value, int | np.integer | str | Path)
         else np.asarray(value, np.float32)
         for label, value in with_.items()
     }
-    prototypes = (prototypes,) if isinstance(prototypes, str) else tuple(prototypes)
     for label in prototypes:
         if label in sources:
             raise QueryError(f"{label} is given an image and a prototype: one of the two")
         position = LabelNames(opened.info.labels).position(label)
         sources[label] = prototype(opened.view, opened.stored_labels(), position)
-    targets = compose(opened.view, opened.info.labels, like=like, by=by, with_=sources)
-    asked = {source for source in (like, *sources.values()) if isinstance(source, int)}
-    recipe, limit = page["recipe"], page["max_distance"]
-    found = search_similar(
-        opened.indexes,
-        opened.info.labels,
-        targets,
-        built=None if recipe is None else opened.built(recipe),
-        exclude=() if page["include_self"] else asked,
-        count=page["k"],
-        offset=page["offset"],
-        min_score=None if limit is None else -limit,
-        allowed=allowed(opened, page["where"]),
-    )
-    return ranking(opened, found, query=_spell_similar(image, by, with_, prototypes, found.query))
+    return sources
 
 
 def _spell_similar(
     image: ImageRef | None,
     by: By,
-    with_: Mapping[str, ImageRef | F32 | Sequence[float]],
+    with_: Mapping[str, Elsewhere],
     prototypes: Sequence[str],
     labels: str,
 ) -> str:
@@ -156,34 +167,3 @@ def _spell_similar(
     ]
     parts += [f"typical {label}" for label in prototypes]
     return ", ".join(parts)
-
-
-def _similar_by_posterior(
-    session: Session,
-    image: ImageRef,
-    *,
-    direction: Divergence | None,
-    farthest: bool,
-    **page: Unpack[SimilarPage],
-) -> Ranking:
-    from olrsearch.search.divergences import similar_posteriors
-    from olrsearch.search.kl.query import SPELT
-
-    check_page(page["k"], page["offset"])
-    opened = session.posteriors(page["space"])
-    source, query = session.gaussian(opened, image)
-    chosen = direction or "jeffreys"
-    found = similar_posteriors(
-        opened.index,
-        query,
-        direction=chosen,
-        exclude=() if page["include_self"] or source is None else (source,),
-        count=page["k"],
-        offset=page["offset"],
-        max_distance=page["max_distance"],
-        allowed=allowed(opened, page["where"]),
-        farthest=farthest,
-        built=built_index(opened, page["recipe"]),
-    )
-    how = "unlike" if farthest else "like"
-    return ranking(opened, found, query=f"{how} {image} by {SPELT[chosen]} of posteriors")

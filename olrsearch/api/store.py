@@ -44,11 +44,10 @@ if TYPE_CHECKING:
     from olrsearch.api.indexes import Indexes
     from olrsearch.api.labels import Labels
     from olrsearch.api.looks import Looks
-    from olrsearch.api.maintenance import Maintenance
     from olrsearch.core.arrays import I64
     from olrsearch.datasets.base import Dataset
     from olrsearch.pipeline.importing import ImportReport
-    from olrsearch.store.values import ImageRef
+    from olrsearch.store.values import ImageRef, Relocation
 
 
 class Store:
@@ -56,7 +55,7 @@ class Store:
 
     Every query answers from one generation: the newest when it begins. Changes take the
     store's lock: one writer at a time, however many readers. What is not done every day is in
-    parts: `labels`, `audit`, `encoders`, `indexes`, `looks`, `maintenance` and `bench`.
+    parts: `labels`, `audit`, `encoders`, `indexes`, `looks` and `bench`.
 
     An image is named by its id, by its key (`000001.jpg`, or `celeba/000001.jpg` where several data sets have
     it), or, to be similar to it or to describe it, by the path of a file that is not in the store. A space is
@@ -164,13 +163,6 @@ class Store:
         return Looks(self.session)
 
     @cached_property
-    def maintenance(self) -> Maintenance:
-        """What keeps the store in order."""
-        from olrsearch.api.maintenance import Maintenance
-
-        return Maintenance(self.session)
-
-    @cached_property
     def bench(self) -> Bench:
         """How good the answers are, by the published protocols."""
         from olrsearch.api.bench import Bench
@@ -242,23 +234,12 @@ class Store:
         dataset, called = open_dataset(kind, path, **reader)
         return self.import_dataset(dataset, name=called if name is None else name, **options)
 
-    def import_dataset(
-        self,
-        dataset: Dataset,
-        *,
-        name: str,
-        **options: Unpack[ReadOptions],
-    ) -> ImportReport:
+    def import_dataset(self, dataset: Dataset, *, name: str, **options: Unpack[ReadOptions]) -> ImportReport:
         """Import a data set that is open; see `olrsearch.pipeline.importing.import_dataset`."""
         from olrsearch.pipeline.importing import import_dataset
 
-        return import_dataset(
-            self.session.backend,
-            dataset,
-            name=name,
-            **options,
-            track=self.session.track,
-        )
+        session = self.session
+        return import_dataset(session.backend, dataset, name=name, **options, track=session.track)
 
     def delete(self, images: Iterable[ImageRef] = (), *, where: str | None = None) -> int:
         """Take images out of every answer, at once; the data set's files are not touched.
@@ -273,6 +254,23 @@ class Store:
         with self.session.backend.writer() as writer:  # nothing comes between the look-up and the deletion
             chosen = () if where is None else self.select(where).tolist()
             return writer.gallery.delete([*images, *chosen])
+
+    def relocate(self, dataset: str, root: Path | str) -> Relocation:
+        """Tell the store that a data set's images now lie below `root`.
+
+        Args:
+            dataset: Its name in the store.
+            root: The folder.
+
+        Returns:
+            How many of its images were found there, and how many it has.
+
+        Raises:
+            ImageMissingError: none was found there; nothing is changed.
+            UnknownDatasetError: there is no such data set.
+        """
+        with self.session.backend.writer() as writer:
+            return writer.gallery.relocate(dataset, Path(root))
 
     def select(self, where: str) -> I64:
         """Ids of the living images that a condition selects, int64, ascending.

@@ -1,7 +1,7 @@
 """Contact sheets: the pictures of a ranking, as an HTML page or a PNG."""
 
 from olrsearch.sheets.card import Bar, Card, Companion, Section, Sheet, ranking_sheet
-from olrsearch.sheets.write import plot_form, sheet_form, write_sheet
+from olrsearch.sheets.write import check_plot, sheet_form, write_sheet
 
 __all__ = [
     "Bar",
@@ -9,7 +9,7 @@ __all__ = [
     "Companion",
     "Section",
     "Sheet",
-    "plot_form",
+    "check_plot",
     "ranking_sheet",
     "sheet_form",
     "write_sheet",

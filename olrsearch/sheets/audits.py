@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from olrsearch.sheets import Bar, Card, Companion, Section, Sheet
+from olrsearch.sheets.card import COMPANIONS
 from olrsearch.store.decisions import VALUE_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from olrsearch.audit.runs.results import AuditedEntry, EvidenceImage, LabelIssue, LabelIssues
     from olrsearch.audit.runs.show import Shown
-    from olrsearch.sheets.card import Pictures
+    from olrsearch.sheets.card import Picture, Pictures
 
-BESIDE: Final = 4
-"""Contrary images beside a picture."""
 _SPEAKING: Final = ("twins", "neighbours")
 """Scorers whose images are shown, the first that has any."""
 _EDGE, _SMALL = 240, 96
@@ -84,11 +83,7 @@ def entry_sheet(entry: AuditedEntry, pictures: Pictures) -> Sheet:
             for part in entry.evidence
             for image in part.images
         ),
-        notes=(
-            *(f"{part.scorer}: {part.text}" for part in entry.evidence),
-            *decided,
-            *entry.notes,
-        ),
+        notes=(*(f"{part.scorer}: {part.text}" for part in entry.evidence), *decided, *entry.notes),
         asked=(
             Card(
                 title=entry.key,
@@ -111,13 +106,11 @@ def _contrary(issue: LabelIssue, shown: Shown) -> tuple[EvidenceImage, ...]:
                 if image.given == -issue.given and image.given
             ]
             if images:
-                return tuple(images[:BESIDE])
+                return tuple(images[:COMPANIONS])
     return ()
 
 
-def _companions(
-    images: Iterable[EvidenceImage], picture: Callable[[int], bytes | None]
-) -> tuple[Companion, ...]:
+def _companions(images: Iterable[EvidenceImage], picture: Picture) -> tuple[Companion, ...]:
     return tuple(
         Companion(f"{image.key}: {VALUE_NAMES[image.given]}", picture(image.image_id)) for image in images
     )
@@ -126,7 +119,7 @@ def _companions(
 def _card(
     issue: LabelIssue,
     shown: Shown,
-    picture: Callable[[int], bytes | None],
+    picture: Picture,
     companions: tuple[Companion, ...],
     *,
     named: bool,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -102,16 +102,11 @@ class Sheet:
     summary: str
     cards: tuple[Card, ...]
     notes: tuple[str, ...] = ()
-    asked: tuple[Card, ...] = field(default=())
+    asked: tuple[Card, ...] = ()
     sections: tuple[Section, ...] = ()
 
 
-def ranking_sheet(
-    ranking: Ranking,
-    picture: Callable[[int], bytes | None],
-    *,
-    asked: tuple[Card, ...] = (),
-) -> Sheet:
+def ranking_sheet(ranking: Ranking, picture: Picture, *, asked: tuple[Card, ...] = ()) -> Sheet:
     """The sheet of a ranking.
 
     Args:

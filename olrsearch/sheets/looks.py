@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,14 +14,13 @@ from olrsearch.evaluation.looks.correlations import NormCorrelations
 from olrsearch.evaluation.looks.gaussians import GaussianLook
 from olrsearch.sheets.card import Bar, Card, Sheet
 from olrsearch.sheets.write import sheet_form, write_sheet
+from olrsearch.store.decisions import VALUE_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from olrsearch.evaluation.looks.disagreements import Disagreements
     from olrsearch.sheets.card import Picture
-
-_STORED: Final = {-1: "absent", 0: "unknown", 1: "present"}
 
 
 def look_sheet(found: Components | Disagreements, picture: Picture) -> Sheet:
@@ -38,62 +37,46 @@ def plot_look(
     found: NormCorrelations | Components | GaussianLook | Sequence[GaussianLook], path: Path | str
 ) -> Path:
     """Draw a look; see `Looks.plot`."""
+    from olrsearch.sheets import plots
+
     if isinstance(found, Components):
-        return _plot_components(found, path)
+        return plots.plot_components(
+            path,
+            found.shares,
+            found.component,
+            [(found.label, found.own), *((item.label, item.correlation) for item in found.others)],
+            title=f"{found.label}: principal components over {found.images:,} images",
+        )
     if isinstance(found, NormCorrelations):
-        return _plot_correlations(found, path)
+        square = np.ix_(found.order, found.order)
+        return plots.plot_correlations(
+            path,
+            [found.label_names[row] for row in found.order],
+            found.norms[square],
+            found.labels[square],
+            title=f"Correlations between {len(found.order)} labels over {found.images:,} images",
+        )
     return _draw_gaussians([found] if isinstance(found, GaussianLook) else list(found), Path(path))
 
 
-def _plot_components(found: Components, path: Path | str) -> Path:
-    from olrsearch.sheets.plots import plot_components
+def _draw_gaussians(looks: list[GaussianLook], target: Path) -> Path:
+    from olrsearch.sheets.plots import draw_gaussians
 
-    return plot_components(
-        path,
-        found.shares,
-        found.component,
-        [(found.label, found.own), *((item.label, item.correlation) for item in found.others)],
-        title=f"{found.label}: principal components over {found.images:,} images",
-    )
-
-
-def _plot_correlations(found: NormCorrelations, path: Path | str) -> Path:
-    from olrsearch.sheets.plots import plot_correlations
-
-    order = np.asarray(found.order)
-    square = np.ix_(order, order)
-    return plot_correlations(
-        path,
-        [found.label_names[row] for row in found.order],
-        found.norms[square],
-        found.labels[square],
-        title=f"Correlations between {len(order)} labels over {found.images:,} images",
-    )
-
-
-def _draw_gaussians(shown: list[GaussianLook], target: Path) -> Path:
-    from olrsearch.sheets.plots import GaussianPanels, draw_gaussians
-
-    if not shown:
+    if not looks:
         raise QueryError("no Gaussian to draw: name an image")
-    form = sheet_form(target)
-    panels = [
-        GaussianPanels(look.name, look.gaussian.covariance[0], look.words, look.correlations, look.decoded)
-        for look in shown
-    ]
-    if form == "png":
-        write_whole(target, draw_gaussians(panels))
+    if sheet_form(target) == "png":
+        write_whole(target, draw_gaussians(looks))
         return target
     cards = []
-    for look, panel in zip(shown, panels, strict=True):
+    for look in looks:
         if look.picture is not None:
             cards.append(Card(title=look.name, score="", picture=look.picture))
         low, high = look.deviations
         said = f"standard deviations from {low:.3g} to {high:.3g}"
-        cards.append(Card(title=look.name, score=said, picture=draw_gaussians([panel]), wide=True))
-    notes = tuple(dict.fromkeys(note for look in shown for note in look.notes))
-    heading = ", ".join(look.name for look in shown)
-    summary = f"{shown[0].gaussian.size} dimensions, {len(shown[0].words)} words"
+        cards.append(Card(title=look.name, score=said, picture=draw_gaussians([look]), wide=True))
+    notes = tuple(dict.fromkeys(note for look in looks for note in look.notes))
+    heading = ", ".join(look.name for look in looks)
+    summary = f"{looks[0].gaussian.size} dimensions, {len(looks[0].words)} words"
     return write_sheet(Sheet(heading=heading, summary=summary, cards=tuple(cards), notes=notes), target)
 
 
@@ -131,7 +114,7 @@ def _disagreements(found: Disagreements, picture: Picture) -> Sheet:
                 picture=picture(item.image_id),
                 # The stored label as a bar too: beside a long name it would be cut off.
                 bars=(
-                    Bar("stored", _STORED[item.stored], float(item.stored > 0)),
+                    Bar("stored", VALUE_NAMES[item.stored], float(item.stored > 0)),
                     Bar("probe", f"{item.probe:.2f}", item.probe),
                     Bar("teacher", f"{item.teacher:.2f}", item.teacher),
                 ),

@@ -4,13 +4,14 @@ matplotlib's Agg canvas through its object API: no window, no global state. The 
 when a plot is asked for and never by a query.
 
 Notation: L labels, k numbers a label; of Gaussians W words, d dimensions, m pictures.
+
+What every plot shares has no underscore: programs that draw plots of their own take it from here.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,33 +22,32 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from olrsearch.core.files import write_whole
-from olrsearch.sheets.write import plot_form
+from olrsearch.sheets.write import check_plot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
+    from matplotlib.figure import FigureBase
     from matplotlib.image import AxesImage
 
     from olrsearch.core.arrays import F64, U8
+    from olrsearch.evaluation.looks.gaussians import GaussianLook
 
 _DPI = 150
-_PICTURE = 1.0
-"""Inches of a picture's longer edge."""
-
 _CELL = 0.19
 """Inches of a heat map's cell: room for a line of its label."""
 
-_FONT = 8.0
+FONT = 8.0
 _LONGEST = 26
 """Letters of a label's name that are shown."""
 
-_WRITTEN = 12
+WRITTEN = 12
 """Up to so many labels a cell has room for its number."""
 
-_INK, _SOFT, _GRID = "#1c1e22", "#6e737a", "#e1e5ea"
-_BAR, _PALE, _AGAINST = "#3e78b2", "#a8c7e4", "#c2563f"
+INK, SOFT, GRID = "#1c1e22", "#6e737a", "#e1e5ea"
+BAR, _PALE, _AGAINST = "#3e78b2", "#a8c7e4", "#c2563f"
 _UNKNOWN = "#d6d6d2"
 
 
@@ -75,19 +75,19 @@ def plot_correlations(
     maps = [("norms ‖e‖ of the label embeddings", norms)]
     if np.isfinite(labels[apart]).any():
         maps.append(("the labels as they are stored", labels))
-    names = [_shown(name) for name in label_names]
-    edge = max(2.4, _CELL * len(names) if len(names) > _WRITTEN else 0.46 * len(names))
+    names = [shortened(name) for name in label_names]
+    edge = max(2.4, _CELL * len(names) if len(names) > WRITTEN else 0.46 * len(names))
     margin = 0.075 * max(len(name) for name in names) + 0.3
-    figure = _figure(len(maps) * edge + margin + 1.2, edge + margin + 0.9, "compressed")
+    figure = new_figure(len(maps) * edge + margin + 1.2, edge + margin + 0.9, "compressed")
     axes = figure.subplots(1, len(maps), squeeze=False)[0]
     for number, (heading, values) in enumerate(maps):
         drawn = _heat_map(axes[number], names, values, heading, left=number == 0)
     bar = figure.colorbar(drawn, ax=list(axes), shrink=0.7, aspect=30, pad=0.015)
-    bar.set_label("correlation", color=_SOFT, fontsize=_FONT)
-    bar.ax.tick_params(labelsize=_FONT, color=_GRID, labelcolor=_INK)
-    bar.outline.set_edgecolor(_GRID)
-    _title(figure, title)
-    return _write(figure, path)
+    bar.set_label("correlation", color=SOFT, fontsize=FONT)
+    style_ticks(bar.ax)
+    bar.outline.set_edgecolor(GRID)
+    write_title(figure, title)
+    return write_plot(figure, path)
 
 
 def plot_components(
@@ -116,92 +116,70 @@ def plot_components(
 
     Source: paper 001, section 4.3.
     """
-    figure = _figure(9.6, 3.9, "constrained")
+    figure = new_figure(9.6, 3.9, "constrained")
     scree, meaning = figure.subplots(1, 2, width_ratios=(3, 2))
     places = np.arange(1, len(shares) + 1)
-    colours = [_BAR if place == component else _PALE for place in places]
+    colours = [BAR if place == component else _PALE for place in places]
     scree.bar(places, shares, color=colours, width=0.8, label="one component")
-    scree.plot(places, np.cumsum(shares), color=_SOFT, marker=".", linewidth=1.2, label="all up to it")
+    scree.plot(places, np.cumsum(shares), color=SOFT, marker=".", linewidth=1.2, label="all up to it")
     first = ", ".join(f"PC{place} {share:.1%}" for place, share in enumerate(shares[:2], 1))
-    scree.set_title(f"share of variance: {first}", fontsize=_FONT + 1, color=_INK, loc="left")
+    _heading(scree, f"share of variance: {first}")
     scree.set_ylim(0, 1.04)
     scree.set_xlim(0.3, len(shares) + 0.7)  # there is no component 0 to have a tick
     scree.xaxis.set_major_locator(MaxNLocator(integer=True))
     scree.yaxis.set_major_formatter(PercentFormatter(1.0))
-    scree.set_xlabel("principal component", color=_SOFT, fontsize=_FONT)
-    scree.legend(fontsize=_FONT, frameon=False, labelcolor=_INK, loc="center right")
-    scree.grid(axis="y", color=_GRID)
+    scree.set_xlabel("principal component", color=SOFT, fontsize=FONT)
+    scree.legend(fontsize=FONT, frameon=False, labelcolor=INK, loc="center right")
+    scree.grid(axis="y", color=GRID)
 
     values = [value for _, value in correlations]
-    marks = [_BAR if value >= 0 else _AGAINST for value in values]
+    marks = [BAR if value >= 0 else _AGAINST for value in values]
     meaning.barh(range(len(values)), values, color=marks, height=0.7)
-    _label_ticks(meaning.yaxis, [_shown(name) for name, _ in correlations])
+    label_ticks(meaning.yaxis, [shortened(name) for name, _ in correlations])
     meaning.invert_yaxis()
     meaning.set_xlim(-1, 1)
     meaning.set_xticks([-1, -0.5, 0, 0.5, 1])
-    meaning.axvline(0, color=_SOFT, linewidth=0.8)
-    meaning.set_title(f"PC{component}: correlation with logits", fontsize=_FONT + 1, color=_INK, loc="left")
-    meaning.grid(axis="x", color=_GRID)
+    meaning.axvline(0, color=SOFT, linewidth=0.8)
+    _heading(meaning, f"PC{component}: correlation with logits")
+    meaning.grid(axis="x", color=GRID)
     for axes in (scree, meaning):
         axes.set_axisbelow(True)
-        axes.tick_params(labelsize=_FONT, color=_GRID, labelcolor=_INK)
-        axes.spines[:].set_color(_GRID)
-    _title(figure, title)
-    return _write(figure, path)
+        style_ticks(axes)
+        axes.spines[:].set_color(GRID)
+    write_title(figure, title)
+    return write_plot(figure, path)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class GaussianPanels:
-    """One Gaussian to draw.
-
-    Attributes:
-        title: A line above its panels.
-        covariance: float64 [d, d].
-        words: W names.
-        correlations: float64 [W, W], of the words' directions.
-        pictures: uint8 [m, H, W, 3], what is decoded from the mean and from samples; None without.
-    """
-
-    title: str
-    covariance: F64
-    words: Sequence[str]
-    correlations: F64
-    pictures: U8 | None = None
-
-
-def draw_gaussians(rows: Sequence[GaussianPanels]) -> bytes:
+def draw_gaussians(looks: Sequence[GaussianLook]) -> bytes:
     """Covariances, what they say of words, and decoded pictures, a row a Gaussian: the bytes of a PNG.
 
     Args:
-        rows: One or more.
+        looks: One or more.
 
     Source: paper 004, figures 2 to 4.
     """
-    words = max(len(row.words) for row in rows)
-    edge = max(2.6, _CELL * words if words > _WRITTEN else 0.46 * words)
-    with_pictures = any(row.pictures is not None and len(row.pictures) for row in rows)
+    words = max(len(look.words) for look in looks)
+    edge = max(2.6, _CELL * words if words > WRITTEN else 0.46 * words)
+    with_pictures = any(look.decoded is not None and len(look.decoded) for look in looks)
     widths = [2.6, edge + 0.8, *([2.6] if with_pictures else [])]
-    figure = _figure(sum(widths) + 2.0, len(rows) * (edge + 1.6), "constrained")
-    parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
-    for part, row in zip(parts, rows, strict=True):
+    figure = new_figure(sum(widths) + 2.0, len(looks) * (edge + 1.6), "constrained")
+    parts = figure.subfigures(len(looks), 1, squeeze=False)[:, 0]
+    for part, look in zip(parts, looks, strict=True):
         axes = part.subplots(1, len(widths), width_ratios=widths, squeeze=False)[0]
-        part.suptitle(_shown(row.title), fontsize=_FONT + 3, color=_INK, x=0.01, ha="left", parse_math=False)
-        largest = float(np.abs(row.covariance).max())
-        drawn = axes[0].imshow(
-            row.covariance, cmap=colormaps["RdBu_r"], vmin=-largest, vmax=largest, interpolation="nearest"
-        )
-        axes[0].set_title("covariance Σ", fontsize=_FONT + 1, color=_INK, loc="left")
-        axes[0].tick_params(labelsize=_FONT, color=_GRID, labelcolor=_INK)
+        write_title(part, shortened(look.name))
+        drawn = show_covariance(axes[0], look.gaussian.covariance[0])
+        _heading(axes[0], "covariance Σ")
+        style_ticks(axes[0])
         for axis in (axes[0].xaxis, axes[0].yaxis):
             axis.set_major_locator(MaxNLocator(integer=True))
-        part.colorbar(drawn, ax=axes[0], shrink=0.6).ax.tick_params(labelsize=_FONT, labelcolor=_INK)
-        names = [_shown(name) for name in row.words]
-        _heat_map(axes[1], names, row.correlations, "correlation of the words' directions", left=True)
+        part.colorbar(drawn, ax=axes[0], shrink=0.6).ax.tick_params(labelsize=FONT, labelcolor=INK)
+        names = [shortened(name) for name in look.words]
+        _heat_map(axes[1], names, look.correlations, "correlation of the words' directions", left=True)
         if with_pictures:
             axes[2].set_axis_off()
-            if row.pictures is not None and len(row.pictures):
-                axes[2].imshow(_mosaic(row.pictures), interpolation="nearest")
-                axes[2].set_title("decoded: mean, samples", fontsize=_FONT + 1, color=_INK, loc="left")
+            if look.decoded is not None and len(look.decoded):
+                axes[2].imshow(_mosaic(look.decoded), interpolation="nearest")
+                _heading(axes[2], "decoded: mean, samples")
     return _png(figure)
 
 
@@ -218,118 +196,7 @@ def _mosaic(pictures: U8) -> U8:
     return out
 
 
-def plot_pictures(
-    path: Path | str, pictures: U8, captions: Sequence[str], *, title: str, columns: int = 10
-) -> Path:
-    """Pictures in a grid, each under its caption.
-
-    Args:
-        path: A file ending in `.png`.
-        pictures: uint8 [n, H, W, 3], one or more.
-        captions: One each, may be empty.
-        title: A line above all.
-        columns: Pictures in a row.
-
-    Returns:
-        The path written.
-
-    Raises:
-        OlrsearchError: another suffix.
-
-    Source: paper 004, figures 2 to 4.
-    """
-    across = min(columns, len(pictures))
-    down = -(-len(pictures) // across)
-    width, height = _edges(pictures)
-    figure = _figure(across * (width + 0.08) + 0.2, down * (height + 0.24) + 0.5, "compressed")
-    grid = figure.subplots(down, across, squeeze=False)
-    for number, axes in enumerate(grid.flat):
-        axes.axis("off")
-        if number < len(pictures):
-            axes.imshow(pictures[number], interpolation="nearest")
-            axes.set_title(captions[number], fontsize=_FONT, color=_INK, pad=2, parse_math=False)
-    _title(figure, title)
-    return _write(figure, path)
-
-
-def plot_posteriors(
-    path: Path | str,
-    pictures: U8,
-    samples: U8 | None,
-    means: F64,
-    covariances: F64,
-    names: Sequence[str],
-    *,
-    captions: Sequence[str],
-    title: str,
-) -> Path:
-    """Images beside their posteriors: a decoded sample, the mean, and the covariance as a heat map.
-
-    Args:
-        path: A file ending in `.png`.
-        pictures: uint8 [n, H, W, 3], one or more.
-        samples: uint8 [n, H', W', 3]; None where nothing decodes them.
-        means: float64 [n, d].
-        covariances: float64 [n, d, d].
-        names: d names, of the coordinates.
-        captions: One each.
-        title: A line above all.
-
-    Returns:
-        The path written.
-
-    Raises:
-        OlrsearchError: another suffix.
-
-    Source: paper 004, figure 1.
-    """
-    width, height = _edges(pictures)
-    shown = 1 if samples is None else 2
-    row = max(1.7, height + 0.3)
-    figure = _figure(shown * (width + 0.2) + 5.2, len(pictures) * row + 0.6, "constrained")
-    grid = figure.subplots(
-        len(pictures), shown + 2, squeeze=False, width_ratios=[*([width] * shown), 2.4, 1.9]
-    )
-    ticks = [_shown(name) for name in names] if len(names) <= _WRITTEN else []
-    for number, axes in enumerate(grid):
-        for place, (heading, array) in enumerate((("image", pictures), ("decoded sample", samples))):
-            if array is not None:
-                axes[place].imshow(array[number], interpolation="nearest")
-                axes[place].axis("off")
-                axes[place].set_title(
-                    captions[number] if place == 0 else heading,
-                    fontsize=_FONT,
-                    color=_INK,
-                    parse_math=False,
-                )
-        bars, heat = axes[shown], axes[shown + 1]
-        bars.bar(range(means.shape[1]), means[number], color=_BAR, width=0.8)
-        bars.axhline(0, color=_SOFT, linewidth=0.8)
-        bars.set_title("mean", fontsize=_FONT, color=_INK)
-        largest = float(np.abs(covariances[number]).max())
-        drawn = heat.imshow(
-            covariances[number], cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest"
-        )
-        heat.set_title("covariance", fontsize=_FONT, color=_INK)
-        figure.colorbar(drawn, ax=heat, shrink=0.8).ax.tick_params(labelsize=_FONT - 2, labelcolor=_INK)
-        for axis in (bars.xaxis, heat.xaxis, heat.yaxis):
-            _label_ticks(axis, ticks)
-        for one in (bars, heat):
-            one.tick_params(labelsize=_FONT - 1, color=_GRID, labelcolor=_INK)
-            one.xaxis.set_tick_params(rotation=90)
-            one.spines[:].set_color(_GRID)
-    _title(figure, title)
-    return _write(figure, path)
-
-
-def _edges(pictures: U8) -> tuple[float, float]:
-    """Width and height of a picture in inches."""
-    height, width = pictures.shape[1:3]
-    longer = max(height, width)
-    return _PICTURE * width / longer, _PICTURE * height / longer
-
-
-def _figure(width: float, height: float, layout: Literal["constrained", "compressed"]) -> Figure:
+def new_figure(width: float, height: float, layout: Literal["constrained", "compressed"]) -> Figure:
     """A white figure of this size in inches; `compressed` is for axes of a fixed shape."""
     figure = Figure(figsize=(width, height), dpi=_DPI, layout=layout, facecolor="white")
     FigureCanvasAgg(figure)
@@ -339,24 +206,22 @@ def _figure(width: float, height: float, layout: Literal["constrained", "compres
 def _heat_map(axes: Axes, names: list[str], values: F64, heading: str, *, left: bool) -> AxesImage:
     colours = colormaps["RdBu_r"].with_extremes(bad=_UNKNOWN)
     drawn = axes.imshow(values, cmap=colours, vmin=-1.0, vmax=1.0, interpolation="nearest")
-    _label_ticks(axes.xaxis, names)
+    label_ticks(axes.xaxis, names)
     axes.xaxis.set_tick_params(rotation=90)
-    _label_ticks(axes.yaxis, names if left else [""] * len(names))
-    axes.tick_params(length=0, labelcolor=_INK)
-    axes.set_title(heading, fontsize=_FONT + 1, color=_INK, loc="left")
-    axes.spines[:].set_color(_GRID)
+    label_ticks(axes.yaxis, names if left else [""] * len(names))
+    axes.tick_params(length=0, labelcolor=INK)
+    _heading(axes, heading)
+    axes.spines[:].set_color(GRID)
     # White lines between the cells: one can follow a row from its name.
     axes.set_xticks(np.arange(1, len(names)) - 0.5, minor=True)
     axes.set_yticks(np.arange(1, len(names)) - 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=0.5)
     axes.tick_params(which="minor", length=0)
-    if len(names) <= _WRITTEN:
+    if len(names) <= WRITTEN:
         for (row, column), value in np.ndenumerate(values):
             if np.isfinite(value):
-                ink = "white" if abs(value) > 0.6 else _INK
-                axes.text(
-                    column, row, _number(value), ha="center", va="center", fontsize=_FONT - 1, color=ink
-                )
+                ink = "white" if abs(value) > 0.6 else INK
+                axes.text(column, row, _number(value), ha="center", va="center", fontsize=FONT - 1, color=ink)
     return drawn
 
 
@@ -367,24 +232,47 @@ def _number(value: float) -> str:
     return f"{value:z.2f}".replace("0.", ".", 1).replace("-", "−")
 
 
-def _label_ticks(axis: Axis, names: list[str]) -> None:
+def label_ticks(axis: Axis, names: list[str]) -> None:
+    """A tick for every name."""
     # A name may hold a $, which must not be read as mathematics.
     axis.set_ticks(range(len(names)))
-    axis.set_ticklabels(names, fontsize=_FONT, parse_math=False)
+    axis.set_ticklabels(names, fontsize=FONT, parse_math=False)
 
 
-def _title(figure: Figure, title: str) -> None:
-    figure.suptitle(title, fontsize=_FONT + 3, color=_INK, x=0.01, ha="left", parse_math=False)
+def write_title(figure: FigureBase, title: str) -> None:
+    """A line above everything."""
+    figure.suptitle(title, fontsize=FONT + 3, color=INK, x=0.01, ha="left", parse_math=False)
 
 
-def _shown(name: str) -> str:
+def _heading(axes: Axes, text: str) -> None:
+    axes.set_title(text, fontsize=FONT + 1, color=INK, loc="left")
+
+
+def style_ticks(axes: Axes, *, smaller: int = 0) -> None:
+    """Ticks that stay in the background, their labels so many points smaller than other text."""
+    axes.tick_params(labelsize=FONT - smaller, color=GRID, labelcolor=INK)
+
+
+def show_covariance(axes: Axes, covariance: F64) -> AxesImage:
+    """A matrix as colours that are the stronger the farther a number is from 0."""
+    largest = float(np.abs(covariance).max())
+    return axes.imshow(covariance, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
+
+
+def shortened(name: str) -> str:
+    """A name on one line, cut with an ellipsis where it is long."""
     line = " ".join(name.split())
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
 
 
-def _write(figure: Figure, path: Path | str) -> Path:
+def write_plot(figure: Figure, path: Path | str) -> Path:
+    """Write a figure as a PNG, whole or not at all.
+
+    Raises:
+        OlrsearchError: the path does not end in `.png`.
+    """
     target = Path(path)
-    plot_form(target)
+    check_plot(target)
     write_whole(target, _png(figure))
     return target
 

@@ -16,7 +16,11 @@ from olrsearch.core.files import write_whole
 from olrsearch.sheets.card import COMPANIONS, Section
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from olrsearch.sheets.card import Card, Sheet
+
+    Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _CELL = (160, 196)  # pixels, the shape of an aligned face
 _GAP = 4
@@ -44,21 +48,22 @@ def sheet_form(path: Path) -> Literal["html", "png"]:
             return "html"
         case ".png":
             return "png"
-        case other:
-            found = f"{other!r} in {path}" if other else f"no suffix in {str(path)!r}"
-            raise OlrsearchError(f"a sheet ends in .html or .png, found {found}")
+        case _:
+            raise OlrsearchError(f"a sheet ends in .html or .png, found {_found(path)}")
 
 
-def plot_form(path: Path) -> Literal["png"]:
-    """What a plot at this path is to be.
+def check_plot(path: Path) -> None:
+    """Refuse a plot that is to be anything but a PNG.
 
     Raises:
         OlrsearchError: its name does not end in `.png`.
     """
-    if path.suffix.lower() == ".png":
-        return "png"
-    found = f"{path.suffix!r} in {path}" if path.suffix else f"no suffix in {str(path)!r}"
-    raise OlrsearchError(f"a plot ends in .png, found {found}")
+    if path.suffix.lower() != ".png":
+        raise OlrsearchError(f"a plot ends in .png, found {_found(path)}")
+
+
+def _found(path: Path) -> str:
+    return f"{path.suffix!r} in {path}" if path.suffix else f"no suffix in {str(path)!r}"
 
 
 def write_sheet(sheet: Sheet, path: Path | str, *, columns: int = 5) -> Path:
@@ -100,10 +105,7 @@ def render_html(sheet: Sheet) -> str:
 
 def render_png(sheet: Sheet, *, columns: int = 5) -> Image.Image:
     """The sheet as one picture, RGB."""
-    blocks = [
-        Section("", "", (*sheet.asked, *sheet.cards)),
-        *sheet.sections,
-    ]
+    blocks = [Section("", "", (*sheet.asked, *sheet.cards)), *sheet.sections]
     cards = [card for block in blocks for card in block.cards]
     columns = max(1, min(columns, max(len(block.cards) for block in blocks)))
     lines = max((len(card.bars) for card in cards), default=0)
@@ -117,9 +119,9 @@ def render_png(sheet: Sheet, *, columns: int = 5) -> Image.Image:
     ]
     picture = Image.new("RGB", (width, header + sum(heights)), _GROUND)
     draw = ImageDraw.Draw(picture)
-    texts = (sheet.heading, *sheet.notes, *(card.title for card in cards))
-    texts += tuple(block.heading for block in blocks)
-    texts += tuple(bar.label for card in cards for bar in card.bars)
+    texts = [sheet.heading, *sheet.notes, *(card.title for card in cards)]
+    texts += [block.heading for block in blocks]
+    texts += [bar.label for card in cards for bar in card.bars]
     title, middle, small = (_font(size, "".join(texts)) for size in (18, 14, 11))
     draw.text((_MARGIN, _MARGIN), _fit(draw, sheet.heading, title, width - 2 * _MARGIN), _INK, title)
     for row, text in enumerate((sheet.summary, *sheet.notes)):
@@ -144,7 +146,7 @@ def render_png(sheet: Sheet, *, columns: int = 5) -> Image.Image:
     return picture
 
 
-def _font(size: int, text: str) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font(size: int, text: str) -> Font:
     """The built-in font; where it lacks a letter of the text, one of the system's, if there is any."""
     if not text.isascii():
         for name in _SYSTEM_FONTS:
@@ -160,7 +162,7 @@ def _draw_card(
     draw: ImageDraw.ImageDraw,
     card: Card,
     corner: tuple[int, int],
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    font: Font,
     *,
     asked: bool,
 ) -> None:
@@ -204,12 +206,7 @@ def _paste(
     picture.paste(face, (left + (size[0] - face.width) // 2, top + (size[1] - face.height) // 2))
 
 
-def _fit(
-    draw: ImageDraw.ImageDraw,
-    text: str,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    width: float,
-) -> str:
+def _fit(draw: ImageDraw.ImageDraw, text: str, font: Font, width: float) -> str:
     """`text`, shortened with an ellipsis until it is at most `width` pixels wide."""
     # No letter is narrower than a pixel: beyond `width` letters nothing need be measured.
     if len(text) <= width and draw.textlength(text, font) <= width:

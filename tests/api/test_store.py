@@ -365,10 +365,10 @@ def test_relocation(gallery, tmp_path):
         shutil.move(tmp_path / "here", tmp_path / "there")
         report = store.verify(sources=True)
         assert (report.ok, report.sources_missing) == (True, 120)
-        assert store.maintenance.relocate("pictures", tmp_path / "there") == (120, 120)
+        assert store.relocate("pictures", tmp_path / "there") == (120, 120)
         assert store.verify(sources=True).sources_missing == 0
         with pytest.raises(UnknownDatasetError):
-            store.maintenance.relocate("pictured", tmp_path / "there")
+            store.relocate("pictured", tmp_path / "there")
 
 
 def test_keys_in_two_data_sets(own, tmp_path):
@@ -461,7 +461,7 @@ def test_read_only_stores_refuse_changes(store, tmp_path):
         store.encoders.calibrate,
         store.indexes.build,
         lambda: store.encoders.train("olr", "tiny"),
-        lambda: store.maintenance.relocate("pictures", tmp_path),
+        lambda: store.relocate("pictures", tmp_path),
     ):
         with pytest.raises(StoreReadOnlyError, match="read-only"):
             change()
@@ -572,7 +572,7 @@ def test_recipes_say_what_they_recall(own):
     lines = own.indexes.build("sq8")
     assert any("1 whole index" in line and "recall@10" in line for line in lines)
     assert any("4 label indexes" in line for line in lines)
-    assert own.indexes.estimate("sq8") > 0
+    assert own.indexes.estimate("sq8")[0] > 0
     for asked in ({}, {"by": "red"}):
         exact = own.similar(name(3), k=10, **asked)
         proposed = own.similar(name(3), k=10, recipe="sq8", **asked)

@@ -129,7 +129,7 @@ def test_images_that_are_gone_stop_training_with_a_way_on(tmp_path):
     assert "relocate" in line
     with Store.open(store) as opened:
         assert not opened.encoders.has_unfinished_run()
-        opened.maintenance.relocate("pictures", tmp_path / "elsewhere")
+        opened.relocate("pictures", tmp_path / "elsewhere")
         assert opened.verify(sources=True).ok
 
 

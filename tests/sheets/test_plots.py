@@ -2,17 +2,11 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from pictures import read_png, share
 
 from olrsearch import OlrsearchError
-from olrsearch.sheets import plot_form
-from olrsearch.sheets.plots import (
-    _number,
-    plot_components,
-    plot_correlations,
-    plot_pictures,
-    plot_posteriors,
-)
+from olrsearch.sheets import check_plot
+from olrsearch.sheets.plots import _number, plot_components, plot_correlations
 
 
 def matrix(count, seed=0):
@@ -20,21 +14,10 @@ def matrix(count, seed=0):
     return np.corrcoef(rows)
 
 
-def pixels(path):
-    with Image.open(path) as image:
-        image.load()
-        assert image.format == "PNG"
-        return np.asarray(image.convert("RGB")).astype(int)
-
-
-def share(found, colour, within=30):
-    return float((np.abs(found - colour).sum(axis=2) < within).mean())
-
-
 def test_two_heat_maps_of_forty_labels(tmp_path):
     names = [f"A_long_label_name_{number:02}" for number in range(40)]
     path = plot_correlations(tmp_path / "deep" / "norms.png", names, matrix(40), matrix(40, 1), title="title")
-    found = pixels(path)
+    found = read_png(path)
     height, width = found.shape[:2]
     assert 2300 < width < 4000
     assert 1200 < height < 2000
@@ -46,7 +29,7 @@ def test_two_heat_maps_of_forty_labels(tmp_path):
 def test_rows_of_labels_do_not_overlap(tmp_path):
     names = [f"{number:02}" * 8 for number in range(40)]
     path = plot_correlations(tmp_path / "norms.png", names, matrix(40), np.full((40, 40), np.nan), title="")
-    found = pixels(path)
+    found = read_png(path)
     dark = (found.sum(axis=2) < 300)[:, :150].any(axis=1)  # the names left of the map
     lines = int((np.diff(dark.astype(int)) == 1).sum())
     assert lines == 40
@@ -55,27 +38,27 @@ def test_rows_of_labels_do_not_overlap(tmp_path):
 def test_what_is_unknown_is_grey_and_a_map_of_nothing_is_left_out(tmp_path):
     norms, labels = matrix(5), matrix(5, 1)
     labels[2] = labels[:, 2] = np.nan
-    both = pixels(plot_correlations(tmp_path / "both.png", "abcde", norms, labels, title="t"))
+    both = read_png(plot_correlations(tmp_path / "both.png", "abcde", norms, labels, title="t"))
     assert share(both, (214, 214, 210), 5) > 0.05
     nothing = np.full((5, 5), np.nan)
     np.fill_diagonal(nothing, 1.0)
-    one = pixels(plot_correlations(tmp_path / "one.png", "abcde", norms, nothing, title="t"))
+    one = read_png(plot_correlations(tmp_path / "one.png", "abcde", norms, nothing, title="t"))
     assert share(one, (214, 214, 210), 5) < 0.01
     assert one.shape[1] < 0.7 * both.shape[1]
 
 
 def test_names_of_any_kind_are_drawn_as_they_are(tmp_path):
     odd = ["$x^2$ and $", "a\nb", "顔", "x" * 4000, ""]
-    found = pixels(plot_correlations(tmp_path / "odd.png", odd, matrix(5), matrix(5), title="$t$"))
+    found = read_png(plot_correlations(tmp_path / "odd.png", odd, matrix(5), matrix(5), title="$t$"))
     assert found.shape[1] < 2500
-    pixels(plot_components(tmp_path / "c.png", [0.7, 0.3], 1, [(name, 0.5) for name in odd], title="$a$"))
+    read_png(plot_components(tmp_path / "c.png", [0.7, 0.3], 1, [(name, 0.5) for name in odd], title="$a$"))
 
 
 def test_bars_follow_the_shares_and_the_component(tmp_path):
     labels = [("Smiling", 0.9), ("Young", -0.5)]
-    first = pixels(plot_components(tmp_path / "a.png", [0.8, 0.15, 0.05], 1, labels[:1], title="t"))
-    second = pixels(plot_components(tmp_path / "b.png", [0.8, 0.15, 0.05], 2, labels[:1], title="t"))
-    against = pixels(plot_components(tmp_path / "c.png", [0.8, 0.15, 0.05], 2, labels[1:], title="t"))
+    first = read_png(plot_components(tmp_path / "a.png", [0.8, 0.15, 0.05], 1, labels[:1], title="t"))
+    second = read_png(plot_components(tmp_path / "b.png", [0.8, 0.15, 0.05], 2, labels[:1], title="t"))
+    against = read_png(plot_components(tmp_path / "c.png", [0.8, 0.15, 0.05], 2, labels[1:], title="t"))
     blue, red = (62, 120, 178), (194, 86, 63)
     assert first.shape[1] > 1200
     assert share(first, blue) > share(second, blue) > share(against, blue) > 0
@@ -89,46 +72,10 @@ def test_the_same_plot_is_the_same_file(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
 
 
-def test_pictures_stand_in_a_grid(tmp_path):
-    red = np.zeros((3, 8, 16, 3), np.uint8)
-    red[..., 0] = 255
-    one = pixels(plot_pictures(tmp_path / "one.png", red[:1], ["$1$"], title="t"))
-    three = pixels(plot_pictures(tmp_path / "three.png", red, ["1.0", "", "2.0"], title="t", columns=2))
-    colour = (255, 0, 0)
-    counts = [share(found, colour, 5) * found.shape[0] * found.shape[1] for found in (one, three)]
-    assert counts[1] == pytest.approx(3 * counts[0], rel=0.25)  # the layout scales pictures a little
-    assert three.shape[0] > 1.3 * one.shape[0]  # two rows
-
-
-def test_posteriors_are_drawn_with_and_without_samples(tmp_path):
-    green = np.zeros((2, 8, 8, 3), np.uint8)
-    green[..., 1] = 255
-    means, covariances = np.array([[1.0, 0.5], [0.2, -0.1]]), np.stack([np.eye(2), np.eye(2) - 0.5])
-    names, captions = ["a", "$b$"], ["x", "y"]
-    drawn = {
-        name: pixels(
-            plot_posteriors(
-                tmp_path / f"{name}.png",
-                green,
-                samples,
-                means,
-                covariances,
-                names,
-                captions=captions,
-                title="t",
-            )
-        )
-        for name, samples in (("without", None), ("with", green))
-    }
-    counts = {name: share(found, (0, 255, 0), 5) * found[..., 0].size for name, found in drawn.items()}
-    assert counts["with"] == pytest.approx(2 * counts["without"], rel=0.1)
-    assert share(drawn["with"], (103, 0, 31)) > 0.005  # the variances, at the dark end of the scale
-
-
 @pytest.mark.parametrize("name", ["plot.svg", "plot"])
 def test_other_suffixes_are_refused(tmp_path, name):
     with pytest.raises(OlrsearchError, match=r"a plot ends in \.png"):
-        plot_form(tmp_path / name)
+        check_plot(tmp_path / name)
     with pytest.raises(OlrsearchError, match=r"a plot ends in \.png"):
         plot_components(tmp_path / name, [1.0], 1, [("a", 1.0)], title="t")
     assert not list(tmp_path.iterdir())

@@ -31,7 +31,7 @@ def draw_pair_figures(
     Returns:
         The paths written.
     """
-    from olrsearch.sheets.plots import plot_pictures, plot_posteriors
+    from olrsearch_benchmarks.papers.plots import plot_pictures, plot_posteriors
 
     target, shrinkage = Path(folder), f"λ = {figures.shrinkage:g}"
     written = [

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from olrsearch.maths.divergences import Direction
     from olrsearch.maths.gaussian import Gaussians
     from olrsearch.search.kl.exact_search import KlAnswer
+    from olrsearch_benchmarks.speed.speed import SpeedRatio
 
 _log = logging.getLogger(__name__)
 
@@ -250,19 +251,12 @@ def _over_product(
     scanned = _in_turn(queries, lambda query: index.distances(query, direction))
     whole = time_in_turns(SpeedCase("exact search", baseline, searched, product(), turns, OVER_PRODUCT))
     scan = time_in_turns(SpeedCase("the scan alone", baseline, scanned, product(), turns))
-    return [
-        KlSpeedRow(
-            f"{found.name} over {found.baseline}",
-            found.ratio,
-            found.limit,
-            found.within,
-            "ratio",
-            seed,
-            found.low,
-            found.high,
-        )
-        for found in (whole, scan)
-    ]
+    return [_ratio(whole, seed), _ratio(scan, seed)]
+
+
+def _ratio(found: SpeedRatio, seed: int) -> KlSpeedRow:
+    name = f"{found.name} over {found.baseline}"
+    return KlSpeedRow(name, found.ratio, found.limit, found.within, "ratio", seed, found.low, found.high)
 
 
 def _over_torch(
@@ -341,19 +335,7 @@ def _batches(
         )
     else:
         _log.warning("no faiss is installed: batches are not compared with it")
-    return [
-        KlSpeedRow(
-            f"{found.name} over {found.baseline}",
-            found.ratio,
-            found.limit,
-            found.within,
-            "ratio",
-            seed,
-            found.low,
-            found.high,
-        )
-        for found in map(time_in_turns, cases)
-    ]
+    return [_ratio(time_in_turns(case), seed) for case in cases]
 
 
 def largest_products(queries: F32, vectors: F32, count: int) -> tuple[I64, F32]:

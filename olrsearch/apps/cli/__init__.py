@@ -56,7 +56,7 @@ class _LazyGroup(click.Group):
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as in click
+    def invoke(self, ctx: click.Context) -> Any:
         # Here, because click's own main() would make exit code 1 of it.
         try:
             return super().invoke(ctx)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import getpass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from olrsearch.api.labels import VALUE_NAMES
-from olrsearch.apps.cli.common import emit_json, examples, open_store, say
+from olrsearch.apps.cli.common import examples, open_store, show
 from olrsearch.apps.cli.common import images as images_said
+from olrsearch.apps.cli.options import PATH, json_option
 
 if TYPE_CHECKING:
-    from olrsearch import Decided, Decision, LabelForm, Verdict
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
+    from olrsearch import Decided, Decision, LabelExport, Verdict
 
-def register(group: click.Group) -> None:
-    """Add these commands to a group."""
-    for command in (decide, history, export):
-        group.add_command(command)
+_DONE = {"accept": "accepted", "flip": "flipped", "unsure": "left unsure", "undo": "taken back"}
 
 
 @click.command(
@@ -36,7 +35,7 @@ def register(group: click.Group) -> None:
 @click.option(
     "--from",
     "file",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Decide what a file says instead: CSV with the columns image, label and decision (accept, flip, "
     "unsure, undo, or the value itself: present, absent, unknown), perhaps given, why and who; or JSON "
     "lines, as `audit export --decisions` writes them. All of it is taken, or nothing.",
@@ -45,7 +44,7 @@ def register(group: click.Group) -> None:
 @click.option("--why", default="", help="The reason, kept beside the decision.")
 @click.option("--who", default=getpass.getuser, show_default="your user name", help="Who decides.")
 @click.option("--run", help="The audit run that led to it.")
-@click.option("--json", "as_json", is_flag=True, help="What was written as one JSON object.")
+@json_option("What was written as one JSON object.")
 @click.pass_context
 def decide(
     ctx: click.Context,
@@ -69,7 +68,7 @@ def decide(
             raise click.UsageError("--from takes everything from the file: leave IMAGE, --undo and --why out")
         with open_store(ctx) as store:
             written = store.labels.decide_file(file, who=who, run=run)
-        _tell(written, as_json=as_json)
+        show([written.to_dict()], _decided_lines(written), as_json=as_json, err=True)
         return
     if image is None or label is None or (verdict is None) != take_back:
         raise click.UsageError("expected IMAGE LABEL accept|flip|unsure, --undo IMAGE LABEL, or --from FILE")
@@ -79,42 +78,36 @@ def decide(
         request = DecisionRequest(image, label, verdict or "undo", why=why)
         written = store.labels.decide([request], who=who, run=run)
         (latest,) = store.labels.history(image, label)[-1:]
-    if as_json:
-        emit_json(written.to_dict())
-        return
     held = "the annotation is in force" if latest.value is None else f"is {VALUE_NAMES[latest.value]}"
-    say(f"{latest.key}: {latest.label}: {_done(latest)}; {held}")
+    line = f"{latest.key}: {latest.label}: {_DONE.get(latest.verdict, latest.verdict)}; {held}"
+    show([written.to_dict()], [line], as_json=as_json, err=True)
 
 
-def _tell(written: Decided, *, as_json: bool) -> None:
-    if as_json:
-        emit_json(written.to_dict())
-        return
+def _decided_lines(written: Decided) -> Iterator[str]:
     parts = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(written.verdicts.items()))
-    say(f"{written.decisions:,} decisions: {parts}")
+    yield f"{written.decisions:,} decisions: {parts}"
     if written.undecided:
-        say(f"note: {written.undecided:,} lines say no decision and were left out")
+        yield f"note: {written.undecided:,} lines say no decision and were left out"
 
 
 @click.command("history", epilog=examples("olrsearch audit history --label Eyeglasses"))
 @click.argument("image", required=False)
 @click.option("--label", help="Of this label only.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a decision.")
+@json_option("One JSON object a decision.")
 @click.pass_context
 def history(ctx: click.Context, image: str | None, label: str | None, as_json: bool) -> None:
     """List the decisions on labels, oldest first: of IMAGE, or of all images."""
     with open_store(ctx, read_only=True) as store:
         rows = store.labels.history(image, label)
-    if as_json:
-        for row in rows:
-            emit_json(decision_json(row))
-        return
+    nothing = "nothing of this was decided yet"
+    show([_to_dict(row) for row in rows], _history_lines(rows), as_json=as_json, nothing=nothing)
+
+
+def _history_lines(rows: Iterable[Decision]) -> Iterator[str]:
     for row in rows:
         change = f"{_value_name(row.given)} > {_value_name(row.value)}"
         said = f"{row.when:%Y-%m-%d %H:%M}  {row.key}  {row.label}  {row.verdict:<6}  {change:<18}  {row.who}"
-        click.echo(f"{said}  {row.why}".rstrip())
-    if not rows:
-        say("nothing of this was decided yet")
+        yield f"{said}  {row.why}".rstrip()
 
 
 def _value_name(value: int | None) -> str:
@@ -122,13 +115,13 @@ def _value_name(value: int | None) -> str:
     return "-" if value is None else VALUE_NAMES[value]
 
 
-def decision_json(row: Decision) -> dict[str, Any]:
+def _to_dict(row: Decision) -> dict[str, Any]:
     """A row of the history, JSON-ready, as `audit decide --from` reads it too."""
-    return {name: getattr(row, name) for name in row.__slots__} | {"when": row.when.isoformat()}
+    return {**dataclasses.asdict(row), "when": row.when.isoformat()}
 
 
 @click.command("export", epilog=examples("olrsearch audit export labels.csv --where \"partition = 'train'\""))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=PATH)
 @click.option(
     "--form",
     type=click.Choice(["txt", "csv", "json"]),
@@ -138,17 +131,10 @@ def decision_json(row: Decision) -> dict[str, Any]:
 @click.option("--where", help="Of these images only: \"partition = 'train' and Smiling = present\".")
 @click.option("--decisions", "history_only", is_flag=True, help="Write the history of decisions instead.")
 @click.option("--replace", is_flag=True, help="Write over OUT if it is there.")
-@click.option("--json", "as_json", is_flag=True, help="What was written as one JSON object.")
+@json_option("What was written as one JSON object.")
 @click.pass_context
 def export(
-    ctx: click.Context,
-    out: Path,
-    form: LabelForm | None,
-    dataset: str | None,
-    where: str | None,
-    history_only: bool,
-    replace: bool,
-    as_json: bool,
+    ctx: click.Context, /, out: Path, history_only: bool, replace: bool, as_json: bool, **options: Any
 ) -> None:
     """Write stored labels with all decisions applied to OUT, to train on elsewhere or to import again.
 
@@ -158,30 +144,24 @@ def export(
     """
     with open_store(ctx, read_only=True) as store:
         if history_only:
-            if form is not None or dataset is not None or where is not None:
+            if any(value is not None for value in options.values()):
                 raise click.UsageError(
                     "--decisions writes the whole history: leave --form, --dataset and --where out"
                 )
             count = store.labels.export_history(out, replace=replace)
-            if as_json:
-                nothing = dict.fromkeys(("images", "labels", "changed", "unlabelled"))
-                emit_json({"path": str(out), "form": "decisions", **nothing, "decisions": count})
-            else:
-                say(f"{count:,} decisions in {out}")
-            return
-        written = store.labels.export(out, form=form, dataset=dataset, where=where, replace=replace)
-    if as_json:
-        emit_json({**dataclasses.asdict(written), "decisions": None})
-        return
-    say(
-        f"{written.labels:,} labels of {images_said(written.images)} in {out}; "
+            nothing = dict.fromkeys(("images", "labels", "changed", "unlabelled"))
+            told = {"path": str(out), "form": "decisions", **nothing, "decisions": count}
+            lines = iter([f"{count:,} decisions in {out}"])
+        else:
+            written = store.labels.export(out, replace=replace, **options)
+            told, lines = {**dataclasses.asdict(written), "decisions": None}, _export_lines(written)
+    show([told], lines, as_json=as_json, err=True)
+
+
+def _export_lines(written: LabelExport) -> Iterator[str]:
+    yield (
+        f"{written.labels:,} labels of {images_said(written.images)} in {written.path}; "
         f"{written.changed:,} values are not as they were annotated"
     )
     if written.unlabelled:
-        say(f"note: {images_said(written.unlabelled)} without stored labels left out")
-
-
-def _done(latest: Decision) -> str:
-    return {"accept": "accepted", "flip": "flipped", "unsure": "left unsure", "undo": "taken back"}.get(
-        latest.verdict, latest.verdict
-    )
+        yield f"note: {images_said(written.unlabelled)} without stored labels left out"

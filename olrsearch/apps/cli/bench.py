@@ -4,38 +4,27 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
 from olrsearch.apps.cli.bench_audit import audit
 from olrsearch.apps.cli.common import Group, examples, open_to_measure
+from olrsearch.apps.cli.options import PATH, json_option, report_option, seed_option, space_option, together
 from olrsearch.apps.cli.reports import render
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 _BROUGHT: Final = "olrsearch.bench"
 
-
-def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that every protocol has."""
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="The report as one JSON object."),
-        click.option("--out", type=click.Path(path_type=Path), help="Also write FILE.json and FILE.md."),
-        click.option(
-            "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."
-        ),
-        click.option("--space", help="Name or fingerprint; the newest by default."),
-    ):
-        command = option(command)
-    return command
-
+shared_options = together(
+    space_option("by default"),
+    seed_option("Of everything random."),
+    report_option,
+    json_option("The report as one JSON object."),
+)
+"""Options that every protocol has."""
 
 queries_option = click.option(
     "--queries",
-    "query_file",
     type=click.Path(path_type=Path, exists=True),
     help="A published query file; drawn from the gallery by default.",
 )
@@ -65,14 +54,14 @@ def bench_command() -> None:
 @bench_command.command("attributes", epilog=examples("olrsearch bench attributes --out p1"))
 @shared_options
 @click.pass_context
-def attributes(ctx: click.Context, space: str | None, seed: int, out: Path | None, as_json: bool) -> None:
+def attributes(ctx: click.Context, /, out: Path | None, as_json: bool, **options: Any) -> None:
     """P1: a linear probe on the embeddings against the teacher; of posteriors, how they describe images.
 
     Of a space of posteriors, what is measured is the calibrated probability of each of the
     encoder's own words.
     """
     with open_to_measure(ctx) as store:
-        report = store.bench.attributes(space=space, seed=seed)
+        report = store.bench.attributes(**options)
     render(report, out, as_json=as_json)
 
 
@@ -80,21 +69,13 @@ def attributes(ctx: click.Context, space: str | None, seed: int, out: Path | Non
     "queries", epilog=examples("olrsearch bench queries --write-queries asked.tsv --out p2")
 )
 @queries_option
-@click.option("--write-queries", type=click.Path(path_type=Path), help="Write the queries that were drawn.")
+@click.option("--write-queries", "write", type=PATH, help="Write the queries that were drawn.")
 @shared_options
 @click.pass_context
-def queries(
-    ctx: click.Context,
-    query_file: Path | None,
-    write_queries: Path | None,
-    space: str | None,
-    seed: int,
-    out: Path | None,
-    as_json: bool,
-) -> None:
+def queries(ctx: click.Context, /, out: Path | None, as_json: bool, **options: Any) -> None:
     """P2: attribute-set queries from embeddings alone, against teacher, SVM and chance."""
     with open_to_measure(ctx) as store:
-        report = store.bench.queries(queries=query_file, write=write_queries, space=space, seed=seed)
+        report = store.bench.queries(**options)
     render(report, out, as_json=as_json)
 
 
@@ -102,17 +83,10 @@ def queries(
 @queries_option
 @shared_options
 @click.pass_context
-def similar(
-    ctx: click.Context,
-    query_file: Path | None,
-    space: str | None,
-    seed: int,
-    out: Path | None,
-    as_json: bool,
-) -> None:
+def similar(ctx: click.Context, /, out: Path | None, as_json: bool, **options: Any) -> None:
     """P3: similar images overall and by exemplar, triplets, and what of identity shows."""
     with open_to_measure(ctx) as store:
-        report = store.bench.similar(queries=query_file, space=space, seed=seed)
+        report = store.bench.similar(**options)
     render(report, out, as_json=as_json)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import click
 
-from olrsearch.apps.cli.common import examples, open_to_measure, split_names
+from olrsearch.apps.cli.common import examples, open_to_measure
+from olrsearch.apps.cli.options import json_option, names, report_option, space_option
 from olrsearch.apps.cli.reports import render
 
 _NOISES = ("n1-1", "n1-5", "n1-10", "n2", "n3")
@@ -37,7 +38,9 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple
 @click.option(
     "--seeds", default="0,1,2", show_default=True, callback=_numbers, help="Of the noise, comma-separated."
 )
-@click.option("--scorers", help="What to ask, comma-separated; all that can be asked by default.")
+@click.option(
+    "--scorers", callback=names, help="What to ask, comma-separated; all that can be asked by default."
+)
 @click.option(
     "--views",
     type=click.Choice(["pictures", "space"]),
@@ -56,21 +59,12 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple
     type=click.Path(path_type=Path, file_okay=False),
     help="Keep evidence in this folder: an interrupted run goes on from there.",
 )
-@click.option("--space", help="Name or fingerprint; the newest of label embeddings.")
-@click.option("--out", type=click.Path(path_type=Path), help="Also write FILE.json and FILE.md.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a figure.")
+@space_option("of label embeddings")
+@report_option
+@json_option("One JSON object a figure.")
 @click.pass_context
 def audit(
-    ctx: click.Context,
-    noises: tuple[str, ...],
-    seeds: tuple[int, ...],
-    scorers: str | None,
-    views: Literal["pictures", "space"],
-    hard: str | None,
-    cache: Path | None,
-    space: str | None,
-    out: Path | None,
-    as_json: bool,
+    ctx: click.Context, /, noises: tuple[str, ...], out: Path | None, as_json: bool, **options: Any
 ) -> None:
     """P4: errors put into the stored labels, and how well they are found again.
 
@@ -80,13 +74,5 @@ def audit(
     passed, unit, seed.
     """
     with open_to_measure(ctx) as store:
-        report = store.bench.audit(
-            space=space,
-            views=views,
-            hard=hard,
-            scorers=split_names(scorers),
-            noises=noises or _NOISES,
-            seeds=seeds,
-            cache=cache,
-        )
+        report = store.bench.audit(noises=noises or _NOISES, **options)
     render(report, out, as_json=as_json, lines=report.lines())

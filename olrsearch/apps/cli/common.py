@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +13,13 @@ import click
 from olrsearch.core.progress import T, Track, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from tqdm import tqdm
+
     from olrsearch import Store
-
-
-_QUOTED = re.compile(r'"((?:[^"]|"")+)"')
 
 
 class Group(click.Group):
@@ -69,34 +67,33 @@ def open_to_measure(ctx: click.Context) -> AbstractContextManager[Store]:
     return open_store(ctx, read_only=not os.access(store_path(ctx), os.W_OK))
 
 
+def _is_silent(ctx: click.Context) -> bool:
+    return ctx.obj["quiet"] or not sys.stderr.isatty()
+
+
 def tracker(ctx: click.Context) -> Track:
     """Progress bars on stderr, or silence where nobody looks."""
-    if ctx.obj["quiet"] or not sys.stderr.isatty():
-        return silent
-    return _bar
+    return silent if _is_silent(ctx) else _track
 
 
-def _bar(items: Iterable[T], *, total: int, what: str, unit: str = "images") -> Iterator[T]:
-    from tqdm import tqdm
-
-    with tqdm(total=total, desc=what, unit=f" {unit}", file=sys.stderr, smoothing=0.1) as bar:
+def _track(items: Iterable[T], *, total: int, what: str, unit: str = "images") -> Iterator[T]:
+    with _bar(total, what, unit) as bar:
         for item in items:
             yield item
             bar.update(len(item) if hasattr(item, "__len__") else 1)
 
 
 @contextlib.contextmanager
-def counter(
-    ctx: click.Context, *, total: int, what: str, unit: str = "images"
-) -> Iterator[Callable[[int], None]]:
-    """A function to call with how much more is done; shows a bar where `tracker` would."""
-    if ctx.obj["quiet"] or not sys.stderr.isatty():
-        yield lambda _: None
-        return
+def counter(ctx: click.Context, *, total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """A function to call with how many images more are done; shows a bar where `tracker` would."""
+    with _bar(total, what, "images", disable=_is_silent(ctx)) as bar:
+        yield bar.update
+
+
+def _bar(total: int, what: str, unit: str, *, disable: bool = False) -> tqdm:
     from tqdm import tqdm
 
-    with tqdm(total=total, desc=what, unit=f" {unit}", file=sys.stderr, smoothing=0.1) as bar:
-        yield bar.update
+    return tqdm(total=total, desc=what, unit=f" {unit}", file=sys.stderr, smoothing=0.1, disable=disable)
 
 
 def say(text: str) -> None:
@@ -109,49 +106,39 @@ def images(number: int) -> str:
     return f"{number:,} image{'' if number == 1 else 's'}"
 
 
-def emit_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
+def emit_json(value: Any) -> None:
     """One JSON object, on one line of stdout."""
     click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
-def split_names(text: str | None) -> list[str] | None:
-    """Names that are given as `A, B, C`; None where none are."""
-    return None if text is None else [part.strip() for part in text.split(",")]
+def show(
+    found: Sequence[dict[str, Any]],
+    lines: Iterable[str],
+    *,
+    as_json: bool,
+    err: bool = False,
+    nothing: str | None = None,
+) -> None:
+    """Print what was found or done: a JSON object each, or lines of text.
+
+    Args:
+        found: JSON-ready.
+        lines: The same for people; not asked for where JSON is printed.
+        as_json: Which of the two.
+        err: Lines are no data and go to stderr.
+        nothing: What to say to people where nothing was found.
+    """
+    if as_json:
+        for item in found:
+            emit_json(item)
+        return
+    for line in lines:
+        click.echo(line, err=err)
+    if nothing is not None and not found:
+        say(nothing)
 
 
 def say_notes(notes: Iterable[str]) -> None:
     """What a reader must know beside an answer, on stderr."""
     for note in notes:
         say(f"note: {note}")
-
-
-def split_name(text: str, separator: str) -> tuple[str, str | None]:
-    """A label's name, in double quotes or not, and what follows the separator (None where it is missing).
-
-    In quotes a name may hold the separator, and a double quote doubled, as in queries.
-    """
-    if quoted := _QUOTED.match(text):
-        name, rest = quoted.group(1).replace('""', '"'), text[quoted.end() :]
-        if not rest:
-            return name, None
-        if rest.startswith(separator):
-            return name, rest[len(separator) :]
-    before, found, after = text.partition(separator) if separator == "=" else text.rpartition(separator)
-    return (before, after) if found else (text, None)
-
-
-def parse_pairs(pairs: Iterable[str], option: str, form: str) -> dict[str, str]:
-    """Options such as `LABEL=IMAGE` as a dict; `option` and `form` are for the error.
-
-    Raises:
-        click.UsageError: no equals sign, or the same name twice.
-    """
-    found: dict[str, str] = {}
-    for pair in pairs:
-        name, value = split_name(pair, "=")
-        if not name or not value:
-            raise click.UsageError(f"{option} wants {form}, found {pair!r}")
-        if name in found:
-            raise click.UsageError(f"{option} names {name!r} twice")
-        found[name] = value
-    return found

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from olrsearch.apps.cli.common import Group, counter, examples, say
+from olrsearch.apps.cli.options import PATH, POSITIVE, seed_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_seed_option = seed_option("The same seed, the same files.")
 
 
 @click.group("datasets", cls=Group)
@@ -17,8 +23,8 @@ def datasets_command() -> None:
 @datasets_command.command(
     "avatars", epilog=examples("olrsearch datasets avatars avatars --count 600 --seed 1")
 )
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option("--count", type=click.IntRange(min=1), default=4000, show_default=True, help="How many images.")
+@click.argument("out", type=PATH)
+@click.option("--count", type=POSITIVE, default=4000, show_default=True, help="How many images.")
 @click.option(
     "--label-noise",
     type=click.FloatRange(0, 1),
@@ -26,9 +32,7 @@ def datasets_command() -> None:
     show_default=True,
     help="Probability that an entry is flipped; the truth is written beside it.",
 )
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same files."
-)
+@_seed_option
 @click.pass_context
 def avatars(ctx: click.Context, out: Path, count: int, label_noise: float, seed: int) -> None:
     """Draw avatar faces with exact labels, in CelebA's own layout."""
@@ -42,17 +46,11 @@ def avatars(ctx: click.Context, out: Path, count: int, label_noise: float, seed:
 
 
 @datasets_command.command("pairs", epilog=examples("olrsearch datasets pairs mnist pairs"))
-@click.argument("source", metavar="IDX_DIR", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option(
-    "--train", type=click.IntRange(min=1), default=60000, show_default=True, help="How many training pairs."
-)
-@click.option(
-    "--test", type=click.IntRange(min=1), default=10000, show_default=True, help="How many test pairs."
-)
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same files."
-)
+@click.argument("source", metavar="IDX_DIR", type=PATH)
+@click.argument("out", type=PATH)
+@click.option("--train", type=POSITIVE, default=60000, show_default=True, help="How many training pairs.")
+@click.option("--test", type=POSITIVE, default=10000, show_default=True, help="How many test pairs.")
+@_seed_option
 def pairs(source: Path, out: Path, train: int, test: int, seed: int) -> None:
     """Put random digits of MNIST side by side, with the classes of both, as idx files.
 

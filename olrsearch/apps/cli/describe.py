@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from olrsearch import WordEstimate
-from olrsearch.apps.cli.common import emit_json, examples, open_store
+from olrsearch.apps.cli.common import examples, open_store, show
+from olrsearch.apps.cli.options import POSITIVE, json_option, space_option, vectors_option
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from olrsearch import Description, LabelEstimate
 
 _STORED = {None: "", -1: "stored: absent", 0: "stored: unknown", 1: "stored: present"}
@@ -30,12 +33,10 @@ _STORED = {None: "", -1: "stored: absent", 0: "stored: unknown", 1: "stored: pre
     metavar="WORD",
     help="With --words: also this word of the encoder's table (repeatable).",
 )
-@click.option("--vectors", metavar="PATH", help="The encoder's table of word vectors, where it is not found.")
-@click.option(
-    "-k", "--count", type=click.IntRange(min=1), default=10, show_default=True, help="Labels or words shown."
-)
-@click.option("--space", help="Name or fingerprint; the newest of its layout by default.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object an image, with all labels or words.")
+@vectors_option
+@click.option("-k", "--count", type=POSITIVE, default=10, show_default=True, help="Labels or words shown.")
+@space_option("of its layout by default")
+@json_option("One JSON object an image, with all labels or words.")
 @click.pass_context
 def describe_command(
     ctx: click.Context,
@@ -59,15 +60,18 @@ def describe_command(
             found = store.describe_words(images, others=others, vectors=vectors, space=space)
         else:
             found = store.describe(images, space=space)
+    show([one.to_dict() for one in found], _lines(found, count), as_json=as_json)
+
+
+def _lines(
+    found: Iterable[Description[LabelEstimate] | Description[WordEstimate]], count: int
+) -> Iterator[str]:
     for description in found:
-        if as_json:
-            emit_json(description.to_dict())
-            continue
-        click.echo(description.image)
+        yield description.image
         rows = _rows(description, count)
         width = max(len(name) for name, _ in rows)
         for name, said in rows:
-            click.echo(f"  {name:<{width}}  {said}".rstrip())
+            yield f"  {name:<{width}}  {said}".rstrip()
 
 
 def _rows(

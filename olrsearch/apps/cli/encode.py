@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from olrsearch.apps.cli.common import examples, open_store, say
+from olrsearch.apps.cli.common import examples, open_store, say, say_notes
+from olrsearch.apps.cli.options import POSITIVE, on_error_option, space_option
 
 if TYPE_CHECKING:
     from olrsearch import OnError, Store
@@ -18,16 +19,8 @@ if TYPE_CHECKING:
     help="Name or fingerprint of a space, a shipped encoder, or a model folder; by default the newest "
     "space's, else the shipped face encoder.",
 )
-@click.option(
-    "--batch-size", type=click.IntRange(min=1), default=256, show_default=True, help="Images at once."
-)
-@click.option(
-    "--on-error",
-    type=click.Choice(["skip", "fail"]),
-    default="skip",
-    show_default=True,
-    help="Unreadable images: count and skip them, or stop at the first.",
-)
+@click.option("--batch-size", type=POSITIVE, default=256, show_default=True, help="Images at once.")
+@on_error_option
 @click.pass_context
 def encode_command(ctx: click.Context, encoder: str | None, batch_size: int, on_error: OnError) -> None:
     """Encode images that have no embedding yet; calibrates a new space when it can."""
@@ -40,8 +33,7 @@ def encode_command(ctx: click.Context, encoder: str | None, batch_size: int, on_
     )
     for failure in report.failed[:10]:
         say(f"unreadable: {failure.key}: {failure.reason}")
-    for note in report.notes:
-        say(f"note: {note}")
+    say_notes(report.notes)
 
 
 def _announce(store: Store, encoder: str | None) -> None:
@@ -57,9 +49,7 @@ def _announce(store: Store, encoder: str | None) -> None:
 
 
 @click.command("calibrate", epilog=examples("olrsearch calibrate --where \"partition = 'val'\""))
-@click.option(
-    "--space", help="Name or fingerprint; the newest of label embeddings by default, else of posteriors."
-)
+@space_option("of label embeddings by default, else of posteriors")
 @click.option("--where", help="Fit on the labelled images this selects; the selection images by default.")
 @click.pass_context
 def calibrate_command(ctx: click.Context, space: str | None, where: str | None) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from olrsearch.apps.cli.common import Group, emit_json, examples, open_store, say, store_path
+from olrsearch.apps.cli.common import Group, examples, open_store, open_to_measure, say, show, store_path
+from olrsearch.apps.cli.options import PATH, json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from olrsearch import EncoderEntry
 
 
@@ -20,7 +22,7 @@ def encoders_command() -> None:
 
 
 @encoders_command.command("list", epilog=examples("olrsearch encoders list"))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object an encoder.")
+@json_option("One JSON object an encoder.")
 @click.pass_context
 def list_encoders(ctx: click.Context, as_json: bool) -> None:
     """Encoders that `encode` can use. Without a store, those that come with olrsearch."""
@@ -31,35 +33,30 @@ def list_encoders(ctx: click.Context, as_json: bool) -> None:
             entries = store.encoders.list()
     else:
         entries = shipped_encoders()
-    if as_json:
-        for entry in entries:
-            emit_json(entry.to_dict())
-        return
+    nothing = "no encoder is shipped with this olrsearch, and the store has none: run olrsearch train"
+    show([entry.to_dict() for entry in entries], _table(entries), as_json=as_json, nothing=nothing)
+
+
+def _table(entries: tuple[EncoderEntry, ...]) -> Iterator[str]:
     if not entries:
-        say("no encoder is shipped with this olrsearch, and the store has none: run olrsearch train")
         return
-    for line in _table(entries):
-        click.echo(line)
-
-
-def _table(entries: tuple[EncoderEntry, ...]) -> list[str]:
     width = max(4, *(len(entry.name) for entry in entries))
     kind = max(4, *(len(entry.kind) for entry in entries))
     head = f"  {'name':<{width}}  source   {'kind':<{kind}}"
-    lines = [f"{head}  layout     labels    k  pixels        MB  fingerprint"]
+    yield f"{head}  layout     labels    k  pixels        MB  fingerprint"
     for entry in entries:
         pixels = f"{entry.input_size[0]} × {entry.input_size[1]}"
-        lines.append(
+        yield (
             f"{'*' if entry.default else ' '} {entry.name:<{width}}  {entry.source:<7}  "
             f"{entry.kind:<{kind}}  {entry.layout:<9}  {len(entry.labels):>6}  {entry.k:>3}  {pixels:<9} "
             f"{entry.bytes / 1e6:>6.1f}  {entry.fingerprint[:12]}"
         )
-    return [*lines, "* is what olrsearch encode uses when none is named"]
+    yield "* is what olrsearch encode uses when none is named"
 
 
 @encoders_command.command("info", epilog=examples("olrsearch encoders info faces --card"))
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@json_option("One JSON object.")
 @click.option("--card", is_flag=True, help="Print the model card.")
 @click.pass_context
 def info(ctx: click.Context, name: str, as_json: bool, card: bool) -> None:
@@ -81,11 +78,7 @@ def info(ctx: click.Context, name: str, as_json: bool, card: bool) -> None:
         click.echo(card_page(entry), nl=False)
         return
     found = encoder_details(entry)
-    if as_json:
-        emit_json(found)
-        return
-    for line in _lines(found):
-        click.echo(line)
+    show([found], _lines(found), as_json=as_json)
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
@@ -169,7 +162,7 @@ def _figure(value: float | None) -> str:
     "publish", epilog=examples("olrsearch encoders publish olr-1a2b3c4d encoders --name my-faces --half")
 )
 @click.argument("space")
-@click.argument("out_dir", type=click.Path(path_type=Path))
+@click.argument("out_dir", type=PATH)
 @click.option("--name", required=True, help="What the encoder is to be called: OUT_DIR/NAME is written.")
 @click.option("--half", is_flag=True, help="Store matrices as float16: half the size, another fingerprint.")
 @click.option(
@@ -191,35 +184,15 @@ def _figure(value: float | None) -> str:
 )
 @click.option("--replace", is_flag=True, help="Write over a folder of this name.")
 @click.pass_context
-def publish(
-    ctx: click.Context,
-    space: str,
-    out_dir: Path,
-    name: str,
-    half: bool,
-    reports: tuple[Path, ...],
-    hardware: str | None,
-    share: str | None,
-    replace: bool,
-) -> None:
+def publish(ctx: click.Context, /, space: str, out_dir: Path, share: str | None, **options: Any) -> None:
     """Write the encoder of SPACE as a folder that others can use.
 
     The folder holds the model, the calibration and metric of the space (posteriors have no
     metric), and a model card with figures on the val and test partitions. No image or label
     row is in it.
     """
-    # As for the protocols: what the teacher says is kept for the next one where that is possible.
-    with open_store(ctx, read_only=not os.access(store_path(ctx), os.W_OK)) as store:
-        folder = store.encoders.publish(
-            space,
-            out_dir,
-            name=name,
-            half=half,
-            reports=reports,
-            hardware=hardware,
-            replace=replace,
-            share=share,
-        )
+    with open_to_measure(ctx) as store:
+        folder = store.encoders.publish(space, out_dir, share=share, **options)
         entry = store.encoders.get(folder)
     say(f"published {folder}: {entry.bytes / 1e6:.1f} MB, {entry.fingerprint}")
     if share is not None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from olrsearch.apps.cli.common import Group, emit_json, examples, open_store, say
+from olrsearch.apps.cli.common import Group, examples, open_store, say, show
+from olrsearch.apps.cli.options import json_option, space_option
 
-SPACE = "Name or fingerprint; the newest of label embeddings by default, else of posteriors."
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_space_option = space_option("of label embeddings by default, else of posteriors")
 
 
 @click.group("index", cls=Group)
@@ -23,7 +29,7 @@ def index_command() -> None:
     show_default=True,
     help="exact, hnsw, sq8, torch, of posteriors kl-projected, kl-torch, or a recipe file.",
 )
-@click.option("--space", help=SPACE)
+@_space_option
 @click.pass_context
 def build(ctx: click.Context, recipe: str, space: str | None) -> None:
     """Build the label scores, and what a recipe adds to the exact scan.
@@ -32,38 +38,31 @@ def build(ctx: click.Context, recipe: str, space: str | None) -> None:
     index that proposes images, of the newest space of posteriors by default.
     """
     with open_store(ctx) as store:
-        need = store.indexes.estimate(recipe, space=space)
-        inside = store.indexes.estimate_device(recipe, space=space)
-        say(
-            (
-                f"{recipe}: about {need / 1e6:,.0f} MB beside the segments"
-                if need
-                else f"{recipe}: no second copy"
-            )
-            + (f", {inside / 1e6:,.0f} MB on the device" if inside else "")
-        )
+        need, inside = store.indexes.estimate(recipe, space=space)
+        beside = f"about {need / 1e6:,.0f} MB beside the segments" if need else "no second copy"
+        say(f"{recipe}: {beside}{f', {inside / 1e6:,.0f} MB on the device' if inside else ''}")
         for line in store.indexes.build(recipe, space=space):
             say(line)
 
 
 @index_command.command("info", epilog=examples("olrsearch index info"))
-@click.option("--space", help=SPACE)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@_space_option
+@json_option("One JSON object.")
 @click.pass_context
 def info(ctx: click.Context, space: str | None, as_json: bool) -> None:
     """What is built, how large it is, and its measured recall."""
     with open_store(ctx, read_only=True) as store:
         found = store.indexes.info(space=space)
-    if as_json:
-        emit_json(found)
-        return
-    click.echo(f"space: {found['space']}\nscan: {found['scan']}")
+    show([found], _lines(found), as_json=as_json)
+
+
+def _lines(found: dict[str, Any]) -> Iterator[str]:
+    yield f"space: {found['space']}\nscan: {found['scan']}"
     for name, index in found["indexes"].items():
         files = index["files"]
         size = sum(file["bytes"] for file in files) / 1e6
         measured = index["recall"].values() if "recall" in index else (file["recall"] for file in files)
         recall = min((found["at_10"] for found in measured), default=1.0)
         what = f" ({index['direction']})" if "direction" in index else ""
-        click.echo(f"{name}{what}: {len(files)} files, {size:.1f} MB, recall@10 ≥ {recall:.3f}")
-    for note in found["notes"]:
-        click.echo(note)
+        yield f"{name}{what}: {len(files)} files, {size:.1f} MB, recall@10 ≥ {recall:.3f}"
+    yield from found["notes"]

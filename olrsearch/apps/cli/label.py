@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import getpass
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from olrsearch.apps.cli.common import Group, emit_json, examples, open_store, say
+from olrsearch.apps.cli.common import Group, examples, open_store, say, show
 from olrsearch.apps.cli.common import images as images_said
+from olrsearch.apps.cli.options import json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @click.group("label", cls=Group)
@@ -16,22 +21,20 @@ def label_command() -> None:
 
 
 @label_command.command("list", epilog=examples("olrsearch label list"))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a label.")
+@json_option("One JSON object a label.")
 @click.pass_context
 def list_labels(ctx: click.Context, as_json: bool) -> None:
     """The labels of the store, with how often each is present, absent and unknown."""
     with open_store(ctx, read_only=True) as store:
         rows = store.labels.counts()
-    if as_json:
-        for row in rows:
-            emit_json(row)
-        return
+    show(rows, _lines(rows), as_json=as_json)
+
+
+def _lines(rows: list[dict[str, Any]]) -> Iterator[str]:
     width = max((len(row["label"]) for row in rows), default=5)
-    click.echo(f"{'label':<{width}}  present   absent  unknown")
+    yield f"{'label':<{width}}  present   absent  unknown"
     for row in rows:
-        click.echo(
-            f"{row['label']:<{width}}  {row['present']:>7,}  {row['absent']:>7,}  {row['unknown']:>7,}"
-        )
+        yield f"{row['label']:<{width}}  {row['present']:>7,}  {row['absent']:>7,}  {row['unknown']:>7,}"
 
 
 @label_command.command(

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from olrsearch.apps.cli.common import examples, open_store, parse_pairs, split_name
-from olrsearch.apps.cli.search import check_sheets, ranking_options, render, write_sheets
+from olrsearch.apps.cli.common import examples, open_store
+from olrsearch.apps.cli.options import pairs, split_name
+from olrsearch.apps.cli.search import ranking_options, render
 from olrsearch.apps.cli.words import DIRECTIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from olrsearch import Divergence
 
 BY_POSTERIOR = "posterior"
 """Of `--by`: a label of this name is written in double quotes."""
@@ -38,6 +37,7 @@ BY_POSTERIOR = "posterior"
     "with_",
     multiple=True,
     metavar="LABEL=IMAGE",
+    callback=pairs,
     help="This image's smile with that one's hair: --with Smiling=A --with Wavy_Hair=B (repeatable).",
 )
 @click.option(
@@ -62,55 +62,37 @@ BY_POSTERIOR = "posterior"
 @click.pass_context
 def similar_command(
     ctx: click.Context,
+    /,
     image: str | None,
     by: tuple[str, ...],
-    with_: tuple[str, ...],
+    with_: dict[str, str],
     prototypes: tuple[str, ...],
-    count: int,
-    offset: int,
-    max_distance: float | None,
-    where: str | None,
-    include_self: bool,
-    recipe: str | None,
-    direction: Divergence | None,
-    farthest: bool,
-    space: str | None,
     sheets: tuple[Path, ...],
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Find images like IMAGE: a key, id:N, or an image file that need not be in the store.
 
     Attributes describe a look, not a person: this is not face recognition.
     """
-    compose = parse_pairs(with_, "--with", "LABEL=IMAGE")
-    if image is None and not compose and not prototypes:
+    if image is None and not with_ and not prototypes:
         raise click.UsageError("name an IMAGE, or give --with LABEL=IMAGE or --prototype LABEL")
     if by and image is None:
         raise click.UsageError("--by says in which labels to compare with IMAGE: name one")
     if len(by) > 1 and BY_POSTERIOR in by:
         raise click.UsageError("--by posterior compares posteriors as a whole: it stands alone")
-    check_sheets(sheets)
     with open_store(ctx, read_only=True) as store:
         ranking = store.similar(
             image,
             by=BY_POSTERIOR if by == (BY_POSTERIOR,) else _weights(by) or None,
-            with_=compose,
+            with_=with_,
             prototypes=[
                 split_name(label, "=")[0] if label.startswith('"') else label for label in prototypes
             ],
-            k=count,
-            offset=offset,
-            max_distance=max_distance,
-            where=where,
-            include_self=include_self,
-            recipe=recipe,
-            direction=direction,
-            farthest=farthest,
-            space=space,
+            **options,
         )
-        render(ranking, as_json=as_json)
-        asked = (*([image] if image else []), *dict.fromkeys(compose.values()))
-        write_sheets(store, ranking, sheets, asked)
+        asked = (*([image] if image else []), *dict.fromkeys(with_.values()))
+        render(store, ranking, sheets, as_json=as_json, asked=asked)
 
 
 def _weights(by: tuple[str, ...]) -> dict[str, float]:

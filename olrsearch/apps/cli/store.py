@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from olrsearch.apps.cli.common import Group, emit_json, examples, open_store, say, store_path
+from olrsearch.apps.cli.common import Group, examples, open_store, say, show, store_path
+from olrsearch.apps.cli.options import json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @click.group("store", cls=Group)
@@ -33,45 +38,33 @@ def create(ctx: click.Context, database_url: str | None) -> None:
 
 
 @store_command.command("info", epilog=examples("olrsearch store info"))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@json_option("One JSON object.")
 @click.pass_context
 def info(ctx: click.Context, as_json: bool) -> None:
     """What the store holds: data sets, images, labels, spaces, indexes."""
     with open_store(ctx, read_only=True) as store:
         found = store.info()
-    if as_json:
-        emit_json(found)
-        return
-    for line in _info_lines(found):
-        click.echo(line)
+    show([found], _info_lines(found), as_json=as_json)
 
 
-def _info_lines(found: dict[str, object]) -> list[str]:
-    lines: list[str] = []
-
-    def walk(value: object, name: str, depth: int) -> None:
-        indent = "  " * depth
+def _info_lines(found: dict[str, Any], indent: str = "") -> Iterator[str]:
+    for name, value in found.items():
         if isinstance(value, dict):
-            lines.append(f"{indent}{name}:")
-            for key, item in value.items():
-                walk(item, str(key), depth + 1)
+            yield f"{indent}{name}:"
+            yield from _info_lines(value, f"{indent}  ")
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             for item in value:
-                title = item.get("name", "")
-                walk({k: v for k, v in item.items() if k != "name"}, f"{name} {title}".strip(), depth)
+                rest = {key: what for key, what in item.items() if key != "name"}
+                yield from _info_lines({f"{name} {item.get('name', '')}".strip(): rest}, indent)
         elif isinstance(value, list):
-            lines.append(f"{indent}{name}: {', '.join(map(str, value)) or '—'}")
+            yield f"{indent}{name}: {', '.join(map(str, value)) or '—'}"
         else:
-            lines.append(f"{indent}{name}: {'—' if value is None else value}")
-
-    for key, item in found.items():
-        walk(item, key, 0)
-    return lines
+            yield f"{indent}{name}: {'—' if value is None else value}"
 
 
 @store_command.command("verify", epilog=examples("olrsearch store verify --sources"))
 @click.option("--sources", is_flag=True, help="Also read every image file and compare its hash.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@json_option("One JSON object.")
 @click.pass_context
 def verify(ctx: click.Context, sources: bool, as_json: bool) -> None:
     """Check every file against its checksums, and the metadata against the files.
@@ -81,11 +74,7 @@ def verify(ctx: click.Context, sources: bool, as_json: bool) -> None:
     """
     with open_store(ctx, read_only=True) as store:
         report = store.verify(sources=sources)
-    if as_json:
-        emit_json(report.to_dict())
-    else:
-        for line in report.lines():
-            click.echo(line)
+    show([report.to_dict()], report.lines(), as_json=as_json)
     if not report.ok:
         ctx.exit(1)
 
@@ -97,7 +86,7 @@ def verify(ctx: click.Context, sources: bool, as_json: bool) -> None:
 def relocate(ctx: click.Context, dataset: str, root: Path) -> None:
     """Tell the store that DATASET's images now lie below ROOT."""
     with open_store(ctx) as store:
-        found, total = store.maintenance.relocate(dataset, root)
+        found, total = store.relocate(dataset, root)
     say(f"{dataset}: {found:,} of {total:,} images found below {root}")
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from olrsearch.apps.cli.common import Group, emit_json, examples, open_store, parse_pairs, say, split_names
+from olrsearch.apps.cli.common import Group, examples, open_store, show
+from olrsearch.apps.cli.options import json_option, names, pairs, together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-Command = TypeVar("Command", bound="Callable[..., Any]")
+    from olrsearch.apps.cli.options import Option
 
 
 @click.group("train", cls=Group)
@@ -20,64 +18,36 @@ def train_command() -> None:
     """Train an encoder on the store's labelled images."""
 
 
-def _training_options(profiles: str, default: str, example: str) -> Callable[[Command], Command]:
+def _training_options(profiles: str, default: str, example: str) -> Option:
     """The options of every command that trains."""
-
-    def add(command: Command) -> Command:
-        for option in (
-            click.option("--json", "as_json", is_flag=True, help="What was trained, as one JSON object."),
-            click.option("--resume", is_flag=True, help="Go on with the last unfinished run."),
-            click.option(
-                "--labels", help="Only these labels, comma-separated; all of the store's by default."
-            ),
-            click.option(
-                "--set",
-                "settings",
-                multiple=True,
-                metavar="KEY=VALUE",
-                help=f"Change one setting (repeatable), e.g. --set {example}; an unknown key lists them all.",
-            ),
-            click.option(
-                "--profile",
-                default=default,
-                show_default=True,
-                help=f"{profiles}: networks, sizes and lengths.",
-            ),
-        ):
-            command = option(command)
-        return command
-
-    return add
+    return together(
+        click.option(
+            "--profile", default=default, show_default=True, help=f"{profiles}: networks, sizes and lengths."
+        ),
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="KEY=VALUE",
+            callback=pairs,
+            help=f"Change one setting (repeatable), e.g. --set {example}; an unknown key lists them all.",
+        ),
+        click.option(
+            "--labels",
+            callback=names,
+            help="Only these labels, comma-separated; all of the store's by default.",
+        ),
+        click.option("--resume", is_flag=True, help="Go on with the last unfinished run."),
+        json_option("What was trained, as one JSON object."),
+    )
 
 
-def _train(
-    ctx: click.Context,
-    kind: str,
-    profile: str,
-    settings: tuple[str, ...],
-    labels: str | None,
-    *,
-    resume: bool,
-    as_json: bool,
-    **options: Any,  # noqa: ANN401 - the kind's own
-) -> None:
+def _train(ctx: click.Context, kind: str, *, as_json: bool, **options: Any) -> None:
     """Train an encoder of a kind, and say what came of it."""
     with open_store(ctx) as store:
-        trained = store.encoders.train(
-            kind,
-            profile,
-            settings=parse_pairs(settings, "--set", "KEY=VALUE"),
-            labels=split_names(labels),
-            resume=resume,
-            progress=not ctx.obj["quiet"],
-            **options,
-        )
-    if as_json:
-        emit_json(trained.to_dict())
-        return
-    for line in trained.lines():
-        say(line)
-    say("next: olrsearch encode")
+        trained = store.encoders.train(kind, progress=not ctx.obj["quiet"], **options)
+    lines = (*trained.lines(), "next: olrsearch encode")
+    show([trained.to_dict()], lines, as_json=as_json, err=True)
 
 
 @train_command.command(
@@ -89,17 +59,9 @@ def _train(
 @click.option("--teacher", help="Take the teacher of this run or space instead of training one.")
 @_training_options("cpu, faces, demo, gpu or tiny", "cpu", "k=16")
 @click.pass_context
-def olr(
-    ctx: click.Context,
-    profile: str,
-    settings: tuple[str, ...],
-    labels: str | None,
-    teacher: str | None,
-    resume: bool,
-    as_json: bool,
-) -> None:
+def olr(ctx: click.Context, /, **options: Any) -> None:
     """Train OLR: a teacher, then the Siamese network whose embeddings the store holds."""
-    _train(ctx, "olr", profile, settings, labels, teacher=teacher, resume=resume, as_json=as_json)
+    _train(ctx, "olr", **options)
 
 
 @train_command.command(
@@ -107,13 +69,6 @@ def olr(
 )
 @_training_options("faces, digits, pairs, demo or tiny", "faces", "shrinkage=0.05")
 @click.pass_context
-def informed_prior(
-    ctx: click.Context,
-    profile: str,
-    settings: tuple[str, ...],
-    labels: str | None,
-    resume: bool,
-    as_json: bool,
-) -> None:
+def informed_prior(ctx: click.Context, /, **options: Any) -> None:
     """Train posteriors: images become Gaussians near those of their words."""
-    _train(ctx, "informed-prior", profile, settings, labels, resume=resume, as_json=as_json)
+    _train(ctx, "informed-prior", **options)

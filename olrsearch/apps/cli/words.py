@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from olrsearch.apps.cli.common import examples, open_store
-from olrsearch.apps.cli.search import check_sheets, ranking_options, render, write_sheets
+from olrsearch.apps.cli.options import vectors_option
+from olrsearch.apps.cli.search import ranking_options, render
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from olrsearch import AttributesMode, Divergence, Mode
 
 DIRECTIONS = ("query-to-image", "image-to-query", "jeffreys")
 
@@ -47,48 +46,16 @@ DIRECTIONS = ("query-to-image", "image-to-query", "jeffreys")
     show_default=True,
     help="filter: only images of which it holds (p ≥ 0.5). rank: both rankings fused.",
 )
-@click.option("--vectors", metavar="PATH", help="The encoder's table of word vectors, where it is not found.")
+@vectors_option
 @ranking_options
 @click.pass_context
 def words_command(
-    ctx: click.Context,
-    words: tuple[str, ...],
-    mode: Mode,
-    direction: Divergence | None,
-    shrinkage: float | None,
-    farthest: bool,
-    recipe: str | None,
-    attributes: str | None,
-    attributes_mode: AttributesMode,
-    vectors: str | None,
-    count: int,
-    offset: int,
-    where: str | None,
-    space: str | None,
-    sheets: tuple[Path, ...],
-    as_json: bool,
+    ctx: click.Context, /, words: tuple[str, ...], sheets: tuple[Path, ...], as_json: bool, **options: Any
 ) -> None:
     """Find images by WORDS: beard eyeglasses '!male' 'blonde hair^2'.
 
     Every argument is a word or a phrase: ! asks for its absence, ^ weighs it. Words are those the encoder
     was trained to name, and where its words come from a table of word vectors, any word of the table.
     """
-    check_sheets(sheets)
     with open_store(ctx, read_only=True) as store:
-        ranking = store.words(
-            words,
-            k=count,
-            offset=offset,
-            mode=mode,
-            direction=direction,
-            shrinkage=shrinkage,
-            farthest=farthest,
-            recipe=recipe,
-            attributes=attributes,
-            attributes_mode=attributes_mode,
-            vectors=vectors,
-            where=where,
-            space=space,
-        )
-        render(ranking, as_json=as_json)
-        write_sheets(store, ranking, sheets)
+        render(store, store.words(words, **options), sheets, as_json=as_json)

@@ -233,9 +233,9 @@ def test_a_recipe_for_a_gpu(home, tmp_path, monkeypatch):
     assert "kl-own (query-to-image): 1 files" in good(copy, "index", "info", "--space", space).out
     with Store.open(copy, read_only=True) as store:
         size = feature_size(store.session.posteriors(None).view.size)
-        assert store.indexes.estimate_device(str(own)) == 120 * 4 * (size + 1)
-        assert store.indexes.estimate_device(RECIPE) == store.indexes.estimate_device("exact") == 0
-        assert store.indexes.estimate(str(own)) < store.indexes.estimate(RECIPE)
+        assert store.indexes.estimate(str(own))[1] == 120 * 4 * (size + 1)
+        assert store.indexes.estimate(RECIPE)[1] == store.indexes.estimate("exact")[1] == 0
+        assert store.indexes.estimate(str(own))[0] < store.indexes.estimate(RECIPE)[0]
 
 
 def test_refusals(home, tmp_path):

@@ -210,7 +210,7 @@ def test_rounding_is_compared_on_pictures_that_are_there(gallery, published, tmp
     store = shutil.copytree(published.store, tmp_path / "store")
     shutil.copytree(gallery.data, tmp_path / "pictures")
     with Store.open(store) as opened:
-        opened.maintenance.relocate("pictures", tmp_path / "pictures")
+        opened.relocate("pictures", tmp_path / "pictures")
         for path in (tmp_path / "pictures").glob("*[1-9].png"):
             path.unlink()
         folder = opened.encoders.publish(None, tmp_path / "out", name="few", half=True)

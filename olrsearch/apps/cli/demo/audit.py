@@ -28,6 +28,26 @@ TOP: Final = 50
 _SCORERS: Final = ("probability", "other-labels", "neighbours", "likelihood", "identity", "contradictions")
 
 
+def draw_avatars(
+    ctx: click.Context, folder: Path, *, count: int, seed: int, label_noise: float = 0.0
+) -> None:
+    """Draw avatars into a folder, unless it is there."""
+    if folder.exists():
+        return
+    from olrsearch import generate_avatars
+
+    with counter(ctx, total=count, what="draw avatars") as drawn:
+        generate_avatars(folder, count=count, seed=seed, label_noise=label_noise, progress=drawn)
+
+
+def open_or_create(ctx: click.Context, home: Path) -> Store:
+    """The store in a folder, made first where there is none."""
+    from olrsearch import Store
+
+    take = Store.open if (home / "store.json").exists() else Store.create
+    return take(home, track=tracker(ctx))
+
+
 def audit_avatars(
     ctx: click.Context, folder: Path, encoder: Path, *, count: int, seed: int, step: Callable[[str], None]
 ) -> tuple[list[str], list[Path]]:
@@ -44,16 +64,9 @@ def audit_avatars(
     Returns:
         What the audit found, line by line, and the sheets.
     """
-    from olrsearch import Store
-
-    avatars, home = folder / "noisy-avatars", folder / "audit"
-    if not avatars.exists():
-        from olrsearch import generate_avatars
-
-        with counter(ctx, total=count, what="draw avatars") as drawn:
-            generate_avatars(avatars, count=count, seed=seed, label_noise=NOISE, progress=drawn)
-    made = (home / "store.json").exists()
-    with Store.open(home, track=tracker(ctx)) if made else Store.create(home, track=tracker(ctx)) as store:
+    avatars = folder / "noisy-avatars"
+    draw_avatars(ctx, avatars, count=count, seed=seed, label_noise=NOISE)
+    with open_or_create(ctx, folder / "audit") as store:
         report = store.import_celeba(avatars, name="noisy-avatars")
         step(f"avatars with {NOISE:.0%} wrong labels: {report.added:,} added, {report.unchanged:,} unchanged")
         store.encode(encoder)

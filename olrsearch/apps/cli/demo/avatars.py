@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from olrsearch.apps.cli.common import counter, examples, say, tracker
-from olrsearch.apps.cli.demo.audit import COUNT, audit_avatars
+from olrsearch.apps.cli.common import examples, say
+from olrsearch.apps.cli.demo.audit import COUNT, audit_avatars, draw_avatars, open_or_create
+from olrsearch.apps.cli.options import PATH, seed_option
 
 if TYPE_CHECKING:
     from olrsearch import Ranking, Store
@@ -25,13 +26,11 @@ _WORDS = ("sunglasses", "beard")
 
 
 @click.command("demo", epilog=examples("olrsearch demo demo --count 1000"))
-@click.argument("folder", type=click.Path(path_type=Path), default=Path("demo"))
+@click.argument("folder", type=PATH, default=Path("demo"))
 @click.option(
     "--count", type=click.IntRange(min=200), default=4000, show_default=True, help="How many avatars."
 )
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."
-)
+@seed_option("Of everything random.")
 @click.option("--profile", default="demo", show_default=True, help="Training profile.")
 @click.pass_context
 def demo_command(ctx: click.Context, folder: Path, count: int, seed: int, profile: str) -> None:
@@ -39,48 +38,23 @@ def demo_command(ctx: click.Context, folder: Path, count: int, seed: int, profil
 
     Run again, it goes on where it was interrupted.
     """
-    from olrsearch import Store
-
     started = time.perf_counter()
     avatars, home = folder / "avatars", folder / "store"
-    if not avatars.exists():
-        from olrsearch import generate_avatars
-
-        with counter(ctx, total=count, what="draw avatars") as drawn:
-            generate_avatars(avatars, count=count, seed=seed, progress=drawn)
+    draw_avatars(ctx, avatars, count=count, seed=seed)
     _step(f"avatars with labels in CelebA's layout: {avatars}", started)
-    made = (home / "store.json").exists()
-    with Store.open(home, track=tracker(ctx)) if made else Store.create(home, track=tracker(ctx)) as store:
+    with open_or_create(ctx, home) as store:
         report = store.import_celeba(avatars, name="avatars")
         _step(f"imported: {report.added:,} added, {report.unchanged:,} unchanged", started)
         if _space(store, "labels") is None:
-            begun = store.encoders.has_unfinished_run()  # which keeps its own settings
-            trained = store.encoders.train(
-                "olr",
-                profile,
-                settings=None if begun else {"seed": str(seed)},
-                resume=begun,
-                progress=not ctx.obj["quiet"],
-            )
-            for line in trained.lines():
-                _step(line, started)
+            _train(ctx, store, "olr", profile, {"seed": str(seed)}, started)
         encoded = store.encode(_space(store, "labels"))
         _step(f"encoded: {encoded.encoded:,} images", started)
         for line in store.indexes.build():
             _step(line, started)
         if _space(store, "posterior") is None:
             # On the trunk that has just been trained: a minute instead of several.
-            begun = store.encoders.has_unfinished_run("informed-prior")
             trunk = {"start_from": str(_space(store, "labels")), "freeze_trunk": "true"}
-            trained = store.encoders.train(
-                "informed-prior",
-                profile,
-                settings=None if begun else {"seed": str(seed), **trunk},
-                resume=begun,
-                progress=not ctx.obj["quiet"],
-            )
-            for line in trained.lines():
-                _step(line, started)
+            _train(ctx, store, "informed-prior", profile, {"seed": str(seed), **trunk}, started)
         encoded = store.encode(_space(store, "posterior"))
         _step(f"posteriors of {encoded.encoded:,} images", started)
         pictures = _ask(store, folder)
@@ -96,22 +70,38 @@ def demo_command(ctx: click.Context, folder: Path, count: int, seed: int, profil
         step=lambda text: _step(text, started),
     )
     click.echo()
-    click.echo("What it scored, on avatars that training has not seen:")
-    for line in scores:
-        click.echo(f"  {line}")
-    click.echo("What the audit of avatars with wrong labels found:")
-    for line in found:
-        click.echo(f"  {line}")
-    click.echo("Pictures:")
-    for path in (*pictures, *sheets):
-        click.echo(f"  {path}")
-    click.echo("Ask it yourself:")
-    click.echo(
-        f"  olrsearch --store {home} search 'smiling & eyeglasses & !beard' --sheet {folder}/mine.html"
-    )
-    click.echo(f"  olrsearch --store {home} words grin spectacles '!beard'")
-    click.echo(f"  olrsearch --store {folder / 'audit'} audit list --label Eyeglasses")
+    for heading, lines in (
+        ("What it scored, on avatars that training has not seen:", scores),
+        ("What the audit of avatars with wrong labels found:", found),
+        ("Pictures:", map(str, (*pictures, *sheets))),
+        (
+            "Ask it yourself:",
+            (
+                f"olrsearch --store {home} search 'smiling & eyeglasses & !beard' --sheet {folder}/mine.html",
+                f"olrsearch --store {home} words grin spectacles '!beard'",
+                f"olrsearch --store {folder / 'audit'} audit list --label Eyeglasses",
+            ),
+        ),
+    ):
+        click.echo(heading)
+        for line in lines:
+            click.echo(f"  {line}")
     click.echo(f"Done in {time.perf_counter() - started:.0f} s.")
+
+
+def _train(
+    ctx: click.Context, store: Store, kind: str, profile: str, settings: dict[str, str], started: float
+) -> None:
+    begun = store.encoders.has_unfinished_run(kind)  # which keeps its own settings
+    trained = store.encoders.train(
+        kind,
+        profile,
+        settings=None if begun else settings,
+        resume=begun,
+        progress=not ctx.obj["quiet"],
+    )
+    for line in trained.lines():
+        _step(line, started)
 
 
 def _space(store: Store, layout: str) -> str | None:
@@ -158,10 +148,8 @@ def _score(store: Store) -> list[str]:
         report = store.bench.queries(svm=False)
     except BenchmarkError as error:  # a small demo is still a demo
         return [f"not scored: {error}"]
-    lines = []
-    for kind, methods in report.scores.items():
-        ours = methods["ours"]
-        lines.append(
-            f"{kind:<12} P@20 {ours['p20']:.3f}  AP {ours['ap']:.3f}  ({report.counts[kind]} queries)"
-        )
-    return lines
+    return [
+        f"{kind:<12} P@20 {methods['ours']['p20']:.3f}  AP {methods['ours']['ap']:.3f}  "
+        f"({report.counts[kind]} queries)"
+        for kind, methods in report.scores.items()
+    ]

@@ -1,0 +1,51 @@
+"""Options are named as the arguments of the verbs they go to: nothing else checks it before they are used."""
+
+import inspect
+
+import click
+import pytest
+
+from olrsearch import Store
+from olrsearch.api.audits import Audits
+from olrsearch.api.bench import Bench
+from olrsearch.api.encoders import Encoders
+from olrsearch.api.labels import Labels
+from olrsearch.api.looks import Looks
+from olrsearch.apps.cli import cli
+from olrsearch.pipeline.importing import import_dataset
+from olrsearch.pipeline.training import train_informed_prior, train_olr
+
+VERBS = {
+    # command: the verb, and parameters that the command keeps to itself
+    "search": (Store.search, {"sheets", "as_json"}),
+    "words": (Store.words, {"sheets", "as_json"}),
+    "similar": (Store.similar, {"sheets", "as_json"}),
+    "train olr": (train_olr, {"as_json"}),
+    "train informed-prior": (train_informed_prior, {"as_json"}),
+    "import cifar100": (import_dataset, {"path", "coarse", "no_thumbnails", "as_json"}),
+    "audit run": (Audits.run, {"as_json"}),
+    "audit list": (Audits.list, {"table", "as_json"}),
+    "audit sheet": (Audits.sheet, {"out"}),
+    "audit export": (Labels.export, {"out", "history_only", "as_json"}),
+    "encoders publish": (Encoders.publish, {"out_dir"}),
+    "look norms": (Looks.norms, {"out", "as_json"}),
+    "look components": (Looks.components, {"sheets", "out", "as_json"}),
+    "look disagreements": (Looks.disagreements, {"sheets", "as_json"}),
+    "look posterior": (Looks.posteriors, {"out"}),
+    "look words": (Looks.words, {"out"}),
+    "bench attributes": (Bench.attributes, {"out", "as_json"}),
+    "bench queries": (Bench.queries, {"out", "as_json"}),
+    "bench similar": (Bench.similar, {"out", "as_json"}),
+    "bench audit": (Bench.audit, {"out", "as_json"}),
+}
+
+
+@pytest.mark.parametrize("spelling", VERBS)
+def test_options_are_arguments_of_their_verb(spelling):
+    command: click.Command = cli
+    for word in spelling.split():
+        command = command.get_command(click.Context(command), word)
+    verb, own = VERBS[spelling]
+    options = {parameter.name for parameter in command.params}
+    assert own <= options
+    assert options - own <= set(inspect.signature(verb).parameters)
