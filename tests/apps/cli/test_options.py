@@ -13,15 +13,14 @@ from olrsearch.api.labels import Labels
 from olrsearch.api.looks import Looks
 from olrsearch.apps.cli import cli
 from olrsearch.pipeline.importing import import_dataset
-from olrsearch.pipeline.training import train_informed_prior, train_olr
 
 VERBS = {
     # command: the verb, and parameters that the command keeps to itself
     "search": (Store.search, {"sheets", "as_json"}),
     "words": (Store.words, {"sheets", "as_json"}),
     "similar": (Store.similar, {"sheets", "as_json"}),
-    "train olr": (train_olr, {"as_json"}),
-    "train informed-prior": (train_informed_prior, {"as_json"}),
+    "train olr": (Encoders.train, {"as_json"}),
+    "train informed-prior": (Encoders.train, {"as_json"}),
     "import cifar100": (import_dataset, {"path", "coarse", "no_thumbnails", "as_json"}),
     "audit run": (Audits.run, {"as_json"}),
     "audit list": (Audits.list, {"table", "as_json"}),
