@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, arrays, names, files, progress."""
+"""What everything else stands on: errors, arrays, names, files, locks, progress."""

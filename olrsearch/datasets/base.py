@@ -124,7 +124,9 @@ class ArrayDataset:
                 f"labels {self.labels.shape}, {len(self.partitions)} partitions, "
                 f"{len(self.identities)} identities"
             )
-        check_unique(self.label_names)
+        twice = first_duplicate(self.label_names)
+        if twice is not None:
+            raise DatasetError(f"the label {twice!r} stands twice; label names must be unique")
         if len(set(self.keys)) != count:
             raise DuplicateKeyError(f"the key {first_duplicate(self.keys)!r} stands twice in {self.root}")
 
@@ -157,13 +159,6 @@ def first_duplicate(values: Iterable[str]) -> str | None:
             return value
         seen.add(value)
     return None
-
-
-def check_unique(label_names: Sequence[str]) -> None:
-    """Raise `DatasetError` if a label name stands twice."""
-    twice = first_duplicate(label_names)
-    if twice is not None:
-        raise DatasetError(f"the label {twice!r} stands twice; label names must be unique")
 
 
 @contextmanager

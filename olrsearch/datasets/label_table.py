@@ -68,10 +68,6 @@ class _Cells:
     plain_keys: bool = True
     """Whether keys are written as people write paths, rather than exactly."""
 
-    @property
-    def labels(self) -> list[int]:
-        return [at for at in range(len(self.header)) if at not in {self.key, self.partition, self.identity}]
-
 
 def read_label_table(path: Path, *, key_column: str | None = None) -> LabelTable:
     """Read a label table; what its cells may hold stands at the top of this module.
@@ -90,7 +86,8 @@ def read_label_table(path: Path, *, key_column: str | None = None) -> LabelTable
         return parse_attributes(path.read_bytes(), where=path.name)
     cells = _cells(path, key_column)
     where, header = path.name, cells.header
-    label_at = cells.labels
+    taken = {cells.key, cells.partition, cells.identity}
+    label_at = [at for at in range(len(header)) if at not in taken]
 
     rows: dict[str, int] = {}  # the row of each key
     repeated: list[str] = []
@@ -244,20 +241,15 @@ def _code(cell: str, column: str, where: str, line: int) -> int:
     if code is None:
         code = _CODES.get(cell.strip().lower())
     if code is None:
-        raise LabelFileError(
-            f"{where}, line {line}, column {column!r}: found {cell[:40]!r}, expected "
-            "present/absent/unknown, 1/0/-1, true/false or yes/no"
-        )
+        expected = "present/absent/unknown, 1/0/-1, true/false or yes/no"
+        raise _wrong(cell, column, where, line, expected)
     return code
 
 
 def _partition(cell: str, where: str, line: int) -> str | None:
     text = cell.strip().lower()
     if text and text not in _PARTITIONS:
-        raise LabelFileError(
-            f"{where}, line {line}, column {PARTITION_COLUMN!r}: found {cell[:40]!r}, "
-            f"expected {', '.join(PARTITIONS)} or nothing"
-        )
+        raise _wrong(cell, PARTITION_COLUMN, where, line, f"{', '.join(PARTITIONS)} or nothing")
     return _PARTITIONS.get(text)
 
 
@@ -266,8 +258,11 @@ def _identity(cell: str, where: str, line: int) -> int | None:
     if text in {"", "nan", "na"}:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise LabelFileError(
-            f"{where}, line {line}, column {IDENTITY_COLUMN!r}: found {cell[:40]!r}, "
-            "expected a whole number or nothing"
-        )
+        raise _wrong(cell, IDENTITY_COLUMN, where, line, "a whole number or nothing")
     return int(text)
+
+
+def _wrong(cell: str, column: str, where: str, line: int, expected: str) -> LabelFileError:
+    return LabelFileError(
+        f"{where}, line {line}, column {column!r}: found {cell[:40]!r}, expected {expected}"
+    )

@@ -136,11 +136,9 @@ def stacked(rows: Iterable[tuple[K, str, int | None]]) -> dict[K, list[Standing]
     Raises:
         AuditError: as `replay`.
     """
-    kept = not_taken_back((entry, verdict, (verdict, value)) for entry, verdict, value in rows)
-    return {
-        entry: [Standing(cast("Verdict", verdict), value) for verdict, value in stack]
-        for entry, stack in kept.items()
-    }
+    return not_taken_back(
+        (entry, verdict, Standing(cast("Verdict", verdict), value)) for entry, verdict, value in rows
+    )
 
 
 def not_taken_back(rows: Iterable[tuple[K, str, T]]) -> dict[K, list[T]]:
@@ -220,9 +218,9 @@ def _fault(decision: DecisionRequest, given: int, standing: Standing | None) -> 
     verdict, expected = decision.verdict, decision.given
     if not is_verdict(verdict):
         return f"found the verdict {verdict!r}, expected {', '.join(VERDICTS)}"
-    if expected not in {None, *VALUE_NAMES} or decision.value not in {None, *VALUE_NAMES}:
-        wrong = decision.value if expected in {None, *VALUE_NAMES} else expected
-        return f"found the value {wrong!r}, expected −1, 0 or 1"
+    for value in (expected, decision.value):
+        if value not in {None, *VALUE_NAMES}:
+            return f"found the value {value!r}, expected −1, 0 or 1"
     if decision.value is not None and verdict != "set":
         return f"found a value beside {verdict}, which follows from what is given; only set takes one"
     if verdict == "undo" and standing is None:

@@ -87,8 +87,7 @@ class StoreFile:
                 f"{path} is damaged: expected format_version {FORMAT_VERSION} and {', '.join(fields)};"
                 " restore it from a backup"
             )
-        store_id, backend, created_by, created_at = (str(content[name]) for name in fields)
-        return cls(store_id, backend, created_by, created_at)
+        return cls(**{name: content[name] for name in fields})
 
 
 def check_format(content: Mapping[str, Any], path: Path, *, maker: str = "written_by") -> None:

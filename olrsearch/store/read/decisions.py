@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sqlalchemy import select
 
-from olrsearch.store.decisions import VERDICT_CODES, Decision, Standing, replay, stacked
+from olrsearch.store.decisions import VERDICT_CODES, Decision, replay
 from olrsearch.store.read.labels import read_rows
 from olrsearch.store.sql import schema
 from olrsearch.store.sql.ids import as_ids, rows_of
@@ -18,15 +18,8 @@ from olrsearch.store.sql.ids import as_ids, rows_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import Connection
-
     from olrsearch.core.arrays import I8, I64
     from olrsearch.store.read.snapshot import Snapshot
-
-
-def read_stacks(connection: Connection, ids: I64, revision: int) -> dict[tuple[int, int], list[Standing]]:
-    """Decisions not taken back of every entry, the one in force last; arguments as `read_rows`."""
-    return stacked(read_rows(connection, ids, revision))
 
 
 def read_history(

@@ -79,16 +79,14 @@ def sqlite_engine(folder: Path, *, read_only: bool) -> Engine:
     return engine
 
 
-def copy_sqlite(folder: Path, revision: str) -> Path:
+def copy_sqlite(folder: Path, revision: str) -> None:
     """Copies `metadata.db`, write-ahead log included, to `metadata.db.before-<revision>`."""
-    target = folder / f"{DATABASE}.before-{revision}"
     with (
-        whole_file(target) as temporary,
+        whole_file(folder / f"{DATABASE}.before-{revision}") as temporary,
         closing(sqlite3.connect(folder / DATABASE)) as here,
         closing(sqlite3.connect(temporary)) as there,
     ):
         here.backup(there)
-    return target
 
 
 def postgres_engine(url: str, store_id: str | None, *, read_only: bool) -> Engine:

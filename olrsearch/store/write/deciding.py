@@ -14,10 +14,9 @@ from sqlalchemy import insert
 
 from olrsearch.core.errors import AuditError, QueryError, StoreError, UnknownImageError
 from olrsearch.core.names import LabelNames
-from olrsearch.store.decisions import DecisionRequest, settle
+from olrsearch.store.decisions import DecisionRequest, settle, stacked
 from olrsearch.store.read.columns import FILTER_COLUMNS
-from olrsearch.store.read.decisions import read_stacks
-from olrsearch.store.read.labels import read_labels
+from olrsearch.store.read.labels import read_labels, read_rows
 from olrsearch.store.sql import schema
 from olrsearch.store.sql.ids import as_ids, chunks, next_id
 
@@ -188,7 +187,7 @@ def _settle(
     values = read_labels(connection, ids, len(snapshot.label_names), snapshot.label_revision).annotated
     rows = np.searchsorted(ids, [image for image, _ in keys]).tolist()
     annotated = {key: int(values[row, key[1]]) for row, key in zip(rows, keys, strict=True)}
-    stacks = read_stacks(connection, ids, snapshot.label_revision)
+    stacks = stacked(read_rows(connection, ids, snapshot.label_revision))
     settled, faults = settle([entry.request for entry in entries], keys, annotated, stacks)
     return settled, [(entries[at].line, f"{entries[at].text}: {fault}") for at, fault in faults]
 

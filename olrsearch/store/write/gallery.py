@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 
@@ -13,13 +13,10 @@ from olrsearch.store.values import ImportCounts, KnownImage, Relocation
 from olrsearch.store.write.importing import Importer, bury, ensure_annotator, ensure_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from olrsearch.store.values import ImageRef, NewImage
     from olrsearch.store.write.session import WriteSession
-
-SourceCheck: TypeAlias = "Callable[[Path, str], bool]"
-"""Whether a uri names something below a root."""
 
 
 class GalleryWriter:
@@ -126,23 +123,21 @@ class GalleryWriter:
                 bury(change, ids.tolist())
             return int(ids.size)
 
-    def relocate(self, dataset: str | int, new_root: Path, *, check: SourceCheck | None = None) -> Relocation:
+    def relocate(self, dataset: str | int, new_root: Path) -> Relocation:
         """Changes the folder a data set's uris are relative to.
 
         Args:
             dataset: Its name or id.
             new_root: The folder where the images are now.
-            check: Whether a uri is found below a root; looks for the file, or the zip or
-                idx file that holds it, when None.
 
         Returns:
-            How many of the living images' uris were found there, and how many there are.
+            How many of the living images' files, or the zips or idx files that hold them, were found there,
+            and how many there are.
 
         Raises:
             UnknownDatasetError: no such data set.
             ImageMissingError: not one of its images is found there; nothing is changed.
         """
-        found_at = check or source_exists
         root = _absolute(Path(new_root))
         i, s, d = schema.image.c, schema.source.c, schema.dataset
         with self._session.change(f"relocation of {dataset}") as change:
@@ -152,7 +147,7 @@ class GalleryWriter:
                 .join_from(schema.image, schema.source)
                 .where(i.dataset_id == number, i.tombstone_version.is_(None))
             ).all()
-            found = sum(found_at(root, uri) for uri in uris)
+            found = sum(_source_exists(root, uri) for uri in uris)
             if uris and not found:
                 raise ImageMissingError(
                     f"none of the {len(uris)} images of {dataset!r} is below {root} (looked for"
@@ -178,7 +173,7 @@ def _absolute(root: Path) -> Path:
     return place.resolve() if ".." in place.parts else place
 
 
-def source_exists(root: Path, uri: str) -> bool:
+def _source_exists(root: Path, uri: str) -> bool:
     """Whether a uri's file, or the zip or idx file that holds it, is below a root."""
     if (root / uri).exists():
         return True

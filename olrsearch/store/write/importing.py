@@ -98,7 +98,6 @@ class _Stored:
 class _Plan:
     """Rows to write, gathered over a batch."""
 
-    counts: Counter[str] = field(default_factory=Counter)
     sources: list[dict[str, Any]] = field(default_factory=list)
     images: list[dict[str, Any]] = field(default_factory=list)
     thumbnails: list[dict[str, Any]] = field(default_factory=list)
@@ -139,10 +138,12 @@ class Importer:
         stored = self._read_stored([image.key for image in batch])
         digests = [_digest(image) for image in batch]
         self._read_sources({image.uri for image in batch})
-        for image, digest in zip(batch, digests, strict=True):
+        counts = Counter(
             self._decide(image, digest, stored.get(image.key))
-        self._write()
-        return ImportCounts(**self._plan.counts)
+            for image, digest in zip(batch, digests, strict=True)
+        )
+        self._write(relabelled=counts["relabelled"] > 0)
+        return ImportCounts(**counts)
 
     def _check(self, batch: Sequence[NewImage]) -> None:
         keys = Counter(image.key for image in batch)
@@ -191,20 +192,19 @@ class Importer:
             ):
                 self._sources[uri, sha256] = number
 
-    def _decide(self, image: NewImage, digest: bytes, stored: _Stored | None) -> None:
+    def _decide(self, image: NewImage, digest: bytes, stored: _Stored | None) -> str:
+        """Plans what an image changes; gives the field of `ImportCounts` that it counts for."""
         if stored is None:
             self._add(image, digest)
-            self._plan.counts["added"] += 1
-        elif stored.sha256 != digest:
+            return "added"
+        if stored.sha256 != digest:
             self._plan.dead.append(stored.id)
             self._add(image, digest)
-            self._plan.counts["replaced"] += 1
-        else:
-            updated = self._correct(image, digest, stored)
-            if self._label(image, stored.id, stored.packed):
-                self._plan.counts["relabelled"] += 1
-            else:
-                self._plan.counts["updated" if updated else "unchanged"] += 1
+            return "replaced"
+        updated = self._correct(image, digest, stored)
+        if self._label(image, stored.id, stored.packed):
+            return "relabelled"
+        return "updated" if updated else "unchanged"
 
     def _add(self, image: NewImage, digest: bytes) -> None:
         self._change.now.last_image_id += 1
@@ -277,9 +277,9 @@ class Importer:
             self._next_source += 1
         return self._sources[place]
 
-    def _write(self) -> None:
+    def _write(self, *, relabelled: bool) -> None:
         change, plan, i = self._change, self._plan, schema.image
-        if plan.counts["relabelled"]:
+        if relabelled:
             change.now.label_revision += 1
         if plan.dead:  # before the images that take over their keys
             bury(change, plan.dead)

@@ -72,15 +72,11 @@ class WriteSession:
         Raises:
             UnknownImageError: no living image is meant by a key, or several are.
         """
-        snapshot = None
-        found: list[int] = []
-        for image in images:
-            if isinstance(image, int | np.integer):
-                found.append(int(image))
-            else:
-                snapshot = snapshot or self.snapshot()
-                found.append(snapshot.resolve(image))
-        return np.unique(np.array(found, np.int64))
+        snapshot = self.snapshot()
+        found = (
+            int(image) if isinstance(image, int | np.integer) else snapshot.resolve(image) for image in images
+        )
+        return np.unique(np.fromiter(found, np.int64))
 
     def require_living(self, ids: I64) -> None:
         """Raises `UnknownImageError` unless all images live; inside a transaction."""
