@@ -192,10 +192,9 @@ class LabelScores:
         found: F64 = np.where(observed == 0, base, shift)
         return found
 
-    def log_probability(self, label: int, *, negate: bool = False) -> F64:
-        """Logarithm of the probability p of a label, or of 1 − p, float64 [N], finite."""
-        logits = self.logits(label)
-        return log_sigmoid(-logits if negate else logits)
+    def log_probability(self, label: int) -> F64:
+        """Logarithm of the probability of a label, float64 [N], finite."""
+        return log_sigmoid(self.logits(label))
 
     def literal_values(self) -> Callable[[str, bool], F64]:
         """The function `evaluate` asks: a label's log p by name, or log(1 − p); reads each label once."""

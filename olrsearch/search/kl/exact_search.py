@@ -1,7 +1,7 @@
 """Exact search by divergence between Gaussians: float32 proposes, float64 decides.
 
-A divergence is an inner product of KL features (`olrsearch.maths.gaussian`), so one product over all images,
-straight from memory maps, ranks them. What that loses in float32 is bounded for every image
+A divergence is an inner product of KL features (`olrsearch.maths.kl_features`), so one product over all
+images, straight from memory maps, ranks them. What that loses in float32 is bounded for every image
 (`olrsearch.search.kl.rounding`): those which the bound leaves open are looked at again in float64, and
 those still open are scored from their stored posteriors by the direct formula, until the next image
 would have to lie beyond the last one that is returned.

@@ -68,8 +68,8 @@ class KlFeatures:
     """KL features of one segment, in one frame and direction.
 
     Attributes:
-        features: float32 [n, F], as `gaussian.image_features` in the frame.
-        bounds: float32 [n, b + 2], as `kl_rounding.row_bounds`.
+        features: float32 [n, F], as `kl_features.image_features` in the frame.
+        bounds: float32 [n, b + 2], as `rounding.row_bounds`.
         direction: Of the divergence.
         frame: Digest of the frame.
         path: Where they are kept; None when only in memory.

@@ -18,7 +18,7 @@ import re
 
 from olrsearch.core.errors import QueryError, QuerySyntaxError
 from olrsearch.search.query.ast import RESERVED, Literal, Node, conjunction, disjunction, negation, weighted
-from olrsearch.search.query.tokens import Token, Tokens
+from olrsearch.search.query.tokens import Token, Tokens, after_spaces
 
 _WORD = re.compile(r"\w[\w-]*")
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
@@ -90,18 +90,14 @@ class _Parser:
 def _tokenise(text: str) -> list[Token]:
     tokens, position = list[Token](), 0
     joinable = False  # the token before is a bare name, so that a word now continues it
-    while True:
-        while position < len(text) and text[position].isspace():
-            position += 1
-        if position == len(text):
-            tokens.append(Token("end", "", position))
-            return tokens
+    while (position := after_spaces(text, position)) < len(text):
         token, position, bare = _token(text, position, after_caret=bool(tokens) and tokens[-1].sign == "^")
         if bare and joinable:
             before = tokens.pop()
             token = Token("name", f"{before.text} {token.text}", before.position)
         joinable = bare
         tokens.append(token)
+    return [*tokens, Token("end", "", position)]
 
 
 def _token(text: str, position: int, *, after_caret: bool) -> tuple[Token, int, bool]:

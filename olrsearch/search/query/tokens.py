@@ -40,6 +40,13 @@ class Token:
         return self.text if self.text[0] in "'\"" else repr(self.text)
 
 
+def after_spaces(text: str, position: int) -> int:
+    """The first place from a position on that is no space; the text's length where there is none."""
+    while position < len(text) and text[position].isspace():
+        position += 1
+    return position
+
+
 class Tokens:
     """The tokens of a text, and which is next.
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from olrsearch.core.errors import QueryError, QuerySyntaxError, UnknownLabelError
 from olrsearch.core.names import LabelNames, nearest_names, normalise_name
-from olrsearch.search.query.tokens import Token, Tokens
+from olrsearch.search.query.tokens import Token, Tokens, after_spaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -278,12 +278,7 @@ class _Parser:
 
 def _tokenise(text: str) -> list[Token]:
     tokens, position = list[Token](), 0
-    while True:
-        while position < len(text) and text[position].isspace():
-            position += 1
-        if position == len(text):
-            tokens.append(Token("end", "", position))
-            return tokens
+    while (position := after_spaces(text, position)) < len(text):
         match = _LEXER.match(text, position)
         if match is None:
             found = text[position]
@@ -295,6 +290,7 @@ def _tokenise(text: str) -> list[Token]:
         sign = written.casefold() if kind in {"word", "symbol"} else ""
         tokens.append(Token(kind, written, position, sign))
         position = match.end()
+    return [*tokens, Token("end", "", position)]
 
 
 def _opposite(node: Where) -> Where:
