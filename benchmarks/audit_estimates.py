@@ -34,8 +34,8 @@ from olrsearch.audit.scorers.registry import SCORERS, make_scorers
 from olrsearch.core.arrays import digest
 from olrsearch.core.progress import silent
 from olrsearch.datasets import open_celeba
-from olrsearch.datasets.files import load_array
 from olrsearch.datasets.generated.avatars import generate_avatars
+from olrsearch.datasets.images import load_array
 from olrsearch.maths.linear import LinearProblem
 from olrsearch.maths.principal import principal_components
 from olrsearch.store.backend import Backend

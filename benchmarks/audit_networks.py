@@ -37,7 +37,7 @@ from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.encoders.olr.training import teacher_probabilities, train_teacher
 from olrsearch.encoders.trainer.metrics import average_precision
 from olrsearch.encoders.trainer.run import TrainingImages
-from olrsearch.pipeline.pixels import cache_pixels
+from olrsearch.pipeline.reading_pixels import cache_pixels
 from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.store.backend import Backend
 from olrsearch.store.vectors.layout import LABELS

@@ -18,7 +18,7 @@ from olrsearch.apps.cli.options import PATH, together
 from olrsearch.datasets.selection import selection_split
 from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.evaluation.report import Table, jsonable
-from olrsearch.pipeline.pixels import cache_pixels
+from olrsearch.pipeline.reading_pixels import cache_pixels
 from olrsearch.store.backend import Backend
 
 if TYPE_CHECKING:

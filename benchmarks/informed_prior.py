@@ -40,8 +40,8 @@ from olrsearch.encoders.trainer.run import TrainingImages
 from olrsearch.encoders.words.label_words import read_label_words
 from olrsearch.evaluation.query_set import read_queries
 from olrsearch.evaluation.report import Table, jsonable
-from olrsearch.pipeline.inventory import find_encoder
-from olrsearch.pipeline.pixels import cache_pixels
+from olrsearch.pipeline.known_encoders import find_encoder
+from olrsearch.pipeline.reading_pixels import cache_pixels
 from olrsearch.store.backend import Backend
 
 if TYPE_CHECKING:

@@ -106,7 +106,7 @@ def json_keys() -> dict[str, tuple[str, dict[str, str]]]:
         WordEstimate,
     )
     from olrsearch.evaluation.report import Report
-    from olrsearch.pipeline.pixels import Failure
+    from olrsearch.pipeline.reading_pixels import Failure
     from olrsearch.store.verify import Problem
 
     hit = _described(Hit, contributions=Contribution)

@@ -51,9 +51,9 @@ if TYPE_CHECKING:
     from olrsearch.pipeline.calibrating import CalibrationReport as CalibrationReport
     from olrsearch.pipeline.encoding import EncodeReport as EncodeReport
     from olrsearch.pipeline.importing import ImportReport as ImportReport
-    from olrsearch.pipeline.inventory import encoder_details as encoder_details
-    from olrsearch.pipeline.inventory import find_encoder as find_encoder
-    from olrsearch.pipeline.pixels import OnError as OnError
+    from olrsearch.pipeline.known_encoders import encoder_details as encoder_details
+    from olrsearch.pipeline.known_encoders import find_encoder as find_encoder
+    from olrsearch.pipeline.reading_pixels import OnError as OnError
     from olrsearch.pipeline.training import TrainedSpace as TrainedSpace
     from olrsearch.search.index.scores import Evidence as Evidence
     from olrsearch.search.kl.query import Divergence as Divergence
@@ -65,16 +65,13 @@ if TYPE_CHECKING:
     from olrsearch.search.results import WordEstimate as WordEstimate
     from olrsearch.search.word_queries import AttributesMode as AttributesMode
     from olrsearch.search.word_terms import Mode as Mode
-    from olrsearch.store.decisions import Decision as Decision
-    from olrsearch.store.decisions import DecisionRequest as DecisionRequest
-    from olrsearch.store.decisions import Verdict as Verdict
+    from olrsearch.store.decision_rules import Decision as Decision
+    from olrsearch.store.decision_rules import DecisionRequest as DecisionRequest
+    from olrsearch.store.decision_rules import Verdict as Verdict
     from olrsearch.store.verify import VerifyReport as VerifyReport
 
 _NAMES: Final = {
-    "api.imports": (
-        "ImportOptions",
-        "ReadOptions",
-    ),
+    "api.imports": ("ImportOptions", "ReadOptions"),
     "api.store": ("Store",),
     "audit.decisions.decide": ("Decided",),
     "audit.decisions.export": ("LabelExport",),
@@ -94,48 +91,24 @@ _NAMES: Final = {
     "datasets.generated.pairs": ("generate_pairs",),
     "datasets.label_writing": ("LabelForm",),
     "datasets.registry": ("open_dataset",),
-    "encoders.folder.shipped": (
-        "EncoderEntry",
-        "shipped_encoders",
-    ),
+    "encoders.folder.shipped": ("EncoderEntry", "shipped_encoders"),
     "evaluation.looks.components": ("Components",),
-    "evaluation.looks.correlations": (
-        "LabelPair",
-        "NormCorrelation",
-        "NormCorrelations",
-    ),
-    "evaluation.looks.disagreements": (
-        "DisagreementCount",
-        "Disagreements",
-    ),
+    "evaluation.looks.correlations": ("LabelPair", "NormCorrelation", "NormCorrelations"),
+    "evaluation.looks.disagreements": ("DisagreementCount", "Disagreements"),
     "evaluation.looks.gaussians": ("GaussianLook",),
     "evaluation.report": ("Report",),
     "pipeline.calibrating": ("CalibrationReport",),
     "pipeline.encoding": ("EncodeReport",),
     "pipeline.importing": ("ImportReport",),
-    "pipeline.inventory": (
-        "encoder_details",
-        "find_encoder",
-    ),
-    "pipeline.pixels": ("OnError",),
+    "pipeline.known_encoders": ("encoder_details", "find_encoder"),
+    "pipeline.reading_pixels": ("OnError",),
     "pipeline.training": ("TrainedSpace",),
     "search.index.scores": ("Evidence",),
     "search.kl.query": ("Divergence",),
-    "search.results": (
-        "Contribution",
-        "Description",
-        "Hit",
-        "LabelEstimate",
-        "Ranking",
-        "WordEstimate",
-    ),
+    "search.results": ("Contribution", "Description", "Hit", "LabelEstimate", "Ranking", "WordEstimate"),
     "search.word_queries": ("AttributesMode",),
     "search.word_terms": ("Mode",),
-    "store.decisions": (
-        "Decision",
-        "DecisionRequest",
-        "Verdict",
-    ),
+    "store.decision_rules": ("Decision", "DecisionRequest", "Verdict"),
     "store.verify": ("VerifyReport",),
 }
 _HOMES: Final = {name: f"olrsearch.{home}" for home, names in _NAMES.items() for name in names}

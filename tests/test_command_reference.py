@@ -7,7 +7,7 @@ from command_reference import json_keys, reference
 from pictures import LABELS
 from tiny_encoders.posteriors import TinyPosteriorEncoder
 
-from olrsearch.apps.cli import _COMMANDS, cli
+from olrsearch.apps.cli.commands import _COMMANDS, cli
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "commands.md"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from olrsearch.pipeline.pixels import read_pixels
+from olrsearch.pipeline.reading_pixels import read_pixels
 from olrsearch.store.vectors.layout import LABELS
 from olrsearch_benchmarks.papers.drawing import draw_pair_figures
 from olrsearch_benchmarks.papers.informed_prior_figures import pair_figures

@@ -25,7 +25,7 @@ from olrsearch.audit.runs.reviewed import Reviewed
 from olrsearch.core.errors import AuditError, QueryError, StoreCorruptError, StoreVersionError
 from olrsearch.search.page import check_page
 from olrsearch.store.audit_runs import RunFolder, audit_folders
-from olrsearch.store.decisions import NAMED_VALUES
+from olrsearch.store.decision_rules import NAMED_VALUES
 from olrsearch.store.files import RUNS
 from olrsearch.store.read.audits import count_suspects, read_audits
 

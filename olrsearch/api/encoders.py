@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from olrsearch.encoders.folder.shipped import EncoderEntry
     from olrsearch.pipeline.calibrating import CalibrationReport
     from olrsearch.pipeline.encoding import EncodeReport
-    from olrsearch.pipeline.pixels import OnError
+    from olrsearch.pipeline.reading_pixels import OnError
     from olrsearch.pipeline.training import TrainedSpace
 
 
@@ -27,7 +27,7 @@ class Encoders:
 
     def list(self) -> tuple[EncoderEntry, ...]:
         """Encoders that can be named: those that come with the package, and those of this store."""
-        from olrsearch.pipeline.inventory import list_encoders
+        from olrsearch.pipeline.known_encoders import list_encoders
 
         return list_encoders(self._session.snapshot())
 
@@ -40,13 +40,13 @@ class Encoders:
         Raises:
             UnknownEncoderError: nothing has this name or fingerprint, or several have.
         """
-        from olrsearch.pipeline.inventory import find_encoder
+        from olrsearch.pipeline.known_encoders import find_encoder
 
         return find_encoder(name, self._session.snapshot())
 
     def default(self) -> EncoderEntry | None:
         """What `Store.encode` uses when none is named; None where neither store nor package has one."""
-        from olrsearch.pipeline.inventory import default_encoder
+        from olrsearch.pipeline.known_encoders import default_encoder
 
         return default_encoder(self._session.snapshot())
 
@@ -177,7 +177,7 @@ def encode(
         UnknownEncoderError: nothing has this name or fingerprint, or several have.
         ModelFileError: the encoder's files are damaged.
     """
-    from olrsearch.pipeline.adding import encoder_space
+    from olrsearch.pipeline.adding_encoders import encoder_space
     from olrsearch.pipeline.calibrating import calibrate
     from olrsearch.pipeline.encoding import encode_missing
     from olrsearch.pipeline.indexing import keep_new

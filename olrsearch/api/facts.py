@@ -67,8 +67,8 @@ def verify(store: HasSession, *, sources: bool = False) -> VerifyReport:
         sources: Also read every image file and compare its hash.
     """
     session = store.session
-    from olrsearch.datasets.files import read_bytes
-    from olrsearch.pipeline.adding import check_model
+    from olrsearch.datasets.images import read_bytes
+    from olrsearch.pipeline.adding_encoders import check_model
     from olrsearch.pipeline.checking import check_artefacts
     from olrsearch.store.verify import verify as check
 

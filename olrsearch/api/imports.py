@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from olrsearch.datasets.base import Dataset
-    from olrsearch.pipeline.pixels import OnError
+    from olrsearch.pipeline.reading_pixels import OnError
 
 
 class ReadOptions(TypedDict, total=False):

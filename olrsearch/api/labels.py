@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from olrsearch.audit.decisions import decide as deciding
 from olrsearch.audit.decisions.export import export_decisions, export_labels
 from olrsearch.core.errors import QueryError
-from olrsearch.store.decisions import NAMED_VALUES
-from olrsearch.store.decisions import VALUE_NAMES as VALUE_NAMES  # noqa: PLC0414 - handed on
+from olrsearch.store.decision_rules import NAMED_VALUES
+from olrsearch.store.decision_rules import VALUE_NAMES as VALUE_NAMES  # noqa: PLC0414 - handed on
 from olrsearch.store.read.decisions import read_history
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from olrsearch.audit.decisions.decide import Decided
     from olrsearch.audit.decisions.export import LabelExport
     from olrsearch.datasets.label_writing import LabelForm
-    from olrsearch.store.decisions import Decision, DecisionRequest
+    from olrsearch.store.decision_rules import Decision, DecisionRequest
     from olrsearch.store.values import ImageRef
 
 

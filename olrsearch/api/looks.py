@@ -61,7 +61,7 @@ class Looks:
             UnknownLabelError: the encoder knows no such label.
             BenchmarkError: fewer than two labels, or fewer than three images.
 
-        Source: paper 001, section 4.2 and figure 4.
+        Source: paper 001, section 4.2, figure 4.
         """
         from olrsearch.evaluation.looks.correlations import correlate_norms
 
@@ -107,7 +107,7 @@ class Looks:
             QueryError: the label has no such component, or no image is to be shown.
             BenchmarkError: too few images, or embeddings that do not vary.
 
-        Source: paper 001, section 4.3 and figure 5.
+        Source: paper 001, section 4.3, figure 5.
         """
         from olrsearch.evaluation.looks.components import ComponentImage, evenly_spaced, label_components
 
@@ -152,7 +152,7 @@ class Looks:
             QueryError: none is to be listed.
             BenchmarkError: the teacher is gone, or there is nothing to fit or to measure on.
 
-        Source: paper 001, section 4.1 and figure 3.
+        Source: paper 001, section 4.1, figure 3.
         """
         from olrsearch.evaluation.looks.disagreements import find_disagreements, judge_gallery
         from olrsearch.pipeline.measuring import bench_data, teacher_run
@@ -223,8 +223,8 @@ class Looks:
             QueryError: no set of words, a negated word, or a negative number of samples.
             UnknownWordError, GaussianError, WordVectorsError: as `words`.
         """
-        from olrsearch.search.divergences import match_prior
         from olrsearch.search.query.ast import canonical
+        from olrsearch.search.ranking_by_divergence import match_prior
         from olrsearch.search.word_queries import open_table
         from olrsearch.search.word_terms import parse_words, query_of, resolve_words
 
@@ -276,8 +276,8 @@ class Looks:
         Raises:
             OlrsearchError: another suffix.
         """
+        from olrsearch.sheets.drawing import write_sheet
         from olrsearch.sheets.looks import look_sheet
-        from olrsearch.sheets.write import write_sheet
 
         shown = pictures(self._session, [item.image_id for item in found.shown])
         return write_sheet(look_sheet(found, shown), path, columns=columns)

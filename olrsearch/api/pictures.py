@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from olrsearch.api.session import HasSession, Session
     from olrsearch.search.results import Ranking
-    from olrsearch.sheets.card import Picture
+    from olrsearch.sheets.sheet import Picture
     from olrsearch.store.read.snapshot import Snapshot
     from olrsearch.store.values import ImageRef, ImageRow
 
@@ -30,7 +30,7 @@ def picture(store: HasSession, image: ImageRef, edge: int = EDGE) -> bytes | Non
 
 def picture_of(session: Session, image: ImageRef, edge: int = EDGE) -> bytes | None:
     """See `picture`."""
-    from olrsearch.datasets.files import load_image, thumbnail_jpeg
+    from olrsearch.datasets.images import load_image, thumbnail_jpeg
 
     snapshot = session.snapshot()
     try:
@@ -95,7 +95,7 @@ def sheet(
 
 def _of_row(snapshot: Snapshot, row: ImageRow, edge: int) -> bytes | None:
     """A JPEG of an image of the store: of its file, else its thumbnail, else None."""
-    from olrsearch.datasets.files import load_image, thumbnail_jpeg
+    from olrsearch.datasets.images import load_image, thumbnail_jpeg
 
     try:
         return thumbnail_jpeg(load_image(row.root, row.uri), edge)

@@ -163,7 +163,7 @@ class HasSession(Protocol):
 
 def _pixels(path: Path, encoder: Encoder) -> U8:
     """An image file as a batch of one, as an encoder takes it."""
-    from olrsearch.datasets.files import load_array
+    from olrsearch.datasets.images import load_array
 
     return load_array(path.parent, path.name, encoder.input_size, encoder.crop)[None]
 

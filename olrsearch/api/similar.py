@@ -87,8 +87,8 @@ def similar(
                 "by posterior, one image is compared with all as a whole: name an image, and leave out "
                 "single labels (with, prototype)"
             )
-        from olrsearch.search.divergences import similar_posteriors
         from olrsearch.search.kl.query import SPELT
+        from olrsearch.search.ranking_by_divergence import similar_posteriors
 
         check_page(k, offset)
         whole = session.posteriors(space)

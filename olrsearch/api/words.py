@@ -73,7 +73,7 @@ def words(
 
     Returns:
         Hits by rising distance: −log-probability, or nats of divergence and of what negated words
-        add; see `search.words` for the contributions.
+        add; see `search.word_queries` for the contributions.
 
     Raises:
         UnknownWordError: neither the encoder nor its table has a word.
@@ -84,7 +84,7 @@ def words(
         EmptyStoreError: nothing is imported, or there are no posteriors.
         IncompatibleEncoderError: the space holds label embeddings.
     """
-    from olrsearch.search.divergences import match_prior, match_words, not_used
+    from olrsearch.search.ranking_by_divergence import match_prior, match_words, not_used
     from olrsearch.search.word_queries import (
         LIKELY,
         WordQuery,

@@ -29,7 +29,7 @@ class ImageRecord:
 
     Attributes:
         key: The image's name, unique within the data set (`000001.jpg`).
-        uri: Where its bytes are, relative to `Dataset.root`; see `olrsearch.datasets.files`.
+        uri: Where its bytes are, relative to `Dataset.root`; see `olrsearch.datasets.images`.
         labels: −1 (absent), 0 (unknown) or +1 (present) for each of `Dataset.label_names`,
             in their order; None where the data set has no label row for the image.
         partition: `train`, `val` or `test`; None where the data set does not say.

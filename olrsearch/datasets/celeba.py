@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from olrsearch.core.errors import DatasetNotFoundError, DuplicateKeyError
 from olrsearch.datasets.base import PARTITIONS, Dataset, issues_of
 from olrsearch.datasets.celeba_files import ATTRIBUTES, IDENTITY, PARTITION, parse_attributes, parse_numbers
-from olrsearch.datasets.files import is_image_name, zip_names
+from olrsearch.datasets.images import is_image_name, zip_names
 from olrsearch.datasets.label_table import read_label_table
 from olrsearch.datasets.table import with_rows
 

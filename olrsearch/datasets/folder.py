@@ -10,7 +10,7 @@ import numpy as np
 
 from olrsearch.core.errors import DatasetNotFoundError
 from olrsearch.datasets.base import ArrayDataset, Dataset, issues_of
-from olrsearch.datasets.files import is_image_name, zip_names
+from olrsearch.datasets.images import is_image_name, zip_names
 from olrsearch.datasets.label_table import read_label_table
 from olrsearch.datasets.table import with_rows
 

@@ -21,7 +21,7 @@ class Posteriors(NamedTuple):
 
     Attributes:
         mean: μ, float32 [B, d].
-        factor: C, float32 [B, T]: lower Cholesky factors packed row by row, see `gaussian.pack`.
+        factor: C, float32 [B, T]: lower Cholesky factors packed row by row, see `triangles.pack`.
             No eigenvalue of a covariance is below σ₀², `gaussian.SIGMA0` squared.
     """
 

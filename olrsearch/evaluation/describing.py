@@ -3,8 +3,8 @@
 The figures are those of `attributes`, of one method: the calibrated probability of each word, from the
 ratio of its density under the image's posterior to that of the words on the average.
 
-Source: Bütepage et al., "Informed Priors for Deep Representation Learning", 2019, section 3 (images
-    are described by the words of the highest density); figures and groups are those of P1.
+Source: paper 004, section 3 (images are described by the words of the highest density); figures and
+    groups are those of P1.
 
 Notation: W words, G images of the gallery.
 """

@@ -2,7 +2,7 @@
 
 Notation: n Gaussians of a batch, d dimensions.
 
-Source: Bütepage et al., "Informed Priors for Deep Representation Learning", 2019, section 3.
+Source: paper 004, section 3.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def kl(p: Gaussians, q: Gaussians) -> F64:
 
     ½ [tr(Λ_q Σ_p) + (μ_q − μ_p)ᵀ Λ_q (μ_q − μ_p) − d + ln det Σ_q − ln det Σ_p].
 
-    Source: section 3, "Image retrieval" (p the query's distribution, q the image's) and
+    Source: paper 004, section 3, "Image retrieval" (p the query's distribution, q the image's) and
     "Image similarity".
 
     Raises:

@@ -5,8 +5,7 @@ Everything is computed in float64. A batch is a mean and the Cholesky factor of 
 Notation: n Gaussians of a batch, d dimensions, M words of a set, T = d(d+1)/2 numbers of a
 triangle. Log-likelihoods are in nats.
 
-Source of what is done with them: Bütepage et al., "Informed Priors for Deep Representation
-Learning", 2019, sections 2 and 3.
+Source of what is done with them: paper 004, sections 2 and 3.
 """
 
 from __future__ import annotations
@@ -131,7 +130,7 @@ class Gaussians:
                 ) from None
 
     def sample(self, count: int, rng: np.random.Generator) -> F64:
-        """Draws z = μ + C ε, float64 [n, count, d]. Source: equation 1."""
+        """Draws z = μ + C ε, float64 [n, count, d]. Source: paper 004, equation 1."""
         noise = rng.standard_normal((len(self), count, self.size))
         return self.mean[:, None, :] + noise @ self.factor.swapaxes(1, 2)
 
@@ -165,7 +164,7 @@ def word_prior(
     with equal weights π_j = 1/M is the covariance with M − 1 in its denominator. One word gives
     N(w, λ I), no word N(0, I).
 
-    Source: section 2, "A Semantic Prior"; weights, one word and no words are not in the paper.
+    Source: paper 004, section 2, "A Semantic Prior"; weights, one word and no words are not in the paper.
 
     Args:
         vectors: float [M, d], the words' vectors.

@@ -16,7 +16,7 @@ import numpy as np
 from olrsearch.core.errors import EmptyStoreError, IncompatibleEncoderError
 from olrsearch.core.progress import Track, silent
 from olrsearch.encoders.protocol import Posteriors
-from olrsearch.pipeline.pixels import Failure, OnError, batched, decoded
+from olrsearch.pipeline.reading_pixels import Failure, OnError, batched, decoded
 from olrsearch.store.vectors.layout import EMBEDDINGS, FACTOR, MEAN, image_axes
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from olrsearch.core.errors import DatasetError
 from olrsearch.core.files import sha256_hex
 from olrsearch.core.progress import Track, silent
-from olrsearch.datasets.files import decode, exif_orientation, read_bytes, thumbnail_jpeg
-from olrsearch.pipeline.pixels import WORKERS, Failure, OnError, batched
+from olrsearch.datasets.images import decode, exif_orientation, read_bytes, thumbnail_jpeg
+from olrsearch.pipeline.reading_pixels import WORKERS, Failure, OnError, batched
 from olrsearch.store.values import NewImage
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from olrsearch.core.errors import BenchmarkError
 from olrsearch.core.files import TEMPORARY, whole_file
 from olrsearch.evaluation.data import BenchData, rows_of
 from olrsearch.evaluation.describing import run_describing
-from olrsearch.pipeline.pixels import cache_pixels
+from olrsearch.pipeline.reading_pixels import cache_pixels
 from olrsearch.search.spaces.about import known_labels, stored_labels
 from olrsearch.store.training_runs import run_of, selection_ids
 

@@ -19,9 +19,9 @@ from olrsearch.core.names import LabelNames
 from olrsearch.core.progress import Track, silent
 from olrsearch.encoders.folder.model_config import layout_of, read_config
 from olrsearch.encoders.registry import config_class, trainer
-from olrsearch.pipeline.inventory import find_encoder
+from olrsearch.pipeline.known_encoders import find_encoder
 from olrsearch.pipeline.new_run import new_run, run_with_teacher
-from olrsearch.pipeline.pixels import cache_pixels
+from olrsearch.pipeline.reading_pixels import cache_pixels
 from olrsearch.store.files import MODELS, RUNS
 from olrsearch.store.training_runs import read_run, teacher_of, unfinished_run, write_run
 

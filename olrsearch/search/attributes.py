@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from olrsearch.core.errors import QueryError
-from olrsearch.search.index.scores import evaluate
 from olrsearch.search.page import Page, ranked
 from olrsearch.search.query.ast import Not, Or, canonical, resolve_names, weighted
+from olrsearch.search.query.evaluate import evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -229,7 +229,7 @@ def prototype(view: EmbeddingView, labels: I8, label: int) -> F32:
     Raises:
         QueryError: no image has the label.
 
-    Source: OLR, eq. 4.
+    Source: paper 001, equation 4.
     """
     rows = np.flatnonzero(labels[:, label] > 0)
     if not len(rows):

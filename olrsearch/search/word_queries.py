@@ -15,10 +15,10 @@ import numpy as np
 from olrsearch.core.errors import QueryError, WordVectorsError
 from olrsearch.maths.gaussian import check_shrinkage
 from olrsearch.search.attributes import query_values
-from olrsearch.search.divergences import match_penalty
 from olrsearch.search.fusion import fuse_ranks
 from olrsearch.search.kl.query import SPELT, check_divergence
 from olrsearch.search.query.ast import canonical
+from olrsearch.search.ranking_by_divergence import match_penalty
 from olrsearch.search.word_terms import MODES, query_of
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ defines, in nats: an image that has more than the words lies farther, too.
 
 Notation: N images (rows of a view), W own words, d dimensions.
 
-Source: Bütepage et al., "Informed Priors for Deep Representation Learning", 2019, section 3, "Image
-retrieval" (`match`); `contains` and negations are not in the paper.
+Source: paper 004, section 3, "Image retrieval" (`match`); `contains` and negations are not in the paper.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 import numpy as np
 
 from olrsearch.core.errors import QueryError
-from olrsearch.search.index.scores import literals
 from olrsearch.search.query.ast import And, Node, Not, canonical, conjunction, negation, weighted
 from olrsearch.search.query.ast import Literal as Word
+from olrsearch.search.query.evaluate import literals
 from olrsearch.search.query.parser import parse
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from olrsearch.core.files import write_whole
-from olrsearch.sheets.write import check_plot
+from olrsearch.sheets.drawing import check_plot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

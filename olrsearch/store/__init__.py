@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from olrsearch.store.backend import Backend
-from olrsearch.store.decisions import Decision, DecisionRequest
+from olrsearch.store.decision_rules import Decision, DecisionRequest
 from olrsearch.store.read.columns import FILTER_COLUMNS
 from olrsearch.store.read.snapshot import Snapshot
 from olrsearch.store.values import ImportCounts, NewImage

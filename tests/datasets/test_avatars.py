@@ -11,7 +11,6 @@ from PIL import Image
 from olrsearch.core.errors import DatasetError, OptionalDependencyError
 from olrsearch.datasets import open_celeba
 from olrsearch.datasets.celeba_files import parse_attributes
-from olrsearch.datasets.files import load_array
 from olrsearch.datasets.generated import avatar_drawing
 from olrsearch.datasets.generated.avatar_drawing import draw
 from olrsearch.datasets.generated.avatar_traits import (
@@ -22,6 +21,7 @@ from olrsearch.datasets.generated.avatar_traits import (
     visible_labels,
 )
 from olrsearch.datasets.generated.avatars import TRUTH, _plan, generate_avatars
+from olrsearch.datasets.images import load_array
 
 pytest.importorskip("dicebear", reason="the extra demo is not installed")
 pytest.importorskip("resvg_py", reason="the extra demo is not installed")

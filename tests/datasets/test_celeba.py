@@ -16,7 +16,7 @@ from PIL import Image
 from olrsearch.core.errors import DatasetNotFoundError, DuplicateKeyError, LabelFileError
 from olrsearch.datasets import open_celeba
 from olrsearch.datasets.celeba_files import format_attributes, format_numbers, parse_attributes, parse_numbers
-from olrsearch.datasets.files import load_image
+from olrsearch.datasets.images import load_image
 
 CELEBA = Path(os.environ.get("OLRSEARCH_CELEBA", Path(__file__).parents[2] / ".." / "shared" / "celeba"))
 

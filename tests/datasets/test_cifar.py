@@ -14,7 +14,8 @@ from olrsearch.core.errors import (
     ImageMissingError,
     LabelFileError,
 )
-from olrsearch.datasets import containers, files, open_cifar100
+from olrsearch.datasets import containers, open_cifar100
+from olrsearch.datasets import images as files
 from olrsearch.datasets.cifar_format import RECORD
 
 FINE = tuple(f"fine_{number}" for number in range(100))

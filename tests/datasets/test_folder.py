@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from olrsearch.core.errors import DatasetNotFoundError, LabelFileError
 from olrsearch.datasets import open_folder
-from olrsearch.datasets.files import load_image
+from olrsearch.datasets.images import load_image
 from olrsearch.datasets.label_table import read_label_table
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from olrsearch.core.errors import DatasetError, DatasetNotFoundError, ImageDecodeError, LabelFileError
 from olrsearch.datasets import open_idx
-from olrsearch.datasets.files import load_image
 from olrsearch.datasets.idx import FASHION_NAMES
 from olrsearch.datasets.idx_format import format_idx, read_idx
+from olrsearch.datasets.images import load_image
 
 MNIST = Path(__file__).parents[2] / ".." / "shared" / "mnist"
 

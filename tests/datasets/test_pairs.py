@@ -9,10 +9,10 @@ from command import call, good
 
 from olrsearch.core.errors import DatasetError, DatasetNotFoundError, ImageDecodeError, LabelFileError
 from olrsearch.datasets import open_idx
-from olrsearch.datasets.files import load_image
 from olrsearch.datasets.generated import pairs
 from olrsearch.datasets.generated.pairs import generate_pairs
 from olrsearch.datasets.idx_format import format_idx, read_idx
+from olrsearch.datasets.images import load_image
 
 MNIST = Path(__file__).parents[2] / ".." / "shared" / "mnist"
 WRITTEN = {f"{part}-{what}-ubyte.gz" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx2")}

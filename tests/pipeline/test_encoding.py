@@ -10,7 +10,7 @@ from tiny_encoders.labels import TinyEncoder
 
 from olrsearch import Store
 from olrsearch.core.errors import ImageMissingError, IncompatibleEncoderError
-from olrsearch.pipeline.adding import add_model
+from olrsearch.pipeline.adding_encoders import add_model
 from olrsearch.pipeline.encoding import encode_missing
 
 

@@ -12,11 +12,11 @@ from olrsearch.maths.calibration import Calibration, log_sigmoid
 from olrsearch.maths.divergences import jeffreys, kl
 from olrsearch.maths.gaussian import word_prior
 from olrsearch.search.attributes import query_values, search_attributes
-from olrsearch.search.divergences import match_prior, match_words, similar_posteriors
 from olrsearch.search.fusion import fuse_ranks
 from olrsearch.search.kl.view import KlView, PlainPosteriors
 from olrsearch.search.kl.word_scores import WordScores
 from olrsearch.search.query.ast import canonical
+from olrsearch.search.ranking_by_divergence import match_prior, match_words, similar_posteriors
 from olrsearch.search.word_queries import open_table
 from olrsearch.search.word_terms import (
     WordProbabilities,

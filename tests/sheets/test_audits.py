@@ -8,7 +8,7 @@ from PIL import Image
 
 from olrsearch import OlrsearchError, Store
 from olrsearch.sheets import Bar, Card, Companion, Section, Sheet, write_sheet
-from olrsearch.sheets.write import render_png
+from olrsearch.sheets.drawing import render_png
 
 
 @pytest.fixture

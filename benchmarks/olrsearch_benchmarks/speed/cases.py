@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from olrsearch.core.errors import BenchmarkError, EngineError
-from olrsearch.pipeline.pixels import batched, cache_pixels, decoded, read_pixels
+from olrsearch.pipeline.reading_pixels import batched, cache_pixels, decoded, read_pixels
 from olrsearch.search.attributes import search_attributes
 from olrsearch.search.index.label import WholeIndex, nearest
 from olrsearch.search.query.ast import Literal, conjunction, negation

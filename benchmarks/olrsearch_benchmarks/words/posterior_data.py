@@ -158,7 +158,7 @@ def kind_of_labels(truth: I8) -> LabelKind:
 
 
 def ratios_of(densities: F64) -> F64:
-    """Densities of the own words over their mean, float64 [W, n] nats; see `index.word_scores`."""
+    """Densities of the own words over their mean, float64 [W, n] nats; see `kl.word_scores`."""
     found: F64 = densities - log_mean_exp(densities)
     return found
 

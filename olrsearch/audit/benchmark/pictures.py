@@ -23,7 +23,7 @@ from olrsearch.core.errors import AuditError
 from olrsearch.core.files import TEMPORARY, write_whole
 from olrsearch.core.progress import silent
 from olrsearch.maths.principal import principal_components
-from olrsearch.pipeline.pixels import batched, decoded
+from olrsearch.pipeline.reading_pixels import batched, decoded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Decisions on a store's labels: one by one, from a file, taken back.
 
-How decisions are checked and written is `olrsearch.store.write.deciding`; what a file may hold
+How decisions are checked and written is `olrsearch.store.write.decisions`; what a file may hold
 `olrsearch.audit.decisions.files`.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from olrsearch.audit.decisions.files import DecisionFile, parse_decisions
 from olrsearch.core.errors import AuditError
-from olrsearch.store.decisions import DecisionRequest
+from olrsearch.store.decision_rules import DecisionRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

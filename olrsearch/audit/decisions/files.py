@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from olrsearch.core.errors import AuditError
 from olrsearch.datasets.label_table import read_csv
-from olrsearch.store.decisions import NAMED_VALUES, VERDICTS, DecisionRequest, is_verdict
+from olrsearch.store.decision_rules import NAMED_VALUES, VERDICTS, DecisionRequest, is_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from olrsearch.store.decisions import Decision
+    from olrsearch.store.decision_rules import Decision
 
 Line = TypeVar("Line")
 

@@ -61,7 +61,7 @@ class AuditSettings:
 
 
 def begin_run(backend: Backend, settings: AuditSettings) -> RunFolder:
-    """The folder of a new run, with what it looks at; see `runs.run_audit` for errors."""
+    """The folder of a new run, with what it looks at; see `run.run_audit` for errors."""
     names = [scorer.name for scorer in make_scorers(settings.scorers)]
     weights = settings.weights or ANNOTATORS
     known, learnt_on = _weights(weights, names)

@@ -17,7 +17,7 @@ from olrsearch.audit.scorers.retired import retired_notes
 from olrsearch.core.errors import AuditError
 from olrsearch.core.names import LabelNames
 from olrsearch.store.audit_runs import RunFolder, audit_folders
-from olrsearch.store.decisions import VALUE_NAMES, VERDICT_CODES
+from olrsearch.store.decision_rules import VALUE_NAMES, VERDICT_CODES
 from olrsearch.store.files import RUNS
 from olrsearch.store.read.audits import Suspect, read_audits, read_suspects
 from olrsearch.store.read.decisions import read_history, read_verdicts

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from olrsearch.store.decisions import not_taken_back
+from olrsearch.store.decision_rules import not_taken_back
 from olrsearch.store.read.decisions import read_history
 
 if TYPE_CHECKING:

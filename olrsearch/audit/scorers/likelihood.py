@@ -41,7 +41,7 @@ class Likelihood:
     the given labels of the same images, as Platt does, where there are `MIN_EXAMPLES` of either value
     (.72 without).
 
-    Source: Karatsiolis and Kamilaris, section 4.5, equations 4 (mean) and 5 (covariance);
+    Source: paper 001, section 4.5, equations 4 (mean) and 5 (covariance);
         Ledoit and Wolf (2004), "A well-conditioned estimator for large-dimensional covariance matrices".
     """
 

@@ -20,7 +20,7 @@ from scipy.fft import dctn, irfft2, rfft2
 from scipy.ndimage import gaussian_filter
 
 from olrsearch.core.progress import silent
-from olrsearch.datasets.files import decode
+from olrsearch.datasets.images import decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,8 +2,8 @@
 
 Notation: N items of a file, n pairs drawn from them, H × W pixels.
 
-Source: Bütepage et al., "Informed Priors for Deep Representation Learning", 2019, section 3, which
-does not say how its pairs were drawn; here both images are drawn uniformly, with replacement.
+Source: paper 004, section 3, which does not say how its pairs were drawn; here both images are drawn
+uniformly, with replacement.
 """
 
 from __future__ import annotations

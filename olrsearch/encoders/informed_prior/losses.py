@@ -28,7 +28,7 @@ class WordPriors(nn.Module):
 
     No label gives N(0, I), one N(w, λ I).
 
-    Source: section 2, "A Semantic Prior".
+    Source: paper 004, section 2, "A Semantic Prior".
 
     Args:
         vectors: float64 [L, d].
@@ -112,7 +112,7 @@ def divergence(mean: Tensor, lower: Tensor, prior_mean: Tensor, prior_factor: Te
 def draw(mean: Tensor, lower: Tensor, generator: Generator) -> Tensor:
     """One point of each posterior, [B, d]: z = μ + L ε + σ₀ ε′, which has the covariance L Lᵀ + σ₀² I.
 
-    Source: equation 1.
+    Source: paper 004, equation 1.
 
     Args:
         mean: μ, [B, d].
@@ -126,7 +126,7 @@ def draw(mean: Tensor, lower: Tensor, generator: Generator) -> Tensor:
 def word_log_likelihoods(mean: Tensor, factor: Tensor, vectors: Tensor) -> Tensor:
     """Ln N(w; μ, Σ) of each word under each image's posterior, float [B, L].
 
-    Source: section 3, "Classification".
+    Source: paper 004, section 3, "Classification".
 
     Args:
         mean: [B, d].

@@ -32,7 +32,7 @@ class InformedPriorStage(Stage[InformedPriorConfig, InformedPriorNetwork]):
 
     −ln p(x|z) + KL(q(z|x) ‖ p(z|words of x)), z = μ + C ε one draw.
 
-    Source: equation 1 and section 2.
+    Source: paper 004, section 2, equation 1.
 
     Args:
         config: Of the run.

@@ -4,6 +4,5 @@ A sigmoid classifier, the teacher, learns the labels. A Siamese network learns, 
 occluded pairs of images, label embeddings whose inner products equal the products
 of the teacher's probabilities. The teacher is needed while training only.
 
-Source: Karatsiolis and Kamilaris, "Converting Image Labels to Meaningful and
-Information-rich Embeddings", section 3.
+Source: paper 001, section 3.
 """

@@ -7,7 +7,7 @@ images.
 
 Notation: n images to train on, N images, L labels, k numbers a label, D features, B images in a batch.
 
-Source: Karatsiolis and Kamilaris (paper 001), section 3.
+Source: paper 001, section 3.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class GroupedHead(nn.Module):
 
     The ReLU before pooling lets an absent label's vector be (nearly) zero.
 
-    Source: Karatsiolis and Kamilaris, section 3 and figure 1.
+    Source: paper 001, section 3, figure 1.
 
     Args:
         channels: C.

@@ -17,7 +17,7 @@ def joint_probability_loss(e1: Tensor, e2: Tensor, p1: Tensor, p2: Tensor) -> Te
 
     (1 / BL) Σ_b Σ_l (e1_b^l · e2_b^l − p1_b^l p2_b^l)².
 
-    Source: Karatsiolis and Kamilaris, section 3: u_l = E₁^l · E₂^l, the loss is the MSE
+    Source: paper 001, section 3: u_l = E₁^l · E₂^l, the loss is the MSE
     between u and the product of the teacher's probabilities.
 
     Args:

@@ -68,7 +68,7 @@ class LinearReadout(nn.Module):
 class OlrNetwork(nn.Module):
     """Siamese branch: trunk, head from feature maps to label embeddings, readout beside.
 
-    Source: Karatsiolis and Kamilaris, section 3 and figure 1.
+    Source: paper 001, section 3, figure 1.
 
     Args:
         config: Backbone, width, head, k and labels.

@@ -22,7 +22,7 @@ def draw_rectangles(
 ) -> Tensor:
     """Random rectangles: both sides drawn apart, then a position inside the image.
 
-    Source: Karatsiolis and Kamilaris, section 3 and figure 2.
+    Source: paper 001, section 3, figure 2.
 
     Args:
         count: B.

@@ -86,7 +86,7 @@ class SiameseStage(_OlrStage[OlrNetwork]):
 
     The teacher sees the very same occluded images, in evaluation mode and without gradient.
 
-    Source: Karatsiolis and Kamilaris, section 3 and figure 2.
+    Source: paper 001, section 3, figure 2.
     """
 
     # Readout weights must grow to tens where embeddings are below 1.

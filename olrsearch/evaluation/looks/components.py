@@ -1,6 +1,6 @@
 """Principal components of one label's embeddings: how many directions they fill, and what one means.
 
-Source: paper 001, section 4.3 and figure 5.
+Source: paper 001, section 4.3, figure 5.
 
 Notation: L labels, n images, k numbers a label.
 """

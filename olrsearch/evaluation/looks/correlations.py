@@ -1,6 +1,6 @@
 """How labels go together: in the norms of their embeddings, and as they are stored.
 
-Source: paper 001, section 4.2 and figure 4.
+Source: paper 001, section 4.2, figure 4.
 
 Notation: L labels, n images.
 """

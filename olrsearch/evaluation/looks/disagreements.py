@@ -3,7 +3,7 @@
 The paper finds among these images many whose stored label is wrong: the teacher obeys it, the
 embedding refuses it.
 
-Source: paper 001, section 4.1 and figure 3.
+Source: paper 001, section 4.1, figure 3.
 
 Notation: L labels, G images of the gallery.
 """

@@ -27,9 +27,9 @@ from olrsearch.encoders.registry import load
 from olrsearch.evaluation.attributes import run_attributes
 from olrsearch.maths.metric import metric_name
 from olrsearch.pipeline.measuring import bench_data, describing_report
-from olrsearch.pipeline.pixels import read_pixels
 from olrsearch.pipeline.publishing import card_figures
 from olrsearch.pipeline.publishing.provenance import data_of, terms_of, training_of
+from olrsearch.pipeline.reading_pixels import read_pixels
 from olrsearch.search.kl.view import PlainPosteriors
 from olrsearch.search.kl.word_scores import compute_ratios
 from olrsearch.search.spaces.about import calibration_is_stale
@@ -86,7 +86,7 @@ def publish(
         hardware: What it was trained on, in words; this machine's CPU cores when None.
         replace: Write over a folder of this name.
         share: Another encoder in `out`, its name or its folder: tensors that it has too, bit for bit, are
-            left to it, and the two folders are used side by side; see `encoders.sharing`.
+            left to it, and the two folders are used side by side; see `folder.sharing`.
 
     Returns:
         The folder.

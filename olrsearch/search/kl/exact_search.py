@@ -20,10 +20,10 @@ import numpy as np
 from olrsearch.core.errors import IndexBuildError, VectorError
 from olrsearch.maths.divergences import check_direction, jeffreys, kl
 from olrsearch.search.index.view import without
+from olrsearch.search.kl.bounded_search import LARGEST_BLOCK, score_by_bounds
 from olrsearch.search.kl.kept_features import frame_digest
 from olrsearch.search.kl.query import ask, check_divergence, interval, open_rows
 from olrsearch.search.kl.rounding import add_up
-from olrsearch.search.kl.scoring import LARGEST_BLOCK, score_by_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
 """How far a scan in float32 may be from a divergence in float64: a bound that holds for every row.
 
 A scan computes s = f̂ · q̂ + c, with the features f of an image and q of a query rounded to float32. What
-it is compared with is D, the divergence that `maths.gaussian.kl` computes in float64 from the stored
+it is compared with is D, the divergence that `divergences.kl` computes in float64 from the stored
 posteriors. With u = 2⁻²⁴, u₆₄ = 2⁻⁵³ and γ_n = n u / (1 − n u), |s − D| is at most the sum of
 
 1. γ_{F+2} Σ_b ‖f_b‖ ‖q_b‖: a float32 inner product of F numbers in any order (γ_F), its two factors

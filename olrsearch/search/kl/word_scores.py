@@ -15,8 +15,7 @@ where a posterior is narrow. A kept ratio is rounded to float32: it is off by 6�
 
 Notation: N images (rows of a view), n images of a segment, W own words, m points, d dimensions.
 
-Source: Bütepage et al., "Informed Priors for Deep Representation Learning", 2019, section 3
-(classification ranks words by N(w; μ, Σ)); the background is ours.
+Source: paper 004, section 3 (classification ranks words by N(w; μ, Σ)); the background is ours.
 """
 
 from __future__ import annotations

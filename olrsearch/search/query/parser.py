@@ -1,7 +1,7 @@
 """Text of an attribute query → syntax tree.
 
 ```
-query  = and-list { ("or" | "|") and-list }
+query  = list { ("or" | "|") list }
 list   = factor { ("and" | "&" | ",") factor }
 factor = { "not" | "!" } atom [ "^" weight ]
 atom   = name | "(" query ")"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sqlalchemy import select
 
-from olrsearch.store.decisions import VERDICT_CODES, Decision, replay
+from olrsearch.store.decision_rules import VERDICT_CODES, Decision, replay
 from olrsearch.store.read.labels import read_rows
 from olrsearch.store.sql import schema
 from olrsearch.store.sql.ids import as_ids, rows_of

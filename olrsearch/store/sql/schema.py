@@ -150,7 +150,7 @@ class OverrideColumns(TypedColumns):
     """A decision on one label of one image, laid over the annotation; the latest counts.
 
     `value` is −1, 0 or +1; NULL leaves the annotation in force. `verdict` is one of
-    `decisions.VERDICTS`, `given` the effective value that was decided on (NULL in rows of before
+    `decision_rules.VERDICTS`, `given` the effective value that was decided on (NULL in rows of before
     revision 0003), `run` the audit that led to it. Rows are never changed: an undo is a row of its own.
     """
 

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from olrsearch.core.errors import DatasetError, ImageMissingError, UnknownDatasetError
 from olrsearch.store.sql import schema
 from olrsearch.store.values import ImportCounts, KnownImage, Relocation
-from olrsearch.store.write.importing import Importer, bury, ensure_annotator, ensure_labels
+from olrsearch.store.write.imports import Importer, bury, ensure_annotator, ensure_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from olrsearch.store.write.audits import AuditWriter
-from olrsearch.store.write.deciding import DecisionWriter
+from olrsearch.store.write.decisions import DecisionWriter
 from olrsearch.store.write.gallery import GalleryWriter
 from olrsearch.store.write.session import WriteSession
 from olrsearch.store.write.spaces import SpaceWriter

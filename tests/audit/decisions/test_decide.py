@@ -15,7 +15,7 @@ from olrsearch.core.errors import AuditError, UnknownImageError, UnknownLabelErr
 from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.pipeline import new_run
 from olrsearch.store import Backend, DecisionRequest
-from olrsearch.store.decisions import replay
+from olrsearch.store.decision_rules import replay
 from olrsearch.store.read.decisions import read_history, read_verdicts
 
 STRIPED = 2

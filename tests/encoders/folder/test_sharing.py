@@ -12,7 +12,7 @@ from olrsearch.core.errors import ModelFileError
 from olrsearch.encoders import registry
 from olrsearch.encoders.folder import model_config, model_files, sharing
 from olrsearch.encoders.folder.sharing import share_tensors, whole_model
-from olrsearch.pipeline.adding import add_model
+from olrsearch.pipeline.adding_encoders import add_model
 
 BASE = {"kind": "olr", "labels": ["A", "B"], "k": 5, "input_size": [8, 8], "crop": "none"}
 WORDS = {**BASE, "kind": "informed-prior", "layout": "posterior", "words": {}}

@@ -17,7 +17,7 @@ from olrsearch.encoders.folder import model_config, model_files
 from olrsearch.encoders.folder.card import read_card, read_card_page
 from olrsearch.encoders.folder.defaults import read_defaults
 from olrsearch.evaluation.describing import run_describing
-from olrsearch.pipeline.inventory import default_encoder, encoder_details, find_encoder, list_encoders
+from olrsearch.pipeline.known_encoders import default_encoder, encoder_details, find_encoder, list_encoders
 from olrsearch.search.spaces.posteriors import OpenPosteriors
 
 WORDS = ("bright", "red", "striped", "framed", "crimson", "dark")

@@ -8,15 +8,9 @@ from made_up import gallery
 
 from olrsearch.core.errors import IncompatibleEncoderError, QueryError, StoreCorruptError
 from olrsearch.maths.calibration import Calibration
-from olrsearch.search.index.scores import (
-    LabelScores,
-    evaluate,
-    log1m_exp,
-    log_either,
-    read_scores,
-    write_scores,
-)
+from olrsearch.search.index.scores import LabelScores, read_scores, write_scores
 from olrsearch.search.query.ast import And, Literal, Not, Or, negation
+from olrsearch.search.query.evaluate import evaluate, log1m_exp, log_either
 from olrsearch.search.query.parser import parse
 
 probabilities = st.floats(1e-12, 1 - 1e-12)

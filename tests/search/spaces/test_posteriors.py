@@ -12,12 +12,12 @@ from tiny_encoders.posteriors import TinyPosteriorEncoder
 
 from olrsearch import Store
 from olrsearch.core.errors import EmptyStoreError, IncompatibleEncoderError, ModelFileError, VectorError
-from olrsearch.datasets.files import load_array
+from olrsearch.datasets.images import load_array
 from olrsearch.encoders import registry
 from olrsearch.encoders.folder import model_config
-from olrsearch.pipeline.adding import add_model
+from olrsearch.pipeline.adding_encoders import add_model
 from olrsearch.pipeline.encoding import encode_missing
-from olrsearch.pipeline.inventory import default_encoder
+from olrsearch.pipeline.known_encoders import default_encoder
 from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.search.spaces.posteriors import OpenPosteriors
 

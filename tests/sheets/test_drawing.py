@@ -10,7 +10,7 @@ from PIL import Image
 
 from olrsearch import Contribution, Hit, OlrsearchError, Ranking, Store
 from olrsearch.sheets import Bar, Card, Sheet, ranking_sheet, write_sheet
-from olrsearch.sheets.write import render_png
+from olrsearch.sheets.drawing import render_png
 
 
 def hit(rank, key="a.jpg", probabilities=(0.9, 0.5), **more):

@@ -19,7 +19,7 @@ import numpy as np
 from olrsearch.core.errors import DatasetError
 from olrsearch.core.files import whole_file
 from olrsearch.core.progress import T, Track, silent
-from olrsearch.datasets.files import load_array
+from olrsearch.datasets.images import load_array
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence

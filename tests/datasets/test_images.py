@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from olrsearch.core.errors import DatasetNotFoundError, ImageDecodeError, ImageMissingError
-from olrsearch.datasets import containers, files
+from olrsearch.datasets import containers
+from olrsearch.datasets import images as files
 
 
 def encoded(image, kind="PNG", **options):

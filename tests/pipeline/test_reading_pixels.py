@@ -15,10 +15,10 @@ from pictures import name, picture, write_pictures
 
 from olrsearch import Store
 from olrsearch.core.errors import ImageDecodeError, ImageMissingError
-from olrsearch.datasets.files import load_array
-from olrsearch.pipeline import pixels
-from olrsearch.pipeline.adding import add_model
-from olrsearch.pipeline.pixels import Failure, batched, cache_pixels, decoded, read_pixels
+from olrsearch.datasets.images import load_array
+from olrsearch.pipeline import reading_pixels as pixels
+from olrsearch.pipeline.adding_encoders import add_model
+from olrsearch.pipeline.reading_pixels import Failure, batched, cache_pixels, decoded, read_pixels
 from olrsearch.store.values import ImageRow
 
 SIZE = (3, 2)

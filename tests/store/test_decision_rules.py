@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from olrsearch.core.errors import AuditError, UnknownImageError, UnknownLabelError
 from olrsearch.store import Backend, DecisionRequest
-from olrsearch.store.decisions import VERDICT_CODES, Standing, replay, settle
+from olrsearch.store.decision_rules import VERDICT_CODES, Standing, replay, settle
 from olrsearch.store.read.decisions import read_history, read_verdicts
 
 SMILING, EYEGLASSES, MALE = range(3)  # annotated present, unknown, absent

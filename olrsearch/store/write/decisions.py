@@ -14,7 +14,7 @@ from sqlalchemy import insert
 
 from olrsearch.core.errors import AuditError, QueryError, StoreError, UnknownImageError
 from olrsearch.core.names import LabelNames
-from olrsearch.store.decisions import DecisionRequest, settle, stacked
+from olrsearch.store.decision_rules import DecisionRequest, settle, stacked
 from olrsearch.store.read.columns import FILTER_COLUMNS
 from olrsearch.store.read.labels import read_labels, read_rows
 from olrsearch.store.sql import schema
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from olrsearch.store.decisions import Settled
+    from olrsearch.store.decision_rules import Settled
     from olrsearch.store.read.snapshot import Snapshot
     from olrsearch.store.values import ImageRef
     from olrsearch.store.write.session import WriteSession

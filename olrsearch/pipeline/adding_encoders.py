@@ -11,7 +11,7 @@ from olrsearch.encoders.folder import model_config, model_files
 from olrsearch.encoders.folder.card import read_card
 from olrsearch.encoders.folder.defaults import read_defaults
 from olrsearch.encoders.folder.sharing import whole_model
-from olrsearch.pipeline.inventory import default_encoder, find_encoder
+from olrsearch.pipeline.known_encoders import default_encoder, find_encoder
 from olrsearch.store.files import MODELS
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ def encoder_space(backend: Backend, encoder: str | Path | None) -> SpaceInfo:
 
     Args:
         backend: The store.
-        encoder: See `inventory.find_encoder`; `inventory.default_encoder` when None: the newest space,
-            whatever it holds of an image.
+        encoder: See `known_encoders.find_encoder`; when None the newest space, whatever it holds of an image,
+            or the default encoder.
 
     Raises:
         EmptyStoreError: none is named, the store has none, and none is shipped.

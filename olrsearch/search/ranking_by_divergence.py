@@ -2,8 +2,7 @@
 
 Notation: N images (rows of a view).
 
-Source: Bütepage et al., "Informed Priors for Deep Representation Learning", 2019, section 3, "Image
-retrieval"; negations are not in the paper.
+Source: paper 004, section 3, "Image retrieval"; negations are not in the paper.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ import numpy as np
 from olrsearch.core.errors import QueryError
 from olrsearch.maths.calibration import log_sigmoid
 from olrsearch.search.index.view import without
+from olrsearch.search.kl.bounded_search import score_by_bounds
 from olrsearch.search.kl.exact_search import KlAnswer
 from olrsearch.search.kl.query import SPELT, directions, interval
 from olrsearch.search.kl.recall import query_kind
-from olrsearch.search.kl.scoring import score_by_bounds
 from olrsearch.search.page import Page, by_hit, length_notes
 from olrsearch.search.query.ast import canonical
 from olrsearch.search.word_terms import query_of

@@ -119,7 +119,7 @@ def encoder_details(entry: EncoderEntry) -> dict[str, Any]:
     * `settings`: its configuration, without labels and tensors;
     * `calibration`, `metric`: what it brings for new stores, in words; null where it brings nothing,
       and encoders of posteriors have no metric to bring;
-    * `card`: the keys of `encoders.card.ModelCard`; null where it has no card.
+    * `card`: the keys of `folder.card.ModelCard`; null where it has no card.
 
     Raises:
         ModelFileError: a file is damaged.

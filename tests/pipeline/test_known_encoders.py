@@ -7,7 +7,7 @@ from tiny_encoders.labels import TinyEncoder
 
 from olrsearch import Store
 from olrsearch.core.errors import UnknownEncoderError
-from olrsearch.pipeline.inventory import default_encoder, encoder_details, find_encoder, list_encoders
+from olrsearch.pipeline.known_encoders import default_encoder, encoder_details, find_encoder, list_encoders
 
 
 @pytest.fixture

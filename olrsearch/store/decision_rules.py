@@ -11,7 +11,7 @@ the annotation's where no decision says one:
 
 A history only grows: an undo is a row of its own, which says the value that is then in force, so
 the value of an entry's latest row always counts. Everything here is pure; `read.decisions` reads rows,
-`write.deciding` writes them.
+`write.decisions` writes them.
 """
 
 from __future__ import annotations
