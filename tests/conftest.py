@@ -23,7 +23,7 @@ SLOW_FIXTURES = {"avatars", "celeba"}
 
 
 def pytest_configure():
-    """One thread a process, before torch and faiss are loaded and worker processes started; no store of the shell's."""
+    """One thread a process, before torch or faiss are loaded and workers started; no store of the shell's."""
     os.environ["OMP_NUM_THREADS"] = "1"
     for name in ("OLRSEARCH_STORE", "OLRSEARCH_DATABASE_URL"):
         os.environ.pop(name, None)
