@@ -19,7 +19,7 @@ pytest_plugins = ["made_protocols", "made_spoiled"]
 
 CELEBA = Path(os.environ.get("OLRSEARCH_CELEBA", Path(__file__).parents[1] / ".." / "shared" / "celeba"))
 AVATARS = 200
-SLOW_FIXTURES = {"avatars", "celeba"}
+SLOW_FIXTURES = {"avatars", "celeba", "trained"}
 
 
 def pytest_configure():
@@ -37,7 +37,7 @@ def pytest_configure():
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """What asks for a trained store, or for real faces, is slow: making them takes longer than most tests."""
+    """What asks for something trained, or for real faces, is slow: that takes longer than most tests."""
     for item in items:
         if SLOW_FIXTURES & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)

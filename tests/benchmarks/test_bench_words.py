@@ -22,6 +22,8 @@ from olrsearch.encoders.tiny.posteriors import TinyPosteriorEncoder
 from olrsearch.maths.divergences import kl
 from olrsearch.maths.gaussian import Gaussians, word_prior
 
+pytestmark = pytest.mark.slow
+
 KEYS = {"metric", "value", "target", "passed", "unit", "seed"}
 DIGITS = tuple(f"Digit_{number}" for number in range(10))
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

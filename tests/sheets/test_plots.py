@@ -31,6 +31,7 @@ def share(found, colour, within=30):
     return float((np.abs(found - colour).sum(axis=2) < within).mean())
 
 
+@pytest.mark.slow
 def test_two_heat_maps_of_forty_labels(tmp_path):
     names = [f"A_long_label_name_{number:02}" for number in range(40)]
     path = plot_correlations(tmp_path / "deep" / "norms.png", names, matrix(40), matrix(40, 1), title="title")
@@ -64,6 +65,7 @@ def test_what_is_unknown_is_grey_and_a_map_of_nothing_is_left_out(tmp_path):
     assert one.shape[1] < 0.7 * both.shape[1]
 
 
+@pytest.mark.slow
 def test_names_of_any_kind_are_drawn_as_they_are(tmp_path):
     odd = ["$x^2$ and $", "a\nb", "顔", "x" * 4000, ""]
     found = pixels(plot_correlations(tmp_path / "odd.png", odd, matrix(5), matrix(5), title="$t$"))

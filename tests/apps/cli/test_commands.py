@@ -77,6 +77,7 @@ def test_similar_needs_something_to_compare(gallery):
     assert "names 'red' twice" in call(gallery.store, "similar", name(1), "--by", "red", "--by", "red^2").err
 
 
+@pytest.mark.slow
 def test_labels_of_any_name_can_be_asked_for(tmp_path):
     from olrsearch.encoders.tiny.labels import TinyEncoder
 

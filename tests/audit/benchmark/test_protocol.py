@@ -269,6 +269,7 @@ class Counted(Linear):
 COUNTED: list[int] = []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_cleanlab")
 def test_a_run_goes_on_where_it_was_interrupted(tmp_path):
     case, made = make_case(hard=False)

@@ -73,6 +73,7 @@ def test_planted_errors_are_found_and_kept(fresh, scorers):
     assert fresh.verify().ok
 
 
+@pytest.mark.slow
 def test_the_same_audit_twice_says_the_same(fresh):
     first = fresh.audit.run(seed=3, weights="injected")
     again = fresh.audit.run(seed=3, weights="injected")
@@ -117,6 +118,7 @@ def test_an_interrupted_audit_goes_on_where_it_was(fresh, scorers):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", [2, 5])
 def test_a_killed_audit_goes_on_where_it_was(fresh, scorers, call):
     program = f"""
@@ -249,6 +251,7 @@ def test_the_store_may_change_while_an_audit_runs(fresh, scorers):
     assert fresh.verify().ok
 
 
+@pytest.mark.slow
 def test_weights_of_another_run_save_half_the_time(fresh, scorers, tmp_path):
     learnt = fresh.audit.run(weights="injected")
     record = fresh.path / "runs" / learnt.run / "run.json"
@@ -302,6 +305,7 @@ def test_decisions_teach(asked, scorers):
     assert asked.verify().ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["annotators", "file"])
 def test_reviews_move_the_weights_of_their_label_alone(fresh, weights):
     if weights == "file":

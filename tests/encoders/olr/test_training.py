@@ -24,6 +24,8 @@ from olrsearch.encoders.trainer.data import PixelBatches, StageData
 from olrsearch.encoders.trainer.runner import run_stage
 from olrsearch.encoders.trainer.stage import Stage
 
+pytestmark = pytest.mark.slow
+
 CASE = Path(olr_case.__file__)
 
 

@@ -266,6 +266,7 @@ def check_bounds(view, index, query, direction):
     return np.abs(scan - exact), bounds
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(
     seeds,
