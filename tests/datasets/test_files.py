@@ -221,6 +221,7 @@ def test_decompression_bombs_are_errors(monkeypatch):
     assert files.decode(data, where="x").size == (40, 30)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_damaged_bytes_decode_or_raise_the_named_error(data):

@@ -44,6 +44,7 @@ def test_two_heat_maps_of_forty_labels(tmp_path):
     assert len(np.unique(found.reshape(-1, 3), axis=0)) > 200
 
 
+@pytest.mark.slow
 def test_rows_of_labels_do_not_overlap(tmp_path):
     names = [f"{number:02}" * 8 for number in range(40)]
     path = plot_correlations(tmp_path / "norms.png", names, matrix(40), np.full((40, 40), np.nan), title="")
@@ -53,6 +54,7 @@ def test_rows_of_labels_do_not_overlap(tmp_path):
     assert lines == 40
 
 
+@pytest.mark.slow
 def test_what_is_unknown_is_grey_and_a_map_of_nothing_is_left_out(tmp_path):
     norms, labels = matrix(5), matrix(5, 1)
     labels[2] = labels[:, 2] = np.nan
@@ -73,6 +75,7 @@ def test_names_of_any_kind_are_drawn_as_they_are(tmp_path):
     pixels(plot_components(tmp_path / "c.png", [0.7, 0.3], 1, [(name, 0.5) for name in odd], title="$a$"))
 
 
+@pytest.mark.slow
 def test_bars_follow_the_shares_and_the_component(tmp_path):
     labels = [("Smiling", 0.9), ("Young", -0.5)]
     first = pixels(plot_components(tmp_path / "a.png", [0.8, 0.15, 0.05], 1, labels[:1], title="t"))
@@ -84,6 +87,7 @@ def test_bars_follow_the_shares_and_the_component(tmp_path):
     assert share(first, red) == 0 < share(against, red)
 
 
+@pytest.mark.slow
 def test_the_same_plot_is_the_same_file(tmp_path):
     for name in ("a.png", "b.png"):
         plot_correlations(tmp_path / name, "abc", matrix(3), matrix(3, 1), title="t")
@@ -102,6 +106,7 @@ def test_pictures_stand_in_a_grid(tmp_path):
     assert three.shape[0] > 1.3 * one.shape[0]  # two rows
 
 
+@pytest.mark.slow
 def test_posteriors_are_drawn_with_and_without_samples(tmp_path):
     green = np.zeros((2, 8, 8, 3), np.uint8)
     green[..., 1] = 255

@@ -43,6 +43,7 @@ def fresh(spoiled, tmp_path, monkeypatch):
     return shutil.copytree(spoiled, tmp_path / "store"), Scorers().install(monkeypatch)
 
 
+@pytest.mark.slow
 def test_run_reports_what_it_came_to(fresh):
     store, _ = fresh
     called = good(store, "audit", "run", "--scorers", "probability, other-labels", "--where", "id <= 100")
@@ -109,6 +110,7 @@ def test_list_as_a_table_and_as_json(audited):
     assert call(audited, "audit", "list", "--given", "maybe").code == 2
 
 
+@pytest.mark.slow
 def test_a_table_that_is_filled_in_is_decided_and_learnt_from(home, tmp_path, monkeypatch):
     Scorers().install(monkeypatch)
     table = tmp_path / "red.csv"

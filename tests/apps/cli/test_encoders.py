@@ -294,6 +294,7 @@ def test_speed_is_measured_without_labels(encoded):
             assert case.theirs() is not None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shipped")
 def test_labels_of_ones_own_replace_what_came(plain, tmp_path):
     write_pictures(tmp_path / "labelled", 80)

@@ -298,6 +298,7 @@ def test_deleted_images_are_in_no_answer(both, tmp_path):
 # -- looks ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_looks_are_drawn(both, tmp_path):
     called = good(both, "look", "posterior", name(3), name(4), "--out", tmp_path / "p.png")
     assert "has no decoder: its covariance alone is shown" in called.err
@@ -314,6 +315,7 @@ def test_looks_are_drawn(both, tmp_path):
     assert "ends in .html or .png" in refused(both, "look", "posterior", name(3), "--out", tmp_path / "p.gif")
 
 
+@pytest.mark.slow
 def test_what_is_decoded_is_drawn(both, tmp_path):
     with Store.open(both, read_only=True) as store:
         opened = store.session.posteriors(None)

@@ -96,6 +96,7 @@ def test_some_labels_and_images(fresh, scorers):
         fresh.audit.show(name(3), "red")
 
 
+@pytest.mark.slow
 def test_an_interrupted_audit_goes_on_where_it_was(fresh, scorers):
     scorers.fail[3] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt, match=r"audit-.* is kept: `olrsearch audit run --resume`"):
@@ -153,6 +154,7 @@ with Store.open({str(fresh.path)!r}) as store:
     assert fresh.verify().ok
 
 
+@pytest.mark.slow
 def test_a_kill_before_the_commit_repeats_only_the_ranking(fresh, scorers, monkeypatch):
     with monkeypatch.context() as patch:
 
@@ -329,6 +331,7 @@ def test_labels_that_changed_otherwise_are_said_after_a_refit_too(asked):
     assert any("looked at labels of revision" in note for note in asked.audit.list().notes)
 
 
+@pytest.mark.slow
 def test_what_estimates_prove_ranks_higher(fresh, monkeypatch):
     plain = fresh.audit.run()
     assert not any("than the weights expect" in note for note in plain.notes)
@@ -414,6 +417,7 @@ def test_what_cannot_be_audited(fresh, gallery, tmp_path):
             store.audit.run(weights="injected")
 
 
+@pytest.mark.slow
 def test_one_class_and_five_positives_are_no_error(fresh):
     rare = [name(row) for row in range(5)]
     everybody = [name(row) for row in range(120)]

@@ -297,6 +297,7 @@ def test_spellings_prefer_frequent_words(glove, written, meant):
     assert glove.spellings(written)[0] == meant
 
 
+@pytest.mark.slow
 def test_a_fresh_process_maps_the_package_and_reads_nothing_else(glove, tmp_path):
     WordVectors.open("glove", cache=tmp_path)
     program = (
