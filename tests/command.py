@@ -14,6 +14,24 @@ from olrsearch.apps.cli import run
 PROGRAM = "import sys; from olrsearch.apps.cli import run; sys.exit(run(sys.argv[1:]))"
 
 
+# Several commands after one another in a process that has loaded nothing else.
+LIGHT = """
+import contextlib, io, json, sys
+from olrsearch.apps.cli import run
+store, (commands, unwanted) = sys.argv[1:3], map(json.loads, sys.argv[3:])
+for command in commands:
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        try:
+            code = run([*store, *command])
+        except SystemExit as ended:  # click's own --help
+            code = ended.code
+    assert not code, command
+    assert out.getvalue(), command
+    loaded = {name.partition('.')[0] for name in sys.modules} & set(unwanted)
+    assert not loaded, (command, loaded)
+"""
+
+
 @dataclass(frozen=True)
 class Called:
     code: int
@@ -76,6 +94,12 @@ def process(store, *arguments, program=PROGRAM, **options):
         **options,
     )
     return Called(done.returncode, done.stdout, done.stderr)
+
+
+def assert_loads_none(store, commands, modules):
+    """Commands succeed, print something, and load none of these modules."""
+    done = process(store, json.dumps(commands), json.dumps(sorted(modules)), program=LIGHT)
+    assert done.code == 0, done.err
 
 
 def one_thread():

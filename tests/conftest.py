@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 from command import good, one_thread
 from pictures import LABELS, pixels_and_labels, write_pictures
@@ -17,24 +19,32 @@ pytest_plugins = ["made_protocols", "made_spoiled"]
 
 CELEBA = Path(os.environ.get("OLRSEARCH_CELEBA", Path(__file__).parents[1] / ".." / "shared" / "celeba"))
 AVATARS = 200
+SLOW_FIXTURES = {"avatars", "celeba", "trained"}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _settled_environment():
-    """No store or database of the shell's, torch with one thread once it is loaded, and our plug-in."""
-    changed = ("OLRSEARCH_STORE", "OLRSEARCH_DATABASE_URL", "OMP_NUM_THREADS", "PYTHONPATH")
-    before = {name: os.environ.pop(name, None) for name in changed}
+def pytest_configure():
+    """One thread a process, before torch or faiss are loaded and workers started; no store of the shell's."""
     os.environ["OMP_NUM_THREADS"] = "1"
+    for name in ("OLRSEARCH_STORE", "OLRSEARCH_DATABASE_URL"):
+        os.environ.pop(name, None)
     # Programs that tests start find the tiny encoders, a plug-in, too.
     os.environ["PYTHONPATH"] = os.pathsep.join(
-        filter(None, (before["PYTHONPATH"], str(Path(__file__).parent)))
+        filter(None, (os.environ.get("PYTHONPATH"), str(Path(__file__).parent)))
     )
-    yield
-    for name, value in before.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+    # A busy machine is no fault of what is tested.
+    hypothesis.settings.register_profile("tests", deadline=None)
+    hypothesis.settings.load_profile("tests")
+    # Jobs in the background of a shell ignore Ctrl-C, and so would the processes that tests interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """What asks for something trained, or for real faces, is slow: that takes longer than most tests."""
+    for item in items:
+        if SLOW_FIXTURES & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from olrsearch.maths.divergences import kl
 from olrsearch.maths.gaussian import Gaussians, word_prior
 from olrsearch.maths.triangles import cholesky, pack
 
+pytestmark = pytest.mark.slow
+
 KEYS = {"metric", "value", "target", "passed", "unit", "seed"}
 DIGITS = tuple(f"Digit_{number}" for number in range(10))
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

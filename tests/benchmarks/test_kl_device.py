@@ -61,6 +61,7 @@ def test_shares_are_bytes_by_time_by_the_rate_of_a_copy(monkeypatch):
         copy_rate("cuda")
 
 
+@pytest.mark.slow
 def test_a_run_has_the_recipe_like_any_other(tmp_path):
     path = tmp_path / "kl-own.toml"
     path.write_text(RECIPE)

@@ -98,6 +98,7 @@ def pair_report(pairs):
     return run_informed_prior_paper(pairs, seed=3)
 
 
+@pytest.mark.slow
 def test_pairs_are_told_by_the_two_likeliest_words(pairs, pair_report):
     densities, truth = literal_densities(pairs), pairs.truth > 0
     matched, top, double = [], [], []
@@ -211,6 +212,7 @@ def report(faces, beside):
     return run_informed_prior_paper(faces, labels=beside, resamples=100)
 
 
+@pytest.mark.slow
 def test_describing_is_judged_by_average_precision(faces, report):
     densities, truth = literal_densities(faces), faces.truth > 0
     ratios = densities - np.log(np.exp(densities).mean(axis=0))
@@ -221,6 +223,7 @@ def test_describing_is_judged_by_average_precision(faces, report):
     assert (row.target, row.passed) == (0.73, row.value >= 0.73)
 
 
+@pytest.mark.slow
 def test_queries_in_words_are_those_of_p2(faces, beside, report):
     """Attribute search and teacher are measured by P2 itself; ours by a transcription."""
     found = report.queries.scores
@@ -319,6 +322,7 @@ def test_without_selection_images_the_stored_calibration_is_taken(faces):
 # -- words outside the vocabulary --------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_strange_words_are_asked_beside_their_baselines(faces):
     densities = literal_densities(faces)
     found = measure_other_words(faces, densities, resamples=50)

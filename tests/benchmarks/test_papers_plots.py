@@ -5,6 +5,8 @@ import pytest
 from olrsearch_benchmarks.papers.plots import plot_pictures, plot_posteriors
 from pictures import read_png, share
 
+pytestmark = pytest.mark.slow
+
 
 def test_pictures_stand_in_a_grid(tmp_path):
     red = np.zeros((3, 8, 16, 3), np.uint8)

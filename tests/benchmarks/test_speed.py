@@ -96,6 +96,7 @@ def test_a_command_that_fails_is_named():
         imports_module(["/nowhere/at/all"], "torch")
 
 
+@pytest.mark.slow
 def test_the_report_of_a_cold_command():
     command = [sys.executable, "-c", "import json"]
     cases = [cold_case(command, turns=1), encode_case(nothing, nothing, turns=1)]

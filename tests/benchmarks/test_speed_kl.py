@@ -51,6 +51,7 @@ def test_torch_agrees_with_our_divergence(direction):
         np.testing.assert_allclose(found, expected, rtol=room, atol=room)
 
 
+@pytest.mark.slow
 def test_a_run_measures_everything_and_is_right(tmp_path):
     pytest.importorskip("torch")
     mean, factor = posteriors(50, 4, 0)

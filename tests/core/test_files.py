@@ -183,7 +183,7 @@ def test_a_replaced_folder_comes_back_when_the_new_one_cannot_come(tmp_path):
 @pytest.mark.parametrize(
     "name",
     [
-        files.temporary_path(Path("a/b.npy")).name,
+        pytest.param(files.temporary_path(Path("a/b.npy")).name, id="today's"),
         ".tmp-1",
         ".exact.building",
         "0123.background.tmp",

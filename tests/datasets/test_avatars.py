@@ -64,6 +64,7 @@ def test_avatars_are_read_by_the_reader_of_celeba(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["faces"]  # nothing left over
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_with_any_number_of_processes(tmp_path):
     generate_avatars(tmp_path / "a", count=40, seed=5, size=(60, 50), workers=1)
     generate_avatars(tmp_path / "b", count=40, seed=5, size=(60, 50), workers=2)
@@ -99,6 +100,7 @@ def test_persons_do_not_cross_partitions_and_shares_are_right():
         assert np.abs(shares - (0.8, 0.1, 0.1)).max() < 0.02
 
 
+@pytest.mark.slow
 def test_base_rates_are_those_of_a_useful_data_set(population):
     _, names, labels = population
     rates = dict(zip(names, labels.mean(0), strict=True))

@@ -246,6 +246,7 @@ def test_what_is_written_is_read_again(labels, keys, data):
     assert parse_numbers(format_numbers(keys, numbers), where="x") == dict(zip(keys, numbers, strict=True))
 
 
+@pytest.mark.slow
 def test_a_quarter_of_celeba_parses_at_once():
     rng = np.random.default_rng(0)
     keys = [f"{number:06d}.jpg" for number in range(1, 50_001)]
@@ -257,6 +258,7 @@ def test_a_quarter_of_celeba_parses_at_once():
     assert np.array_equal(table.labels, labels)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not (CELEBA / "img_align_celeba.zip").is_file(), reason=f"CelebA is not at {CELEBA}; set OLRSEARCH_CELEBA"
 )

@@ -120,6 +120,8 @@ def test_many_threads_read_more_zips_than_stay_open(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+# A worker of pytest-xdist has a thread of its own, which Python 3.12 warns of.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_forked_process_opens_files_of_its_own(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("x.png", b"content")
@@ -220,6 +222,7 @@ def test_decompression_bombs_are_errors(monkeypatch):
     assert files.decode(data, where="x").size == (40, 30)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_damaged_bytes_decode_or_raise_the_named_error(data):

@@ -66,6 +66,7 @@ def test_adding_images_encodes_the_new_ones_and_leaves_old_segments_alone(galler
     assert {path: after[path] for path in before} == before
 
 
+@pytest.mark.slow
 def test_images_gone_since_the_import(gallery, tmp_path):
     shutil.copytree(gallery.data, tmp_path / "pictures")
     home = tmp_path / "store"

@@ -190,6 +190,7 @@ sys.exit(run(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_during_an_import(tmp_path):
     folder = tmp_path / "pictures"
     table = write_pictures(folder, 200)

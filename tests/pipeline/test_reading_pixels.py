@@ -292,6 +292,7 @@ with Store.open(Path(sys.argv[1])) as store:
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_during_an_encoding(gallery, tmp_path):
     home = tmp_path / "store"
     good(home, "import", "folder", gallery.data)

@@ -152,6 +152,7 @@ def test_labels_that_training_images_do_not_have_are_named_before_anything_is_ma
     assert not (store / "runs").exists()
 
 
+@pytest.mark.slow
 def test_some_labels_only(tmp_path):
     one_thread()
     folder, store = tmp_path / "pictures", tmp_path / "store"

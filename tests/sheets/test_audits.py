@@ -18,6 +18,7 @@ def store(audited, scorers):
     assert scorers.calls == []
 
 
+@pytest.mark.slow
 def test_a_sheet_of_labels(store, tmp_path):
     path = store.audit.sheet(tmp_path / "suspects.html", labels=["red", "framed"], k=len(WRONG))
     page = read_page(path)

@@ -14,6 +14,7 @@ def matrix(count, seed=0):
     return np.corrcoef(rows)
 
 
+@pytest.mark.slow
 def test_two_heat_maps_of_forty_labels(tmp_path):
     names = [f"A_long_label_name_{number:02}" for number in range(40)]
     path = plot_correlations(tmp_path / "deep" / "norms.png", names, matrix(40), matrix(40, 1), title="title")
@@ -26,6 +27,7 @@ def test_two_heat_maps_of_forty_labels(tmp_path):
     assert len(np.unique(found.reshape(-1, 3), axis=0)) > 200
 
 
+@pytest.mark.slow
 def test_rows_of_labels_do_not_overlap(tmp_path):
     names = [f"{number:02}" * 8 for number in range(40)]
     path = plot_correlations(tmp_path / "norms.png", names, matrix(40), np.full((40, 40), np.nan), title="")
@@ -35,6 +37,7 @@ def test_rows_of_labels_do_not_overlap(tmp_path):
     assert lines == 40
 
 
+@pytest.mark.slow
 def test_what_is_unknown_is_grey_and_a_map_of_nothing_is_left_out(tmp_path):
     norms, labels = matrix(5), matrix(5, 1)
     labels[2] = labels[:, 2] = np.nan
@@ -47,6 +50,7 @@ def test_what_is_unknown_is_grey_and_a_map_of_nothing_is_left_out(tmp_path):
     assert one.shape[1] < 0.7 * both.shape[1]
 
 
+@pytest.mark.slow
 def test_names_of_any_kind_are_drawn_as_they_are(tmp_path):
     odd = ["$x^2$ and $", "a\nb", "顔", "x" * 4000, ""]
     found = read_png(plot_correlations(tmp_path / "odd.png", odd, matrix(5), matrix(5), title="$t$"))
@@ -54,6 +58,7 @@ def test_names_of_any_kind_are_drawn_as_they_are(tmp_path):
     read_png(plot_components(tmp_path / "c.png", [0.7, 0.3], 1, [(name, 0.5) for name in odd], title="$a$"))
 
 
+@pytest.mark.slow
 def test_bars_follow_the_shares_and_the_component(tmp_path):
     labels = [("Smiling", 0.9), ("Young", -0.5)]
     first = read_png(plot_components(tmp_path / "a.png", [0.8, 0.15, 0.05], 1, labels[:1], title="t"))
@@ -65,6 +70,7 @@ def test_bars_follow_the_shares_and_the_component(tmp_path):
     assert share(first, red) == 0 < share(against, red)
 
 
+@pytest.mark.slow
 def test_the_same_plot_is_the_same_file(tmp_path):
     for name in ("a.png", "b.png"):
         plot_correlations(tmp_path / name, "abc", matrix(3), matrix(3, 1), title="t")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+import shutil
+import sqlite3
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from olrsearch.store import Backend
+from olrsearch.store.files import StoreFile
 from olrsearch.store.sql.database import postgres_engine, schema_name
 
 if TYPE_CHECKING:
@@ -25,9 +28,12 @@ class Stores:
     folder: Path
     url: str | None
     stack: ExitStack
+    empty: Path | None
     ids: list[str] = field(default_factory=list)
 
     def create(self, name: str = "store") -> Backend:
+        if self.url is None and self.empty is not None:
+            return self.open(_another(self.empty, self.folder / name))
         store = Backend.create(self.folder / name, database_url=self.url)
         self.ids.append(store.about.store_id)
         return self.stack.enter_context(store)
@@ -36,9 +42,19 @@ class Stores:
         return self.stack.enter_context(Backend.open(path, read_only=read_only, database_url=self.url))
 
 
-def _stores(folder: Path, url: str | None) -> Iterator[Stores]:
+def _another(empty: Path, path: Path) -> Path:
+    """A copy that is a store of its own."""
+    shutil.copytree(empty, path)
+    about = StoreFile.new("sqlite")
+    about.write(path)
+    with closing(sqlite3.connect(path / "metadata.db")) as connection, connection:
+        connection.execute("UPDATE store SET store_id = ?", (about.store_id,))
+    return path
+
+
+def _stores(folder: Path, url: str | None, empty: Path | None) -> Iterator[Stores]:
     with ExitStack() as stack:
-        stores = Stores(folder, url, stack)
+        stores = Stores(folder, url, stack, empty)
         yield stores
     if url is not None:
         engine = postgres_engine(url, None, read_only=False)
@@ -63,14 +79,22 @@ def postgres_url() -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory) -> Path | None:
+    """An empty store, for SQLite's tests to copy: its tables take long to make. None has each made anew."""
+    path = tmp_path_factory.mktemp("empty") / "store"
+    Backend.create(path).close()
+    return path
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def stores(request, tmp_path) -> Iterator[Stores]:
+def stores(request, tmp_path, empty) -> Iterator[Stores]:
     """Both kinds of store: the same tests for each."""
     url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
-    yield from _stores(tmp_path, url)
+    yield from _stores(tmp_path, url, empty)
 
 
 @pytest.fixture
-def sqlite_stores(tmp_path) -> Iterator[Stores]:
+def sqlite_stores(tmp_path, empty) -> Iterator[Stores]:
     """SQLite alone, for what concerns its files."""
-    yield from _stores(tmp_path, None)
+    yield from _stores(tmp_path, None, empty)

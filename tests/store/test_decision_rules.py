@@ -282,6 +282,7 @@ STEP = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(calls=st.lists(st.lists(STEP, max_size=4), max_size=8))
 def test_the_history_replayed_is_what_the_store_says(one_store, calls):

@@ -32,6 +32,11 @@ from olrsearch.store import Backend
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture
+def empty():
+    """Nothing to copy: how stores are made is what is tested here."""
+
+
 def contents(folder: Path) -> dict[str, bytes | None]:
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None

@@ -3,7 +3,8 @@
 Notation: W words of an encoder, D numbers a word in a table of word vectors, d dimensions of the
 latent space, m words of a query.
 
-Source: paper 004, section 2, "A Semantic Prior": words as one-hot vectors, or with the vectors of a word embedding.
+Source: paper 004, section 2, "A Semantic Prior": words as one-hot vectors, or with the vectors
+of a word embedding.
 """
 
 from __future__ import annotations

@@ -53,6 +53,7 @@ def opened(gallery):
         yield backend, OpenSpace(snapshot, snapshot.space())
 
 
+@pytest.mark.slow
 def test_figures_are_lines_and_the_report_is_written(gallery, tmp_path):
     called = good(
         gallery.store, *RUN, "--json", "--out", tmp_path / "reports" / "p4", "--cache", tmp_path / "k"
@@ -77,6 +78,7 @@ def test_figures_are_lines_and_the_report_is_written(gallery, tmp_path):
     assert again.rows == called.rows
 
 
+@pytest.mark.slow
 def test_text_and_the_scorers_that_were_named(gallery):
     text = good(gallery.store, *RUN, "--scorers", " neighbours").out
     assert text.startswith("### P4: label audit\n")
@@ -100,6 +102,7 @@ def test_the_case_is_the_stores_labels_and_embeddings(opened):
     assert case.hardness is None
 
 
+@pytest.mark.slow
 def test_another_encoder_says_what_is_hard(gallery, opened):
     backend, space = opened
     with pytest.raises(BenchmarkError, match="is what is audited: name the space of another encoder"):

@@ -77,6 +77,7 @@ def test_similar_needs_something_to_compare(gallery):
     assert "names 'red' twice" in call(gallery.store, "similar", name(1), "--by", "red", "--by", "red^2").err
 
 
+@pytest.mark.slow
 def test_labels_of_any_name_can_be_asked_for(tmp_path):
     from tiny_encoders.labels import TinyEncoder
 
@@ -112,6 +113,7 @@ def test_labels_of_any_name_can_be_asked_for(tmp_path):
     assert "<b>black" not in page.read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_what_the_system_refuses_is_one_line(gallery, tmp_path):
     (tmp_path / "file").write_text("no folder")
     called = call(gallery.store, "search", "bright", "--sheet", tmp_path / "file" / "x.html")
@@ -136,6 +138,7 @@ def test_one_folder_has_one_spelling(gallery, tmp_path, monkeypatch):
     assert (again["added"], again["unchanged"]) == (0, 120)
 
 
+@pytest.mark.slow
 def test_calibrating_anew_says_which_indexes_are_outdated(gallery, tmp_path):
     store = gallery.copy(tmp_path / "store")
     good(store, "index", "build", "--recipe", "sq8")
@@ -145,6 +148,7 @@ def test_calibrating_anew_says_which_indexes_are_outdated(gallery, tmp_path):
     assert refusal.endswith("run olrsearch index build --recipe sq8")
 
 
+@pytest.mark.slow
 def test_a_metric_of_another_version_is_said_and_mended(gallery, tmp_path):
     store = gallery.copy(tmp_path / "store")
     good(store, "index", "build", "--recipe", "sq8")

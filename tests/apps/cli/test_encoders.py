@@ -191,6 +191,7 @@ def test_a_trained_space_is_published_and_used_elsewhere(world, plain, tmp_path,
 # -- without training --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_from_a_folder_to_answers_without_training_or_labels(shipped, plain, tmp_path):
     """As a person does it, in a process that can reach no network and imports no torch."""
     sheet = tmp_path / "sheet.html"
@@ -293,6 +294,7 @@ def test_speed_is_measured_without_labels(encoded):
             assert case.theirs() is not None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shipped")
 def test_labels_of_ones_own_replace_what_came(plain, tmp_path):
     write_pictures(tmp_path / "labelled", 80)

@@ -3,18 +3,12 @@
 import json
 
 import pytest
-from command import PROGRAM, call, good, process, refused
+from command import PROGRAM, assert_loads_none, call, good, process, refused
 from command_reference import json_keys
 from pictures import LABELS
 from PIL import Image
 
-WITHOUT = """
-import sys
-from olrsearch.apps.cli import run
-code = run(sys.argv[1:])
-assert not {'torch', 'lightning', 'faiss', 'matplotlib', 'onnx', 'onnxruntime'} & set(sys.modules)
-sys.exit(code)
-"""
+HEAVY = {"torch", "lightning", "faiss", "matplotlib", "onnx", "onnxruntime"}
 
 
 def picture_of(path):
@@ -55,6 +49,7 @@ def test_norms_options(gallery, tmp_path):
     assert picture_of(tmp_path / "deep" / "norms.png")[0] > 700
 
 
+@pytest.mark.slow
 def test_components_for_people_and_as_json(gallery, tmp_path):
     sheets = [tmp_path / "red.html", tmp_path / "red.png"]
     options = [option for path in sheets for option in ("--sheet", path)]
@@ -104,14 +99,15 @@ def test_misspelt_looks_exit_with_2(gallery):
     assert call(gallery.store, "look", "components", "red", "--component", 0).code == 2
 
 
+@pytest.mark.slow
 def test_looks_need_neither_torch_nor_matplotlib(gallery):
-    for arguments in (("look", "norms", "--json"), ("look", "components", "red", "--json")):
-        assert process(gallery.store, *arguments, program=WITHOUT).code == 0
-    for arguments in (("look", "--help"), ("search", "bright", "--json"), ("bench", "papers", "--help")):
-        assert process(gallery.store, *arguments, program=WITHOUT).code == 0
+    looks = [("look", "norms", "--json"), ("look", "components", "red", "--json")]
+    others = [("look", "--help"), ("search", "bright", "--json"), ("bench", "papers", "--help")]
+    assert_loads_none(gallery.store, looks + others, HEAVY)
     assert "Agg" not in process(gallery.store, "--help", program=PROGRAM).out
 
 
+@pytest.mark.slow
 def test_looks_do_not_change_a_store(gallery, tmp_path):
     def files():
         return {path: path.stat().st_mtime_ns for path in gallery.store.rglob("*") if path.is_file()}
@@ -130,6 +126,7 @@ def test_json_keys_are_the_documented_ones(gallery, command, arguments):
     assert list(row) == list(json_keys()[command][1])
 
 
+@pytest.mark.slow
 def test_an_encoder_without_stored_labels_has_norms_all_the_same(gallery, tmp_path):
     home = tmp_path / "store"
     good(home, "import", "folder", gallery.data, "--limit", 12)

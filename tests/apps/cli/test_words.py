@@ -1,13 +1,10 @@
 """Words, posteriors and descriptions by the command line, on an encoder that needs no torch."""
 
-import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from command import PROGRAM, call, environment, good, refused
+from command import assert_loads_none, call, good, refused
 from pictures import LABELS, name, write_pictures
 from PIL import Image
 from tiny_encoders.posteriors import TinyPosteriorEncoder
@@ -301,6 +298,7 @@ def test_deleted_images_are_in_no_answer(both, tmp_path):
 # -- looks ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_looks_are_drawn(both, tmp_path):
     called = good(both, "look", "posterior", name(3), name(4), "--out", tmp_path / "p.png")
     assert "has no decoder: its covariance alone is shown" in called.err
@@ -317,6 +315,7 @@ def test_looks_are_drawn(both, tmp_path):
     assert "ends in .html or .png" in refused(both, "look", "posterior", name(3), "--out", tmp_path / "p.gif")
 
 
+@pytest.mark.slow
 def test_what_is_decoded_is_drawn(both, tmp_path):
     with Store.open(both, read_only=True) as store:
         opened = store.session.posteriors(None)
@@ -367,23 +366,5 @@ def test_correlations_of_the_words_directions():
 
 
 def test_words_load_neither_torch_nor_plots(both):
-    program = PROGRAM.replace(
-        "sys.exit(run(sys.argv[1:]))", "run(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
-    )
-    for arguments in (
-        ("words", "bright", "!red"),
-        ("words", "bright", "--mode", "match"),
-        ("words", "--help"),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-c", program, "--store", str(both), *arguments],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=environment(PATH=os.environ["PATH"]),
-            timeout=60,
-        )
-        assert done.stdout
-        loaded = {module.partition(".")[0] for module in done.stderr.split()}
-        assert "click" in loaded
-        assert not loaded & {"torch", "lightning", "matplotlib", "onnx", "onnxruntime", "faiss"}
+    asked = [("words", "bright", "!red"), ("words", "bright", "--mode", "match"), ("words", "--help")]
+    assert_loads_none(both, asked, {"torch", "lightning", "matplotlib", "onnx", "onnxruntime", "faiss"})

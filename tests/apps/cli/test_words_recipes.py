@@ -14,6 +14,8 @@ from olrsearch import Store
 from olrsearch.core.resources import recipes_dir
 from olrsearch.maths.kl_features import feature_size
 
+pytestmark = pytest.mark.slow
+
 RECIPE = "kl-projected"
 DEVICE = "kl-device"
 MATCH = ("--mode", "match")

@@ -138,6 +138,7 @@ def test_without_errors_there_is_nothing_to_find():
     assert np.isnan(auprc_influence(scores, entries, np.arange(len(given)))[0]).all()
 
 
+@pytest.mark.slow
 @drawn(seeds)
 @settings(max_examples=15, deadline=None)
 def test_influence_is_the_derivative_by_the_weights(seed):

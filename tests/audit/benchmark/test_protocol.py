@@ -165,6 +165,7 @@ def measured():
     return case, made, report
 
 
+@pytest.mark.slow
 def test_every_noise_and_seed_is_measured_by_every_method(measured):
     case, _, report = measured
     assert [(one.noise, one.seed) for one in report.runs] == [
@@ -195,6 +196,7 @@ def test_every_noise_and_seed_is_measured_by_every_method(measured):
     assert rate["N3"] == pytest.approx(0.05, abs=0.01)
 
 
+@pytest.mark.slow
 def test_everything_is_made_from_noisy_labels_and_weights_from_a_seed_of_their_own(measured):
     case, made, report = measured
     fitted = symmetric(case.found.given, 0.05, FITTED_ON)
@@ -207,6 +209,7 @@ def test_everything_is_made_from_noisy_labels_and_weights_from_a_seed_of_their_o
     assert pooled["probability"] > 0.3 > abs(pooled["chance"])
 
 
+@pytest.mark.slow
 def test_what_helps_is_told_from_what_does_not(measured):
     _, _, report = measured
     by = {(row.noise, row.other): row.auprc for row in report.differences}
@@ -226,6 +229,7 @@ def test_what_helps_is_told_from_what_does_not(measured):
         assert row.auprc.estimate == pytest.approx(difference)
 
 
+@pytest.mark.slow
 def test_figures_have_targets_and_are_lines(measured):
     _, _, report = measured
     lines = {line["metric"]: line for line in report.lines()}
@@ -244,6 +248,7 @@ def test_figures_have_targets_and_are_lines(measured):
     assert [line["seed"] for line in report.lines() if line["metric"] == "N2: AUPRC"] == [0, 1]
 
 
+@pytest.mark.slow
 def test_the_report_is_json_and_tables(measured):
     _, _, report = measured
     told = json.loads(json.dumps(report.to_dict(), allow_nan=False))
@@ -277,6 +282,7 @@ class Counted(Linear):
 COUNTED: list[int] = []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_cleanlab")
 def test_a_run_goes_on_where_it_was_interrupted(tmp_path):
     case, _ = make_case(hard=False)

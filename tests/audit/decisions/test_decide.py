@@ -214,6 +214,7 @@ def fresh(path, name="other"):
     return backend
 
 
+@pytest.mark.slow
 def test_a_history_gives_the_same_state_over_the_original_labels(store, tmp_path):
     out = "history.jsonl"
     some_history(store)

@@ -66,6 +66,7 @@ NOISES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", NOISES)
 def test_intervals_cover_the_truth_whatever_the_noise(noise):
     hits = []
@@ -260,6 +261,7 @@ def review(truth, given, rows, label):
     return out
 
 
+@pytest.mark.slow
 def test_reviews_of_the_most_suspicious_entries_narrow_the_interval_and_keep_the_truth():
     hits = []
     for noise in NOISES.values():

@@ -142,6 +142,7 @@ def test_what_was_raised_is_said(weights, case):
     assert raise_notes(weights, weights, LABELS) == ()
 
 
+@pytest.mark.slow
 def test_errors_of_one_direction_are_proven_and_symmetric_ones_are_expected():
     rng = np.random.default_rng(2)
     latent = rng.normal(size=(4000, len(LABELS)))

@@ -33,6 +33,7 @@ def before(scorers, monkeypatch):
         yield patch
 
 
+@pytest.mark.slow
 def test_an_audit_that_asked_one_still_answers(fresh, before, tmp_path):
     names = ["probability", "neighbours", "disagreement"]
     report = fresh.audit.run(scorers=names, weights="injected")

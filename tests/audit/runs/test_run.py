@@ -73,6 +73,7 @@ def test_planted_errors_are_found_and_kept(fresh, scorers):
     assert fresh.verify().ok
 
 
+@pytest.mark.slow
 def test_the_same_audit_twice_says_the_same(fresh):
     first = fresh.audit.run(seed=3, weights="injected")
     again = fresh.audit.run(seed=3, weights="injected")
@@ -95,6 +96,7 @@ def test_some_labels_and_images(fresh, scorers):
         fresh.audit.show(name(3), "red")
 
 
+@pytest.mark.slow
 def test_an_interrupted_audit_goes_on_where_it_was(fresh, scorers):
     scorers.fail[3] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt, match=r"audit-.* is kept: `olrsearch audit run --resume`"):
@@ -117,6 +119,7 @@ def test_an_interrupted_audit_goes_on_where_it_was(fresh, scorers):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", [2, 5])
 def test_a_killed_audit_goes_on_where_it_was(fresh, scorers, call):
     program = f"""
@@ -151,6 +154,7 @@ with Store.open({str(fresh.path)!r}) as store:
     assert fresh.verify().ok
 
 
+@pytest.mark.slow
 def test_a_kill_before_the_commit_repeats_only_the_ranking(fresh, scorers, monkeypatch):
     with monkeypatch.context() as patch:
 
@@ -249,6 +253,7 @@ def test_the_store_may_change_while_an_audit_runs(fresh, scorers):
     assert fresh.verify().ok
 
 
+@pytest.mark.slow
 def test_weights_of_another_run_save_half_the_time(fresh, scorers, tmp_path):
     learnt = fresh.audit.run(weights="injected")
     record = fresh.path / "runs" / learnt.run / "run.json"
@@ -302,6 +307,7 @@ def test_decisions_teach(asked, scorers):
     assert asked.verify().ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["annotators", "file"])
 def test_reviews_move_the_weights_of_their_label_alone(fresh, weights):
     if weights == "file":
@@ -325,6 +331,7 @@ def test_labels_that_changed_otherwise_are_said_after_a_refit_too(asked):
     assert any("looked at labels of revision" in note for note in asked.audit.list().notes)
 
 
+@pytest.mark.slow
 def test_what_estimates_prove_ranks_higher(fresh, monkeypatch):
     plain = fresh.audit.run()
     assert not any("than the weights expect" in note for note in plain.notes)
@@ -410,6 +417,7 @@ def test_what_cannot_be_audited(fresh, gallery, tmp_path):
             store.audit.run(weights="injected")
 
 
+@pytest.mark.slow
 def test_one_class_and_five_positives_are_no_error(fresh):
     rare = [name(row) for row in range(5)]
     everybody = [name(row) for row in range(120)]

@@ -133,6 +133,7 @@ def test_bfloat16_is_near(backbone, head):
     assert 1e-4 < loss(found, eager(network, pixels)) < LOOSE["torch-bf16"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("backbone", BACKBONE_NAMES)
 def test_eight_bits_are_near(backbone, head):

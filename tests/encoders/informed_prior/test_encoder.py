@@ -179,6 +179,7 @@ def test_onnx_runs_the_network(trained, caplog):
     assert not caplog.records
 
 
+@pytest.mark.slow
 def test_training_tells_present_words_from_absent_ones(tmp_path):
     done = _train(tmp_path, epochs="20", decoder="false", shrinkage="0.1")
     # Ratios of likelihoods cannot tell images with all words from images with none.
@@ -220,6 +221,7 @@ def test_a_resumed_run_ends_in_the_same_model(tmp_path, trained, monkeypatch):
     assert _train(tmp_path, resume=True).fingerprint == trained.fingerprint
 
 
+@pytest.mark.slow
 def test_an_olr_trunk_is_taken_and_kept(tmp_path):
     olr = olr_case.train(tmp_path / "olr", teacher_epochs="1", siamese_epochs="1")
     assert OlrConfig.of_profile("tiny", LABELS).width == 8

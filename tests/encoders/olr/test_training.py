@@ -26,6 +26,8 @@ from olrsearch.encoders.trainer.run import TrainingImages, has_run
 from olrsearch.encoders.trainer.runner import run_stage
 from olrsearch.encoders.trainer.stage import Stage
 
+pytestmark = pytest.mark.slow
+
 CASE = Path(olr_case.__file__)
 
 

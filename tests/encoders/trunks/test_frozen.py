@@ -168,6 +168,7 @@ def same(one, other):
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in FrozenHeads.__slots__)
 
 
+@pytest.mark.slow
 def test_they_learn_what_can_be_told_apart(learnt):
     features, labels = toy(400, seed=1)
     for label in range(3):
@@ -177,6 +178,7 @@ def test_they_learn_what_can_be_told_apart(learnt):
         assert ((logits > 0) == (labels[:, label] > 0)).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_inner_products_are_larger_where_both_have_the_label(learnt):
     features, labels = toy(400, seed=1)
     for label in range(3):
@@ -221,6 +223,7 @@ def test_a_seed_says_all_and_torchs_own_state_nothing():
     assert not same(first, train_frozen_heads(features, labels, size=4, epochs=2, seed=4))
 
 
+@pytest.mark.slow
 def test_unknown_labels_are_no_targets():
     """Half of a label is enough: what is unknown pulls neither way."""
     features, labels = toy(3000)

@@ -278,6 +278,7 @@ def test_an_encoder_from_elsewhere_needs_a_report(gallery, trained, tmp_path):
     assert "trained outside the store" in read_card_page(folder)
 
 
+@pytest.mark.slow
 def test_faces_have_celebas_terms_and_groups(tmp_path):
     """Pictures in CelebA's layout, with some of its labels."""
     names = ("Male", "Young", "5_o_Clock_Shadow", "Attractive", "Bags_Under_Eyes", "Blurry", "Chubby")

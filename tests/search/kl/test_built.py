@@ -20,6 +20,8 @@ from olrsearch.search.kl.exact_search import KlIndex
 from olrsearch.search.kl.recipes import KlParameters, KlRecipe, kl_recipe_names, load_kl_recipe
 from olrsearch.search.kl.view import KlView, PlainPosteriors
 
+pytestmark = pytest.mark.slow
+
 N, D, W = 2000, 6, 16
 
 

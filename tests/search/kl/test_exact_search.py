@@ -138,6 +138,7 @@ def test_answers_are_those_of_brute_force(seed, kind, direction, size, count, fa
     np.testing.assert_array_equal(found.distances, distances)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(seeds, st.sampled_from(KINDS), st.sampled_from(DIVERGENCES))
 def test_a_batch_answers_as_single_queries_do(seed, kind, direction):
@@ -249,6 +250,7 @@ def check_bounds(view, index, query, direction):
     return np.abs(scan - exact), bounds
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(
     seeds,

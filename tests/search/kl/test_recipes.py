@@ -121,6 +121,7 @@ def test_coordinates_keep_inner_products_and_put_the_most_telling_first(case):
     assert errors == sorted(errors, reverse=True)
 
 
+@pytest.mark.slow
 def test_images_too_far_out_for_half_precision_are_always_scored(forward):
     features, exact = forward.features.copy(), forward.exact.copy()
     features[[7, 900]] *= 1e7
@@ -289,6 +290,7 @@ def test_faiss_takes_blocks_and_inner_products():
         FaissIndex.of_blocks(vectors, [], "Nonsense")
 
 
+@pytest.mark.slow
 def test_the_benchmark_measures_what_it_says(forward):
     result = run_kl_recipes(
         forward.posteriors,

@@ -29,6 +29,11 @@ from olrsearch.store.vectors.segments import verify_segment
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.fixture
+def empty():
+    """Nothing to copy: how stores are made is what is tested here."""
+
+
 def test_head_is_the_newest_revision():
     scripts = ScriptDirectory(str(resources.migrations_dir()))
     assert scripts.get_current_head() == migrate.HEAD

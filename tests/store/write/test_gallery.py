@@ -255,6 +255,7 @@ def test_known_tells_an_import_what_it_can_skip(stores):
         assert not writer.gallery.known(2)["bare.jpg"].thumbnail
 
 
+@pytest.mark.slow
 def test_more_images_than_a_statement_lists(stores):
     store = stores.create()
     images = [new(f"{number}", labels=(1, -1, number % 3 - 1)) for number in range(2500)]
@@ -279,6 +280,7 @@ def one_store(tmp_path_factory):
         yield store
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     batches=st.lists(
