@@ -183,6 +183,7 @@ def test_sheets_of_looks(looked, taught, tmp_path):
         looked.looks.sheet(found, tmp_path / "red.pdf")
 
 
+@pytest.mark.slow
 def test_plots_of_looks(looked, tmp_path):
     for found in (looked.looks.norms(), looked.looks.components("red")):
         path = looked.looks.plot(found, tmp_path / "look.png")

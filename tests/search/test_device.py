@@ -181,6 +181,7 @@ def posteriors(count, size, seed):
     return rng.normal(size=(count, size)).astype(np.float32), factor
 
 
+@pytest.mark.slow
 def test_the_exact_search_scans_on_a_device(tmp_path, monkeypatch):
     parts = [
         PlainPosteriors(np.arange(0, 240, 2), *posteriors(120, 5, 0)),

@@ -87,7 +87,7 @@ def empty(tmp_path_factory) -> Path | None:
     return path
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def stores(request, tmp_path, empty) -> Iterator[Stores]:
     """Both kinds of store: the same tests for each."""
     url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None

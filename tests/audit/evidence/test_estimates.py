@@ -117,6 +117,7 @@ def test_rates_are_shares_of_the_entries_given_that_value():
             assert 0 <= part.low <= part.rate <= part.high <= 1
 
 
+@pytest.mark.slow
 def test_the_harder_a_label_is_to_see_the_wider_its_interval():
     widths = []
     for apart in (20.0, 8.0, 3.0):
@@ -138,6 +139,7 @@ def test_a_label_that_no_scorer_sees_says_so_and_rules_little_out():
         assert found.false_present.high > 0.5
 
 
+@pytest.mark.slow
 def test_a_useless_view_costs_nothing_and_one_that_speaks_helps():
     _, given, evidence, identity = made(apart=6.0)
     alone = {"probability": evidence["probability"]}
@@ -222,6 +224,7 @@ def test_five_positives_are_an_estimate_with_a_wide_interval():
     assert (fewer.false_present.low, fewer.false_present.high) == (0.0, 1.0)
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_estimates_and_inputs_stay_as_they_are():
     _, given, evidence, identity = made()
     before = (given.copy(), {name: found.copy() for name, found in evidence.items()}, identity.copy())
@@ -285,6 +288,7 @@ def test_known_errors_and_known_right_entries_bound_the_count():
         assert part.count_high <= part.entries - (side & (reviewed[:, 0] < 0)).sum()
 
 
+@pytest.mark.slow
 def test_reviews_that_clear_what_looks_wrong_lower_the_estimate():
     _, given, evidence, identity = made(apart=5.0)
     rows = most_suspicious(given, evidence, 0, 200)

@@ -170,6 +170,7 @@ def test_images_equally_near_all_vote_whatever_their_order():
         )
 
 
+@pytest.mark.slow
 def test_cells_vote_as_all_images_do(monkeypatch):
     material, _ = make(6000, size=8, unknown=0.02, decay=0.6)
     monkeypatch.setattr(neighbours, "EXACT", 6000)

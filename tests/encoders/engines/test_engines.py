@@ -84,6 +84,7 @@ def assert_same(found, expected):
 # -- the same as torch ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("backbone", BACKBONE_NAMES)
 @pytest.mark.parametrize("name", ["torch", "torch-folded", "onnx"])
