@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from olrsearch.api.session import HasSession, Session
     from olrsearch.search.results import Ranking
-    from olrsearch.sheets.sheet import Picture
+    from olrsearch.sheets.contents import Picture
     from olrsearch.store.read.snapshot import Snapshot
     from olrsearch.store.values import ImageRef, ImageRow
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from olrsearch.sheets import Bar, Card, Companion, Section, Sheet
-from olrsearch.sheets.sheet import COMPANIONS
+from olrsearch.sheets.contents import COMPANIONS
 from olrsearch.store.decision_rules import VALUE_NAMES
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from olrsearch.audit.runs.results import AuditedEntry, EvidenceImage, LabelIssue, LabelIssues
     from olrsearch.audit.runs.show import Shown
-    from olrsearch.sheets.sheet import Picture, Pictures
+    from olrsearch.sheets.contents import Picture, Pictures
 
 _SPEAKING: Final = ("twins", "neighbours")
 """Scorers whose images are shown, the first that has any."""

@@ -13,12 +13,12 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from olrsearch.core.errors import OlrsearchError
 from olrsearch.core.files import write_whole
-from olrsearch.sheets.sheet import COMPANIONS, Section
+from olrsearch.sheets.contents import COMPANIONS, Section
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from olrsearch.sheets.sheet import Card, Sheet
+    from olrsearch.sheets.contents import Card, Sheet
 
     Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

@@ -12,15 +12,15 @@ from olrsearch.core.files import write_whole
 from olrsearch.evaluation.looks.components import Components
 from olrsearch.evaluation.looks.correlations import NormCorrelations
 from olrsearch.evaluation.looks.gaussians import GaussianLook
+from olrsearch.sheets.contents import Bar, Card, Sheet
 from olrsearch.sheets.drawing import sheet_form, write_sheet
-from olrsearch.sheets.sheet import Bar, Card, Sheet
 from olrsearch.store.decision_rules import VALUE_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from olrsearch.evaluation.looks.disagreements import Disagreements
-    from olrsearch.sheets.sheet import Picture
+    from olrsearch.sheets.contents import Picture
 
 
 def look_sheet(found: Components | Disagreements, picture: Picture) -> Sheet:
