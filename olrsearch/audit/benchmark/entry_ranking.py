@@ -241,7 +241,7 @@ def auprc_influence(scores: Floats, entries: Entries, cluster: I64) -> F64:
     Args:
         scores: float [L, N], smaller = more suspicious.
         entries: What is wrong.
-        cluster: int64 [N], 0 … C−1 (`olrsearch.evaluation.bootstrap.cluster_of`).
+        cluster: int64 [N], 0 … C−1 (`olrsearch.core.groups.cluster_of`).
     """
     taken = entries.of_labels(scores)
     together = EntryRanking.of(taken, entries.wrong).influence(entries.wrong)

@@ -60,7 +60,7 @@ def read_history(
 def read_verdicts(
     snapshot: Snapshot, image_ids: Iterable[int] | I64, labels: Sequence[str] | None = None
 ) -> I8:
-    """The verdicts in force, as `decisions.VERDICT_CODES`; 0 where nobody has judged.
+    """The verdicts in force, as `decision_rules.VERDICT_CODES`; 0 where nobody has judged.
 
     Args:
         snapshot: What came later is not seen.
