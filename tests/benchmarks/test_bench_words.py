@@ -178,7 +178,7 @@ def test_search_by_divergence_is_timed_on_the_stores_posteriors(pairs, tmp_path,
 
 def test_recipes_are_measured_too(tmp_path):
     pytest.importorskip("faiss")
-    from olrsearch_benchmarks.speed.kl_recipes import synthetic_posteriors
+    from olrsearch_benchmarks.speed.large_galleries import synthetic_posteriors
     from olrsearch_benchmarks.words.on_a_store import kl_speed_report
 
     names = tuple(f"word{number}" for number in range(24))

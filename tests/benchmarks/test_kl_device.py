@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from olrsearch_benchmarks.speed import kl_device
 from olrsearch_benchmarks.speed.kl_device import BATCHES, copy_rate, device_scans, memory_shares
-from olrsearch_benchmarks.speed.kl_recipes import run_kl_recipes, synthetic_posteriors
+from olrsearch_benchmarks.speed.kl_recipes import run_kl_recipes
+from olrsearch_benchmarks.speed.large_galleries import synthetic_posteriors
 
 from olrsearch.core.errors import DeviceError
 from olrsearch.search.device import DeviceScan

@@ -16,7 +16,8 @@ from olrsearch.search.kl.recall import LARGEST_SET, sample_word_queries
 from olrsearch.search.spaces.about import known_labels, stored_labels
 from olrsearch.store.training_runs import selection_ids
 from olrsearch_benchmarks.speed.kl_device import device_scans
-from olrsearch_benchmarks.speed.kl_recipes import SCANS, PosteriorArrays, run_kl_recipes
+from olrsearch_benchmarks.speed.kl_recipes import SCANS, run_kl_recipes
+from olrsearch_benchmarks.speed.large_galleries import PosteriorArrays
 from olrsearch_benchmarks.speed.speed_kl import run_kl_speed
 from olrsearch_benchmarks.speed.speed_words import KlSpeedReport, project_posteriors
 from olrsearch_benchmarks.words.posterior_data import PosteriorData

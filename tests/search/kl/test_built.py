@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from olrsearch_benchmarks.speed.kl_recipes import synthetic_posteriors
+from olrsearch_benchmarks.speed.large_galleries import synthetic_posteriors
 from olrsearch_benchmarks.speed.speed_kl import open_index
 
 from olrsearch.core.errors import EmptyStoreError, IndexBuildError, RecallError

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from olrsearch_benchmarks.speed.kl_recipes import resample, run_kl_recipes, synthetic_posteriors
+from olrsearch_benchmarks.speed.kl_recipes import run_kl_recipes
+from olrsearch_benchmarks.speed.large_galleries import resample, synthetic_posteriors
 
 from olrsearch.core.errors import BenchmarkError, GaussianError, IndexBuildError, RecallError, VectorError
 from olrsearch.maths.divergences import kl
