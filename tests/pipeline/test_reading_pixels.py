@@ -273,8 +273,8 @@ SLOW_ENCODING = """
 import sys, threading, time
 from pathlib import Path
 from olrsearch import Store
-from olrsearch.pipeline import pixels
-original, lock, count = pixels.load_array, threading.Lock(), 0
+from olrsearch.pipeline import reading_pixels
+original, lock, count = reading_pixels.load_array, threading.Lock(), 0
 def load(*arguments):
     global count
     time.sleep(0.1)
@@ -283,7 +283,7 @@ def load(*arguments):
         if count == 60:  # of three batches of 16 in hand: one is encoded
             print('under way', flush=True)
     return original(*arguments)
-pixels.load_array = load
+reading_pixels.load_array = load
 with Store.open(Path(sys.argv[1])) as store:
     try:
         store.encode(batch_size=16)

@@ -31,11 +31,11 @@ sys.exit(run(sys.argv[1:]))
 
 INTERRUPT_DECODING = """
 import sys
-from olrsearch.pipeline import pixels
+from olrsearch.pipeline import reading_pixels
 from olrsearch.apps.cli import run
 def load_array(*arguments, **options):
     raise KeyboardInterrupt
-pixels.load_array = load_array
+reading_pixels.load_array = load_array
 sys.exit(run(sys.argv[1:]))
 """
 

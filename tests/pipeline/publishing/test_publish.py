@@ -120,7 +120,7 @@ def test_nothing_is_written_over_unasked(trained, tmp_path):
 
 
 def test_reports_that_are_given_are_not_measured_again(trained, tmp_path, monkeypatch):
-    p1 = run_attributes(trained.bench.data(), seed=5, command="measured elsewhere").to_dict()
+    p1 = {**run_attributes(trained.bench.data(), seed=5).to_dict(), "command": "measured elsewhere"}
     p2 = {
         "protocol": "P2",
         "data": p1["data"],
