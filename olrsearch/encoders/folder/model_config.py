@@ -28,11 +28,6 @@ FORMAT_VERSION = 1
 COMPANION_VERSION = 1
 """Of the files beside a model; see `write_companion`."""
 
-_NEEDED: dict[str, tuple[str, ...]] = {
-    "labels": ("readout.weight", "readout.bias"),
-    "posterior": ("words.vectors",),
-}
-"""The tensors that models of each layout must have: what they answer with, without their network."""
 _REQUIRED = ("format_version", "kind", "labels", "k", "input_size", "crop", "tensors", "fingerprint")
 
 
@@ -177,14 +172,17 @@ def check_config(config: Mapping[str, Any], path: Path) -> None:
         )
     count, k = len(config["labels"]), config["k"]
     layout = layout_of(config)
-    if layout not in _NEEDED:
+    # What models of each layout answer with, without their network.
+    needed: dict[str, dict[str, list[int]]] = {
+        "labels": {"readout.weight": [count, k], "readout.bias": [count]},
+        "posterior": {"words.vectors": [count, k]},
+    }
+    if layout not in needed:
         raise ModelFileError(
-            f"the model in {path} has the layout {layout!r}, this program knows {', '.join(_NEEDED)}: "
+            f"the model in {path} has the layout {layout!r}, this program knows {', '.join(needed)}: "
             "install a newer olrsearch"
         )
-    shapes = {"readout.weight": [count, k], "readout.bias": [count], "words.vectors": [count, k]}
-    for name in _NEEDED[layout]:
-        shape = shapes[name]
+    for name, shape in needed[layout].items():
         entry = config["tensors"].get(name)
         if entry is None or entry["shape"] != shape or entry["dtype"] != "float32":
             raise ModelFileError(

@@ -17,7 +17,7 @@ import gzip
 import logging
 import re
 import zlib
-from itertools import islice
+from itertools import chain, islice, takewhile
 from typing import IO, TYPE_CHECKING, Final, cast
 
 import numpy as np
@@ -171,7 +171,8 @@ def _text(
     Raises:
         WordVectorsError: a row without word, of another length, or with something that is no number.
     """
-    for number, raw in enumerate(_all(begun, file), line):
+    unread = iter(lambda: file.readline(_LONGEST_LINE), b"")
+    for number, raw in enumerate(chain(begun, unread), line):
         fields = raw.rstrip(b" \t\r\n").replace(b"\t", b" ").split(b" ")
         if fields == [b""]:
             continue
@@ -195,21 +196,13 @@ def _text(
         yield word, vector
 
 
-def _all(begun: Iterable[bytes], file: IO[bytes]) -> Iterator[bytes]:
-    yield from begun
-    while line := file.readline(_LONGEST_LINE):
-        yield line
-
-
 def _first_size(fields: list[bytes], path: Path) -> int:
     """How many numbers end the first line of a file without header.
 
     Raises:
         WordVectorsError: none do.
     """
-    size = 0
-    while size < len(fields) - 1 and _is_number(fields[-1 - size]):
-        size += 1
+    size = len(list(takewhile(_is_number, reversed(fields[1:]))))
     if not size:
         raise WordVectorsError(
             f"{path} holds no word vectors: its first line is no word with numbers after it; expected GloVe "
