@@ -200,14 +200,8 @@ class Progress(Callback):
             file=sys.stderr,
         )
 
-    def on_train_batch_end(  # noqa: D102 - one more step
-        self,
-        trainer: Trainer,  # noqa: ARG002 - Lightning's signature
-        pl_module: LightningModule,  # noqa: ARG002 - Lightning's signature
-        outputs: Any,  # noqa: ANN401, ARG002 - Lightning's signature
-        batch: Any,  # noqa: ANN401, ARG002 - Lightning's signature
-        batch_idx: int,  # noqa: ARG002 - Lightning's signature
-    ) -> None:
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 - nothing of them is needed
+        """One more step."""
         if self._bar is not None:
             self._bar.update()
 
@@ -219,18 +213,13 @@ class Progress(Callback):
             }
             self._bar.set_postfix({"epoch": f"{trainer.current_epoch + 1}/{trainer.max_epochs}", **figures})
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002 - Lightning's signature
-        """Close the bar."""
-        self._close()
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002 - Lightning's signature
-        """Close the bar before the message."""
-        self._close()
-
-    def _close(self) -> None:
+    def on_train_end(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 - nothing of them is needed
+        """Close the bar; of a training that failed, before the message."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+    on_exception = on_train_end
 
 
 def describe_epoch(entry: Mapping[str, float]) -> str:
