@@ -1,9 +1,9 @@
 """Made-up posteriors that lie about the priors of their images' words."""
 
 import numpy as np
+from made_words import table_of
 from olrsearch_benchmarks.words.posterior_data import PosteriorData
 
-from olrsearch.encoders.words.vectors import WordVectors
 from olrsearch.encoders.words.vocabulary import Vocabulary
 from olrsearch.maths.gaussian import SIGMA0, word_prior
 from olrsearch.maths.triangles import cholesky, pack
@@ -76,7 +76,7 @@ def table(seed=0, size=8):
     for word, near in _NEAR.items():
         vectors[word] = vectors[near] + 0.3 * rng.normal(size=size)
     vectors["cap"] = vectors["hat"] + 1.2 * vectors["bald"]
-    return WordVectors.of_arrays(tuple(vectors), np.stack(list(vectors.values())), source="made")
+    return table_of(tuple(vectors), np.stack(list(vectors.values())), source="made")
 
 
 def faces(images=1200, *, noise=0.3, words=True, **more):

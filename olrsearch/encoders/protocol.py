@@ -35,7 +35,6 @@ class Encoder(Protocol):
     @property
     def kind(self) -> str:
         """The registered kind, as in `config.json`."""
-        ...
 
     @property
     def fingerprint(self) -> str:
@@ -43,27 +42,22 @@ class Encoder(Protocol):
 
         What encoders of two fingerprints make of images is never compared.
         """
-        ...
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The L label names, in the order of the embeddings; the W words of an encoder of posteriors."""
-        ...
 
     @property
     def k(self) -> int:
         """Numbers a label; the dimensions d of posteriors."""
-        ...
 
     @property
     def input_size(self) -> tuple[int, int]:
         """(H, W) of the pixels that `encode` takes."""
-        ...
 
     @property
     def crop(self) -> str:
         """How an image is cropped before it is scaled to `input_size`: 'none' or 'center'."""
-        ...
 
     def encode(self, pixels: U8) -> F32 | Posteriors:
         """Encode a batch of images.
@@ -81,7 +75,6 @@ class Encoder(Protocol):
         Raises:
             IncompatibleEncoderError: pixels of another shape or type.
         """
-        ...
 
 
 @runtime_checkable
@@ -91,11 +84,9 @@ class LabelEncoder(Encoder, Protocol):
     @property
     def readout(self) -> Readout:
         """The linear function from label embeddings to raw logits."""
-        ...
 
     def encode(self, pixels: U8) -> F32:
         """See `Encoder.encode`."""
-        ...
 
 
 @runtime_checkable
@@ -105,16 +96,13 @@ class PosteriorEncoder(Encoder, Protocol):
     @property
     def vocabulary(self) -> Vocabulary:
         """Its words and where they lie, float64 [W, d]."""
-        ...
 
     @property
     def has_decoder(self) -> bool:
         """Whether `decode` can draw points."""
-        ...
 
     def encode(self, pixels: U8) -> Posteriors:
         """See `Encoder.encode`."""
-        ...
 
     def decode(self, points: F32) -> U8:
         """Draw points of the latent space.
@@ -129,7 +117,6 @@ class PosteriorEncoder(Encoder, Protocol):
         Raises:
             EncoderError: points of another shape, or an encoder without decoder.
         """
-        ...
 
 
 def check_pixels(pixels: U8, input_size: tuple[int, int]) -> None:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from made_stores import posteriors
+from made_words import table_of
 from olrsearch_benchmarks.speed.speed_kl import open_index
 
 from olrsearch.core.errors import GaussianError, QueryError, UnknownWordError, VectorError, WordVectorsError
-from olrsearch.encoders.words.vectors import WordVectors
 from olrsearch.encoders.words.vocabulary import Vocabulary
 from olrsearch.maths.calibration import Calibration, log_sigmoid
 from olrsearch.maths.divergences import jeffreys, kl
@@ -27,7 +27,7 @@ from olrsearch.search.word_terms import (
 )
 
 NAMES = ("Smiling", "Wavy_Hair", "Male")
-TABLE = WordVectors.of_arrays(
+TABLE = table_of(
     ["smiling", "wavy", "hair", "male", "beard", "grin"],
     np.random.default_rng(1).normal(size=(6, 4)) + np.eye(6, 4),
     source="table",

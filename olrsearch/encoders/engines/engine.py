@@ -53,7 +53,6 @@ class Engine(Protocol):
 
     def run(self, pixels: U8) -> F32:
         """One forward pass: uint8 [n, H, W, 3] in C order, n ≤ chunk → float32 [n, …], the network's."""
-        ...
 
 
 class TorchEngine:

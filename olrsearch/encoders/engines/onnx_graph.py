@@ -144,9 +144,8 @@ def _unknown(what: str) -> EngineError:
 
 
 @singledispatch
-def _layer(layer: nn.Module, writer: _Writer, x: _Value) -> _Value:
+def _layer(layer: nn.Module, _writer: _Writer, _x: _Value) -> _Value:
     """What a layer does with its input."""
-    del writer, x
     raise _unknown(f"the layer {type(layer).__name__}")
 
 
@@ -194,21 +193,18 @@ def _(layer: nn.AvgPool2d, writer: _Writer, x: _Value) -> _Value:
 
 
 @_layer.register
-def _(layer: nn.ReLU, writer: _Writer, x: _Value) -> _Value:
-    del layer
+def _(_layer: nn.ReLU, writer: _Writer, x: _Value) -> _Value:
     return writer.write("Relu", x)
 
 
 @_layer.register
-def _(layer: nn.ReLU6, writer: _Writer, x: _Value) -> _Value:
-    del layer
+def _(_layer: nn.ReLU6, writer: _Writer, x: _Value) -> _Value:
     return writer.write("Clip", x, writer.constant(0), writer.constant(6))
 
 
 @_layer.register(nn.Identity)
 @_layer.register(nn.Dropout)
-def _(layer: nn.Module, writer: _Writer, x: _Value) -> _Value:
-    del writer
+def _(layer: nn.Module, _writer: _Writer, x: _Value) -> _Value:
     if layer.training and not isinstance(layer, nn.Identity):
         raise _unknown("dropout while training")
     return x

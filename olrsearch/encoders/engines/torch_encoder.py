@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
-    from torch import nn
+    from torch import Tensor, nn
 
     from olrsearch.core.arrays import F32, U8
 
@@ -98,6 +98,15 @@ class TorchEncoder(ABC):
         """Check pixels and run the network on them; see `engine.run_all`."""
         check_pixels(pixels, self.input_size)
         run_all(self._engine, pixels, out)
+
+
+def state_of(tensors: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, Tensor]:
+    """The state of the network, or the part of one, whose tensors' names begin with a prefix."""
+    return {
+        name.removeprefix(prefix): torch.tensor(array)
+        for name, array in tensors.items()
+        if name.startswith(prefix)
+    }
 
 
 def to_settings(config: TrainerConfig, k: int, shape: tuple[str, ...]) -> dict[str, Any]:

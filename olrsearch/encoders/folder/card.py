@@ -10,6 +10,7 @@ Notation: L labels, or words of an encoder of posteriors.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 CARD: Final = "card.json"
 CARD_PAGE: Final = "MODEL_CARD.md"
-EVERYONE: Final = "all"
-"""Name of the group that holds every image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,15 +287,12 @@ def render_card(card: ModelCard, config: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["figure"] = _figure
-    environment.filters["percent"] = _percent
-    environment.filters["cell"] = _cell
-    environment.filters["setting"] = setting_text
+    environment.filters.update(figure=_figure, percent=_percent, cell=_cell, setting=setting_text)
     tensors = config["tensors"]
     return environment.get_template("model_card.md.jinja").render(
         card=card,
         config=config,
-        numbers=sum(_size(entry["shape"]) for name, entry in tensors.items()),
+        numbers=sum(math.prod(entry["shape"]) for entry in tensors.values()),
         half=any(entry["dtype"] == "float16" for entry in tensors.values()),
         everyone=card.measured.groups[0],
         groups=card.measured.groups[1:],
@@ -308,13 +304,6 @@ def setting_text(value: Any) -> str:  # noqa: ANN401 - a setting of any type
     if isinstance(value, bool):
         return "true" if value else "false"
     return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
-
-
-def _size(shape: list[int]) -> int:
-    count = 1
-    for side in shape:
-        count *= side
-    return count
 
 
 def _figure(value: float | None) -> str:

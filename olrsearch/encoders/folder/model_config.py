@@ -28,11 +28,6 @@ FORMAT_VERSION = 1
 COMPANION_VERSION = 1
 """Of the files beside a model; see `write_companion`."""
 
-_NEEDED: dict[str, tuple[str, ...]] = {
-    "labels": ("readout.weight", "readout.bias"),
-    "posterior": ("words.vectors",),
-}
-"""The tensors that models of each layout must have: what they answer with, without their network."""
 _REQUIRED = ("format_version", "kind", "labels", "k", "input_size", "crop", "tensors", "fingerprint")
 
 
@@ -67,22 +62,9 @@ def read_config(path: Path) -> dict[str, Any]:
             version, or one that does not match its fingerprint.
     """
     path = Path(path)
-    try:
-        config = json.loads((path / CONFIG_NAME).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelFileError(
-            f"{path} holds no {CONFIG_NAME}: not a model folder; train or copy one"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ModelFileError(f"{path / CONFIG_NAME} cannot be read ({error}); copy the model again") from None
-    if not isinstance(config, dict):
-        raise ModelFileError(f"{path / CONFIG_NAME} holds no JSON object; copy the model again")
-    version = config.get("format_version")
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise ModelFileError(
-            f"{path} has model format {version}, this program reads up to {FORMAT_VERSION}: "
-            "install a newer olrsearch"
-        )
+    config = _read_object(path / CONFIG_NAME, FORMAT_VERSION)
+    if config is None:
+        raise ModelFileError(f"{path} holds no {CONFIG_NAME}: not a model folder; train or copy one")
     check_config(config, path)
     if fingerprint(config) != config["fingerprint"]:
         raise ModelFileError(f"{path / CONFIG_NAME} does not match its fingerprint; copy the model again")
@@ -133,29 +115,36 @@ def read_companion(folder: Path, name: str) -> dict[str, Any] | None:
         ModelFileError: the file is damaged, of a newer version, or about another model.
     """
     path = Path(folder) / name
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
-    except FileNotFoundError:
+    body = _read_object(path, COMPANION_VERSION)
+    if body is None:
         return None
-    except (OSError, ValueError) as error:
-        raise ModelFileError(f"{path} cannot be read ({error}); copy the model again") from None
-    if not isinstance(body, dict):
-        raise ModelFileError(f"{path} holds no JSON object; copy the model again")
-    version = body.pop("format_version", None)
-    if isinstance(version, int) and version > COMPANION_VERSION:
-        raise ModelFileError(
-            f"{path} has format {version}, this program reads up to {COMPANION_VERSION}: "
-            "install a newer olrsearch"
-        )
-    stated = body.pop("sha256", None)
-    if stated != _digest({**body, "format_version": version}):
+    if body.pop("sha256", None) != _digest({"format_version": None, **body}):
         raise ModelFileError(f"{path} does not match its checksum; copy the model again")
+    body.pop("format_version", None)
     wanted = read_config(folder)["fingerprint"]
     if body.pop("fingerprint", None) != wanted:
         raise ModelFileError(
             f"{path} is about another model than the one beside it, {wanted[:12]}; copy the model again"
         )
     return body
+
+
+def _read_object(path: Path, newest: int) -> dict[str, Any] | None:
+    """The JSON object in a file, of a format up to the newest one known; None where there is no file."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"{path} cannot be read ({error}); copy the model again") from None
+    if not isinstance(found, dict):
+        raise ModelFileError(f"{path} holds no JSON object; copy the model again")
+    version = found.get("format_version")
+    if isinstance(version, int) and version > newest:
+        raise ModelFileError(
+            f"{path} has format {version}, this program reads up to {newest}: install a newer olrsearch"
+        )
+    return found
 
 
 def _no_number(name: str) -> NoReturn:
@@ -183,14 +172,17 @@ def check_config(config: Mapping[str, Any], path: Path) -> None:
         )
     count, k = len(config["labels"]), config["k"]
     layout = layout_of(config)
-    if layout not in _NEEDED:
+    # What models of each layout answer with, without their network.
+    needed: dict[str, dict[str, list[int]]] = {
+        "labels": {"readout.weight": [count, k], "readout.bias": [count]},
+        "posterior": {"words.vectors": [count, k]},
+    }
+    if layout not in needed:
         raise ModelFileError(
-            f"the model in {path} has the layout {layout!r}, this program knows {', '.join(_NEEDED)}: "
+            f"the model in {path} has the layout {layout!r}, this program knows {', '.join(needed)}: "
             "install a newer olrsearch"
         )
-    shapes = {"readout.weight": [count, k], "readout.bias": [count], "words.vectors": [count, k]}
-    for name in _NEEDED[layout]:
-        shape = shapes[name]
+    for name, shape in needed[layout].items():
         entry = config["tensors"].get(name)
         if entry is None or entry["shape"] != shape or entry["dtype"] != "float32":
             raise ModelFileError(

@@ -118,10 +118,7 @@ def shipped_encoders(root: Path | None = None) -> tuple[EncoderEntry, ...]:
     Raises:
         ModelFileError: one of them is damaged.
     """
-    return tuple(
-        read_entry(path, name=path.name, source="shipped", default=path.name == DEFAULT)
-        for path in _folders(root)
-    )
+    return tuple(map(_shipped, _folders(root)))
 
 
 def shipped_encoder(name: str, root: Path | None = None) -> EncoderEntry | None:
@@ -134,10 +131,7 @@ def shipped_encoder(name: str, root: Path | None = None) -> EncoderEntry | None:
     Raises:
         ModelFileError: it is damaged.
     """
-    for path in _folders(root):
-        if path.name == name:
-            return read_entry(path, name=name, source="shipped", default=name == DEFAULT)
-    return None
+    return next((_shipped(path) for path in _folders(root) if path.name == name), None)
 
 
 def check_name(name: str) -> None:
@@ -151,6 +145,10 @@ def check_name(name: str) -> None:
             f"an encoder cannot be published as {name!r}: expected small letters, digits and single "
             "hyphens, a letter first, such as 'faces' or 'faces-large'"
         )
+
+
+def _shipped(path: Path) -> EncoderEntry:
+    return read_entry(path, name=path.name, source="shipped", default=path.name == DEFAULT)
 
 
 def _folders(root: Path | None) -> list[Path]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from olrsearch.core.errors import EncoderError
-from olrsearch.encoders.engines.torch_encoder import NETWORK, TorchEncoder, of_settings, to_settings
+from olrsearch.encoders.engines.torch_encoder import NETWORK, TorchEncoder, of_settings, state_of, to_settings
 from olrsearch.encoders.folder.model_files import save_model
 from olrsearch.encoders.informed_prior.config import InformedPriorConfig
 from olrsearch.encoders.informed_prior.network import InformedPriorNetwork, PosteriorNetwork, to_gaussian
@@ -56,12 +56,7 @@ class InformedPriorEncoder(TorchEncoder):
         self.vocabulary = Vocabulary.from_model(config["words"], config["labels"], tensors)
         shape = of_settings(InformedPriorConfig, config, _SHAPE_KEYS)
         network = InformedPriorNetwork(shape, self.k, torch.zeros(3), torch.ones(3))
-        state = {
-            name.removeprefix(NETWORK): torch.tensor(array)
-            for name, array in tensors.items()
-            if name.startswith(NETWORK)
-        }
-        network.load_state_dict(state)
+        network.load_state_dict(state_of(tensors, NETWORK))
         self.shrinkage = shape.shrinkage
         self._decoder = None if network.decoder is None else self._prepared(network.decoder)
         self.has_decoder = self._decoder is not None

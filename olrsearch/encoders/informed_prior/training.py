@@ -13,13 +13,13 @@ Notation: N images, L labels, d dimensions, H × W pixels.
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import torch
 
 from olrsearch.core.errors import TrainingError
+from olrsearch.encoders.engines.torch_encoder import state_of
 from olrsearch.encoders.folder.model_config import read_config
 from olrsearch.encoders.folder.model_files import read_tensors
 from olrsearch.encoders.informed_prior import encoder as informed_prior_encoder
@@ -27,7 +27,7 @@ from olrsearch.encoders.informed_prior.config import ONE_HOT
 from olrsearch.encoders.informed_prior.network import InformedPriorNetwork
 from olrsearch.encoders.informed_prior.stage import InformedPriorStage
 from olrsearch.encoders.trainer.data import derived_seed
-from olrsearch.encoders.trainer.run import Trained, open_run
+from olrsearch.encoders.trainer.run import open_run, trained
 from olrsearch.encoders.trainer.runner import run_stage
 from olrsearch.encoders.trunks.trunk import channels_last, expected_colours, start_trunk
 from olrsearch.encoders.words.label_words import read_label_words
@@ -38,13 +38,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from olrsearch.encoders.informed_prior.config import InformedPriorConfig
-    from olrsearch.encoders.trainer.run import TrainingImages
+    from olrsearch.encoders.trainer.run import Trained, TrainingImages
     from olrsearch.encoders.words.lift import Transform
-
-_log = logging.getLogger(__name__)
-
-_TRUNK, _NORMALISE = "network.trunk.", "network.normalise."
-"""Of an OLR model's tensors."""
 
 
 def make_vocabulary(config: InformedPriorConfig) -> Vocabulary:
@@ -133,14 +128,8 @@ def train_informed_prior(
         # The moving average keeps its values, but not the sign of zeros: tensors are shared bit by bit.
         _start(network, *started)
     path = informed_prior_encoder.save(model_root, config, network, vocabulary)
-    _log.info("model %s: selection map %.4f", path.name[:12], result.best["selection_map"])
-    return Trained(
-        fingerprint=path.name,
-        path=path,
-        metrics={name: result.best[f"selection_{name}"] for name in ("map", "set_match")},
-        seconds={"posterior": result.seconds},
-        history={"posterior": result.history},
-    )
+    metrics = {name: result.best[f"selection_{name}"] for name in ("map", "set_match")}
+    return trained(path, metrics, posterior=result)
 
 
 def _read_trunk(folder: Path, config: InformedPriorConfig) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -169,14 +158,7 @@ def _read_trunk(folder: Path, config: InformedPriorConfig) -> tuple[dict[str, Te
             f"the trunk of {folder} does not fit: {', '.join(different)}; set them as it has them"
         )
     tensors = read_tensors(folder)
-    return tuple(  # type: ignore[return-value]  # two of them
-        {
-            name.removeprefix(prefix): torch.tensor(array)
-            for name, array in tensors.items()
-            if name.startswith(prefix)
-        }
-        for prefix in (_TRUNK, _NORMALISE)
-    )
+    return state_of(tensors, "network.trunk."), state_of(tensors, "network.normalise.")
 
 
 def _start(network: InformedPriorNetwork, trunk: dict[str, Tensor], normalise: dict[str, Tensor]) -> None:

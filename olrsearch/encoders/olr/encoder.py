@@ -5,6 +5,7 @@ Notation: L labels, B images in a batch, k numbers a label.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, U8
 
 _SHAPE_KEYS = ("backbone", "width", "head", "label_kernel")
-_EARLIER_NAMES = {"label_layer.": "head.maps."}
-"""Models from before there was a choice of heads."""
 
 
 class OlrEncoder(TorchEncoder):
@@ -80,8 +79,5 @@ def _tensor_name(state_name: str) -> str:
 
 
 def _state_name(tensor_name: str) -> str:
-    name = tensor_name.removeprefix(NETWORK)
-    for earlier, now in _EARLIER_NAMES.items():
-        if name.startswith(earlier):
-            return now + name.removeprefix(earlier)
-    return name
+    """Models from before there was a choice of heads call the maps of the only one `label_layer`."""
+    return re.sub(r"^label_layer\.", "head.maps.", tensor_name.removeprefix(NETWORK))

@@ -14,7 +14,6 @@ Notation: N images, L labels, k numbers a label, H × W pixels.
 
 from __future__ import annotations
 
-import logging
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from olrsearch.core.errors import TrainingError
+from olrsearch.core.files import whole_file
 from olrsearch.encoders.olr import encoder as olr_encoder
 from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.encoders.olr.network import OlrNetwork, TeacherNetwork
@@ -32,12 +32,11 @@ from olrsearch.encoders.olr.readout_fit import fit_readout
 from olrsearch.encoders.olr.stages import SiameseStage, TeacherStage, start_readout
 from olrsearch.encoders.trainer.data import derived_seed, to_planes
 from olrsearch.encoders.trainer.run import (
-    Trained,
-    TrainingImages,
     best_device,
     has_run,
     open_run,
     read_run,
+    trained,
 )
 from olrsearch.encoders.trainer.runner import finished_files, run_stage
 from olrsearch.encoders.trunks.trunk import channels_last, expected_colours, start_trunk
@@ -48,9 +47,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from olrsearch.core.arrays import F32, I64, U8
+    from olrsearch.encoders.trainer.run import Trained, TrainingImages
     from olrsearch.encoders.trainer.runner import StageResult
-
-_log = logging.getLogger(__name__)
 
 TEACHER_NAME = "teacher.safetensors"
 _CHUNK = 256
@@ -120,17 +118,11 @@ def train_olr(
     if config.readout_weight == 0:
         _fit_readout(network, images)
     path = olr_encoder.save(model_root, config, network)
-    _log.info("model %s: selection map %.4f", path.name[:12], second.best["selection_map"])
-    return Trained(
-        fingerprint=path.name,
-        path=path,
-        metrics={
-            **{f"teacher_{name}": first.best[f"selection_{name}"] for name in ("map", "accuracy")},
-            **{name: second.best[f"selection_{name}"] for name in ("map", "accuracy")},
-        },
-        seconds={"teacher": first.seconds, "siamese": second.seconds},
-        history={"teacher": first.history, "siamese": second.history},
-    )
+    metrics = {
+        **{f"teacher_{name}": first.best[f"selection_{name}"] for name in ("map", "accuracy")},
+        **{name: second.best[f"selection_{name}"] for name in ("map", "accuracy")},
+    }
+    return trained(path, metrics, teacher=first, siamese=second)
 
 
 def train_teacher(
@@ -169,9 +161,8 @@ def _teach(
         progress=progress,
     )
     teacher.load_state_dict(result.state)
-    partial = run_dir / (TEACHER_NAME + ".partial")
-    save_file({name: value.contiguous() for name, value in teacher.state_dict().items()}, partial)
-    partial.replace(run_dir / TEACHER_NAME)
+    with whole_file(run_dir / TEACHER_NAME) as temporary:
+        save_file({name: value.contiguous() for name, value in teacher.state_dict().items()}, temporary)
     return teacher, result, pixel_mean
 
 

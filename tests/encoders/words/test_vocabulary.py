@@ -3,6 +3,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from made_words import table_of
 from scipy import linalg
 
 from olrsearch.core.errors import (
@@ -44,7 +45,7 @@ def glove(tmp_path_factory):
 @pytest.fixture
 def table():
     rng = np.random.default_rng(5)
-    return WordVectors.of_arrays(WORDS, rng.normal(1, 2, (len(WORDS), 6)), source="made-up.txt")
+    return table_of(WORDS, rng.normal(1, 2, (len(WORDS), 6)), source="made-up.txt")
 
 
 # -- label words -------------------------------------------------------------------------
@@ -131,18 +132,17 @@ def test_none_is_the_identity():
     np.testing.assert_array_equal(fit_lift(given, "none").apply(given), given)
 
 
-@pytest.mark.parametrize("length", [1.0, 2.5])
 @pytest.mark.parametrize("kind", ["centre", "whiten"])
 @pytest.mark.parametrize(("count", "size"), [(40, None), (40, 8), (9, None), (9, 11)])
-def test_lifted_labels_are_centred_and_of_the_length_asked_for(kind, length, count, size):
+def test_lifted_labels_are_centred_and_of_length_1(kind, count, size):
     given = vectors_of(count, 12)
     kept = given.copy()
-    lift = fit_lift(given, kind, size, length=length)
+    lift = fit_lift(given, kind, size)
     lifted = lift.apply(given)
     np.testing.assert_array_equal(given, kept)
     assert lifted.shape == (count, size or 12)
     np.testing.assert_allclose(lifted.mean(axis=0), 0, atol=1e-10)
-    assert root_mean_square(lifted) == pytest.approx(length)
+    assert root_mean_square(lifted) == pytest.approx(1)
 
 
 def test_centring_keeps_every_angle():
@@ -213,7 +213,6 @@ def test_a_projection_keeps_the_principal_directions(kind):
         (np.eye(3), {"kind": "sphere"}, "transform 'sphere'.*expected none, centre, whiten"),
         (np.eye(3), {"size": 4}, "4 dimensions out of word vectors of 3: expected 1 to 3"),
         (np.eye(3), {"size": 0}, "expected 1 to 3"),
-        (np.eye(3), {"length": 0.0}, "expected a number above 0"),
         (np.eye(3), {"shrinkage": 1.5}, "expected 0 to 1"),
     ],
 )
@@ -292,7 +291,7 @@ def test_unknown_words_name_the_nearest(table):
 
 
 def test_another_table_is_refused(table):
-    other = WordVectors.of_arrays(WORDS, np.ones((len(WORDS), 6)), source="other.txt")
+    other = table_of(WORDS, np.ones((len(WORDS), 6)), source="other.txt")
     with pytest.raises(WordVectorsError, match=r"other.txt \(10 words × 6.*another table.*made-up.txt"):
         of_table(table).resolve("cap", other)
 
