@@ -45,7 +45,7 @@ demo: $(STAMP_RUN)  ## avatars, training, a store, queries, an audit and picture
 # What is compiled is kept: tests start some hundred processes, and each would compile everything anew.
 quick test: export PYTHONDONTWRITEBYTECODE :=
 
-quick: $(STAMP_DEV)  ## the fast lane: most tests, in under two minutes
+quick: $(STAMP_DEV)  ## the fast lane: most tests, about two minutes
 	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test: $(STAMP_DEV)  ## all tests, with coverage (at least 95 % of lines)

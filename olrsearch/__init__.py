@@ -112,6 +112,7 @@ _NAMES: Final = {
     "store.verify": ("VerifyReport",),
 }
 _HOMES: Final = {name: f"olrsearch.{home}" for home, names in _NAMES.items() for name in names}
+__all__ = ["__version__", "errors", *_HOMES]  # noqa: PLE0604 - names, all of them
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attributes have any type
@@ -123,4 +124,4 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attributes have 
 
 
 def __dir__() -> list[str]:
-    return sorted(["__version__", "errors", *_HOMES])
+    return sorted(__all__)

@@ -19,6 +19,12 @@ def test_public_names_are_sorted_and_importable():
     assert sorted(declared) == names  # what type checkers see is what there is
 
 
+def test_a_star_import_brings_every_name():
+    found = {}
+    exec("from olrsearch import *", found)
+    assert set(dir(olrsearch)) <= set(found)
+
+
 def test_unknown_names_are_attribute_errors():
     with pytest.raises(AttributeError, match="no attribute 'Shop'"):
         olrsearch.Shop  # noqa: B018 - the access is what is tested

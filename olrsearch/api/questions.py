@@ -42,7 +42,7 @@ def search(
     """Find images by attributes, exactly.
 
     Args:
-        query: `smiling & eyeglasses & !male`, `bald | wavy hair`, `smiling^2, hat`.
+        query: `smiling & eyeglasses & !male`, `bald | wavy hair`, `smiling^2, young`.
         k: Hits a page.
         offset: Skip this many hits.
         min_probability: Leave out hits whose score is below this probability.

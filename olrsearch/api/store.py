@@ -129,21 +129,21 @@ class Store:
 
     @cached_property
     def labels(self) -> Labels:
-        """The stored labels: counted, corrected, decided on, exported."""
+        """The stored labels, counted, corrected, decided on and exported."""
         from olrsearch.api.labels import Labels
 
         return Labels(self.session)
 
     @cached_property
     def audit(self) -> Audits:
-        """Audits of the stored labels: run them, ask them."""
+        """Audits of the stored labels, to run and to ask."""
         from olrsearch.api.audits import Audits
 
         return Audits(self.session)
 
     @cached_property
     def encoders(self) -> Encoders:
-        """Encoders: listed, trained, calibrated, published."""
+        """Encoders, to list, train, calibrate and publish."""
         from olrsearch.api.encoders import Encoders
 
         return Encoders(self.session)
@@ -157,7 +157,7 @@ class Store:
 
     @cached_property
     def looks(self) -> Looks:
-        """Looks into the embeddings: norms, components, disagreements, Gaussians."""
+        """Looks into the embeddings, at norms, components, disagreements and Gaussians."""
         from olrsearch.api.looks import Looks
 
         return Looks(self.session)

@@ -9,19 +9,23 @@ opened or trained.
 from __future__ import annotations
 
 import difflib
+import logging
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-from olrsearch.core.errors import ModelFileError, TrainingError
+from olrsearch.core.errors import EncoderError, ModelFileError, TrainingError
 from olrsearch.encoders.folder.model_config import read_config
 
 if TYPE_CHECKING:
     from olrsearch.encoders.protocol import Encoder
     from olrsearch.encoders.trainer.config import TrainerConfig
     from olrsearch.encoders.trainer.run import Trained, TrainingImages
+
+
+logger = logging.getLogger(__name__)
 
 
 class Kind(NamedTuple):
@@ -84,24 +88,52 @@ _KINDS = {
 
 
 @cache
-def _plugged() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=_GROUP)}
+def _plugged() -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=_GROUP))
 
 
 def kinds() -> tuple[str, ...]:
-    """The kinds of encoder that can be loaded, sorted."""
-    return tuple(sorted({*_plugged(), *_KINDS}))
+    """The kinds of encoder that are known, sorted."""
+    return tuple(sorted({*(point.name for point in _plugged()), *_KINDS}))
 
 
 def _find(kind: str) -> Kind:
-    """A kind of `kinds`; one of this package goes before a plug-in."""
-    found: Kind = _KINDS[kind] if kind in _KINDS else _plugged()[kind].load()
+    """A kind of `kinds`; one of this package goes before a plug-in.
+
+    Raises:
+        EncoderError: its plug-in cannot be loaded, or several have its name.
+    """
+    if kind in _KINDS:
+        return _KINDS[kind]
+    points = [point for point in _plugged() if point.name == kind]
+    homes = " and ".join(sorted(point.dist.name for point in points if point.dist is not None))
+    if len(points) > 1:
+        raise EncoderError(f"encoders of kind {kind!r} are offered by {homes}: uninstall all but one")
+    try:
+        found = points[0].load()
+    except Exception as error:
+        raise EncoderError(
+            f"encoders of kind {kind!r} are offered by {homes}, which cannot be loaded ({error!r}): "
+            f"mend {points[0].value}, or uninstall {homes}"
+        ) from error
+    if not isinstance(found, Kind):
+        raise EncoderError(
+            f"{points[0].value} of {homes} is no kind of encoder, expected a Kind: mend it, or uninstall "
+            f"{homes}"
+        )
     return found
 
 
 def trainable() -> tuple[str, ...]:
-    """The kinds of encoder that can be trained, sorted."""
-    return tuple(kind for kind in kinds() if _find(kind).trainer)
+    """The kinds of encoder that can be trained, sorted; a plug-in that cannot be loaded is a warning."""
+    found = []
+    for kind in kinds():
+        try:
+            if _find(kind).trainer:
+                found.append(kind)
+        except EncoderError as error:
+            logger.warning("%s", error)
+    return tuple(found)
 
 
 def config_class(kind: str) -> type[TrainerConfig]:
@@ -109,8 +141,9 @@ def config_class(kind: str) -> type[TrainerConfig]:
 
     Raises:
         TrainingError: no such kind can be trained.
+        EncoderError: its plug-in cannot be loaded.
     """
-    if kind not in trainable():
+    if kind not in kinds() or not _find(kind).trainer:
         raise TrainingError(f"no encoder of kind {kind!r} can be trained: expected {', '.join(trainable())}")
     return cast("type[TrainerConfig]", _imported(_find(kind).config))
 
@@ -131,6 +164,7 @@ def load(path: Path) -> Encoder:
 
     Raises:
         ModelFileError: missing or damaged files, or an unknown kind.
+        EncoderError: its kind is a plug-in's, which cannot be loaded.
     """
     path = Path(path)
     kind = str(read_config(path)["kind"])

@@ -176,7 +176,15 @@ def _configured(
     All that can be said is said here: before hours of decoding, and before there is a run that
     could never be finished.
     """
-    before = None if taught is None else of_kind.from_dict(read_run(taught)["config"])
+    before = None
+    if taught is not None:
+        record = read_run(taught)
+        if record["kind"] != of_kind.kind:
+            raise TrainingError(
+                f"{taught.name} trained an encoder of kind {record['kind']}, which has no teacher for one of "
+                f"kind {of_kind.kind}: name another run or space, or leave --teacher out"
+            )
+        before = of_kind.from_dict(record["config"])
     if before is not None and labels is None:
         labels = before.labels
     names = snapshot.label_names

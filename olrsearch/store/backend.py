@@ -29,7 +29,7 @@ from olrsearch.core.errors import (
     StoreReadOnlyError,
 )
 from olrsearch.core.files import is_free, whole_folder, writable
-from olrsearch.store.files import DATABASE, INDEXES, MODELS, SEGMENTS, StoreFile
+from olrsearch.store.files import DATABASE, INDEXES, MODELS, SEGMENTS, STORE_JSON, StoreFile
 from olrsearch.store.read.snapshot import Snapshot
 from olrsearch.store.sql import schema
 from olrsearch.store.sql.commit import Numbers, add_generation
@@ -213,6 +213,8 @@ class Backend:
 
 
 def _taken(path: Path) -> str:
+    if (path / STORE_JSON).exists():
+        return f"{path} is a store already: import into it (olrsearch import --help), or name another folder"
     return f"{path} exists and is not empty: name another folder, or remove it first"
 
 

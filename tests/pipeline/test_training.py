@@ -182,6 +182,11 @@ def test_another_head_takes_the_teacher_of_a_run_or_space(world, tmp_path):
                 assert (trained.run / file).read_bytes() == (run / file).read_bytes()
     command = ("train", "olr", "--profile", "tiny", "--teacher")
     assert "nobody" in refused(store, *command, "nobody")
+    other = store / "runs" / "informed-prior-1"
+    other.mkdir()
+    (other / "run.json").write_text('{"kind": "informed-prior", "config": {}}')
+    assert "which has no teacher for one of kind olr" in refused(store, *command, other.name)
+    shutil.rmtree(other)
     assert "does not fit: width (its 8, here 4)" in refused(store, *command, run.name, "--set", "width=4")
     with Store.open(store) as opened:
         assert not opened.encoders.has_unfinished_run()

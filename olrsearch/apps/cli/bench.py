@@ -14,6 +14,7 @@ from olrsearch.apps.cli.options import PATH, json_option, report_option, seed_op
 from olrsearch.apps.cli.reports import render
 
 _BROUGHT: Final = "olrsearch.bench"
+_ELSEWHERE: Final = ("papers", "richness", "speed")
 
 shared_options = together(
     space_option("by default"),
@@ -43,6 +44,8 @@ class _BenchGroup(Group):
         for entry in entry_points(group=_BROUGHT, name=cmd_name):
             command: click.Command = entry.load()
             return command
+        if cmd_name in _ELSEWHERE:
+            ctx.fail(f"{cmd_name!r} comes with the benchmarks: run pip install -e ./benchmarks in a checkout")
         return None
 
 

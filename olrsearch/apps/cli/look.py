@@ -16,6 +16,7 @@ from olrsearch.apps.cli.options import (
     SHEET,
     json_option,
     names,
+    seed_option,
     sheets_option,
     space_option,
     together,
@@ -134,7 +135,7 @@ def disagreements(ctx: click.Context, /, sheets: tuple[Path, ...], as_json: bool
 _drawing_option = click.option("--out", type=SHEET, required=True, help="What to draw: a .png or .html file.")
 _samples_options = together(
     click.option("--samples", type=NATURAL, default=8, show_default=True, help="Decoded, if it can."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of the samples."),
+    seed_option("Of the samples."),
 )
 _posterior_space_option = space_option("of posteriors")
 

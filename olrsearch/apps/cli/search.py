@@ -57,7 +57,7 @@ ranking_options = together(
 def search_command(
     ctx: click.Context, /, query: str, sheets: tuple[Path, ...], as_json: bool, **options: Any
 ) -> None:
-    """Find images by attributes: 'smiling & eyeglasses & !male', 'bald | wavy hair', 'smiling^2, hat'.
+    """Find images by attributes: 'smiling & eyeglasses & !male', 'bald | wavy hair', 'smiling^2, young'.
 
     Quote the query with single quotes: shells treat ! and & as their own.
     """

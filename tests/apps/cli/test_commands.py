@@ -227,7 +227,7 @@ def test_empty_stores_are_refused_with_what_to_do(gallery, tmp_path):
     store = tmp_path / "store"
     assert "run `olrsearch --store" in refused(store, "search", "bright")
     good(store, "store", "create")
-    assert "exists and is not empty" in refused(store, "store", "create")
+    assert "is a store already: import into it" in refused(store, "store", "create")
     for arguments in (
         ("search", "bright"),
         ("similar", "a"),

@@ -4,6 +4,7 @@ import inspect
 
 import click
 import pytest
+from command import call
 
 from olrsearch import Store
 from olrsearch.api.audits import Audits
@@ -48,3 +49,23 @@ def test_options_are_arguments_of_their_verb(spelling):
     options = {parameter.name for parameter in command.params}
     assert own <= options
     assert options - own <= set(inspect.signature(verb).parameters)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("look", "posterior", "x", "--out", "x.png", "--seed", "-1"), "-1 is not in the range x>=0"),
+        (("bench", "spead"), "No such command 'spead'"),
+    ],
+)
+def test_wrong_usage_is_said_before_a_store_is_opened(tmp_path, arguments, said):
+    done = call(tmp_path / "none", *arguments)
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_commands_of_the_benchmarks_say_where_they_come_from(tmp_path, monkeypatch):
+    monkeypatch.setattr("olrsearch.apps.cli.bench.entry_points", lambda **_: ())
+    done = call(tmp_path / "none", "bench", "speed")
+    assert done.code == 2
+    assert "pip install -e ./benchmarks" in done.err

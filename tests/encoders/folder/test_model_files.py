@@ -1,7 +1,6 @@
 import json
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
@@ -159,12 +158,6 @@ def test_kinds_are_those_of_the_package_and_of_plug_ins():
     assert registry.trainable() == ("informed-prior", "olr")
     with pytest.raises(TrainingError, match="kind 'tiny' can be trained: expected informed-prior, olr"):
         registry.config_class("tiny")
-
-
-def test_a_plug_in_cannot_take_the_place_of_a_kind_of_the_package(monkeypatch):
-    point = EntryPoint("olr", "tiny_encoders.labels:KIND", "olrsearch.encoders")
-    monkeypatch.setattr(registry, "_plugged", lambda: {"olr": point})
-    assert registry.config_class("olr").kind == "olr"
 
 
 def test_torch_stays_away(tmp_path, encoder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ _QUERIES = (
 
 
 _WORDS = ("sunglasses", "beard")
+_UNSEEN = "partition != 'train'"
 
 
 @click.command("demo", epilog=examples("olrsearch demo demo --count 1000"))
@@ -118,8 +120,8 @@ def _ask(store: Store, folder: Path) -> list[Path]:
     """Run the example queries, print their first hits and write their sheets."""
     pictures: list[Path] = []
     for name, query in _QUERIES:
-        ranking = store.search(query, 15, where="partition != 'train'")
-        _show(f"search '{query}'", ranking)
+        ranking = store.search(query, 15, where=_UNSEEN)
+        _show(f"search '{query}' --where \"{_UNSEEN}\"", ranking)
         pictures += [store.sheet(ranking, folder / f"{name}{suffix}") for suffix in (".html", ".png")]
     smile = store.search("smiling & eyeglasses", 1, where="partition = 'val'").hits[0].key
     hair = store.search("long_hair & !smiling", 1, where="partition = 'val'").hits[0].key
@@ -129,8 +131,8 @@ def _ask(store: Store, folder: Path) -> list[Path]:
     mixed = store.similar(with_={"Smiling": smile, "Long_Hair": hair}, k=13)
     _show(f"similar --with Smiling={smile} --with Long_Hair={hair}", mixed)
     pictures.append(store.sheet(mixed, folder / "smile-and-hair.png", asked=[smile, hair]))
-    words = store.words(_WORDS, k=15, where="partition != 'train'")
-    _show(f"words {' '.join(_WORDS)}", words)
+    words = store.words(_WORDS, k=15, where=_UNSEEN)
+    _show(f'words {shlex.join(_WORDS)} --where "{_UNSEEN}"', words)
     pictures += [store.sheet(words, folder / f"words{suffix}") for suffix in (".html", ".png")]
     return pictures
 
