@@ -92,8 +92,8 @@ def test_a_store_may_be_made_in_an_empty_folder_only(stores, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
-    for taken in ("full", "file", "empty"):
-        with pytest.raises(StoreExistsError, match="not empty"):
+    for taken, said in (("full", "not empty"), ("file", "not empty"), ("empty", "is a store already")):
+        with pytest.raises(StoreExistsError, match=said):
             stores.create(taken)
     assert (tmp_path / "full" / "letter.txt").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "full"]
