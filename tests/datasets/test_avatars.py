@@ -23,6 +23,8 @@ from olrsearch.datasets.generated.avatar_traits import (
 from olrsearch.datasets.generated.avatars import TRUTH, _plan, generate_avatars
 from olrsearch.datasets.images import load_array
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("dicebear", reason="the extra demo is not installed")
 pytest.importorskip("resvg_py", reason="the extra demo is not installed")
 

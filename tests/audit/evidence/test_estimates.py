@@ -11,6 +11,8 @@ from olrsearch.audit.evidence.estimates import FEWEST, _spread, estimate_errors
 from olrsearch.audit.evidence.flip_curve import bin_scores
 from olrsearch.core.errors import AuditError
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("Common", "Rare")
 
 

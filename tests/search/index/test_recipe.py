@@ -14,6 +14,8 @@ from olrsearch.search.index.recipe import PartRecipe, Recipe, estimate_memory, l
 from olrsearch.search.index.view import EmbeddingView
 from olrsearch.search.similar import compose, similar
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread():
