@@ -49,6 +49,21 @@ class Called:
         return found
 
 
+@contextlib.contextmanager
+def running(program, *arguments, said):
+    """A program in a process of its own, from the moment on when it has said a line."""
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as child:
+        assert child.stdout.readline() == f"{said}\n"
+        yield child
+
+
 def call(store, *arguments):
     """`olrsearch --store STORE …` in this process."""
     out, err = io.StringIO(), io.StringIO()

@@ -2,11 +2,9 @@
 
 import csv
 import signal
-import subprocess
-import sys
 
 import pytest
-from command import call, environment, good, process, refused
+from command import call, good, process, refused, running
 from pictures import LABELS, name, picture, write_pictures
 from PIL import Image
 
@@ -195,14 +193,7 @@ def test_ctrl_c_during_an_import(tmp_path):
     folder = tmp_path / "pictures"
     table = write_pictures(folder, 200)
     arguments = ["--store", tmp_path / "store", "import", "folder", folder, "--labels", table]
-    with subprocess.Popen(
-        [sys.executable, "-c", SLOW_IMPORT, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    ) as child:
-        assert child.stdout.readline() == "under way\n"
+    with running(SLOW_IMPORT, *arguments, said="under way") as child:
         child.send_signal(signal.SIGINT)
         _, errors = child.communicate(timeout=60)
     assert child.returncode == 130, errors
@@ -228,14 +219,7 @@ with Backend.open(Path(sys.argv[2])) as store, store.writer():
 
 def test_a_second_writer_is_told_who_writes(gallery, tmp_path):
     home = gallery.copy(tmp_path / "store")
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, "--store", str(home)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    ) as child:
-        assert child.stdout.readline() == "held\n"
+    with running(HOLD, "--store", home, said="held") as child:
         for arguments in (
             ("delete", name(0)),
             ("label", "set", "bright", "absent", name(0)),
@@ -254,14 +238,7 @@ def test_a_second_writer_is_told_who_writes(gallery, tmp_path):
 
 def test_the_lock_dies_with_its_process(gallery, tmp_path):
     home = gallery.copy(tmp_path / "store")
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, "--store", str(home)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    ) as child:
-        assert child.stdout.readline() == "held\n"
+    with running(HOLD, "--store", home, said="held") as child:
         child.kill()
         child.wait(timeout=30)
     good(home, "delete", name(0))

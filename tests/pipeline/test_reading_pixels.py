@@ -2,15 +2,13 @@
 
 import itertools
 import signal
-import subprocess
-import sys
 import threading
 import time
 from contextlib import closing
 
 import numpy as np
 import pytest
-from command import environment, good
+from command import good, running
 from pictures import name, picture, write_pictures
 
 from olrsearch import Store
@@ -298,14 +296,7 @@ def test_ctrl_c_during_an_encoding(gallery, tmp_path):
     good(home, "import", "folder", gallery.data)
     with Store.open(home) as store:
         add_model(store.session.backend, gallery.model)
-    with subprocess.Popen(
-        [sys.executable, "-c", SLOW_ENCODING, str(home)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    ) as child:
-        assert child.stdout.readline() == "under way\n"
+    with running(SLOW_ENCODING, home, said="under way") as child:
         child.send_signal(signal.SIGINT)
         out, errors = child.communicate(timeout=60)
     assert (child.returncode, out) == (0, "interrupted with 1 thread\n"), errors
