@@ -20,8 +20,40 @@ if TYPE_CHECKING:
 _SEPARATORS = re.compile(r"[\s_\-]+")
 
 
+_UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode's categories of control characters, lone surrogates, and separators of lines and paragraphs."""
+
 _CUTOFF = 0.55
 """Similarity below which a name is no help; `smile` and `Smiling` have 0.67."""
+
+
+def unfit_character(text: str) -> str | None:
+    """What keeps a text from being a name; None where nothing does.
+
+    A name is printed on a line of its own and kept in databases. Blanks of any kind, joiners and marks
+    are fit: files have them in their names.
+
+    Returns:
+        `the line break U+000A`, `the control character U+001B`, `a byte that is no UTF-8` or `half a
+        character (U+D83D)`.
+    """
+    if text.isprintable():
+        return None
+    found = next((one for one in text if unicodedata.category(one) in _UNFIT), None)
+    if found is None:
+        return None
+    code = ord(found)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python marks such bytes in arguments and file names
+        return "a byte that is no UTF-8"
+    if unicodedata.category(found) == "Cs":
+        return f"half a character (U+{code:04X})"
+    kind = "line break" if len(f"-{found}-".splitlines()) > 1 else "control character"
+    return f"the {kind} U+{code:04X}"
+
+
+def is_storable(text: str) -> bool:
+    """Whether every database can hold a text: whole characters, none of them NUL."""
+    return "\0" not in text and (text.isascii() or not any("\ud800" <= one <= "\udfff" for one in text))
 
 
 def normalise_name(name: str) -> str:

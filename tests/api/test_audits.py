@@ -282,6 +282,7 @@ def test_rules_and_how_often_they_are_broken(gallery, tmp_path):
 def test_a_list_as_a_table_that_is_filled_in_and_decided(asked, tmp_path):
     found = asked.audit.list("red", 8)
     path = asked.audit.table(found, tmp_path / "review" / "red.csv")
+    assert b"\r" not in path.read_bytes()
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["image", "label", "given", "suggested", "score", "decision"]

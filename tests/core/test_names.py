@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from olrsearch.core.errors import QueryError, UnknownLabelError
-from olrsearch.core.names import LabelNames, nearest_names, normalise_name
+from olrsearch.core.names import LabelNames, is_storable, nearest_names, normalise_name, unfit_character
 from olrsearch.search.query.ast import canonical, resolve_names
 from olrsearch.search.query.parser import parse
 
@@ -64,3 +64,29 @@ def test_exact_spelling_wins_and_anything_else_is_ambiguous():
 @given(st.text(max_size=20))
 def test_normalising_is_stable(name):
     assert normalise_name(normalise_name(name)) == normalise_name(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Wavy_Hair", None),
+        ("10.00.00\u202fAM.png", None),  # a screenshot of macOS
+        ("a\u00a0b\u3000c\u200c\u00add", None),
+        ("\U0001f469\u200d\U0001f4bb.jpg", None),
+        ("a\nb", "the line break U+000A"),
+        ("a\x85b", "the line break U+0085"),
+        ("a\u2028b", "the line break U+2028"),
+        ("a\tb", "the control character U+0009"),
+        ("a\x1b[31m", "the control character U+001B"),
+        ("a\0", "the control character U+0000"),
+        ("caf\udce9", "a byte that is no UTF-8"),
+        ("\ud83d", "half a character (U+D83D)"),
+    ],
+)
+def test_what_no_name_may_hold(text, found):
+    assert unfit_character(text) == found
+
+
+def test_what_databases_hold():
+    assert all(is_storable(text) for text in ("", "two\nlines", "\x1b", "\U0001f469"))
+    assert not any(is_storable(text) for text in ("\0", "caf\udce9", "\ud83d"))

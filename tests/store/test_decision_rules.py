@@ -337,3 +337,22 @@ def test_the_history_replayed_is_what_the_store_says(one_store, calls):
         reviewed[place] = standing.reviewed
     assert snapshot.labels(ids).tolist() == effective.tolist()
     assert (read_verdicts(snapshot, ids) != 0).tolist() == reviewed.tolist()
+
+
+@pytest.mark.parametrize("odd", ["caf\udce9", "\ud83d", "a\0b"])
+def test_texts_that_no_database_holds_are_named(stores, odd):
+    store = stores.create()
+    first, *_ = fill(store, 1)
+    for what in ("who", "why", "run"):
+        asked = DecisionRequest(first, "Smiling", "flip", **{what: odd})
+        with (
+            store.writer() as writer,
+            pytest.raises(AuditError, match=f"nothing was decided: the {what} holds half a character"),
+        ):
+            writer.decisions.decide([asked], who="ann")
+    for image, label, what in ((odd, "Smiling", "image"), (first, odd, "label")):
+        with pytest.raises(AuditError, match=f"the {what} holds half a character"):
+            decide(store, (image, label, "flip"))
+    with pytest.raises(AuditError, match=r"who decides is .*half a character"):
+        decide(store, (first, "Smiling", "flip"), who=odd)
+    assert not read_history(store.snapshot())

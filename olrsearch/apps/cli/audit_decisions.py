@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import getpass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +10,7 @@ import click
 from olrsearch.api.labels import VALUE_NAMES
 from olrsearch.apps.cli.common import examples, open_store, show
 from olrsearch.apps.cli.common import images as images_said
-from olrsearch.apps.cli.options import PATH, json_option
+from olrsearch.apps.cli.options import PATH, json_option, who_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,7 +41,7 @@ _DONE = {"accept": "accepted", "flip": "flipped", "unsure": "left unsure", "undo
 )
 @click.option("--undo", "take_back", is_flag=True, help="Take the latest decision on IMAGE and LABEL back.")
 @click.option("--why", default="", help="The reason, kept beside the decision.")
-@click.option("--who", default=getpass.getuser, show_default="your user name", help="Who decides.")
+@who_option("Who decides.")
 @click.option("--run", help="The audit run that led to it.")
 @json_option("What was written as one JSON object.")
 @click.pass_context

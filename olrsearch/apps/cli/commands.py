@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -41,8 +41,25 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+_STORE_VARIABLE: Final = "OLRSEARCH_STORE"
+
+
 class _LazyGroup(click.Group):
     """A group that imports a command's module only when the command is used."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, with every argument of every command refused that is no text."""
+        store = os.environ.get(_STORE_VARIABLE, "")
+        for what, text in [*(("the argument", arg) for arg in args), (_STORE_VARIABLE, store)]:
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                shown = ascii(os.fsencode(text)[:80])[1:]
+                raise click.UsageError(
+                    f"{what} {shown} holds bytes that are no UTF-8: expected text; rename what it names, or "
+                    "run olrsearch in a terminal of UTF-8"
+                ) from None
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -79,7 +96,7 @@ class _LazyGroup(click.Group):
     "--store",
     "store_path",
     type=click.Path(path_type=Path),
-    envvar="OLRSEARCH_STORE",
+    envvar=_STORE_VARIABLE,
     default=Path("indexes/default"),
     show_default=True,
     show_envvar=True,

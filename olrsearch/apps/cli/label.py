@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from olrsearch.apps.cli.common import Group, examples, open_store, say, show
 from olrsearch.apps.cli.common import images as images_said
-from olrsearch.apps.cli.options import json_option
+from olrsearch.apps.cli.options import json_option, who_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +43,7 @@ def _lines(rows: list[dict[str, Any]]) -> Iterator[str]:
 @click.argument("value", type=click.Choice(["present", "absent", "unknown"]))
 @click.argument("images", nargs=-1, required=True)
 @click.option("--why", default="", help="The reason, kept beside the correction.")
-@click.option("--who", default=getpass.getuser, show_default="your user name", help="Who says so.")
+@who_option("Who says so.")
 @click.pass_context
 def set_label(
     ctx: click.Context, label: str, value: str, images: tuple[str, ...], why: str, who: str

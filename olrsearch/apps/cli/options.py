@@ -5,6 +5,7 @@ Options are named as the arguments of the verbs they are for, so that commands h
 
 from __future__ import annotations
 
+import getpass
 import re
 from functools import reduce
 from pathlib import Path
@@ -74,6 +75,25 @@ sheets_option: Final = click.option(
 vectors_option: Final = click.option(
     "--vectors", metavar="PATH", help="The encoder's table of word vectors, where it is not found."
 )
+
+
+def who_option(text: str) -> Option:
+    """Whose decisions these are: the user's where nobody says it."""
+    return click.option("--who", default=_user, show_default="your user name", help=text)
+
+
+def _user() -> str:
+    """The user's name.
+
+    Raises:
+        click.UsageError: the system has none, as in a container whose user number stands in no list.
+    """
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # Python before 3.13 raises what the system's list does
+        raise click.UsageError("this user has no name on this system: say who decides with --who") from None
+
+
 report_option: Final = click.option("--out", type=PATH, help="Also write FILE.json and FILE.md.")
 on_error_option: Final = click.option(
     "--on-error",

@@ -223,7 +223,7 @@ def csv_table(snapshot: Snapshot, found: LabelIssues) -> bytes:
     rows = snapshot.images([issue.image_id for issue in found])
     several = len(snapshot.datasets()) > 1
     buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
+    writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
     for issue, row in zip(found, rows, strict=True):
         writer.writerow(

@@ -13,7 +13,7 @@ import numpy as np
 from sqlalchemy import insert
 
 from olrsearch.core.errors import AuditError, QueryError, StoreError, UnknownImageError
-from olrsearch.core.names import LabelNames
+from olrsearch.core.names import LabelNames, is_storable
 from olrsearch.store.decision_rules import DecisionRequest, settle, stacked
 from olrsearch.store.read.columns import FILTER_COLUMNS
 from olrsearch.store.read.labels import read_labels, read_rows
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     Fault = tuple[int, str]
 
+_UNSTORABLE = "half a character, or the character NUL"
 _SHOWN = 20
 """Faults that an error tells in full; of more it says how many."""
 
@@ -73,14 +74,18 @@ class DecisionWriter:
         """
         if not who.strip() and any(not request.who for request in requests):
             raise AuditError("nobody is named who decides: say who")
+        for what, text in (("who decides", who), ("the run", run or "")):
+            if not is_storable(text):
+                raise AuditError(f"{what} is {text!r}, which no store can keep: {_UNSTORABLE}")
         with self._session.change(f"{len(requests)} decisions") as change:
             if not requests and not faults:
                 return change.now.label_revision
             # Read while the lock is held: nothing changes between the check and the writing.
             snapshot = self._session.snapshot()
-            entries, unfit = _find(snapshot, requests, alone=len(requests) == 1 and not faults)
+            whole, broken = _storable(requests)
+            entries, unfit = _find(snapshot, whole, alone=len(requests) == 1 and not faults)
             settled, cannot = _settle(change.connection, snapshot, entries)
-            found = [*faults, *unfit, *cannot]
+            found = [*faults, *broken, *unfit, *cannot]
             if found:
                 raise AuditError(_refusal(found, len(requests) + len(faults), file))
             change.now.label_revision += 1
@@ -132,6 +137,21 @@ class DecisionWriter:
             [DecisionRequest(number, name, "set", value, why=why) for number in ids.tolist()], who=who
         )
         return len(ids)
+
+
+def _storable(requests: Sequence[DecisionRequest]) -> tuple[list[DecisionRequest], list[Fault]]:
+    """The decisions whose texts a database can hold, and what is wrong with the others."""
+    whole: list[DecisionRequest] = []
+    faults: list[Fault] = []
+    for place, request in enumerate(requests, start=1):
+        line = place if request.line is None else request.line
+        texts = {name: getattr(request, name) for name in ("image", "label", "who", "why", "run")}
+        broken = [name for name, text in texts.items() if isinstance(text, str) and not is_storable(text)]
+        if broken:
+            faults.append((line, f"the {broken[0]} holds {_UNSTORABLE}"))
+        else:
+            whole.append(request)
+    return whole, faults
 
 
 class _Entry(NamedTuple):

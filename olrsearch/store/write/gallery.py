@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select, update
 
 from olrsearch.core.errors import DatasetError, ImageMissingError, UnknownDatasetError
+from olrsearch.core.names import unfit_character
 from olrsearch.store.sql import schema
 from olrsearch.store.values import ImportCounts, KnownImage, Relocation
 from olrsearch.store.write.imports import Importer, bury, ensure_annotator, ensure_labels
@@ -38,7 +39,9 @@ class GalleryWriter:
         """
         if not name or "/" in name:
             raise DatasetError(f"a data set cannot be named {name!r}: expected a name without '/'")
-        place = str(_absolute(Path(root)))
+        place = _storable(Path(root))
+        if unfit := unfit_character(name):
+            raise DatasetError(f"a data set cannot be named {name[:60]!r}: it holds {unfit}; name another")
         d = schema.dataset.c
         with self._session.change(f"data set {name}") as change:
             row = change.connection.execute(select(d.id, d.kind, d.root).where(d.name == name)).one_or_none()
@@ -137,8 +140,9 @@ class GalleryWriter:
         Raises:
             UnknownDatasetError: no such data set.
             ImageMissingError: not one of its images is found there; nothing is changed.
+            DatasetError: the folder has a name that cannot be stored.
         """
-        root = _absolute(Path(new_root))
+        root = Path(_storable(Path(new_root)))
         i, s, d = schema.image.c, schema.source.c, schema.dataset
         with self._session.change(f"relocation of {dataset}") as change:
             number, before = self._dataset(dataset)
@@ -171,6 +175,20 @@ def _absolute(root: Path) -> Path:
     """A root as it is written down: one folder has one spelling, but links stay links."""
     place = root.absolute()
     return place.resolve() if ".." in place.parts else place
+
+
+def _storable(root: Path) -> str:
+    """A root as a database holds it.
+
+    Raises:
+        DatasetError: its name holds bytes that are no UTF-8, or a line break.
+    """
+    place = str(_absolute(root))
+    if unfit := unfit_character(place):
+        raise DatasetError(
+            f"the folder {place!r} holds {unfit} in its name, which no store can keep; rename it"
+        )
+    return place
 
 
 def _source_exists(root: Path, uri: str) -> bool:

@@ -21,7 +21,7 @@ import numpy as np
 from sqlalchemy import insert, select, update
 
 from olrsearch.core.errors import DatasetError, DuplicateKeyError, LabelFileError
-from olrsearch.core.names import LabelNames
+from olrsearch.core.names import LabelNames, unfit_character
 from olrsearch.store.read.labels import unpack
 from olrsearch.store.sql import schema
 from olrsearch.store.sql.ids import chunks, next_id
@@ -44,7 +44,7 @@ def ensure_labels(change: Change, names: Sequence[str]) -> list[int]:
     A name spelt as an existing label but for case, `_`, `-` and spaces is that label.
 
     Raises:
-        LabelFileError: an empty name, or the same label twice.
+        LabelFileError: a name that is empty or holds what no name may, or the same label twice.
     """
     label = schema.label
     there = LabelNames(change.connection.scalars(select(label.c.name).order_by(label.c.position)).all())
@@ -53,6 +53,8 @@ def ensure_labels(change: Change, names: Sequence[str]) -> list[int]:
     for name in names:
         if not name.strip():
             raise LabelFileError("a label has an empty name; expected a word such as Smiling")
+        if unfit := unfit_character(name):
+            raise LabelFileError(f"the label {name[:60]!r} holds {unfit}; expected a word such as Smiling")
         found = there.matches(name)
         one = found[0] if len(found) == 1 else new.setdefault(name, change.now.label_count + len(new))
         positions.append(one)
@@ -132,7 +134,7 @@ class Importer:
         Raises:
             DuplicateKeyError: a key stands twice in the batch.
             LabelFileError: labels of another count, or values other than −1, 0, 1.
-            DatasetError: a hash that is none of sha256.
+            DatasetError: a hash that is none of sha256, or a name that will not do.
         """
         self._check(batch)
         stored = self._read_stored([image.key for image in batch])
@@ -151,6 +153,8 @@ class Importer:
         if twice is not None:
             raise DuplicateKeyError(f"the key {twice!r} stands twice in one batch; expected each image once")
         for image in batch:
+            if unfit := unfit_character(image.key) or unfit_character(image.uri):
+                raise DatasetError(f"the image {image.key[:200]!r} holds {unfit} in its name; rename it")
             if image.labels is None:
                 continue
             if len(image.labels) != self._positions.size:

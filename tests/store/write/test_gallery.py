@@ -39,6 +39,20 @@ def stored(store, key: str) -> list[int]:
 # ---- import
 
 
+@pytest.mark.parametrize("odd", ["a\nb", "a\x1b[31m", "a\0", "caf\udce9", "\ud83d"])
+def test_names_that_break_lines_or_databases_are_refused(stores, odd):
+    store = stores.create()
+    with pytest.raises(LabelFileError, match=r"the label .* holds "):
+        bring(store, [new("a")], names=(odd, *LABELS[1:]))
+    with pytest.raises(DatasetError, match=r"the image .* holds "):
+        bring(store, [new(odd, "bytes")])
+    with pytest.raises(DatasetError, match=r"a data set cannot be named .*: it holds "):
+        bring(store, [new("a")], dataset=odd)
+    with store.writer() as writer, pytest.raises(DatasetError, match=r"the folder .* holds "):
+        writer.gallery.add_dataset("faces", "folder", Path(f"/{odd}"))
+    assert store.snapshot().image_ids().tolist() == []
+
+
 def test_importing_the_same_again_writes_nothing(stores):
     store = stores.create()
     images = [new("a"), new("b", labels=None), new("c", labels=(0, 0, 0))]
