@@ -1,7 +1,10 @@
-"""Matching the names people write with the names labels have.
+"""Matching the names people write with the names labels have, and which names can be had at all.
 
 `wavy hair`, `Wavy_Hair` and `WAVY-HAIR` are one name. An exact spelling always wins, so
 even labels that differ in case alone can be told apart.
+
+Names of images and labels may hold whatever stands on one line: any script, blanks of any kind,
+joiners and emoji. What breaks a line or drives a terminal is refused (`unfit_character`).
 """
 
 from __future__ import annotations
@@ -60,6 +63,28 @@ def normalise_name(name: str) -> str:
     """The form in which names are compared: case folded, `_`, `-` and spaces alike."""
     folded = unicodedata.normalize("NFKC", name).casefold()
     return _SEPARATORS.sub(" ", folded).strip()
+
+
+def escaped(name: str) -> str:
+    r"""A name as it can be shown on one line: what is unfit for one is written as `\x0a` or `\u2028`."""
+    return name if unfit_character(name) is None else "".join(map(_escape, name))
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if unicodedata.category(character) not in _UNFIT:
+        return character
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def path_form(key: str) -> str:
+    r"""The form in which two spellings of one path are the same.
+
+    macOS writes `ü` as two characters, most other systems as one; Windows writes `\` between folders.
+    """
+    return unicodedata.normalize("NFC", key).replace("\\", "/")
 
 
 class LabelNames:

@@ -5,16 +5,18 @@ Notation: N images, R rows, L labels.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from olrsearch.core.errors import LabelFileError
+from olrsearch.core.names import path_form
 from olrsearch.datasets.base import ArrayDataset, DatasetIssue, issues_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from olrsearch.core.arrays import I8
@@ -61,13 +63,18 @@ class LabelTable:
 def with_rows(kind: str, root: Path, uris: Mapping[str, str], table: LabelTable) -> ArrayDataset:
     """Images with the rows of a table that name them; what either lacks of the other is an issue.
 
+    A row names the image of exactly its key, or else the one image whose key is the same path in another
+    spelling (`path_form`).
+
     Args:
         kind: As in `Dataset`.
         root: As in `Dataset`.
         uris: The uri of each of N images, by its key and in their order.
         table: Its issues become the data set's.
     """
-    row_of = {key: row for row, key in enumerate(table.keys)}
+    named = _named(uris, table.keys)
+    row_of = {key: row for row, key in enumerate(named)}
+    key_in_table = {key: table.keys[row] for key, row in row_of.items()}
     rows = np.array([row_of.get(key, -1) for key in uris], dtype=np.int64)
     return ArrayDataset(
         kind=kind,
@@ -77,10 +84,31 @@ def with_rows(kind: str, root: Path, uris: Mapping[str, str], table: LabelTable)
         uris=list(uris.values()),
         labels=np.where((rows >= 0)[:, None], table.labels[rows], np.int8(0)),
         labelled=rows >= 0,
-        partitions=[table.partitions.get(key) for key in uris],
-        identities=[table.identities.get(key) for key in uris],
+        partitions=[table.partitions.get(key_in_table.get(key, key)) for key in uris],
+        identities=[table.identities.get(key_in_table.get(key, key)) for key in uris],
         issues=[*table.issues, *_mismatches(uris, row_of)],
     )
+
+
+def _named(images: Collection[str], keys: Sequence[str]) -> Sequence[str]:
+    """The key of the image that each row names; a row's own key where it names none."""
+    taken = set(keys)
+    bare = _by_form(image for image in images if image not in taken)
+    if not bare:
+        return keys
+    found: dict[str, str] = {}
+    for form, rows in _by_form(key for key in keys if key not in images).items():
+        if len(rows) == 1 and len(bare.get(form, ())) == 1:  # otherwise it is not certain which is meant
+            found[rows[0]] = bare[form][0]
+    return [found.get(key, key) for key in keys]
+
+
+def _by_form(keys: Iterable[str]) -> Mapping[str, list[str]]:
+    """Keys that are one path in different spellings, by its form."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        found[path_form(key)].append(key)
+    return found
 
 
 def _mismatches(images: Collection[str], rows: Collection[str]) -> list[DatasetIssue]:

@@ -208,3 +208,35 @@ def test_names_that_no_uri_can_hold_are_an_issue(folder):
     (issue,) = dataset.issues
     assert (issue.code, issue.count) == ("unusable-names", 2)
     assert all(example.isprintable() for example in issue.examples)
+
+
+def test_rows_name_images_in_other_spellings_of_the_path(tmp_path):
+    """macOS takes names apart into letters and accents, and Windows writes `\\` between folders."""
+    root = tmp_path / "photos"
+    (root / "su\u0308d").mkdir(parents=True)
+    for key in ("su\u0308d/e\u0301.png", "\u00e4.png", "a\\b.png", "o\u0308.png", "\u00f6.png"):
+        (root / key).write_bytes(png())
+    path = table(
+        tmp_path,
+        "key,partition,A\ns\u00fcd\\\u00e9.png,test,1\na\u0308.png,,1\na\\b.png,,1\n\u00f6.png,,-1\nö.png,,-1\n",
+    )
+    dataset = open_folder(root, labels=path)
+    assert labels_of(dataset) == {
+        "a\\b.png": (1,),
+        "o\u0308.png": None,  # the row names the other one exactly
+        "su\u0308d/e\u0301.png": (1,),
+        "\u00e4.png": (1,),
+        "\u00f6.png": (-1,),
+    }
+    (record,) = [record for record in dataset if record.partition == "test"]
+    assert load_image(dataset.root, record.uri).size == (5, 4)
+    assert {issue.code for issue in dataset.issues} == {"repeated-rows", "images-without-row"}
+
+
+def test_a_row_that_may_mean_two_images_means_none(tmp_path):
+    root = tmp_path / "photos"
+    root.mkdir()
+    for key in ("e\u0323\u0307.png", "e\u0307\u0323.png", "x.png"):  # the same two accents, in either order
+        (root / key).write_bytes(png())
+    dataset = open_folder(root, labels=table(tmp_path, "key,A\n\u1eb9\u0307.png,1\nx.png,1\n"))
+    assert labels_of(dataset) == {"e\u0323\u0307.png": None, "e\u0307\u0323.png": None, "x.png": (1,)}
