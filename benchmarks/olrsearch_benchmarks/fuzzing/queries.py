@@ -1,0 +1,208 @@
+"""The languages of queries: attributes, conditions (`--where`), names of labels, sets of words."""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from sqlalchemy import create_engine, insert, select
+from sqlalchemy.pool import StaticPool
+
+from olrsearch.core.names import LabelNames
+from olrsearch.encoders.words.vocabulary import Vocabulary
+from olrsearch.search.filters import allowed_rows, column_types
+from olrsearch.search.query.ast import canonical, resolve_names
+from olrsearch.search.query.evaluate import evaluate
+from olrsearch.search.query.parser import parse
+from olrsearch.search.query.where import parse_where
+from olrsearch.search.word_terms import parse_words, query_of, resolve_words
+from olrsearch.store.read.columns import FILTER_COLUMNS, with_source
+from olrsearch.store.sql import schema
+from olrsearch_benchmarks.fuzzing.harness import Parser
+from olrsearch_benchmarks.fuzzing.making import ODD_NUMBERS, ODD_TEXT, changed_text, joined, repeated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from sqlalchemy import ColumnElement, Connection
+
+    from olrsearch.core.arrays import I64
+
+LABELS: Final = (
+    "Smiling",
+    "Male",
+    "Wavy_Hair",
+    "5_o_Clock_Shadow",
+    "No_Beard",
+    "width",
+    "not",
+    "Rock & Roll",
+    'say "cheese"',
+    "笑顔",
+    "Straße",
+)
+"""Of several words, named like a column or an operator, with signs in them, of other scripts."""
+
+_QUERIES: Final = (
+    "smiling & eyeglasses & !male",
+    "(bald | wavy hair) & young",
+    "smiling^2, young",
+    'not (smiling or !"Wavy_Hair"^0.5) and male',
+    '"say ""cheese""" & "rock & roll"',
+)
+_QUERY_PIECES: Final = (
+    *LABELS,
+    *('"Wavy_Hair"', '""', '"', "&", "|", "!", ",", "(", ")", "^", "and", "or", "NOT", "^2", "^0.5", "^-1"),
+    *ODD_NUMBERS,
+)
+_CONDITIONS: Final = (
+    "partition = 'test' and (width >= 100 or Smiling = present)",
+    "key like '%.jpg' or not identity in (1, 2, 3)",
+    "created_at < '2026-01-31T12:00' and dataset != 'faces'",
+    "identity is not null and Wavy_Hair <> unknown",
+    "\"Rock & Roll\" = absent and uri not like 'a\\%_'",
+)
+_TIMES: Final = (
+    *("2026-01-31", "2024-02-29", "2023-02-29", "0000-01-01", "0001-01-01", "9999-12-31", "10000-01-01"),
+    *("2026-01-31T12:00", "2026-01-31T24:00", "2026-01-31 12:00:00.123456789", "20260131", "2026-W05-6"),
+    *("0001-01-01T00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-01-31T12:00Z", "2026-01-31T12:00+99:99"),
+    *("2026-06-30T23:59:60", "٢٠٢٦-٠١-٣١", "-2026-01-31", "T", ""),
+)
+_CONDITION_PIECES: Final = (
+    *FILTER_COLUMNS,
+    *LABELS,
+    *('"Rock & Roll"', "=", "!=", "<>", "<", "<=", ">", ">=", "in", "like", "is", "not", "null", "and", "or"),
+    *("(", ")", ",", "present", "absent", "unknown", "'test'", "''", "'%'", "'_\\'", "'", '"', ";", "--"),
+    *(f"'{time}'" for time in _TIMES),
+    *ODD_NUMBERS,
+)
+_TIMES_OVER: Final = (10, 63, 64, 65, 400, 401, 2_000, 20_000)
+
+
+def _make(good: tuple[str, ...], pieces: tuple[str, ...]) -> Callable[[Random], str]:
+    """A maker of text: good text changed, pieces in any order, or, seldom, one piece very often."""
+
+    def make(random: Random) -> str:
+        how = random.random()
+        if how < 0.45:
+            return changed_text(random, random.choice(good))
+        if how < 0.995:
+            return joined(random, pieces)
+        return repeated(random, (*pieces, *ODD_TEXT), _TIMES_OVER)
+
+    return make
+
+
+def _make_test(random: Random) -> str:
+    """A condition: mostly text of any kind, but often a whole test of a column with a value at the edge."""
+    if random.random() < 0.6:
+        return _MAKE_CONDITION(random)
+    column = random.choice(list(FILTER_COLUMNS))
+    quoted = (*_TIMES, "train", "a\\", "%", "_", *ODD_TEXT)
+    values = [
+        "'" + random.choice(quoted).replace("'", "''") + "'"
+        if random.random() < 0.6
+        else random.choice(ODD_NUMBERS)
+        for _ in range(random.randint(1, 3))
+    ]
+    if len(values) > 1:
+        return f"{column} in ({', '.join(values)})"
+    return f"{column} {random.choice(('=', '!=', '<', '<=', '>', '>=', 'like', 'not like'))} {values[0]}"
+
+
+def _make_name(random: Random) -> str:
+    """A label's name, misspelt; now and then a very long one."""
+    if random.random() < 0.001:
+        return random.choice(LABELS) * random.choice((100, 1_000, 100_000))
+    return changed_text(random, random.choice(LABELS))
+
+
+_MAKE_CONDITION: Final = _make(_CONDITIONS, _CONDITION_PIECES)
+
+
+def _read_query(text: str) -> None:
+    """Parse a query, spell it, parse that, and compute its value for two images."""
+    node = parse(text)
+    if parse(canonical(node)) != node:
+        raise AssertionError(f"{canonical(node)!r} is another query")
+    chances = np.log(np.array([0.25, 1.0]))
+    values, _ = evaluate(resolve_names(node, LABELS), lambda _, negate: chances[::-1] if negate else chances)
+    if np.isnan(values).any():
+        raise AssertionError("a value that is no number")
+
+
+def _read_condition(text: str) -> None:
+    """Parse a condition and ask a database for it."""
+    connection, ids = _gallery()
+    node = parse_where(text, column_types(FILTER_COLUMNS), LABELS)
+    stored = np.resize(np.array([-1, 0, 1], np.int8), (len(ids), len(LABELS)))
+
+    def select_ids(condition: ColumnElement[bool]) -> I64:
+        statement = with_source(select(schema.image.c.id)).where(condition)
+        return np.array(connection.scalars(statement).all(), np.int64)
+
+    allowed_rows(node, ids, columns=FILTER_COLUMNS, select_ids=select_ids, stored=stored, label_names=LABELS)
+
+
+def _read_name(text: str) -> None:
+    LabelNames(LABELS).position(text)
+
+
+def _read_words(text: str) -> None:
+    """Parse a set of words and look each up in an encoder's vocabulary."""
+    canonical(query_of(resolve_words(parse_words(text), _VOCABULARY, lambda: None)))
+
+
+_VOCABULARY: Final = Vocabulary.one_hot(LABELS)
+
+
+@cache
+def _gallery() -> tuple[Connection, I64]:
+    """Six images in a database in memory, and their ids."""
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    schema.metadata.create_all(engine)
+    connection = engine.connect()
+    made = dt.datetime.fromisoformat("2026-01-31T12:00")
+    connection.execute(
+        insert(schema.dataset), {"id": 1, "name": "faces", "kind": "folder", "root": "/", "created_at": made}
+    )
+    ids = np.arange(1, 7, dtype=np.int64)
+    for number in ids.tolist():
+        connection.execute(
+            insert(schema.source),
+            {
+                "id": number,
+                "dataset_id": 1,
+                "uri": f"{number}.jpg",
+                "sha256": bytes(32),
+                "size_bytes": 100 * number,
+                "orientation": 1,
+                "created_at": made,
+            },
+        )
+        connection.execute(
+            insert(schema.image),
+            {
+                "id": number,
+                "source_id": number,
+                "dataset_id": 1,
+                "key": f"{number}.jpg",
+                "partition": (None, "train", "test")[number % 3],
+                "identity": None if number % 2 else number,
+                "width": 178,
+                "height": 218,
+                "created_at": made,
+            },
+        )
+    return connection, ids
+
+
+PARSERS: Final = (
+    Parser("queries", _make(_QUERIES, _QUERY_PIECES), _read_query),
+    Parser("where", _make_test, _read_condition),
+    Parser("label-names", _make_name, _read_name),
+    Parser("word-sets", _make(("beard eyeglasses", "!male, blonde hair^2"), _QUERY_PIECES), _read_words),
+)
