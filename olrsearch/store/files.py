@@ -72,8 +72,8 @@ class StoreFile:
             text = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             raise StoreNotFoundError(
-                f"no store at {folder} (no {STORE_JSON}): run `olrsearch --store {folder} store create`"
-                " or name another with --store"
+                f"no store at {folder} (no {STORE_JSON}): run `olrsearch --store {folder} import folder "
+                "IMAGES` to make one, or name yours with --store or OLRSEARCH_STORE"
             ) from None
         except OSError as error:
             raise StoreCorruptError(f"{path} cannot be read: {error.strerror}") from error

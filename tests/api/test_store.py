@@ -481,7 +481,7 @@ def test_reading_changes_no_file(gallery):
 
 
 def test_stores_that_are_not_there_or_are_already(gallery, tmp_path):
-    with pytest.raises(StoreNotFoundError, match="store create"):
+    with pytest.raises(StoreNotFoundError, match="import folder IMAGES"):
         Store.open(tmp_path / "nothing")
     with pytest.raises(StoreExistsError):
         Store.create(gallery.store)

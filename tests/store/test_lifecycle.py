@@ -148,7 +148,7 @@ def run(code: str, *arguments: object, **options) -> subprocess.CompletedProcess
 def test_no_store_there(tmp_path):
     (tmp_path / "file").write_text("x")
     for path in (tmp_path, tmp_path / "nowhere", tmp_path / "file"):
-        with pytest.raises(StoreNotFoundError, match="store create"):
+        with pytest.raises(StoreNotFoundError, match="import folder IMAGES"):
             Backend.open(path)
 
 

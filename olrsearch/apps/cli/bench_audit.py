@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from olrsearch.apps.cli.common import examples, open_to_measure
+from olrsearch.apps.cli.everywhere import interruptible
 from olrsearch.apps.cli.options import json_option, names, report_option, space_option
 from olrsearch.apps.cli.reports import render
 
@@ -73,6 +74,8 @@ def audit(
     for each of them: name a --cache. With --json, one object a line and figure: metric, value, target,
     passed, unit, seed.
     """
+    if options["cache"] is not None:
+        interruptible(ctx)
     with open_to_measure(ctx) as store:
         report = store.bench.audit(noises=noises or _NOISES, **options)
     render(report, out, as_json=as_json, lines=report.lines())

@@ -7,16 +7,26 @@ that `--help` and queries do not pay for training.
 
 from __future__ import annotations
 
+import difflib
 import importlib
-import logging
 import os
 import sys
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from olrsearch._version import __version__
+from olrsearch.apps.cli.everywhere import (
+    DEFAULT_STORE,
+    STORE_VARIABLE,
+    Call,
+    Group,
+    everywhere_options,
+    start_logging,
+)
+
+_LONGEST: Final = 400
+"""Characters of a message about usage; what was typed may be longer."""
 
 _COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module below olrsearch.apps.cli, one line of help)
@@ -41,16 +51,13 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-_STORE_VARIABLE: Final = "OLRSEARCH_STORE"
-
-
-class _LazyGroup(click.Group):
+class _LazyGroup(Group):
     """A group that imports a command's module only when the command is used."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click does, with every argument of every command refused that is no text."""
-        store = os.environ.get(_STORE_VARIABLE, "")
-        for what, text in [*(("the argument", arg) for arg in args), (_STORE_VARIABLE, store)]:
+        store = os.environ.get(STORE_VARIABLE, "")
+        for what, text in [*(("the argument", arg) for arg in args), (STORE_VARIABLE, store)]:
             try:
                 text.encode()
             except UnicodeEncodeError:
@@ -90,27 +97,18 @@ class _LazyGroup(click.Group):
 
 
 @click.group(
-    cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    params=everywhere_options(
+        envvar=STORE_VARIABLE, default=DEFAULT_STORE, show_default=True, show_envvar=True
+    ),
 )
-@click.option(
-    "--store",
-    "store_path",
-    type=click.Path(path_type=Path),
-    envvar=_STORE_VARIABLE,
-    default=Path("indexes/default"),
-    show_default=True,
-    show_envvar=True,
-    help="Folder of the store.",
-)
-@click.option("-v", "--verbose", count=True, help="Log what is done (-vv: more).")
-@click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 @click.version_option(__version__, prog_name="olrsearch")
-@click.pass_context
-def cli(ctx: click.Context, store_path: Path, verbose: int, quiet: bool) -> None:
-    """An embedding store and semantic image search engine for labelled images."""
-    level = logging.WARNING if verbose == 0 else logging.INFO if verbose == 1 else logging.DEBUG
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    ctx.obj = {"store": store_path, "quiet": quiet}
+def cli() -> None:
+    """An embedding store and semantic image search engine for labelled images.
+
+    --store, -q and -v may also stand after the command.
+    """
 
 
 def main() -> None:
@@ -126,13 +124,18 @@ def run(arguments: list[str] | None = None) -> int:
     """
     from olrsearch import OlrsearchError
 
+    start_logging()
+    call = Call(list(sys.argv[1:] if arguments is None else arguments))
     try:
-        code = cli.main(arguments, prog_name="olrsearch", standalone_mode=False)
+        code = cli.main(call.arguments, prog_name="olrsearch", standalone_mode=False, obj=call)
     except click.exceptions.Abort as error:
-        # A long run says in its KeyboardInterrupt what is kept and how to go on.
+        # A long run says in its KeyboardInterrupt what is kept.
         said = str(error.__cause__ or "")
-        click.echo(f"interrupted{': ' if said else ''}{said}", err=True)
+        said = said if said.startswith("interrupted") else f"interrupted: {said}".removesuffix(": ")
+        click.echo(f"{said}; go on with: {call.goes_on}" if call.goes_on else said, err=True)
         return 130
+    except click.UsageError as error:
+        return _wrong_usage(error)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -148,3 +151,21 @@ def run(arguments: list[str] | None = None) -> int:
         click.echo(f"error: out of memory{f' ({error})' if str(error) else ''}", err=True)
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _wrong_usage(error: click.UsageError) -> int:
+    """Say in a line or two what is not spelt right, and how it is; returns the exit code."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the help
+        error.show()
+        return error.exit_code
+    message = " ".join(error.format_message().split())
+    if isinstance(error, click.NoSuchOption):
+        near = difflib.get_close_matches(error.option_name, error.possibilities or (), n=1)
+        message = f"no such option {error.option_name}{''.join(f'; did you mean {name}?' for name in near)}"
+    if len(message) > _LONGEST:
+        message = f"{message[:_LONGEST]}…"
+    click.echo(f"error: {message[:1].lower()}{message[1:]}", err=True)
+    if error.ctx is not None:
+        usage = " ".join(error.ctx.get_usage().split()).removeprefix("Usage: ")
+        click.echo(f"usage: {usage} (more: {error.ctx.command_path} --help)", err=True)
+    return error.exit_code

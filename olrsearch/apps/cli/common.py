@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from olrsearch.core.progress import T, Track, silent
+from olrsearch.apps.cli.everywhere import Group as Group  # noqa: PLC0414 - handed on
+from olrsearch.apps.cli.everywhere import this_call
+from olrsearch.core.progress import Heartbeat, T, Track, silent, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,18 +24,6 @@ if TYPE_CHECKING:
     from olrsearch import Store
 
 
-class Group(click.Group):
-    """A group whose help says of every command what it does, in a whole sentence."""
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """As click does, with no summary cut."""
-        known = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
-        with formatter.section("Commands"):
-            formatter.write_dl(
-                [(name, command.get_short_help_str(limit=1000)) for name, command in known if command]
-            )
-
-
 def examples(*lines: str) -> str:
     """The end of a command's help: how it is called."""
     return "\b\n" + "\n".join(
@@ -43,8 +33,7 @@ def examples(*lines: str) -> str:
 
 def store_path(ctx: click.Context) -> Path:
     """The store named by `--store`, the environment or the default."""
-    path: Path = ctx.obj["store"]
-    return path
+    return this_call(ctx).store
 
 
 @contextlib.contextmanager
@@ -67,38 +56,42 @@ def open_to_measure(ctx: click.Context) -> AbstractContextManager[Store]:
     return open_store(ctx, read_only=not os.access(store_path(ctx), os.W_OK))
 
 
-def _is_silent(ctx: click.Context) -> bool:
-    return ctx.obj["quiet"] or not sys.stderr.isatty()
-
-
 def tracker(ctx: click.Context) -> Track:
-    """Progress bars on stderr, or silence where nobody looks."""
-    return silent if _is_silent(ctx) else _track
+    """Progress on stderr: bars on a terminal, a line every half minute elsewhere, silence where asked for."""
+    if this_call(ctx).quiet:
+        return silent
+    return _bars if sys.stderr.isatty() else Heartbeat(say)
 
 
-def _track(items: Iterable[T], *, total: int, what: str, unit: str = "images") -> Iterator[T]:
+def _bars(items: Iterable[T], *, total: int, what: str, unit: str = "images") -> Iterator[T]:
     with _bar(total, what, unit) as bar:
         for item in items:
             yield item
-            bar.update(len(item) if hasattr(item, "__len__") else 1)
+            bar.update(size(item))
 
 
 @contextlib.contextmanager
 def counter(ctx: click.Context, *, total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """A function to call with how many images more are done; shows a bar where `tracker` would."""
-    with _bar(total, what, "images", disable=_is_silent(ctx)) as bar:
-        yield bar.update
+    """A function to call with how many images more are done; shows what `tracker` would."""
+    if this_call(ctx).quiet:
+        yield lambda _: None
+    elif sys.stderr.isatty():
+        with _bar(total, what, "images") as bar:
+            yield bar.update
+    else:
+        yield Heartbeat(say).work(total=total, what=what).update
 
 
-def _bar(total: int, what: str, unit: str, *, disable: bool = False) -> tqdm:
+def _bar(total: int, what: str, unit: str) -> tqdm:
     from tqdm import tqdm
 
-    return tqdm(total=total, desc=what, unit=f" {unit}", file=sys.stderr, smoothing=0.1, disable=disable)
+    return tqdm(total=total, desc=what, unit=f" {unit}", file=sys.stderr, smoothing=0.1)
 
 
 def say(text: str) -> None:
-    """A line for the person at the terminal: stderr, so that stdout stays data."""
-    click.echo(text, err=True)
+    """A line for the person at the terminal: stderr, so that stdout stays data; nothing with `-q`."""
+    if not this_call().quiet:
+        click.echo(text, err=True)
 
 
 def images(number: int) -> str:
@@ -133,7 +126,7 @@ def show(
             emit_json(item)
         return
     for line in lines:
-        click.echo(line, err=err)
+        (say if err else click.echo)(line)
     if nothing is not None and not found:
         say(nothing)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from olrsearch.apps.cli.common import examples, open_store, say, say_notes
+from olrsearch.apps.cli.everywhere import interruptible
 from olrsearch.apps.cli.options import POSITIVE, on_error_option, space_option
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def encode_command(ctx: click.Context, encoder: str | None, batch_size: int, on_error: OnError) -> None:
     """Encode images that have no embedding yet; calibrates a new space when it can."""
+    interruptible(ctx)
     with open_store(ctx) as store:
         _announce(store, encoder)
         report = store.encode(encoder, batch_size=batch_size, on_error=on_error)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from olrsearch.apps.cli.common import Group, emit_json, examples, open_store, say, say_notes
+from olrsearch.apps.cli.everywhere import interruptible
 from olrsearch.apps.cli.options import PATH, POSITIVE, json_option, names, on_error_option, together
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def _import(
 ) -> None:
     from olrsearch import open_dataset
 
+    interruptible(ctx)
     # First: where there is no data set, no store is made for it.
     dataset, called = open_dataset(kind, path, **reader)
     with open_store(ctx, create=True) as store:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from olrsearch.apps.cli.common import Group, examples, open_store, say, show
+from olrsearch.apps.cli.everywhere import interruptible
 from olrsearch.apps.cli.options import json_option, space_option
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def build(ctx: click.Context, recipe: str, space: str | None) -> None:
     Of a space of posteriors: the KL features of both directions, and the word scores; by a recipe kl-… an
     index that proposes images, of the newest space of posteriors by default.
     """
+    interruptible(ctx)
     with open_store(ctx) as store:
         need, inside = store.indexes.estimate(recipe, space=space)
         beside = f"about {need / 1e6:,.0f} MB beside the segments" if need else "no second copy"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from olrsearch.apps.cli.common import Group, examples, open_store, show
+from olrsearch.apps.cli.everywhere import interruptible, this_call
 from olrsearch.apps.cli.options import json_option, names, pairs, together
 
 if TYPE_CHECKING:
@@ -45,7 +46,12 @@ def _training_options(profiles: str, default: str, example: str) -> Option:
 def _train(ctx: click.Context, kind: str, *, as_json: bool, **options: Any) -> None:
     """Train an encoder of a kind, and say what came of it."""
     with open_store(ctx) as store:
-        trained = store.encoders.train(kind, progress=not ctx.obj["quiet"], **options)
+        try:
+            trained = store.encoders.train(kind, progress=not this_call(ctx).quiet, **options)
+        except KeyboardInterrupt:
+            begun = store.encoders.has_unfinished_run(kind)
+            interruptible(ctx, f"train {kind} --resume" if begun else None)
+            raise
     lines = (*trained.lines(), "next: olrsearch encode")
     show([trained.to_dict()], lines, as_json=as_json, err=True)
 

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from olrsearch.core.errors import TrainingError
 from olrsearch.core.files import whole_file
+from olrsearch.core.progress import Heartbeat
 from olrsearch.encoders.trainer.stage import SELECTION_SCORE, Stage
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
     from torch import Tensor
 
+    from olrsearch.core.progress import Work
+
 _log = logging.getLogger(__name__)
 
 CHECKPOINT_NAME = "last.ckpt"
@@ -37,7 +40,7 @@ _NETWORK = "module.network."
 _KEPT = ("history", "best_score", "best_epoch", "best_state")
 """What a checkpoint holds of a record."""
 
-_TERMINAL_SECONDS, _FILE_SECONDS = 0.5, 30.0
+_BAR_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +174,7 @@ class EarlyStop(Callback):
 
 
 class Progress(Callback):
-    """One bar on standard error for the whole stage, with the time left.
-
-    Into a file it writes a line every half minute.
+    """One bar on standard error for the whole stage, with the time left; where it is no terminal, lines.
 
     Args:
         title: The stage's name.
@@ -182,44 +183,58 @@ class Progress(Callback):
     def __init__(self, title: str) -> None:
         self.title = title
         self._bar: tqdm[Any] | None = None
+        self._work: Work | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002 - Lightning's signature
-        """Open the bar where the run stands."""
+        """Begin where the run stands."""
         if not trainer.is_global_zero:
             return
-        on_terminal = sys.stderr.isatty()
+        total, done = int(trainer.estimated_stepping_batches), trainer.global_step
+        if not sys.stderr.isatty():
+            self._work = Heartbeat(_to_stderr).work(total=total, what=self.title, unit="steps", done=done)
+            return
         self._bar = tqdm(
             desc=self.title,
-            total=int(trainer.estimated_stepping_batches),
-            initial=trainer.global_step,
+            total=total,
+            initial=done,
             unit="step",
-            mininterval=_TERMINAL_SECONDS if on_terminal else _FILE_SECONDS,
-            maxinterval=_TERMINAL_SECONDS if on_terminal else _FILE_SECONDS,
-            dynamic_ncols=on_terminal,
-            ascii=None if on_terminal else True,
+            mininterval=_BAR_SECONDS,
+            maxinterval=_BAR_SECONDS,
+            dynamic_ncols=True,
             file=sys.stderr,
         )
 
     def on_train_batch_end(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 - nothing of them is needed
         """One more step."""
-        if self._bar is not None:
-            self._bar.update()
+        for shown in (self._bar, self._work):
+            if shown is not None:
+                shown.update()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the epoch and its figures."""
-        if self._bar is not None and isinstance(pl_module, Stage):
-            figures = {
-                name.removeprefix("selection_"): f"{value:.4f}" for name, value in pl_module.figures.items()
-            }
-            self._bar.set_postfix({"epoch": f"{trainer.current_epoch + 1}/{trainer.max_epochs}", **figures})
+        if not isinstance(pl_module, Stage):
+            return
+        figures = {
+            "epoch": f"{trainer.current_epoch + 1}/{trainer.max_epochs}",
+            **{name.removeprefix("selection_"): f"{value:.4f}" for name, value in pl_module.figures.items()},
+        }
+        if self._bar is not None:
+            self._bar.set_postfix(figures)
+        if self._work is not None:
+            self._work.said = ", ".join(f"{name} {value}" for name, value in figures.items())
 
     def on_train_end(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 - nothing of them is needed
         """Close the bar; of a training that failed, before the message."""
         if self._bar is not None:
             self._bar.close()
-            self._bar = None
+        self._bar = self._work = None
 
     on_exception = on_train_end
+
+
+def _to_stderr(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def describe_epoch(entry: Mapping[str, float]) -> str:

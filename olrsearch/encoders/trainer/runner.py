@@ -192,10 +192,10 @@ def _interrupted(folder: Path, title: str, epochs: int) -> str:
     metrics = folder / METRICS_NAME
     kept = len(metrics.read_text(encoding="utf-8").splitlines()) if (folder / CHECKPOINT_NAME).exists() else 0
     message = (
-        f"interrupted while training the {title}: {kept} of {epochs} epochs are kept in "
-        f"{folder.parent}; resume the run to go on from there"
+        f"interrupted while training the {title}: {kept} of {epochs} epochs are kept in {folder.parent}, and "
+        "a resumed run goes on from there"
     )
-    _log.warning("%s", message)
+    _log.info("%s", message)
     return message
 
 

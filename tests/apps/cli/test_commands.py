@@ -9,12 +9,14 @@ import sqlite3
 import subprocess
 import sys
 
+import click
 import numpy as np
 import pytest
 from command import call, environment, good, process, refused
 from pictures import LABELS, name, picture, pixels_and_labels, write_pictures
 
-from olrsearch.apps.cli import common
+from olrsearch.apps.cli import cli, common
+from olrsearch.apps.cli.everywhere import Call
 
 # -- queries -----------------------------------------------------------------------------
 
@@ -219,7 +221,10 @@ def test_errors_are_one_line_and_exit_code_1(gallery, tmp_path, arguments, parts
 def test_misspelt_commands_exit_with_2(gallery, arguments):
     called = call(gallery.store, *arguments)
     assert called.code == 2
-    assert "Usage: " in called.err
+    error, usage = called.err.splitlines()
+    assert error.startswith("error: ")
+    assert usage.startswith("usage: olrsearch ")
+    assert "--help" in usage
 
 
 @pytest.mark.usefixtures("nothing_shipped")
@@ -385,13 +390,13 @@ def test_progress_bars_on_a_terminal(tmp_path, monkeypatch):
     write_pictures(tmp_path / "pictures", 3)
     seen = Terminal()
     monkeypatch.setattr(sys, "stderr", seen)
-    context = type("Context", (), {"obj": {"quiet": False}})()
+    context = click.Context(cli, obj=Call())
     assert list(common.tracker(context)([1, 2], total=2, what="work")) == [1, 2]
     with common.counter(context, total=3, what="draw") as count:
         count(3)
     assert "work" in seen.getvalue()
     assert "draw" in seen.getvalue()
-    context.obj["quiet"] = True
+    context.obj.quiet = True
     assert common.tracker(context) is common.silent
     with common.counter(context, total=3, what="draw") as count:
         count(3)
@@ -399,8 +404,6 @@ def test_progress_bars_on_a_terminal(tmp_path, monkeypatch):
 
 def test_the_store_may_come_from_the_environment(gallery, monkeypatch):
     from click.testing import CliRunner
-
-    from olrsearch.apps.cli import cli
 
     result = CliRunner().invoke(cli, ["store", "info", "--json"], env={"OLRSEARCH_STORE": str(gallery.store)})
     assert result.exit_code == 0

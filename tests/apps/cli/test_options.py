@@ -55,7 +55,7 @@ def test_options_are_arguments_of_their_verb(spelling):
     ("arguments", "said"),
     [
         (("look", "posterior", "x", "--out", "x.png", "--seed", "-1"), "-1 is not in the range x>=0"),
-        (("bench", "spead"), "No such command 'spead'"),
+        (("bench", "spead"), "has no command 'spead'; did you mean speed?"),
     ],
 )
 def test_wrong_usage_is_said_before_a_store_is_opened(tmp_path, arguments, said):

@@ -11,6 +11,7 @@ import click
 
 from olrsearch.apps.cli.common import examples, say
 from olrsearch.apps.cli.demo.audit import COUNT, audit_avatars, draw_avatars, open_or_create
+from olrsearch.apps.cli.everywhere import interruptible, this_call
 from olrsearch.apps.cli.options import PATH, seed_option
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def demo_command(ctx: click.Context, folder: Path, count: int, seed: int, profil
 
     Run again, it goes on where it was interrupted.
     """
+    interruptible(ctx)
     started = time.perf_counter()
     avatars, home = folder / "avatars", folder / "store"
     draw_avatars(ctx, avatars, count=count, seed=seed)
@@ -100,7 +102,7 @@ def _train(
         profile,
         settings=None if begun else settings,
         resume=begun,
-        progress=not ctx.obj["quiet"],
+        progress=not this_call(ctx).quiet,
     )
     for line in trained.lines():
         _step(line, started)

@@ -1,0 +1,208 @@
+"""What holds for every command: options before and after its name, near names, quiet, interruptions."""
+
+import contextlib
+import io
+import logging
+
+import click
+import pytest
+from command import call, good
+from pictures import name, write_pictures
+
+from olrsearch.apps.cli import cli, run
+from olrsearch.apps.cli.commands import _COMMANDS
+
+
+def said(*arguments):
+    """A call without a store before the command: code, stdout, stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run([str(argument) for argument in arguments])
+    return code, out.getvalue(), err.getvalue()
+
+
+def every_command(group=cli, context=None):
+    context = context or click.Context(cli, info_name="olrsearch")
+    for word in group.list_commands(context):
+        _, command, _ = group.resolve_command(context, [word])
+        inner = click.Context(command, info_name=word, parent=context)
+        yield inner
+        if isinstance(command, click.Group):
+            yield from every_command(command, inner)
+
+
+def test_every_command_takes_store_quiet_and_verbose():
+    found = list(every_command())
+    assert len(found) > 60
+    for context in found:
+        options = [option for parameter in context.command.params for option in parameter.opts]
+        for option in ("--store", "-q", "--quiet", "-v", "--verbose"):
+            assert options.count(option) == 1, (context.command_path, option)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--store", "STORE", "search", "bright"),
+        ("search", "--store", "STORE", "bright"),
+        ("search", "bright", "--store", "STORE"),
+        ("--store", "/nowhere", "search", "bright", "--store", "STORE"),
+        ("store", "--store", "STORE", "info"),
+        ("store", "--store", "/nowhere", "info", "--store", "STORE"),
+    ],
+)
+def test_the_store_is_named_anywhere_and_the_later_one_wins(gallery, words):
+    code, out, err = said(*(str(gallery.store) if word == "STORE" else word for word in words))
+    assert (code, err) == (0, "")
+    assert out
+
+
+def test_a_store_after_the_command_wins_over_the_environment(gallery, monkeypatch):
+    monkeypatch.setenv("OLRSEARCH_STORE", "/nowhere")
+    assert said("store", "info", "--store", gallery.store)[0] == 0
+    code, _, err = said("store", "info")
+    assert code == 1
+    assert "/nowhere" in err
+
+
+def test_quiet_hides_everything_on_stderr_but_errors(gallery, tmp_path):
+    store = gallery.copy(tmp_path / "store")
+    good(store, "label", "set", "striped", "unknown", name(1), "--who", "me")
+    assert "note: " in good(store, "search", "bright", "-k", 1).err
+    for words in (
+        ("search", "bright", "-k", 1, "--sheet", tmp_path / "x.html"),
+        ("search", "bright", "--where", "key = 'x'"),
+        ("label", "set", "striped", "unknown", name(2), "--who", "me"),
+        ("encode",),
+        ("calibrate",),
+        ("index", "build"),
+        ("delete", name(3)),
+        ("import", "folder", gallery.data, "--name", "more", "--limit", 3),
+    ):
+        for quiet in (("-q", *words), (words[0], *words[1:], "-q")):
+            assert good(store, *quiet).err == "", quiet
+    assert call(store, "search", "nothing", "-q").err.startswith("error: ")
+
+
+def test_of_quiet_and_verbose_the_later_one_wins(gallery):
+    root = logging.getLogger()
+    for words, level in (
+        (("-v", "search", "bright"), logging.INFO),
+        (("search", "bright", "-vv"), logging.DEBUG),
+        (("-v", "search", "bright", "-v"), logging.DEBUG),
+        (("-v", "search", "bright", "-q"), logging.ERROR),
+        (("-q", "search", "bright", "-v"), logging.INFO),
+        (("search", "bright"), logging.WARNING),
+    ):
+        good(gallery.store, *words)
+        assert root.level == level, words
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("serch", "x"), ("no command 'serch'", "did you mean search?")),
+        (("summary",), ("did you mean audit summary?",)),
+        (("audit", "lst"), ("olrsearch audit has no command 'lst'", "did you mean list?")),
+        (("bench", "audt"), ("did you mean audit?",)),
+        (("zzzz",), ("olrsearch --help lists them",)),
+        (("x" * 100_000,), ("…",)),
+        (("search", "x", "--sheat", "a.html"), ("no such option --sheat; did you mean --sheet?",)),
+        (("search", "x", "-k", "y" * 100_000), ("…",)),
+        (("search",), ("missing argument 'QUERY'", "usage: olrsearch search [OPTIONS] QUERY")),
+        (("store", "info", "--store"), ("--store", "requires an argument")),
+    ],
+)
+def test_wrong_usage_is_two_lines(words, parts):
+    code, out, err = said(*words)
+    assert (code, out) == (2, "")
+    first, second = err.splitlines()
+    assert first.startswith("error: ")
+    assert second.startswith("usage: olrsearch ")
+    assert len(err) < 1000
+    for part in parts:
+        assert part in err
+
+
+def test_a_missing_store_says_how_to_make_one_and_how_to_name_one(tmp_path):
+    code, _, err = said("search", "x", "--store", tmp_path / "none")
+    assert code == 1
+    (line,) = err.splitlines()
+    for part in (f"olrsearch --store {tmp_path / 'none'} import folder", "--store", "OLRSEARCH_STORE"):
+        assert part in line
+
+
+def test_no_help_is_said_of_a_group_alone():
+    assert said("audit")[0] == 2
+    assert "Commands:" in said("audit")[2]
+
+
+class Interrupting:
+    """A Heartbeat that is interrupted at the first item."""
+
+    def __init__(self, *_, **__):
+        pass
+
+    def __call__(self, items, **_):
+        for item in items:
+            raise KeyboardInterrupt
+            yield item
+
+    def work(self, **_):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_an_interruption_names_the_command_that_goes_on(tmp_path, monkeypatch, where):
+    write_pictures(tmp_path / "my pictures", 3)
+    monkeypatch.setattr("olrsearch.apps.cli.common.Heartbeat", Interrupting)
+    named = ("--store", tmp_path / "store")
+    words = ("import", "folder", tmp_path / "my pictures")
+    words = (*named, *words) if where == "before" else (*words, *named)
+    code, _, err = said(*words)
+    assert code == 130
+    line = err.splitlines()[-1]
+    assert line.startswith("interrupted; go on with: olrsearch ")
+    assert f"'{tmp_path / 'my pictures'}'" in line
+    assert f"--store {tmp_path / 'store'}" in line
+
+
+def test_an_interrupted_training_is_resumed_by_its_own_command(imported_pictures, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt("interrupted while training the teacher: 2 of 5 epochs are kept in runs/x")
+
+    monkeypatch.setattr("olrsearch.pipeline.training.train", interrupted)
+    monkeypatch.setattr("olrsearch.api.encoders.Encoders.has_unfinished_run", lambda *_: True)
+    code, _, err = said("train", "olr", "--profile", "tiny", "--store", imported_pictures)
+    assert code == 130
+    assert err.strip() == (
+        "interrupted while training the teacher: 2 of 5 epochs are kept in runs/x; "
+        f"go on with: olrsearch --store {imported_pictures} train olr --resume"
+    )
+
+
+@pytest.fixture
+def imported_pictures(tmp_path):
+    table = write_pictures(tmp_path / "pictures", 3)
+    good(tmp_path / "store", "import", "folder", tmp_path / "pictures", "--labels", table)
+    return tmp_path / "store"
+
+
+def test_where_there_is_no_terminal_a_line_says_how_far_work_is(tmp_path, monkeypatch):
+    from olrsearch.core.progress import Heartbeat
+
+    write_pictures(tmp_path / "pictures", 3)
+    monkeypatch.setattr("olrsearch.apps.cli.common.Heartbeat", lambda write: Heartbeat(write, every=0.0))
+    err = good(tmp_path / "store", "import", "folder", tmp_path / "pictures").err
+    assert "import: 3 of 3 images, " in err
+    assert "0 s left" in err
+    assert "\r" not in err
+    assert not good(tmp_path / "store", "import", "folder", tmp_path / "pictures", "-q").err
+
+
+def test_help_needs_no_command_module(monkeypatch):
+    monkeypatch.setattr("importlib.import_module", lambda *_: pytest.fail("a module was loaded"))
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+        run(["--help"])
+    assert all(f"\n  {command}" in out.getvalue() for command in _COMMANDS)
