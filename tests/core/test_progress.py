@@ -27,8 +27,7 @@ def test_a_line_every_half_minute_says_done_total_rate_and_time_left(clock):
     track = Heartbeat(lines.append, clock=clock)
     batches = [range(100)] * 20
     assert list(track(slowly(batches, clock, 10), total=2000, what="encode")) == batches
-    # What is done with a batch happens after it was handed on: the first is counted when the second is due.
-    assert lines[0] == "encode: 200 of 2,000 images, 6.7 images/s, 4 min left"
+    assert lines[0] == "encode: 300 of 2,000 images, 10 images/s, 3 min left"
     assert len(lines) == 6
 
 

@@ -164,7 +164,9 @@ def _wrong_usage(error: click.UsageError) -> int:
         message = f"no such option {error.option_name}{''.join(f'; did you mean {name}?' for name in near)}"
     if len(message) > _LONGEST:
         message = f"{message[:_LONGEST]}…"
-    click.echo(f"error: {message[:1].lower()}{message[1:]}", err=True)
+    if message[1:2].islower():  # not of NAMES
+        message = message[0].lower() + message[1:]
+    click.echo(f"error: {message}", err=True)
     if error.ctx is not None:
         usage = " ".join(error.ctx.get_usage().split()).removeprefix("Usage: ")
         click.echo(f"usage: {usage} (more: {error.ctx.command_path} --help)", err=True)

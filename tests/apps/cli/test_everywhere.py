@@ -76,7 +76,7 @@ def test_quiet_hides_everything_on_stderr_but_errors(gallery, tmp_path):
         ("encode",),
         ("calibrate",),
         ("index", "build"),
-        ("delete", name(3)),
+        ("delete", "--where", f"key = '{name(3)}'", "--yes"),
         ("import", "folder", gallery.data, "--name", "more", "--limit", 3),
     ):
         for quiet in (("-q", *words), (words[0], *words[1:], "-q")):
@@ -113,12 +113,13 @@ def test_of_quiet_and_verbose_the_later_one_wins(gallery):
         (("store", "info", "--store"), ("--store", "requires an argument")),
     ],
 )
-def test_wrong_usage_is_two_lines(words, parts):
+def test_wrong_usage_is_two_lines_at_most(words, parts):
     code, out, err = said(*words)
     assert (code, out) == (2, "")
-    first, second = err.splitlines()
+    first, *rest = err.splitlines()
     assert first.startswith("error: ")
-    assert second.startswith("usage: olrsearch ")
+    assert len(rest) <= 1
+    assert all(line.startswith("usage: olrsearch ") for line in rest)
     assert len(err) < 1000
     for part in parts:
         assert part in err
