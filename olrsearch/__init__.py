@@ -20,6 +20,8 @@ from olrsearch._version import __version__ as __version__
 if TYPE_CHECKING:
     from olrsearch.api.imports import ImportOptions as ImportOptions
     from olrsearch.api.imports import ReadOptions as ReadOptions
+    from olrsearch.api.listing import StoredImage as StoredImage
+    from olrsearch.api.listing import StoredImages as StoredImages
     from olrsearch.api.store import Store as Store
     from olrsearch.audit.decisions.decide import Decided as Decided
     from olrsearch.audit.decisions.export import LabelExport as LabelExport
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
 
 _NAMES: Final = {
     "api.imports": ("ImportOptions", "ReadOptions"),
+    "api.listing": ("StoredImage", "StoredImages"),
     "api.store": ("Store",),
     "audit.decisions.decide": ("Decided",),
     "audit.decisions.export": ("LabelExport",),

@@ -25,7 +25,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from olrsearch.api import facts, pictures, questions
+from olrsearch.api import facts, listing, pictures, questions
 from olrsearch.api import similar as likeness
 from olrsearch.api import words as word_questions
 from olrsearch.api.encoders import encode
@@ -286,6 +286,8 @@ class Store:
     similar = likeness.similar
     words = word_questions.words
     describe = questions.describe
+    images = listing.images
+    images_sheet = listing.images_sheet
     describe_words = word_questions.describe_words
     picture = pictures.picture
     sheet = pictures.sheet

@@ -41,6 +41,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "calibrate": ("encode", "Fit probabilities to stored labels."),
     "encoders": ("encoders", "List encoders, read their model cards, publish one."),
     "index": ("index", "Build and inspect indexes."),
+    "list": ("listing", "List images with their stored labels; nothing needs to be encoded."),
     "search": ("search", "Find images by attributes: 'smiling & eyeglasses & !male'."),
     "words": ("words", "Find images by words: beard eyeglasses '!male'."),
     "similar": ("similar", "Find images like an image, overall or in some respects."),
