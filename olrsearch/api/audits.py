@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from olrsearch.api.pictures import pictures
-from olrsearch.audit.runs.lists import Page, csv_table, find_audit, named, stale_notes, suggestions, suspects
+from olrsearch.audit.runs.lists import (
+    Page,
+    agreement_notes,
+    csv_table,
+    find_audit,
+    named,
+    stale_notes,
+    suggestions,
+    suspects,
+)
 from olrsearch.audit.runs.results import (
     AuditRun,
     AuditSummary,
@@ -98,7 +107,7 @@ class Audits:
 
     def list(
         self,
-        label: str | None = None,
+        label: str | Sequence[str] | None = None,
         k: int = 20,
         *,
         offset: int = 0,
@@ -113,7 +122,7 @@ class Audits:
         Deleted images are left out, and so are entries whose value has changed since, which is said.
 
         Args:
-            label: Only of this label, in any spelling.
+            label: Only of this label, or of any of these, in any spelling.
             k: Entries a page.
             offset: Skip this many.
             given: Only entries that are stored so, `present` or `absent`.
@@ -134,18 +143,19 @@ class Audits:
                 "unknown entries are given as neither present nor absent: leave one of the two out"
             )
         info, snapshot = find_audit(self._backend, run), self._backend.snapshot()
-        position = None if label is None else snapshot.label_positions([named(snapshot, info, label)])[0]
+        labels = (label,) if isinstance(label, str) else label or ()
+        positions = snapshot.label_positions([named(snapshot, info, one) for one in labels]) or None
         page = Page(snapshot, info, offset + k, wanted, reviewed=reviewed)
         if unknown:
-            batches, total = suggestions(snapshot, info, position)
+            batches, total = suggestions(snapshot, info, positions)
         else:
-            batches = suspects(snapshot, info, position, value)
-            total = count_suspects(snapshot, info.name, position=position, given=value)
+            batches = suspects(snapshot, info, positions, value)
+            total = count_suspects(snapshot, info.name, positions=positions, given=value)
         full = any(page.take(batch) for batch in batches)
         ended = [f"{info.name} keeps {total:,} suspects of this kind: there are no more"]
-        return LabelIssues(
-            info.name, page.issues()[offset:], total, (*page.notes(), *([] if full or unknown else ended))
-        )
+        issues = page.issues()[offset:]
+        notes = (*agreement_notes(issues), *page.notes(), *([] if full or unknown else ended))
+        return LabelIssues(info.name, issues, total, notes)
 
     def show(self, image: int | str, label: str, *, run: str | None = None) -> AuditedEntry:
         """One entry with all that is known of it: every scorer's evidence and why, and decisions.

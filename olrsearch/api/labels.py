@@ -13,7 +13,7 @@ from olrsearch.store.decision_rules import VALUE_NAMES as VALUE_NAMES  # noqa: P
 from olrsearch.store.read.decisions import read_history
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from olrsearch.api.session import Session
     from olrsearch.audit.decisions.decide import Decided
@@ -94,8 +94,10 @@ class Labels:
         """Take the latest decision on a label of an image back; see `decisions.decide.undo`."""
         return deciding.undo(self._session.backend, image, label, who=who, why=why)
 
-    def history(self, image: ImageRef | None = None, label: str | None = None) -> list[Decision]:
-        """The history of decisions, oldest first: of one image or all, of one label or all.
+    def history(
+        self, image: ImageRef | None = None, label: str | Sequence[str] | None = None
+    ) -> list[Decision]:
+        """The history of decisions, oldest first: of one image or all, of one label, some or all.
 
         Raises:
             UnknownImageError: no such image.
@@ -103,7 +105,8 @@ class Labels:
         """
         snapshot = self._session.snapshot()
         ids = None if image is None else [snapshot.resolve(image)]
-        return read_history(snapshot, ids, None if label is None else [label])
+        labels = [label] if isinstance(label, str) else label
+        return read_history(snapshot, ids, labels or None)
 
     def export_history(self, path: Path | str, *, replace: bool = False) -> int:
         """Write the history of decisions as JSON lines; returns how many there are.

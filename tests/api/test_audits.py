@@ -43,7 +43,8 @@ def test_pages_of_one_list(read):
     assert [issue.rank for issue in whole] == list(range(1, 478))
     page = read.audit.list(k=10, offset=5)
     assert page.issues == whole.issues[5:15]
-    assert page.notes == ()
+    assert len(page.notes) == 1
+    assert "on the evidence agrees with what is stored" in page.notes[0]
     for issue in whole:
         assert issue.suggested == (1 if issue.present >= 0.5 else -1)
         assert json.loads(json.dumps(issue.to_dict()))["key"] == issue.key
@@ -285,7 +286,7 @@ def test_a_list_as_a_table_that_is_filled_in_and_decided(asked, tmp_path):
     assert b"\r" not in path.read_bytes()
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["image", "label", "given", "suggested", "score", "decision"]
+    assert list(rows[0]) == ["image", "label", "given", "suggested", "score", "run", "decision"]
     assert [row["image"] for row in rows] == [issue.key for issue in found]
     assert {row["given"] for row in rows} <= {"present", "absent"}
     assert {row["decision"] for row in rows} == {""}
@@ -324,3 +325,37 @@ def test_runs_that_other_programs_left_are_refused(asked):
     with pytest.raises(Exception, match="has format 99, written by olrsearch"):
         RunFolder.open(path)
     shutil.rmtree(path)
+
+
+def test_a_list_of_two_labels_holds_the_entries_of_both(read):
+    of = {label: read.audit.list(label, 200) for label in ("red", "bright")}
+    both = read.audit.list(["red", "bright"], 400)
+    assert both.total == sum(found.total for found in of.values())
+    assert {(issue.image_id, issue.label) for issue in both} == {
+        (issue.image_id, issue.label) for found in of.values() for issue in found
+    }
+    scores = [issue.score for issue in both]
+    assert scores == sorted(scores)
+    assert read.audit.list([], 500).total == read.audit.list(k=500).total
+    unknown = read.audit.list(["striped", "red"], unknown=True)
+    assert {issue.label for issue in unknown} == {"Striped"}
+
+
+def test_where_evidence_agrees_it_is_said(read):
+    found = read.audit.list("red", 200)
+    agreeing = [issue.rank for issue in found if issue.suggested == issue.given]
+    assert agreeing  # every audit keeps some entries of every label
+    assert f"from rank {agreeing[0]:,} on the evidence agrees with what is stored" in found.notes[0]
+    only = read.audit.list("red", 3)
+    assert all(issue.suggested != issue.given for issue in only)
+    assert only.notes == ()
+
+
+def test_a_table_carries_its_run_into_decisions(asked, tmp_path):
+    found = asked.audit.list("red", 2)
+    path = asked.audit.table(found, tmp_path / "red.csv")
+    text = path.read_text("utf-8")
+    header, first, second = text.splitlines()
+    path.write_text(f"{header}\n{first}flip\n{second}\n", "utf-8")
+    asked.labels.decide_file(path, who="ann")
+    assert asked.labels.history()[-1].run == found.run

@@ -9,6 +9,7 @@ import click
 
 from olrsearch.api.labels import VALUE_NAMES
 from olrsearch.apps.cli import audit_decisions
+from olrsearch.apps.cli.columns import table
 from olrsearch.apps.cli.common import Group, examples, open_store, say, say_notes, show
 from olrsearch.apps.cli.options import (
     NATURAL,
@@ -90,19 +91,19 @@ def refit(ctx: click.Context, run: str | None, as_json: bool) -> None:
 @audit_command.command(
     "list", epilog=examples("olrsearch audit list --label Eyeglasses -k 50 --csv review.csv")
 )
-@click.option("--label", help="Only of this label; of all by default.")
+@click.option("--label", multiple=True, help="Only of this label (repeatable); of all by default.")
 @_choice_options
 @click.option("--suggested", type=_VALUE, help="Only entries that the evidence finds so.")
 @click.option("--offset", type=NATURAL, default=0, show_default=True, help="Skip this many entries.")
 @click.option(
     "--csv",
-    "table",
+    "csv_file",
     type=PATH,
     help="Also write them as a file of decisions to fill in (olrsearch audit decide --from).",
 )
 @json_option("One JSON object an entry.")
 @click.pass_context
-def list_issues(ctx: click.Context, /, table: Path | None, as_json: bool, **options: Any) -> None:
+def list_issues(ctx: click.Context, /, csv_file: Path | None, as_json: bool, **options: Any) -> None:
     """The entries that are most likely wrong, most suspicious first.
 
     The score is the probability of what is stored. Entries that were judged, or changed since the
@@ -111,7 +112,7 @@ def list_issues(ctx: click.Context, /, table: Path | None, as_json: bool, **opti
     with open_store(ctx, read_only=True) as store:
         found = store.audit.list(**options)
         # Before anything is printed: whoever reads only the first lines still gets the whole table.
-        written = None if table is None else store.audit.table(found, table)
+        written = None if csv_file is None else store.audit.table(found, csv_file)
     say_notes(found.notes)
     show(found.to_dicts(), _issue_lines(found), as_json=as_json, nothing="no entry to list")
     if written is not None:
@@ -220,16 +221,23 @@ def _show_report(report: AuditReport, *, as_json: bool) -> None:
 def _issue_lines(found: LabelIssues) -> Iterator[str]:
     if not len(found):
         return
-    wide = max(*(len(issue.key) for issue in found), len("image"))
-    width = max(*(len(issue.label) for issue in found), len("label"))
-    yield f"{'rank':>5}  {'image':<{wide}}  {'label':<{width}}  {'given':<7}    {'suggested':<9}  score"
-    for issue in found:
-        score = f"{issue.present:.3f} present" if issue.score is None else f"{issue.score:.2g}"
-        decided = "" if issue.verdict is None else f"  decided: {issue.verdict}"
-        yield (
-            f"{issue.rank:>5,}  {issue.key:<{wide}}  {issue.label:<{width}}  {VALUE_NAMES[issue.given]:<7}  "
-            f"→ {VALUE_NAMES[issue.suggested]:<9}  {score}{decided}"
-        )
+    yield from table(
+        ("rank", "image", "label", "given", "", "suggested", "score", ""),
+        [
+            (
+                f"{issue.rank:,}",
+                issue.key,
+                issue.label,
+                VALUE_NAMES[issue.given],
+                *(("", "as stored") if agrees else ("→", VALUE_NAMES[issue.suggested])),
+                f"{issue.present:.3f} present" if issue.score is None else f"{issue.score:.2g}",
+                "" if issue.verdict is None else f"decided: {issue.verdict}",
+            )
+            for issue in found
+            for agrees in (issue.suggested == issue.given,)
+        ],
+        align="rlllllll",
+    )
 
 
 def _entry_lines(found: AuditedEntry) -> Iterator[str]:

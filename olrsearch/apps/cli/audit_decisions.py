@@ -10,7 +10,7 @@ import click
 from olrsearch.api.labels import VALUE_NAMES
 from olrsearch.apps.cli.common import examples, open_store, show
 from olrsearch.apps.cli.common import images as images_said
-from olrsearch.apps.cli.options import PATH, json_option, who_option
+from olrsearch.apps.cli.options import PATH, conditions_option, json_option, who_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,7 +36,7 @@ _DONE = {"accept": "accepted", "flip": "flipped", "unsure": "left unsure", "undo
     "file",
     type=PATH,
     help="Decide what a file says instead: CSV with the columns image, label and decision (accept, flip, "
-    "unsure, undo, or the value itself: present, absent, unknown), perhaps given, why and who; or JSON "
+    "unsure, undo, or the value itself: present, absent, unknown), perhaps given, why, who and run; or JSON "
     "lines, as `audit export --decisions` writes them. All of it is taken, or nothing.",
 )
 @click.option("--undo", "take_back", is_flag=True, help="Take the latest decision on IMAGE and LABEL back.")
@@ -91,10 +91,10 @@ def _decided_lines(written: Decided) -> Iterator[str]:
 
 @click.command("history", epilog=examples("olrsearch audit history --label Eyeglasses"))
 @click.argument("image", required=False)
-@click.option("--label", help="Of this label only.")
+@click.option("--label", multiple=True, help="Of this label only (repeatable).")
 @json_option("One JSON object a decision.")
 @click.pass_context
-def history(ctx: click.Context, image: str | None, label: str | None, as_json: bool) -> None:
+def history(ctx: click.Context, image: str | None, label: tuple[str, ...], as_json: bool) -> None:
     """List the decisions on labels, oldest first: of IMAGE, or of all images."""
     with open_store(ctx, read_only=True) as store:
         rows = store.labels.history(image, label)
@@ -127,7 +127,7 @@ def _to_dict(row: Decision) -> dict[str, Any]:
     help="txt: CelebA's list_attr_celeba.txt; csv; json: JSON lines. By the name of OUT when left out.",
 )
 @click.option("--dataset", help="Of this data set only.")
-@click.option("--where", help="Of these images only: \"partition = 'train' and Smiling = present\".")
+@conditions_option("Of these images only: \"partition = 'train' and Smiling = present\".")
 @click.option("--decisions", "history_only", is_flag=True, help="Write the history of decisions instead.")
 @click.option("--replace", is_flag=True, help="Write over OUT if it is there.")
 @json_option("What was written as one JSON object.")

@@ -6,6 +6,7 @@ import click
 
 from olrsearch.apps.cli.common import examples, open_store, say
 from olrsearch.apps.cli.common import images as images_said
+from olrsearch.apps.cli.options import conditions_option
 
 
 @click.command(
@@ -15,7 +16,7 @@ from olrsearch.apps.cli.common import images as images_said
     ),
 )
 @click.argument("images", nargs=-1)
-@click.option("--where", help="Delete every image this condition selects, e.g. \"partition = 'test'\".")
+@conditions_option("Delete every image this selects, e.g. \"partition = 'test'\".")
 @click.option("--yes", is_flag=True, help="Do not ask before a --where.")
 @click.pass_context
 def delete_command(ctx: click.Context, images: tuple[str, ...], where: str | None, yes: bool) -> None:

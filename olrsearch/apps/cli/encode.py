@@ -8,7 +8,7 @@ import click
 
 from olrsearch.apps.cli.common import examples, open_store, say, say_notes
 from olrsearch.apps.cli.everywhere import interruptible
-from olrsearch.apps.cli.options import POSITIVE, on_error_option, space_option
+from olrsearch.apps.cli.options import POSITIVE, conditions_option, on_error_option, space_option
 
 if TYPE_CHECKING:
     from olrsearch import OnError, Store
@@ -52,7 +52,7 @@ def _announce(store: Store, encoder: str | None) -> None:
 
 @click.command("calibrate", epilog=examples("olrsearch calibrate --where \"partition = 'val'\""))
 @space_option("of label embeddings by default, else of posteriors")
-@click.option("--where", help="Fit on the labelled images this selects; the selection images by default.")
+@conditions_option("Fit on the labelled images this selects; the selection images by default.")
 @click.pass_context
 def calibrate_command(ctx: click.Context, space: str | None, where: str | None) -> None:
     """Fit probabilities to stored labels, and the metric of label indexes."""

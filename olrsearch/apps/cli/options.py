@@ -64,7 +64,19 @@ def seed_option(what: str) -> Option:
     return click.option("--seed", type=NATURAL, default=0, show_default=True, help=what)
 
 
-where_option: Final = click.option("--where", help="Only images this selects, e.g. \"partition = 'test'\".")
+def conditions_option(text: str) -> Option:
+    """A condition on images; of several all must hold."""
+    return click.option("--where", multiple=True, callback=_all_of, help=f"{text} Of several all must hold.")
+
+
+def _all_of(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> str | None:
+    del ctx, parameter
+    if len(given) < 2:
+        return given[0] if given else None
+    return " and ".join(f"({condition})" for condition in given)
+
+
+where_option: Final = conditions_option("Only images this selects, e.g. \"partition = 'test'\".")
 sheets_option: Final = click.option(
     "--sheet",
     "sheets",

@@ -1,8 +1,8 @@
 """Files of decisions: a CSV that people fill in, and the history as JSON lines.
 
 ```
-image,label,decision,given,why,who     or `key` for image, `verdict` for decision; the last three are optional
-000001.jpg,Smiling,flip,present,laughs,ann
+image,label,decision,given,why,who,run     or `key`, `verdict` for image, decision; the last four are optional
+000001.jpg,Smiling,flip,present,laughs,ann,audit-20240501-120000-000000
 
 {"image": "000001.jpg", "label": "Smiling", "verdict": "flip", "given": 1, "value": -1, "who": "ann", …}
 ```
@@ -45,6 +45,7 @@ _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "given": ("given",),
     "who": ("who",),
     "why": ("why",),
+    "run": ("run",),
 }
 _NEEDED: Final = ("image", "label", "verdict")
 _TOLD: Final = ("label", "verdict", "given", "value", "who", "when", "why", "run")
@@ -168,6 +169,7 @@ def _from_csv(line: int, said: Mapping[str, str]) -> DecisionRequest | None:
         given=_value(said.get("given", ""), "given"),
         who=said.get("who") or None,
         why=said.get("why", ""),
+        run=said.get("run") or None,
         line=line,
     )
 

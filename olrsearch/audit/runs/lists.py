@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from olrsearch.store.read.audits import AuditInfo
     from olrsearch.store.read.snapshot import Snapshot
 
-COLUMNS: Final = ("image", "label", "given", "suggested", "score", "decision")
+COLUMNS: Final = ("image", "label", "given", "suggested", "score", "run", "decision")
 """Of the CSV; `Store.labels.decide_file` reads it back when the last is filled in."""
 
 _BATCH: Final = 200
@@ -131,32 +131,32 @@ def find_audit(backend: Backend, name: str | None = None) -> AuditInfo:
 
 
 def suspects(
-    snapshot: Snapshot, info: AuditInfo, position: int | None, given: int | None
+    snapshot: Snapshot, info: AuditInfo, positions: Sequence[int] | None, given: int | None
 ) -> Iterator[list[Suspect]]:
     """Suspects of an audit in their order, some at a time; arguments as of `read_suspects`."""
     after = 0
     while some := read_suspects(
-        snapshot, info.name, position=position, given=given, after=after, count=_BATCH
+        snapshot, info.name, positions=positions, given=given, after=after, count=_BATCH
     ):
         yield some
         after = some[-1].rank
 
 
 def suggestions(
-    snapshot: Snapshot, info: AuditInfo, position: int | None
+    snapshot: Snapshot, info: AuditInfo, wanted: Sequence[int] | None
 ) -> tuple[Iterator[list[Suspect]], int]:
     """Suggestions for unknown entries of living images, the most certain first, and how many there are.
 
     Args:
         snapshot: The generation.
         info: The audit.
-        position: Only of this label of the store.
+        wanted: Only of these labels of the store, by position.
     """
     folder = RunFolder.open(info.path)
     ids, given = np.asarray(folder.load("ids")), folder.load("given")
     present = folder.load(info.summary["present"])
     positions = np.asarray(snapshot.label_positions(info.config["labels"]))
-    columns = np.arange(len(positions)) if position is None else np.flatnonzero(positions == position)
+    columns = np.arange(len(positions)) if wanted is None else np.flatnonzero(np.isin(positions, wanted))
     open_to_all = (np.asarray(given[:, columns]).T == 0) & np.isfinite(present[columns])
     label, row = np.nonzero(open_to_all & np.isin(ids, snapshot.image_ids()))
     chance = np.asarray(present[columns])[label, row]
@@ -198,6 +198,15 @@ def named(snapshot: Snapshot, info: AuditInfo, label: str) -> str:
     return name
 
 
+def agreement_notes(issues: Sequence[LabelIssue]) -> tuple[str, ...]:
+    """Says from where on a list goes beyond what is suspected: audits keep some entries of every label."""
+    first = next((issue.rank for issue in issues if issue.suggested == issue.given), None)
+    if first is None:
+        return ()
+    note = f"from rank {first:,} on the evidence agrees with what is stored"
+    return (f"{note}: these are the least certain entries, but none that is suspected",)
+
+
 def stale_notes(snapshot: Snapshot, info: AuditInfo) -> tuple[str, ...]:
     """Says how old an audit is: scorers no longer asked, labels that changed, decisions not learnt from."""
     notes = list(retired_notes(info.config["scorers"]))
@@ -233,6 +242,7 @@ def csv_table(snapshot: Snapshot, found: LabelIssues) -> bytes:
                 VALUE_NAMES[issue.given],
                 VALUE_NAMES[issue.suggested],
                 "" if issue.score is None else f"{issue.score:.6f}",
+                found.run,
                 "",
             ]
         )

@@ -15,6 +15,7 @@ from olrsearch.store.sql import schema
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Sequence
     from pathlib import Path
 
     from sqlalchemy import ColumnElement
@@ -79,7 +80,7 @@ def read_suspects(
     snapshot: Snapshot,
     run: str,
     *,
-    position: int | None = None,
+    positions: Sequence[int] | None = None,
     given: int | None = None,
     after: int = 0,
     count: int,
@@ -89,7 +90,7 @@ def read_suspects(
     Args:
         snapshot: Says which images live.
         run: Name of the audit.
-        position: Only of this label.
+        positions: Only of these labels.
         given: Only entries that are stored so, −1 or +1.
         after: Only those of a higher rank.
         count: At most so many.
@@ -98,7 +99,7 @@ def read_suspects(
     statement = (
         select(x.rank, x.image_id, i.key, x.position, x.given, x.score, x.present)
         .join_from(schema.audit_suspect, schema.image, x.image_id == i.id)
-        .where(*_of(run, position, given), x.rank > after, snapshot.living())
+        .where(*_of(run, positions, given), x.rank > after, snapshot.living())
         .order_by(x.rank)
         .limit(count)
     )
@@ -106,24 +107,24 @@ def read_suspects(
 
 
 def count_suspects(
-    snapshot: Snapshot, run: str, *, position: int | None = None, given: int | None = None
+    snapshot: Snapshot, run: str, *, positions: Sequence[int] | None = None, given: int | None = None
 ) -> int:
     """How many suspected entries of living images there are; arguments as of `read_suspects`."""
     i, x = schema.image.c, schema.audit_suspect.c
     statement = (
         select(func.count(None, type_=Integer))
         .select_from(schema.audit_suspect.join(schema.image, x.image_id == i.id))
-        .where(*_of(run, position, given), snapshot.living())
+        .where(*_of(run, positions, given), snapshot.living())
     )
     return int(snapshot.rows(statement)[0][0])
 
 
-def _of(run: str, position: int | None, given: int | None) -> list[ColumnElement[bool]]:
+def _of(run: str, positions: Sequence[int] | None, given: int | None) -> list[ColumnElement[bool]]:
     x = schema.audit_suspect.c
     number = select(schema.audit_run.c.id).where(schema.audit_run.c.name == run).scalar_subquery()
     conditions: list[ColumnElement[bool]] = [x.run_id == number]
-    if position is not None:
-        conditions.append(x.position == position)
+    if positions is not None:
+        conditions.append(x.position.in_(positions))
     if given is not None:
         conditions.append(x.given == given)
     return conditions

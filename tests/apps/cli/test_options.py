@@ -24,7 +24,7 @@ VERBS = {
     "train informed-prior": (Encoders.train, {"as_json"}),
     "import cifar100": (import_dataset, {"path", "coarse", "no_thumbnails", "as_json"}),
     "audit run": (Audits.run, {"as_json"}),
-    "audit list": (Audits.list, {"table", "as_json"}),
+    "audit list": (Audits.list, {"csv_file", "as_json"}),
     "audit sheet": (Audits.sheet, {"out"}),
     "audit export": (Labels.export, {"out", "history_only", "as_json"}),
     "encoders publish": (Encoders.publish, {"out_dir"}),

@@ -67,10 +67,11 @@ def test_some_of_the_suspects(store):
 
     assert ranks(count=2) == [1, 2]
     assert ranks(count=2, after=2) == [3]
-    assert ranks(count=9, position=2) == [1, 3]
-    assert ranks(count=9, position=2, given=-1) == [3]
-    assert ranks(count=9, position=1) == []
-    assert count_suspects(snapshot, "audit-1", position=2) == 2
+    assert ranks(count=9, positions=[2]) == [1, 3]
+    assert ranks(count=9, positions=[2], given=-1) == [3]
+    assert ranks(count=9, positions=[1]) == []
+    assert ranks(count=9, positions=[1, 2]) == [1, 3]
+    assert count_suspects(snapshot, "audit-1", positions=[2]) == 2
     assert count_suspects(snapshot, "audit-1", given=-1) == 2
     assert count_suspects(snapshot, "nothing") == 0
 
