@@ -32,6 +32,7 @@ from olrsearch.audit.runs.results import (
 )
 from olrsearch.audit.runs.reviewed import Reviewed
 from olrsearch.core.errors import AuditError, QueryError, StoreCorruptError, StoreVersionError
+from olrsearch.core.shown import shown
 from olrsearch.search.page import check_page
 from olrsearch.store.audit_runs import RunFolder, audit_folders
 from olrsearch.store.decision_rules import NAMED_VALUES
@@ -318,7 +319,7 @@ class Audits:
 def _value(word: str | None, what: str) -> int | None:
     value = None if word is None else NAMED_VALUES.get(word, 0)
     if value == 0:
-        raise QueryError(f"{what} is present or absent, found {word!r}")
+        raise QueryError(f"{what} is present or absent, found {shown(word)}")
     return value
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from olrsearch.audit.decisions import decide as deciding
 from olrsearch.audit.decisions.export import export_decisions, export_labels
 from olrsearch.core.errors import QueryError
+from olrsearch.core.shown import shown
 from olrsearch.store.decision_rules import NAMED_VALUES
 from olrsearch.store.decision_rules import VALUE_NAMES as VALUE_NAMES  # noqa: PLC0414 - handed on
 from olrsearch.store.read.decisions import read_history
@@ -82,7 +83,7 @@ class Labels:
         """
         number = NAMED_VALUES.get(value) if isinstance(value, str) else value
         if number not in {-1, 0, 1}:
-            raise QueryError(f"a label is present, absent or unknown, found {value!r}")
+            raise QueryError(f"a label is present, absent or unknown, found {shown(value)}")
         with self._session.backend.writer() as writer:
             return writer.decisions.set(images, label, number, who=who, why=why)
 

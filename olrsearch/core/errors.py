@@ -53,6 +53,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from olrsearch.core.shown import one_line, shown
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -61,7 +63,10 @@ _AROUND: Final = 60
 
 
 class OlrsearchError(Exception):
-    """Base of every error raised on purpose by olrsearch."""
+    """Base of every error raised on purpose by olrsearch; its message is one line, whatever it quotes."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_line(message))
 
 
 class DatasetError(OlrsearchError):
@@ -108,8 +113,8 @@ class QuerySyntaxError(QueryError):
             before = "…" + before[-_AROUND:]
         if len(after) > _AROUND:
             after = after[:_AROUND] + "…"
-        shown = re.sub(r"\s", " ", f"{before}«here»{after}")  # an error is one line
-        super().__init__(f"{message} (position {position + 1}: {shown})")
+        around = re.sub(r"\s", " ", f"{before}«here»{after}")
+        super().__init__(f"{message} (position {position + 1}: {around})")
 
 
 class UnknownNameError(QueryError):
@@ -121,18 +126,21 @@ class UnknownNameError(QueryError):
     """
 
     what = "name"
+    advice = ""
+    """What to do where no known name is similar."""
 
     def __init__(self, name: str, nearest: Sequence[str]) -> None:
         self.name = name
         self.nearest = tuple(nearest)
-        hint = f"; did you mean {', '.join(self.nearest)}?" if self.nearest else ""
-        super().__init__(f"unknown {self.what} {name!r}{hint}")
+        hint = f"; did you mean {', '.join(self.nearest)}?" if self.nearest else self.advice
+        super().__init__(f"unknown {self.what} {shown(name)}{hint}")
 
 
 class UnknownLabelError(UnknownNameError):
     """A query names a label that the store or encoder does not have."""
 
     what = "label"
+    advice = "; olrsearch label list shows those of the store, olrsearch encoders info NAME an encoder's"
 
 
 class UnknownWordError(UnknownNameError):

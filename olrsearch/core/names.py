@@ -12,9 +12,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from olrsearch.core.errors import QueryError, UnknownLabelError
+from olrsearch.core.shown import escaped, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,9 @@ _UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 _CUTOFF = 0.55
 """Similarity below which a name is no help; `smile` and `Smiling` have 0.67."""
+
+LONGEST: Final = 255
+"""Characters of a name up to which similar ones are looked for; file systems allow no longer ones."""
 
 
 def unfit_character(text: str) -> str | None:
@@ -65,20 +69,6 @@ def normalise_name(name: str) -> str:
     return _SEPARATORS.sub(" ", folded).strip()
 
 
-def escaped(name: str) -> str:
-    r"""A name as it can be shown on one line: what is unfit for one is written as `\x0a` or `\u2028`."""
-    return name if unfit_character(name) is None else "".join(map(_escape, name))
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    if unicodedata.category(character) not in _UNFIT:
-        return character
-    if 0xDC80 <= code <= 0xDCFF:
-        return f"\\x{code - 0xDC00:02x}"
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-
 def path_form(key: str) -> str:
     r"""The form in which two spellings of one path are the same.
 
@@ -106,8 +96,8 @@ class LabelNames:
         """
         found = self.matches(name)
         if len(found) > 1:
-            several = " or ".join(self.names[position] for position in found)
-            msg = f"the label name {name!r} may mean {several}: write it exactly as one of them"
+            several = " or ".join(escaped(self.names[position]) for position in found)
+            msg = f"the label name {shown(name)} may mean {several}: write it exactly as one of them"
             raise QueryError(msg)
         if not found:
             raise UnknownLabelError(name, nearest_names(name, self.names))
@@ -125,7 +115,13 @@ class LabelNames:
 
 
 def nearest_names(name: str, candidates: Sequence[str], count: int = 3) -> tuple[str, ...]:
-    """The most similar of some names, best first; fewer, or none, where little is similar."""
+    """The most similar of some names, best first; fewer, or none, where little is similar.
+
+    Comparing takes the product of two lengths: nothing is similar to a name longer than `LONGEST`, and of
+    candidates that are longer the beginning counts.
+    """
+    if len(name) > LONGEST:
+        return ()
     wanted = normalise_name(name).replace(" ", "")
     scored = [(-_similarity(wanted, candidate), candidate) for candidate in candidates]
     return tuple(candidate for score, candidate in sorted(scored) if -score >= _CUTOFF)[:count]
@@ -133,7 +129,7 @@ def nearest_names(name: str, candidates: Sequence[str], count: int = 3) -> tuple
 
 def _similarity(wanted: str, candidate: str) -> float:
     """0 to 1: by edits of the whole name, or nearly as good by one of its words, its beginning or a part."""
-    normal = normalise_name(candidate)
+    normal = normalise_name(candidate[:LONGEST])
     whole = normal.replace(" ", "")
     forms = [(whole, 1.0), *((word, 0.9) for word in normal.split(" "))]
     best = max(factor * SequenceMatcher(None, wanted, form).ratio() for form, factor in forms)

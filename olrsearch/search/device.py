@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from olrsearch.core.errors import DeviceError
+from olrsearch.core.shown import shown
 from olrsearch.maths.metric import check_query
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def find_device(name: str) -> torch.device:
     except ImportError as error:
         raise DeviceError(f"torch does not load ({error}): install it again, or {OTHERS}") from error
     if not DEVICES.fullmatch(name):
-        raise DeviceError(f"no device is called {name!r}: expected auto, cpu, cuda or cuda:N")
+        raise DeviceError(f"no device is called {shown(name)}: expected auto, cpu, cuda or cuda:N")
     if name == "cpu":
         return torch.device("cpu")
     if not torch.cuda.is_available():

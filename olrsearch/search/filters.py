@@ -1,8 +1,8 @@
 """`--where` conditions as SQL expressions with bound parameters, and as masks.
 
-A condition on recorded columns is answered by the database, one on stored labels by an
-array; a condition that mixes them is cut into the two at its highest label-free parts.
-The tree was parsed against the same columns, so nothing of the user's text is ever SQL.
+A condition on recorded columns is answered by the database, one on stored labels by an array, and a pattern
+here, so that every database answers alike; a condition that mixes them is cut at the highest parts that the
+database can answer whole. The tree was parsed against the same columns, so nothing of the user's text is ever SQL.
 
 Notation: N images (rows of a view), L labels.
 """
@@ -17,6 +17,8 @@ import numpy as np
 from sqlalchemy import BigInteger, DateTime, Double, String, and_, bindparam, false, func, literal, not_, or_
 
 from olrsearch.core.errors import QueryError
+from olrsearch.core.shown import shown
+from olrsearch.search.query.like import alike
 from olrsearch.search.query.where import (
     COMPARISONS,
     Comparison,
@@ -27,11 +29,14 @@ from olrsearch.search.query.where import (
     WhereAnd,
     WhereNot,
     WhereOr,
+    tests_of,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from types import UnionType
 
+    from numpy.typing import NDArray
     from sqlalchemy import ColumnElement
     from sqlalchemy.types import TypeEngine
 
@@ -61,7 +66,7 @@ def compile_where(node: Where, columns: Mapping[str, ColumnElement[Any]]) -> Col
         columns: The columns it was parsed with.
 
     Raises:
-        QueryError: it tests a label (see `allowed_rows`) or an unknown column.
+        QueryError: it tests a label or a pattern (see `allowed_rows`), or an unknown column.
     """
     if isinstance(node, WhereNot):
         return not_(compile_where(node.child, columns))
@@ -71,32 +76,31 @@ def compile_where(node: Where, columns: Mapping[str, ColumnElement[Any]]) -> Col
         return or_(*(compile_where(child, columns) for child in node.children))
     if isinstance(node, LabelIs):
         raise QueryError(f"the stored label {node.label} is no column of the database: filter by rows")
+    if isinstance(node, Like):
+        raise QueryError(f"a pattern for {node.column} is not matched by the database: filter by rows")
     column = columns.get(node.column)
     if column is None:
-        raise QueryError(f"no column {node.column!r}: expected one of {', '.join(columns)}")
+        raise QueryError(f"no column {shown(node.column)}: expected one of {', '.join(columns)}")
     if isinstance(node, IsNull):
         return column.is_(None)
     # SQL's third truth value ends here: a test of a missing value is false, and `not` turns it round.
     return func.coalesce(_test(node, column), false())
 
 
-def _test(node: Comparison | Membership | Like, column: ColumnElement[Any]) -> ColumnElement[bool]:
+def _test(node: Comparison | Membership, column: ColumnElement[Any]) -> ColumnElement[bool]:
     if isinstance(node, Comparison):
         found: ColumnElement[bool] = COMPARISONS[node.operator](column, _bound(node.value))
         return found
-    if isinstance(node, Membership):
-        # Numbers with and without fraction are bound apart: one list has one type.
-        kinds: dict[type, list[Value]] = {}
-        for value in node.values:
-            kinds.setdefault(type(value), []).append(value)
-        return or_(
-            *(
-                column.in_(bindparam(None, values, type_=_SQL_TYPES[kind], expanding=True, unique=True))
-                for kind, values in kinds.items()
-            )
+    # Numbers with and without fraction are bound apart: one list has one type.
+    kinds: dict[type, list[Value]] = {}
+    for value in node.values:
+        kinds.setdefault(type(value), []).append(value)
+    return or_(
+        *(
+            column.in_(bindparam(None, values, type_=_SQL_TYPES[kind], expanding=True, unique=True))
+            for kind, values in kinds.items()
         )
-    # Lower case on both sides: LIKE alone ignores case in SQLite and minds it in PostgreSQL.
-    return column.ilike(_bound(node.pattern), escape="\\")
+    )
 
 
 def _bound(value: Value) -> ColumnElement[Any]:
@@ -109,6 +113,7 @@ def allowed_rows(
     *,
     columns: Mapping[str, ColumnElement[Any]],
     select_ids: Callable[[ColumnElement[bool]], I64],
+    texts: Callable[[str], NDArray[np.str_]],
     stored: I8 | None = None,
     label_names: Sequence[str] = (),
 ) -> Bool:
@@ -119,6 +124,7 @@ def allowed_rows(
         ids: int64 [N], the images asked about.
         columns: The columns that may be named.
         select_ids: Ids of all images that satisfy an SQL expression over these columns.
+        texts: The values of a column of text, str [N], '' where there is none.
         stored: Stored labels with overrides applied, int8 [N, L]; needed where labels are tested.
         label_names: Their L names.
 
@@ -128,24 +134,34 @@ def allowed_rows(
     Raises:
         QueryError: labels are tested and there are none.
     """
-    if not tests_labels(node):
+    if not _tests_beyond(node, Like | LabelIs):
         return np.isin(ids, select_ids(compile_where(node, columns)))
     if isinstance(node, LabelIs):
         if stored is None or node.label not in label_names:
-            raise QueryError(f"no stored label {node.label!r} to filter by: import labels first")
+            raise QueryError(f"no stored label {shown(node.label)} to filter by: import labels first")
         kept: Bool = stored[:, list(label_names).index(node.label)] == node.value
         return kept
 
+    if isinstance(node, Like):
+        return alike(node.pattern, texts(node.column))
+
     inner = partial(
-        allowed_rows, ids=ids, columns=columns, select_ids=select_ids, stored=stored, label_names=label_names
+        allowed_rows,
+        ids=ids,
+        columns=columns,
+        select_ids=select_ids,
+        texts=texts,
+        stored=stored,
+        label_names=label_names,
     )
     if isinstance(node, WhereNot):
         return ~inner(node.child)
-    if not isinstance(node, WhereAnd | WhereOr):  # only these and label tests hold labels
-        raise QueryError(f"a condition of kind {type(node).__name__} holds no label")
-    # Label-free children together make one statement instead of one each.
-    plain = tuple(child for child in node.children if not tests_labels(child))
-    masks = [inner(child) for child in node.children if tests_labels(child)]
+    if not isinstance(node, WhereAnd | WhereOr):  # all else is a test of a column
+        raise QueryError(f"a condition of kind {type(node).__name__} is for the database")
+    # What the database answers is one statement instead of one each.
+    beyond = [_tests_beyond(child, Like | LabelIs) for child in node.children]
+    plain = tuple(child for child, apart in zip(node.children, beyond, strict=True) if not apart)
+    masks = [inner(child) for child, apart in zip(node.children, beyond, strict=True) if apart]
     if plain:
         masks.append(inner(plain[0] if len(plain) == 1 else type(node)(plain)))
     return reduce(np.logical_and if isinstance(node, WhereAnd) else np.logical_or, masks)
@@ -153,6 +169,9 @@ def allowed_rows(
 
 def tests_labels(node: Where) -> bool:
     """Whether a condition tests stored labels anywhere."""
-    if isinstance(node, WhereAnd | WhereOr):
-        return any(tests_labels(child) for child in node.children)
-    return tests_labels(node.child) if isinstance(node, WhereNot) else isinstance(node, LabelIs)
+    return _tests_beyond(node, LabelIs)
+
+
+def _tests_beyond(node: Where, kinds: type | UnionType) -> bool:
+    """Whether a condition holds a test of one of these kinds anywhere."""
+    return any(isinstance(test, kinds) for test in tests_of(node))

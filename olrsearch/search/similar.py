@@ -13,6 +13,7 @@ import numpy as np
 
 from olrsearch.core.errors import QueryError, VectorError
 from olrsearch.core.names import LabelNames
+from olrsearch.core.shown import shown
 from olrsearch.search.index.label import combine
 from olrsearch.search.index.view import without
 from olrsearch.search.page import Page, by_hit, length_notes, ranked
@@ -258,7 +259,7 @@ def _weights(by: By, names: LabelNames) -> dict[int, float]:
         if not 0 < weight <= MAX_WEIGHT:
             raise QueryError(
                 f"the weight of {names.names[label]} must be a finite number above 0 "
-                f"(up to {MAX_WEIGHT:g}), found {weight!r}"
+                f"(up to {MAX_WEIGHT:g}), found {shown(weight)}"
             )
     return weights
 

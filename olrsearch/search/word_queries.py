@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, get_arg
 import numpy as np
 
 from olrsearch.core.errors import QueryError, WordVectorsError
+from olrsearch.core.shown import shown
 from olrsearch.maths.gaussian import check_shrinkage
 from olrsearch.search.attributes import query_values
 from olrsearch.search.fusion import fuse_ranks
@@ -152,7 +153,7 @@ def check_modes(
         ("way to use attributes", attributes_mode, ATTRIBUTES_MODES),
     ):
         if given not in known:
-            raise QueryError(f"no {what} {given!r}: expected one of {', '.join(known)}")
+            raise QueryError(f"no {what} {shown(given)}: expected one of {', '.join(known)}")
     if direction is not None:
         check_divergence(direction)
     if shrinkage is not None:

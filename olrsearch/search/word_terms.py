@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 import numpy as np
 
 from olrsearch.core.errors import QueryError
+from olrsearch.core.shown import shown
 from olrsearch.search.query.ast import And, Node, Not, canonical, conjunction, negation, weighted
 from olrsearch.search.query.ast import Literal as Word
 from olrsearch.search.query.evaluate import literals
@@ -88,8 +89,8 @@ def parse_words(texts: str | Sequence[str]) -> tuple[tuple[Word, bool], ...]:
         raise QueryError("no words: expected a set such as beard eyeglasses '!male'")
     text = " & ".join(given)
     set_alone = QueryError(
-        f"{text!r} is no set of words: expected words, each with ! or ^weight at most; | and parentheses are "
-        "for `olrsearch search`"
+        f"{shown(text)} is no set of words: expected words, each with ! or ^weight at most; | and "
+        "parentheses are for `olrsearch search`"
     )
     if _GROUPING.search(_QUOTED.sub("", text)):
         raise set_alone

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from olrsearch.core.errors import QueryError, UnknownLabelError
 from olrsearch.core.names import (
     LabelNames,
-    escaped,
     is_storable,
     nearest_names,
     normalise_name,
@@ -98,27 +97,6 @@ def test_what_no_name_may_hold(text, found):
 def test_what_databases_hold():
     assert all(is_storable(text) for text in ("", "two\nlines", "\x1b", "\U0001f469"))
     assert not any(is_storable(text) for text in ("\0", "caf\udce9", "\ud83d"))
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("写真\u3000👩\u200d👧\u202f.png", "写真\u3000👩\u200d👧\u202f.png"),
-        ("a\nb", r"a\x0ab"),
-        ("a\u2028b", r"a\u2028b"),
-        ("\x1b[31mred", r"\x1b[31mred"),
-        ("a\udcff", r"a\xff"),
-        ("\ud800", r"\ud800"),
-    ],
-)
-def test_any_name_can_be_shown(name, shown):
-    assert escaped(name) == shown
-
-
-@given(st.text())
-def test_a_shown_name_is_one_line_of_text(name):
-    assert unfit_character(escaped(name)) is None
-    assert len(escaped(name).encode().decode().splitlines()) <= 1
 
 
 def test_one_path_has_one_form():

@@ -80,8 +80,10 @@ def changed_text(random: Random, text: str) -> str:
 
 
 def repeated(random: Random, pieces: Sequence[str], times: Sequence[int]) -> str:
-    """One piece very often, perhaps between two others."""
-    return random.choice(pieces) + random.choice(pieces) * random.choice(times) + random.choice(pieces)
+    """One piece very often, up to a megabyte of it, between two others."""
+    piece = random.choice(pieces)
+    many = min(random.choice(times), 1_000_000 // max(len(piece), 1))
+    return random.choice(pieces) + piece * many + random.choice(pieces)
 
 
 def changed_bytes(random: Random, data: bytes) -> bytes:

@@ -13,7 +13,7 @@ from sqlalchemy.pool import StaticPool
 from olrsearch.core.names import LabelNames
 from olrsearch.encoders.words.vocabulary import Vocabulary
 from olrsearch.search.filters import allowed_rows, column_types
-from olrsearch.search.query.ast import canonical, resolve_names
+from olrsearch.search.query.ast import canonical, quote_name, resolve_names
 from olrsearch.search.query.evaluate import evaluate
 from olrsearch.search.query.parser import parse
 from olrsearch.search.query.where import parse_where
@@ -46,24 +46,10 @@ LABELS: Final = (
 )
 """Of several words, named like a column or an operator, with signs in them, of other scripts."""
 
-_QUERIES: Final = (
-    "smiling & eyeglasses & !male",
-    "(bald | wavy hair) & young",
-    "smiling^2, young",
-    'not (smiling or !"Wavy_Hair"^0.5) and male',
-    '"say ""cheese""" & "rock & roll"',
-)
 _QUERY_PIECES: Final = (
     *LABELS,
     *('"Wavy_Hair"', '""', '"', "&", "|", "!", ",", "(", ")", "^", "and", "or", "NOT", "^2", "^0.5", "^-1"),
     *ODD_NUMBERS,
-)
-_CONDITIONS: Final = (
-    "partition = 'test' and (width >= 100 or Smiling = present)",
-    "key like '%.jpg' or not identity in (1, 2, 3)",
-    "created_at < '2026-01-31T12:00' and dataset != 'faces'",
-    "identity is not null and Wavy_Hair <> unknown",
-    "\"Rock & Roll\" = absent and uri not like 'a\\%_'",
 )
 _TIMES: Final = (
     *("2026-01-31", "2024-02-29", "2023-02-29", "0000-01-01", "0001-01-01", "9999-12-31", "10000-01-01"),
@@ -79,38 +65,79 @@ _CONDITION_PIECES: Final = (
     *(f"'{time}'" for time in _TIMES),
     *ODD_NUMBERS,
 )
-_TIMES_OVER: Final = (10, 63, 64, 65, 400, 401, 2_000, 20_000)
+_TIMES_OVER: Final = (10, 63, 64, 65, 400, 401, 2_000, 20_000, 1_000_000)
 
 
-def _make(good: tuple[str, ...], pieces: tuple[str, ...]) -> Callable[[Random], str]:
-    """A maker of text: good text changed, pieces in any order, or, seldom, one piece very often."""
+def _make(good: Callable[[Random], str], pieces: tuple[str, ...]) -> Callable[[Random], str]:
+    """A maker of text: good text, the same changed, pieces in any order, or, seldom, one piece very often."""
 
     def make(random: Random) -> str:
         how = random.random()
-        if how < 0.45:
-            return changed_text(random, random.choice(good))
-        if how < 0.995:
+        if how < 0.35:
+            return good(random)
+        if how < 0.7:
+            return changed_text(random, good(random))
+        if how < 0.998:
             return joined(random, pieces)
         return repeated(random, (*pieces, *ODD_TEXT), _TIMES_OVER)
 
     return make
 
 
-def _make_test(random: Random) -> str:
-    """A condition: mostly text of any kind, but often a whole test of a column with a value at the edge."""
-    if random.random() < 0.6:
-        return _MAKE_CONDITION(random)
-    column = random.choice(list(FILTER_COLUMNS))
-    quoted = (*_TIMES, "train", "a\\", "%", "_", *ODD_TEXT)
-    values = [
-        "'" + random.choice(quoted).replace("'", "''") + "'"
-        if random.random() < 0.6
-        else random.choice(ODD_NUMBERS)
-        for _ in range(random.randint(1, 3))
-    ]
+def _query(random: Random, depth: int = 0) -> str:
+    """A query as the grammar has it."""
+    how = random.random()
+    if depth < 4 and how < 0.4:
+        parts = [_query(random, depth + 1) for _ in range(random.randint(2, 4))]
+        return random.choice((" & ", ", ", " and ", "|", " OR ")).join(parts)
+    if depth < 4 and how < 0.5:
+        return f"{random.choice(('', '!', 'not '))}({_query(random, depth + 1)}){_weight(random)}"
+    return random.choice(("", "", "!", "!!", "not ")) + _name(random) + _weight(random)
+
+
+def _words(random: Random) -> str:
+    """A set of words: no groups, no alternatives."""
+    parts = [random.choice(("", "!")) + _name(random) + _weight(random) for _ in range(random.randint(1, 4))]
+    return random.choice((" & ", ", ")).join(parts)
+
+
+def _name(random: Random) -> str:
+    """A label in one of its spellings, in quotes where it needs them."""
+    name = random.choice(LABELS)
+    spelt = quote_name(random.choice((name, name.upper(), name.replace("_", " "), name.replace("_", "-"))))
+    return spelt if random.random() < 0.95 else f'"{name}x"'
+
+
+def _weight(random: Random) -> str:
+    return random.choice(("", "", "", "^2", "^.5", "^1e3", "^1e-300"))
+
+
+def _condition(random: Random, depth: int = 0) -> str:
+    """A condition as the grammar has it; its values are often at the edge of what a column holds."""
+    how = random.random()
+    if depth < 3 and how < 0.3:
+        parts = [_condition(random, depth + 1) for _ in range(random.randint(2, 3))]
+        return random.choice((" and ", " OR ")).join(parts)
+    if depth < 3 and how < 0.4:
+        return f"{random.choice(('', 'not '))}({_condition(random, depth + 1)})"
+    if how < 0.6:
+        sign, value = random.choice(("=", "!=", "<>")), random.choice(("present", "absent", "unknown"))
+        return f"{quote_name(random.choice(LABELS))} {sign} {value}"
+    column, kind = random.choice(list(column_types(FILTER_COLUMNS).items()))
+    values = [_value(random, kind) for _ in range(random.randint(1, 3))]
     if len(values) > 1:
-        return f"{column} in ({', '.join(values)})"
-    return f"{column} {random.choice(('=', '!=', '<', '<=', '>', '>=', 'like', 'not like'))} {values[0]}"
+        return f"{column} {random.choice(('', 'not '))}in ({', '.join(values)})"
+    signs = ("=", "!=", "<", "<=", ">", ">=", *(("like", "not like") if kind is str else ()))
+    return random.choice((f"{column} {random.choice(signs)} {values[0]}", f"{column} is null"))
+
+
+def _value(random: Random, kind: type) -> str:
+    if kind is dt.datetime:
+        return f"'{random.choice(_TIMES)}'"
+    if kind is str:
+        pieces = ("train", "test", "faces", "3.jpg", "a\\\\", "%", "_", "\\%", *ODD_TEXT)
+        return "'" + joined(random, pieces, 3).replace("'", "''") + "'"
+    return str(random.randint(-2, 400)) if random.random() < 0.5 else random.choice(ODD_NUMBERS)
 
 
 def _make_name(random: Random) -> str:
@@ -118,9 +145,6 @@ def _make_name(random: Random) -> str:
     if random.random() < 0.001:
         return random.choice(LABELS) * random.choice((100, 1_000, 100_000))
     return changed_text(random, random.choice(LABELS))
-
-
-_MAKE_CONDITION: Final = _make(_CONDITIONS, _CONDITION_PIECES)
 
 
 def _read_query(text: str) -> None:
@@ -201,8 +225,8 @@ def _gallery() -> tuple[Connection, I64]:
 
 
 PARSERS: Final = (
-    Parser("queries", _make(_QUERIES, _QUERY_PIECES), _read_query),
-    Parser("where", _make_test, _read_condition),
+    Parser("queries", _make(_query, _QUERY_PIECES), _read_query),
+    Parser("where", _make(_condition, _CONDITION_PIECES), _read_condition),
     Parser("label-names", _make_name, _read_name),
-    Parser("word-sets", _make(("beard eyeglasses", "!male, blonde hair^2"), _QUERY_PIECES), _read_words),
+    Parser("word-sets", _make(_words, _QUERY_PIECES), _read_words),
 )

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from olrsearch.core.errors import OptionalDependencyError, UnknownWordError, WordVectorsError
+from olrsearch.core.names import LONGEST
 from olrsearch.encoders.words.tables import WordList, WordTable, find_table, open_table
 
 if TYPE_CHECKING:
@@ -144,6 +145,8 @@ class WordVectors:
         Candidates are the words one edit away and those with the same beginning; of words that are
         about as similar, a frequent one (an early row) comes first.
         """
+        if len(word) > LONGEST:  # edits of it are as many as it is long, and each is as long
+            return ()
         wanted = word.casefold()
         rows = {row for near in _one_edit(wanted) if (row := self._row(near)) is not None}
         rows |= self._neighbours(wanted)

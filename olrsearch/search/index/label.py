@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from olrsearch.core.errors import VectorError
+from olrsearch.core.shown import shown
 from olrsearch.search.index.topk import top_k
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def combine(
     for label in sorted(queries):
         weight = (weights or {}).get(label, 1.0)
         if not (weight > 0 and np.isfinite(weight)):
-            raise VectorError(f"a label's weight must be a finite number above 0, found {weight!r}")
+            raise VectorError(f"a label's weight must be a finite number above 0, found {shown(weight)}")
         out += indexes.of(label).distances(queries[label]) * (weight / indexes.metric.scale[label])
     return out
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from olrsearch.core.errors import IndexBuildError
 from olrsearch.core.resources import recipes_dir
+from olrsearch.core.shown import shown
 from olrsearch.search.device import AUTO, DEVICES, device_bytes
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def read_recipe(name: str | Path, what: str, known: Sequence[str]) -> tuple[Path
     try:
         return path, tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise IndexBuildError(f"no {what} recipe {str(name)!r}: there are {', '.join(known)}") from None
+        raise IndexBuildError(f"no {what} recipe {shown(str(name))}: there are {', '.join(known)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise IndexBuildError(f"{path} is no TOML: {error}") from error
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import IncompatibleEncoderError, QueryError, StoreCorruptError
+from olrsearch.core.shown import shown
 from olrsearch.maths.calibration import Calibration, log_sigmoid
 from olrsearch.search.artefacts import keep_arrays, kept_arrays
 from olrsearch.search.query.evaluate import literals
@@ -73,7 +74,9 @@ class LabelScores:
 
     def __post_init__(self) -> None:
         if self.evidence not in EVIDENCE:
-            raise QueryError(f"unknown evidence {self.evidence!r}, expected one of {', '.join(EVIDENCE)}")
+            raise QueryError(
+                f"unknown evidence {shown(self.evidence)}: expected one of {', '.join(EVIDENCE)}"
+            )
         count = len(self.label_names)
         shapes = {self.view.labels, self.readout.weight.shape[0], len(self.calibration.slope)}
         if shapes != {count}:
@@ -81,7 +84,7 @@ class LabelScores:
                 f"{count} label names do not fit an encoder and calibration of {sorted(shapes)} labels"
             )
         if self.evidence != "predicted" and self.stored is None:
-            raise QueryError(f"evidence {self.evidence!r} needs stored labels, and there are none")
+            raise QueryError(f"evidence {shown(self.evidence)} needs stored labels, and there are none")
         if self.stored is not None and self.stored.shape != (len(self.view), count):
             raise QueryError(
                 f"stored labels {self.stored.shape} do not fit {len(self.view)} images × {count} labels"

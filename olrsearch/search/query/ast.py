@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from olrsearch.core.errors import QueryError
 from olrsearch.core.names import LabelNames
+from olrsearch.core.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -102,7 +103,7 @@ def weighted(node: Node, weight: float) -> Node:
     product = node.weight * weight
     if not (weight > 0 and 0 < product <= MAX_WEIGHT):
         raise QueryError(
-            f"a weight must be a finite number above 0 (up to {MAX_WEIGHT:g}), found {weight!r}; "
+            f"a weight must be a finite number above 0 (up to {MAX_WEIGHT:g}), found {shown(weight)}; "
             "leave a condition out to ignore it"
         )
     return replace(node, weight=product)

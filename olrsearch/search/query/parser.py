@@ -15,16 +15,21 @@ that holds an operator word or other characters is quoted.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from olrsearch.core.errors import QueryError, QuerySyntaxError
 from olrsearch.search.query.ast import RESERVED, Literal, Node, conjunction, disjunction, negation, weighted
-from olrsearch.search.query.tokens import Token, Tokens, after_spaces
+from olrsearch.search.query.tokens import Token, Tokens, after_spaces, unexpected
 
 _WORD = re.compile(r"\w[\w-]*")
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 _WEIGHT = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _WEIGHT_TEXT = re.compile(r'[^\s()&|,!^"]+')
 _SYMBOLS = {"&": "and", ",": "and", "|": "or", "!": "not", "(": "(", ")": ")", "^": "^"}
+
+
+MAX_LABELS: Final = 1_000
+"""Labels in one query, repetitions counted: each takes a number an image while it is answered."""
 
 
 def parse(text: str) -> Node:
@@ -53,6 +58,7 @@ def parse(text: str) -> Node:
 class _Parser:
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
+        self._labels = 0
 
     def query(self) -> Node:
         return disjunction(self._tokens.listed(self._list, "or"))
@@ -81,6 +87,9 @@ class _Parser:
     def _atom(self) -> Node:
         token = self._tokens.next
         if token.kind == "name":
+            self._labels += 1
+            if self._labels > MAX_LABELS:
+                raise self._tokens.fault(f"more than {MAX_LABELS:,} labels in one query: split it")
             return Literal(self._tokens.take().text)
         if token.sign != "(":
             raise self._tokens.fault(f"expected a label or an opening parenthesis, found {token.found}")
@@ -89,15 +98,21 @@ class _Parser:
 
 def _tokenise(text: str) -> list[Token]:
     tokens, position = list[Token](), 0
-    joinable = False  # the token before is a bare name, so that a word now continues it
+    bare = list[Token]()  # adjacent words, which are one name
     while (position := after_spaces(text, position)) < len(text):
-        token, position, bare = _token(text, position, after_caret=bool(tokens) and tokens[-1].sign == "^")
-        if bare and joinable:
-            before = tokens.pop()
-            token = Token("name", f"{before.text} {token.text}", before.position)
-        joinable = bare
-        tokens.append(token)
-    return [*tokens, Token("end", "", position)]
+        after_caret = not bare and bool(tokens) and tokens[-1].sign == "^"
+        token, position, is_bare = _token(text, position, after_caret=after_caret)
+        if is_bare:
+            bare.append(token)
+        else:
+            tokens += [*_name(bare), token]
+            bare = []
+    return [*tokens, *_name(bare), Token("end", "", position)]
+
+
+def _name(words: list[Token]) -> list[Token]:
+    """Words as one name, if there are any."""
+    return [Token("name", " ".join(word.text for word in words), words[0].position)] if words else []
 
 
 def _token(text: str, position: int, *, after_caret: bool) -> tuple[Token, int, bool]:
@@ -115,8 +130,7 @@ def _token(text: str, position: int, *, after_caret: bool) -> tuple[Token, int, 
         raise QuerySyntaxError("a quoted name without its closing quote", text=text, position=position)
     match = _WORD.match(text, position)
     if not match:
-        message = f"unexpected {text[position]!r}: names with such characters need double quotes"
-        raise QuerySyntaxError(message, text=text, position=position)
+        raise QuerySyntaxError(unexpected(text, position), text=text, position=position)
     word = match.group()
     if word.casefold() in RESERVED:
         return Token("sign", word, position, word.casefold()), match.end(), False

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from olrsearch.core.errors import QuerySyntaxError
+from olrsearch.core.shown import QUOTED, escaped, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _T = TypeVar("_T")
+
+_ENDS_NAME: Final = re.compile(r"""[\s()&|,!^"'=<>]""").match
 
 MAX_DEPTH: Final = 64
 """Parentheses inside parentheses; far beyond what anyone writes, well within Python's stack."""
@@ -37,7 +42,7 @@ class Token:
         """How an error shows it."""
         if self.kind == "end":
             return "the end"
-        return self.text if self.text[0] in "'\"" else repr(self.text)
+        return self.text if self.text[0] in "'\"" and len(self.text) <= QUOTED else shown(self.text)
 
 
 def after_spaces(text: str, position: int) -> int:
@@ -47,26 +52,50 @@ def after_spaces(text: str, position: int) -> int:
     return position
 
 
+def unexpected(text: str, position: int) -> str:
+    """What to say of a character that begins no token: a name that it is part of needs quotes."""
+    found = text[position]
+    if not (found.isprintable() or unicodedata.category(found) == "Cf"):
+        return f"unexpected {found!r}"
+    start, end = position, position + 1
+    while start and not _ENDS_NAME(text[start - 1]):
+        start -= 1
+    while end < len(text) and not _ENDS_NAME(text[end]):
+        end += 1
+    if text[start].isdigit():
+        return f"unexpected {found!r}"
+    name = f'"{escaped(text[start:end])}"' if end - start <= QUOTED else "as here"
+    return f"unexpected {found!r}: names with such characters need double quotes, {name}"
+
+
 class Tokens:
     """The tokens of a text, and which is next.
 
     Args:
         text: The query.
         tokens: All of them, the end included.
-
-    Attributes:
-        next: The next token.
     """
 
     def __init__(self, text: str, tokens: Sequence[Token]) -> None:
         self._text = text
-        self._rest = iter(tokens)
+        self._tokens = tokens
+        self._at = 0
         self._depth = 0
-        self.next = next(self._rest)
+
+    @property
+    def next(self) -> Token:
+        """The next token."""
+        return self._tokens[self._at]
+
+    @property
+    def after_next(self) -> Token:
+        """The token behind the one after the next, the end where there is none."""
+        return self._tokens[min(self._at + 1, len(self._tokens) - 1)]
 
     def take(self) -> Token:
         """The next token, which is passed; it must not be the end."""
-        taken, self.next = self.next, next(self._rest)
+        taken = self.next
+        self._at += 1
         return taken
 
     def accept(self, sign: str) -> bool:

@@ -8,7 +8,7 @@ test      = column ("=" | "!=" | "<>" | "<" | "<=" | ">" | ">=") value
           | column ["not"] "in" "(" value { "," value } ")"
           | column ["not"] "like" string
           | column "is" ["not"] "null"
-          | label ("=" | "!=" | "<>") ("present" | "absent" | "unknown")
+          | [ "label:" ] label ("=" | "!=" | "<>") ("present" | "absent" | "unknown")
 value     = 'text' | number        (a time is text: '2026-01-31' or '2026-01-31T12:00', UTC)
 ```
 
@@ -26,11 +26,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from olrsearch.core.errors import QueryError, QuerySyntaxError, UnknownLabelError
-from olrsearch.core.names import LabelNames, nearest_names, normalise_name
-from olrsearch.search.query.tokens import Token, Tokens, after_spaces
+from olrsearch.core.names import LabelNames, is_storable, nearest_names, normalise_name
+from olrsearch.core.shown import shown
+from olrsearch.search.query.tokens import Token, Tokens, after_spaces, unexpected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 MAX_TESTS = 400
 """Tests in one condition: SQLite refuses expressions more than 1,000 deep."""
@@ -62,7 +63,10 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class Like:
-    r"""`column like pattern`, case ignored: `%` any text, `_` any character, `\` before either: itself."""
+    r"""`column like pattern`, case ignored: `%` any text, `_` any character, `\` before either: itself.
+
+    See `olrsearch.search.query.like`.
+    """
 
     column: str
     pattern: str
@@ -107,6 +111,18 @@ class WhereOr:
 Test: TypeAlias = Comparison | Membership | Like | IsNull | LabelIs
 Where: TypeAlias = Test | WhereNot | WhereAnd | WhereOr
 
+
+def tests_of(node: Where) -> Iterator[Test]:
+    """The tests of a condition, from left to right."""
+    if isinstance(node, WhereAnd | WhereOr):
+        for child in node.children:
+            yield from tests_of(child)
+    elif isinstance(node, WhereNot):
+        yield from tests_of(node.child)
+    else:
+        yield node
+
+
 COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
     "<": operator.lt,
@@ -121,10 +137,12 @@ _LEXER = re.compile(
       | (?P<quoted>"(?:[^"]|"")+")
       | (?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?![\w]))
       | (?P<symbol><=|>=|<>|!=|[=<>(),])
+      | (?P<prefix>label:)
       | (?P<word>\w[\w-]*)""",
-    re.VERBOSE,
+    re.VERBOSE | re.IGNORECASE,
 )
 _INT64 = 2**63
+_KNOWN = "columns are {}, and olrsearch label list shows the labels"
 
 
 def parse_where(text: str, columns: Mapping[str, type], labels: Sequence[str] = ()) -> Where:
@@ -133,7 +151,8 @@ def parse_where(text: str, columns: Mapping[str, type], labels: Sequence[str] = 
     Args:
         text: For example `partition = 'test' and (width >= 100 or Smiling = present)`.
         columns: The columns that may be named, each with the type of its values: int, float, str or datetime.
-        labels: Names of the stored labels; a column of the same name comes first.
+        labels: Names of the stored labels. Of a label that is named like a column, `= present`, `= absent` or
+            `= unknown` means the label, as `label:` before its name always does.
 
     Raises:
         QuerySyntaxError: the text is empty, does not parse, names another column or
@@ -169,6 +188,7 @@ class _Parser:
         return _opposite(node) if negate else node
 
     def _test(self) -> Where:
+        is_label = self._tokens.accept("label:")
         token = self._tokens.next
         self._tests += 1
         if self._tests > MAX_TESTS:
@@ -176,11 +196,13 @@ class _Parser:
                 f"more than {MAX_TESTS} tests in one condition: use in (…), or split the query"
             )
         if token.kind not in {"word", "quoted"}:
-            raise self._tokens.fault(f"expected a column or a label, found {token.found}")
+            wanted = "a label" if is_label else "a column or a label"
+            raise self._tokens.fault(f"expected {wanted}, found {token.found}")
         self._tokens.take()
         name = token.text if token.kind == "word" else token.text[1:-1].replace('""', '"')
-        column = self._columns.get(normalise_name(name))
-        if column is None:
+        column = None if is_label else self._columns.get(normalise_name(name))
+        # No value of a column is a bare word.
+        if column is None or (self._tokens.after_next.sign in STORED and self._labels.matches(name)):
             return self._label_test(name, token)
         return self._column_test(*column)
 
@@ -209,8 +231,8 @@ class _Parser:
         except UnknownLabelError:
             known = [column for column, _ in self._columns.values()]
             near = nearest_names(name, [*known, *self._labels.names])
-            hint = f"did you mean {', '.join(near)}?" if near else f"columns are {', '.join(known)}"
-            raise self._tokens.fault(f"no column or label {name!r}; {hint}", token) from None
+            hint = f"did you mean {', '.join(near)}?" if near else _KNOWN.format(", ".join(known))
+            raise self._tokens.fault(f"no column or label {shown(name)}; {hint}", token) from None
         except QueryError as error:
             raise self._tokens.fault(str(error), token) from None
         comparison, sign = self._tokens.next, self._sign(label)
@@ -260,9 +282,9 @@ class _Parser:
             return text if kind is str else self._time(text, token)
         number = float(token.text)
         if abs(number) >= _INT64:
-            raise self._tokens.fault(f"{token.text} is beyond the numbers a store holds", token)
-        if kind is int and re.fullmatch(r"[+-]?\d+", token.text):
-            return int(token.text)
+            raise self._tokens.fault(f"{shown(token.text)} is beyond the numbers a store holds", token)
+        if kind is int and (digits := re.fullmatch(r"([+-]?)0*(\d+)", token.text)):
+            return int("".join(digits.groups()))  # leading zeros count against Python's longest number
         return number
 
     def _time(self, text: str, token: Token) -> dt.datetime:
@@ -270,10 +292,14 @@ class _Parser:
             time = dt.datetime.fromisoformat(text)
         except ValueError:
             raise self._tokens.fault(
-                f"expected a time such as '2026-01-31T12:00', found {token.text}", token
+                f"expected a time such as '2026-01-31T12:00', found {token.found}", token
             ) from None
-        # Stores keep UTC without a zone.
-        return time.astimezone(dt.UTC).replace(tzinfo=None) if time.tzinfo else time
+        try:  # Stores keep UTC without a zone.
+            return time.astimezone(dt.UTC).replace(tzinfo=None) if time.tzinfo else time
+        except OverflowError:
+            raise self._tokens.fault(
+                f"{token.found} lies outside of the years 1 to 9999 in UTC: leave the zone out", token
+            ) from None
 
 
 def _tokenise(text: str) -> list[Token]:
@@ -282,12 +308,12 @@ def _tokenise(text: str) -> list[Token]:
         match = _LEXER.match(text, position)
         if match is None:
             found = text[position]
-            message = "a quotation without its end" if found in "'\"" else f"unexpected {found!r}"
+            message = "a quotation without its end" if found in "'\"" else unexpected(text, position)
             raise QuerySyntaxError(message, text=text, position=position)
         written, kind = match.group(), str(match.lastgroup)
-        if "\0" in written or not _encodable(written):
+        if not is_storable(written):
             raise QuerySyntaxError("text no database can hold", text=text, position=position)
-        sign = written.casefold() if kind in {"word", "symbol"} else ""
+        sign = written.casefold() if kind in {"word", "symbol", "prefix"} else ""
         tokens.append(Token(kind, written, position, sign))
         position = match.end()
     return [*tokens, Token("end", "", position)]
@@ -295,11 +321,3 @@ def _tokenise(text: str) -> list[Token]:
 
 def _opposite(node: Where) -> Where:
     return node.child if isinstance(node, WhereNot) else WhereNot(node)
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a lone surrogate, from undecodable bytes on the command line
-        return False
-    return True

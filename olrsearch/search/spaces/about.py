@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from olrsearch.core.errors import EmptyStoreError, IncompatibleEncoderError, IndexBuildError
+from olrsearch.core.shown import shown
 from olrsearch.maths.calibration import Calibration
 from olrsearch.store.vectors.layout import HELD
 
@@ -56,7 +57,7 @@ def check_built(info: SpaceInfo, recipe: str) -> None:
     if recipe not in info.indexes:
         known = ", ".join(sorted(info.indexes)) or "none"
         raise IndexBuildError(
-            f"no index {recipe!r} in {info.name}, built are: {known}; "
+            f"no index {shown(recipe)} in {info.name}, built are: {known}; "
             f"run olrsearch index build --recipe {recipe} --space {info.name}"
         )
 
@@ -150,17 +151,21 @@ def matching(snapshot: Snapshot, ids: I64, where: str) -> Bool:
 
     Raises:
         QuerySyntaxError: it does not parse, or names another column.
+        QueryError: it names a partition or a data set that the store does not have.
     """
+    from olrsearch.search.filter_values import check_named_parts
     from olrsearch.search.filters import allowed_rows, column_types, tests_labels
     from olrsearch.search.query.where import parse_where
     from olrsearch.store.read.columns import FILTER_COLUMNS
 
     node = parse_where(where, column_types(FILTER_COLUMNS), snapshot.label_names)
+    check_named_parts(node, snapshot)
     return allowed_rows(
         node,
         ids,
         columns=FILTER_COLUMNS,
         select_ids=snapshot.image_ids,
+        texts=lambda column: snapshot.columns(ids, [column])[column],
         stored=snapshot.labels(ids) if tests_labels(node) else None,
         label_names=snapshot.label_names,
     )

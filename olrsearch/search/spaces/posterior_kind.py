@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from olrsearch.core.errors import IndexBuildError, ModelFileError, StoreCorruptError, StoreVersionError
+from olrsearch.core.shown import shown
 from olrsearch.encoders.folder import model_config, model_files
 from olrsearch.maths.divergences import DIRECTIONS
 from olrsearch.maths.kl_features import feature_size
@@ -189,7 +190,7 @@ def _kl_recipe(recipe: str, info: SpaceInfo) -> KlRecipe | None:
         return found
     if recipe not in kl_recipe_names():
         raise IndexBuildError(
-            f"the recipe {recipe!r} is not for {info.name}, which holds posteriors: expected {EXACT}, "
+            f"the recipe {shown(recipe)} is not for {info.name}, which holds posteriors: expected {EXACT}, "
             f"{', '.join(kl_recipe_names())}, or a file"
         )
     return load_kl_recipe(recipe)

@@ -18,7 +18,8 @@ import numpy as np
 from sqlalchemy import func, or_, select
 
 from olrsearch.core.errors import QueryError, UnknownImageError
-from olrsearch.core.names import LabelNames, nearest_names
+from olrsearch.core.names import LONGEST, LabelNames, is_storable, nearest_names
+from olrsearch.core.shown import shown
 from olrsearch.store.read.columns import FILTER_COLUMNS, as_array, with_source
 from olrsearch.store.read.labels import StoredLabels, read_labels
 from olrsearch.store.read.spaces import choose_space, read_spaces
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from olrsearch.store.sql.ids import AnyRow, AnySelect
     from olrsearch.store.values import ImageRef, SpaceInfo
     from olrsearch.store.vectors.values import Segment, SegmentInfo
+
+_TOO_LARGE: Final = 1 << 63
+_DIGITS: Final = len(str(_TOO_LARGE))
 
 NEIGHBOURS: Final = 200
 """Keys on either side of an unknown one among which the most similar are looked for."""
@@ -187,13 +191,19 @@ class Snapshot:
         """
         unknown = [name for name in names if name not in FILTER_COLUMNS]
         if unknown:
-            raise QueryError(f"no column {unknown[0]!r}; expected some of {', '.join(FILTER_COLUMNS)}")
+            raise QueryError(f"no column {shown(unknown[0])}; expected some of {', '.join(FILTER_COLUMNS)}")
         columns = [FILTER_COLUMNS[name] for name in names]
         rows = self._rows_of(with_source(select(schema.image.c.id, *columns)), ids)
         return {
             name: as_array([row[position] for row in rows], column)
             for position, (name, column) in enumerate(zip(names, columns, strict=True), start=1)
         }
+
+    def values_of(self, column: str) -> list[Any]:
+        """The values that living images have in a column of `FILTER_COLUMNS`, each once, ascending."""
+        found = FILTER_COLUMNS[column]
+        statement = with_source(select(found).distinct()).where(self.living(), found.is_not(None))
+        return [row[0] for row in self.rows(statement.order_by(found))]
 
     def resolve(self, image: ImageRef) -> int:
         """The id of a living image.
@@ -208,7 +218,9 @@ class Snapshot:
         # numpy's integers are ids too: queries return them, and digits alone could be a key.
         ref = f"id:{image}" if isinstance(image, int | np.integer) else str(image)
         if ref.startswith("id:") and ref[3:].isdecimal():
-            return self._living_id(int(ref[3:]), ref)
+            return self._living_id(ref[3:], ref)
+        if not is_storable(ref):
+            raise UnknownImageError(f"no image {shown(ref)} in {self.folder}: no database can hold that text")
         statement = select(i.id, d.name, i.key).join_from(schema.image, schema.dataset).where(self.living())
         rows = self.rows(statement.where(i.key == ref))
         name, slash, key = ref.partition("/")
@@ -218,12 +230,12 @@ class Snapshot:
             return int(rows[0][0])
         if rows:
             several = " or ".join(f"{row[1]}/{row[2]}" for row in rows)
-            raise UnknownImageError(f"the key {ref!r} is in several data sets: write {several}")
+            raise UnknownImageError(f"the key {shown(ref)} is in several data sets: write {several}")
         if ref.isdecimal():
-            return self._living_id(int(ref), ref)
+            return self._living_id(ref, ref)
         near = nearest_names(ref, self._keys_near(ref))
         hint = f"; did you mean {', '.join(near)}?" if near else "; expected a key, dataset/key or id:NUMBER"
-        raise UnknownImageError(f"no image {ref!r} in {self.folder}{hint}")
+        raise UnknownImageError(f"no image {shown(ref)} in {self.folder}{hint}")
 
     def thumbnail(self, image_id: int) -> bytes | None:
         """The JPEG bytes kept for an image, if there are any."""
@@ -293,13 +305,16 @@ class Snapshot:
         with self.reading() as connection:
             return connection.execute(statement).all()
 
-    def _living_id(self, number: int, ref: str) -> int:
+    def _living_id(self, digits: str, ref: str) -> int:
+        number = int(digits) if len(digits) <= _DIGITS else _TOO_LARGE
         statement = select(schema.image.c.id).where(schema.image.c.id == number, self.living())
-        if number >= 1 << 63 or not self.rows(statement):
-            raise UnknownImageError(f"no living image {ref!r} in {self.folder}")
+        if number >= _TOO_LARGE or not self.rows(statement):
+            raise UnknownImageError(f"no living image {shown(ref)} in {self.folder}")
         return number
 
     def _keys_near(self, ref: str) -> list[str]:
+        if len(ref) > LONGEST:
+            return []
         key = schema.image.c.key
         keys = select(key).distinct().where(self.living()).limit(NEIGHBOURS)
         below = self.rows(keys.where(key < ref).order_by(key.desc()))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Column, ColumnElement, Connection, and_, or_, select
 
 from olrsearch.core.errors import EmptyStoreError, IncompatibleEncoderError, UnknownSpaceError
+from olrsearch.core.shown import shown
 from olrsearch.store.files import INDEXES, MODELS, SEGMENTS
 from olrsearch.store.sql import schema
 from olrsearch.store.values import SpaceInfo
@@ -107,7 +108,7 @@ def choose_space(
     if not named and len(begun) != 1:
         known = ", ".join(f"{space.name} ({space.fingerprint[:12]})" for space in spaces)
         found = "several spaces have" if begun else "no space has"
-        raise UnknownSpaceError(f"{found} the name or fingerprint {ref!r}; the store has {known}")
+        raise UnknownSpaceError(f"{found} the name or fingerprint {shown(ref)}; the store has {known}")
     meant = named or begun
     space = ([space for space in meant if layout in {None, space.layout}] or meant)[-1]
     if layout is not None and space.layout != layout:
