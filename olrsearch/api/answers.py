@@ -16,9 +16,22 @@ if TYPE_CHECKING:
 
 
 def ranking(
-    opened: OpenSpace | OpenPosteriors, page: Page, notes: Iterable[str] = (), *, query: str | None = None
+    opened: OpenSpace | OpenPosteriors,
+    page: Page,
+    notes: Iterable[str] = (),
+    *,
+    query: str | None = None,
+    where: str | None = None,
 ) -> Ranking:
-    """A page of answers with the keys of its images, as it is returned."""
+    """A page of answers with the keys of its images, as it is returned.
+
+    Args:
+        opened: The space that was asked.
+        page: What was found.
+        notes: What a reader must know of it.
+        query: What was asked; as the page says when None.
+        where: The condition that chose the images.
+    """
     rows = opened.snapshot.images(page.ids.tolist())
     hits = tuple(
         Hit(
@@ -39,8 +52,17 @@ def ranking(
         total=page.total,
         generation=opened.snapshot.generation,
         exact=page.exact,
-        notes=(*page.notes, *notes, *opened.coverage_notes()),
+        notes=(*page.notes, *notes, *_nothing(opened, page, where), *opened.coverage_notes()),
     )
+
+
+def _nothing(opened: OpenSpace | OpenPosteriors, page: Page, where: str | None) -> tuple[str, ...]:
+    """Why a condition left no image to rank."""
+    if where is None or page.candidates:
+        return ()
+    from olrsearch.search.filter_values import why_nothing
+
+    return why_nothing(where, opened.snapshot)
 
 
 def built_index(opened: OpenPosteriors, recipe: str | None) -> BuiltKl | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from olrsearch.core.errors import DatasetError, UnknownImageError
+from olrsearch.core.files import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +37,7 @@ def picture_of(session: Session, image: ImageRef, edge: int = EDGE) -> bytes | N
     try:
         row = snapshot.images([snapshot.resolve(image)])[0]
     except UnknownImageError:
-        if not Path(str(image)).is_file():
+        if not is_file(Path(str(image))):
             raise
         path = Path(str(image)).resolve()
         return thumbnail_jpeg(load_image(path.parent, path.name), edge)

@@ -69,7 +69,7 @@ def search(
         min_score=None if min_probability is None else _log(min_probability),
         allowed=allowed(opened, where),
     )
-    return ranking(opened, page, opened.score_notes(evidence))
+    return ranking(opened, page, opened.score_notes(evidence), where=where)
 
 
 def describe(

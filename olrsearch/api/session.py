@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 import numpy as np
 
 from olrsearch.core.errors import EmptyStoreError, UnknownImageError
+from olrsearch.core.files import is_file
 from olrsearch.core.progress import Track, silent
 from olrsearch.search.spaces.about import matching
 from olrsearch.search.spaces.labels import OpenSpace
@@ -117,7 +118,7 @@ class Session:
         except UnknownImageError as error:
             path = Path(str(image))
             number = isinstance(image, int | np.integer)
-            if number or not path.is_file():
+            if number or not is_file(path):
                 if path.suffix and not number:
                     raise UnknownImageError(f"{error}; nor is there a file {image}") from error
                 raise

@@ -107,7 +107,7 @@ def similar(
             built=built_index(whole, recipe),
         )
         how = "unlike" if farthest else "like"
-        return ranking(whole, page, query=f"{how} {image} by {SPELT[chosen]} of posteriors")
+        return ranking(whole, page, query=f"{how} {image} by {SPELT[chosen]} of posteriors", where=where)
     if direction is not None or farthest:
         raise QueryError(
             "a direction and the farthest are of divergences: compare by posterior (--by posterior)"
@@ -129,7 +129,7 @@ def similar(
         min_score=None if max_distance is None else -max_distance,
         allowed=allowed(opened, where),
     )
-    return ranking(opened, page, query=_spell_similar(image, by, with_, prototypes, page.query))
+    return ranking(opened, page, query=_spell_similar(image, by, with_, prototypes, page.query), where=where)
 
 
 def _sources(

@@ -124,7 +124,7 @@ def words(
             if built is not None:
                 notes.append(not_used(built, "fusing ranks all images"))
             page = fused(opened, query, held, count=k, offset=offset, allowed=chosen)
-            return ranking(opened, page, notes, query=f"{heading}; {held.spelling}")
+            return ranking(opened, page, notes, query=f"{heading}; {held.spelling}", where=where)
         chosen &= held.values >= LIKELY
         heading += f"; only {held.spelling}"
     if mode == "contains":
@@ -142,7 +142,7 @@ def words(
             farthest=farthest,
             built=built,
         )
-    return ranking(opened, page, notes, query=heading)
+    return ranking(opened, page, notes, query=heading, where=where)
 
 
 def describe_words(

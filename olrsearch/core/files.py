@@ -39,6 +39,14 @@ _EARLIER: Final = (".building", ".part", ".partial", ".tmp")
 """What such names ended in before there was one scheme: stores may hold leftovers of those days."""
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; what no system can name, or what may not be looked at, is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def temporary_path(path: Path) -> Path:
     """An unused name beside a path, for what is not yet or no longer whole; its suffix is kept."""
     return path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}{path.suffix}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from olrsearch.core.errors import QueryError, UnknownImageError
 from olrsearch.core.shown import escaped, shown
+from olrsearch.datasets.base import PARTITIONS
 from olrsearch.search.query.where import Comparison, Membership, parse_where, tests_of
 
 if TYPE_CHECKING:

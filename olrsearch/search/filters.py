@@ -1,8 +1,9 @@
 """`--where` conditions as SQL expressions with bound parameters, and as masks.
 
 A condition on recorded columns is answered by the database, one on stored labels by an array, and a pattern
-here, so that every database answers alike; a condition that mixes them is cut at the highest parts that the
-database can answer whole. The tree was parsed against the same columns, so nothing of the user's text is ever SQL.
+here, so that every database answers alike; a condition that mixes them is cut at the highest parts that
+the database can answer whole. The tree was parsed against the same columns, so nothing of the user's text is
+ever SQL.
 
 Notation: N images (rows of a view), L labels.
 """

@@ -57,7 +57,7 @@ def test_unknown_names_get_the_nearest(name, nearest):
 
 def test_nothing_near_gives_no_advice():
     assert nearest_names("zqx", LABELS) == ()
-    with pytest.raises(UnknownLabelError, match=r"^unknown label 'zqx'$"):
+    with pytest.raises(UnknownLabelError, match=r"^unknown label 'zqx'; olrsearch label list shows"):
         LabelNames(LABELS).find("zqx")
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
+    from numpy.typing import NDArray
     from sqlalchemy import ColumnElement, Connection
 
     from olrsearch.core.arrays import I64
@@ -168,7 +169,19 @@ def _read_condition(text: str) -> None:
         statement = with_source(select(schema.image.c.id)).where(condition)
         return np.array(connection.scalars(statement).all(), np.int64)
 
-    allowed_rows(node, ids, columns=FILTER_COLUMNS, select_ids=select_ids, stored=stored, label_names=LABELS)
+    def texts(column: str) -> NDArray[np.str_]:
+        statement = with_source(select(FILTER_COLUMNS[column])).order_by(schema.image.c.id)
+        return np.array([value or "" for value in connection.scalars(statement)], np.str_)
+
+    allowed_rows(
+        node,
+        ids,
+        columns=FILTER_COLUMNS,
+        select_ids=select_ids,
+        texts=texts,
+        stored=stored,
+        label_names=LABELS,
+    )
 
 
 def _read_name(text: str) -> None:

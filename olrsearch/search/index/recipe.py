@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from olrsearch.core.errors import IndexBuildError
+from olrsearch.core.files import is_file
 from olrsearch.core.resources import recipes_dir
 from olrsearch.core.shown import shown
 from olrsearch.search.device import AUTO, DEVICES, device_bytes
@@ -90,10 +91,10 @@ def read_recipe(name: str | Path, what: str, known: Sequence[str]) -> tuple[Path
         IndexBuildError: there is none, or it is no TOML.
     """
     path = recipes_dir() / f"{name}.toml" if isinstance(name, str) else name
+    if not is_file(path):
+        raise IndexBuildError(f"no {what} recipe {shown(str(name))}: there are {', '.join(known)}")
     try:
         return path, tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise IndexBuildError(f"no {what} recipe {shown(str(name))}: there are {', '.join(known)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise IndexBuildError(f"{path} is no TOML: {error}") from error
 

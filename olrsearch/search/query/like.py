@@ -32,9 +32,7 @@ def alike(pattern: str, texts: NDArray[np.str_]) -> Bool:
         bool [n].
     """
     fits = _compiled(pattern).fullmatch
-    found = (
-        bool(text) and fits(unicodedata.normalize("NFC", text)) is not None for text in texts.tolist()
-    )
+    found = (bool(text) and fits(unicodedata.normalize("NFC", text)) is not None for text in texts.tolist())
     return np.fromiter(found, np.bool_, len(texts))
 
 

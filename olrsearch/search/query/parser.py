@@ -58,7 +58,6 @@ def parse(text: str) -> Node:
 class _Parser:
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
-        self._labels = 0
 
     def query(self) -> Node:
         return disjunction(self._tokens.listed(self._list, "or"))
@@ -87,9 +86,6 @@ class _Parser:
     def _atom(self) -> Node:
         token = self._tokens.next
         if token.kind == "name":
-            self._labels += 1
-            if self._labels > MAX_LABELS:
-                raise self._tokens.fault(f"more than {MAX_LABELS:,} labels in one query: split it")
             return Literal(self._tokens.take().text)
         if token.sign != "(":
             raise self._tokens.fault(f"expected a label or an opening parenthesis, found {token.found}")
@@ -98,6 +94,7 @@ class _Parser:
 
 def _tokenise(text: str) -> list[Token]:
     tokens, position = list[Token](), 0
+    labels = 1
     bare = list[Token]()  # adjacent words, which are one name
     while (position := after_spaces(text, position)) < len(text):
         after_caret = not bare and bool(tokens) and tokens[-1].sign == "^"
@@ -107,6 +104,10 @@ def _tokenise(text: str) -> list[Token]:
         else:
             tokens += [*_name(bare), token]
             bare = []
+            labels += token.sign in {"and", "or"}
+            if labels > MAX_LABELS:
+                message = f"more than {MAX_LABELS:,} labels in one query: split it"
+                raise QuerySyntaxError(message, text=text, position=token.position)
     return [*tokens, *_name(bare), Token("end", "", position)]
 
 

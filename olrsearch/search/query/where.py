@@ -39,6 +39,9 @@ MAX_TESTS = 400
 MAX_VALUES = 10_000
 """Values in one list; databases take some tens of thousands of parameters, no more."""
 
+MAX_TOKENS = 50_000
+"""Words and signs in one condition: room for two lists of the longest kind, and little to read in vain."""
+
 STORED = {"present": 1, "absent": -1, "unknown": 0}
 
 Value: TypeAlias = str | int | float | dt.datetime
@@ -315,6 +318,9 @@ def _tokenise(text: str) -> list[Token]:
             raise QuerySyntaxError("text no database can hold", text=text, position=position)
         sign = written.casefold() if kind in {"word", "symbol", "prefix"} else ""
         tokens.append(Token(kind, written, position, sign))
+        if len(tokens) > MAX_TOKENS:
+            message = f"more than {MAX_TOKENS:,} words and signs in one condition: split the query"
+            raise QuerySyntaxError(message, text=text, position=position)
         position = match.end()
     return [*tokens, Token("end", "", position)]
 

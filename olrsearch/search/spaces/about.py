@@ -9,7 +9,7 @@ import numpy as np
 from olrsearch.core.errors import EmptyStoreError, IncompatibleEncoderError, IndexBuildError
 from olrsearch.core.shown import shown
 from olrsearch.maths.calibration import Calibration
-from olrsearch.store.vectors.layout import HELD
+from olrsearch.store.vectors.layout import HELD, POSTERIOR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,12 +54,19 @@ def check_built(info: SpaceInfo, recipe: str) -> None:
     Raises:
         IndexBuildError: it has not.
     """
-    if recipe not in info.indexes:
-        known = ", ".join(sorted(info.indexes)) or "none"
-        raise IndexBuildError(
-            f"no index {shown(recipe)} in {info.name}, built are: {known}; "
-            f"run olrsearch index build --recipe {recipe} --space {info.name}"
-        )
+    if recipe in info.indexes:
+        return
+    from olrsearch.search.index.recipe import recipe_names
+    from olrsearch.search.kl.recipes import kl_recipe_names
+
+    built = ", ".join(sorted(info.indexes)) or "none"
+    recipes = kl_recipe_names() if info.layout == POSTERIOR else recipe_names()
+    advice = (
+        f"run olrsearch index build --recipe {recipe} --space {info.name}"
+        if recipe in recipes
+        else f"recipes for {HELD[info.layout]} are {', '.join(recipes)}, or a file for olrsearch index build"
+    )
+    raise IndexBuildError(f"no index {shown(recipe)} in {info.name}, built are: {built}; {advice}")
 
 
 def check_any(info: SpaceInfo, count: int, purpose: str) -> None:

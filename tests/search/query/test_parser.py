@@ -18,7 +18,7 @@ from olrsearch.search.query.ast import (
     negation_normal_form,
     weighted,
 )
-from olrsearch.search.query.parser import parse
+from olrsearch.search.query.parser import MAX_LABELS, parse
 
 names = st.one_of(
     st.sampled_from(
@@ -139,8 +139,19 @@ def test_syntax_errors_name_the_place(text, position, message):
     assert f"position {position + 1}" in str(caught.value)
 
 
+def test_names_in_other_scripts_are_told_to_be_quoted():
+    assert parse("笑顔 & улыбка") == parse('"笑顔" & "улыбка"')
+    for text, name in (("मुस्कान & male", "मुस्कान"), ("!Cafe\u0301", "Cafe\u0301"), ("a+b", "a+b")):
+        with pytest.raises(QuerySyntaxError, match="need double quotes") as caught:
+            parse(text)
+        assert f'"{name}"' in str(caught.value)
+
+
 def test_long_queries_do_not_exhaust_the_stack():
-    assert len(parse(" & ".join(["a"] * 5000)).children) == 5000
+    assert len(parse(" & ".join(["a"] * MAX_LABELS)).children) == MAX_LABELS
+    with pytest.raises(QuerySyntaxError, match="more than 1,000 labels"):
+        parse(" & ".join(["a"] * 100_000))
+    assert parse("word " * 100_000).name.count("word") == 100_000
     assert parse("!" * 5001 + "a") == Not(Literal("a"))
 
 

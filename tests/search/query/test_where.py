@@ -25,7 +25,7 @@ COLUMNS = {
     "dataset": str,
     "created_at": dt.datetime,
 }
-LABELS = ("Smiling", "5_o_Clock_Shadow", "Say so", "big_nose", "Big Nose")
+LABELS = ("Smiling", "5_o_Clock_Shadow", "Say so", "big_nose", "Big Nose", "width", "label", "मुस्कान")
 
 
 def test_the_whole_grammar():
@@ -64,6 +64,22 @@ def test_the_whole_grammar():
             "created_at < '2026-01-31T12:00+02:00'",
             Comparison("created_at", "<", dt.datetime.fromisoformat("2026-01-31T10:00")),
         ),
+        ("width = present", LabelIs("width", 1)),
+        (
+            "WIDTH != absent and width = 3",
+            WhereAnd((WhereNot(LabelIs("width", -1)), Comparison("width", "=", 3))),
+        ),
+        ("label:width = unknown", LabelIs("width", 0)),
+        ('Label:"say so" = present', LabelIs("Say so", 1)),
+        ("label = present", LabelIs("label", 1)),
+        ('"मुस्कान" = present', LabelIs("मुस्कान", 1)),
+        ("width = " + "0" * 5_000 + "7", Comparison("width", "=", 7)),
+        ("width < -" + "0" * 5_000 + "7", Comparison("width", "<", -7)),
+        (
+            "created_at < '9999-12-31T23:59:59'",
+            Comparison("created_at", "<", dt.datetime.fromisoformat("9999-12-31T23:59:59")),
+        ),
+        ("created_at > '2024-02-29'", Comparison("created_at", ">", dt.datetime.fromisoformat("2024-02-29"))),
         ("((width = 1))", Comparison("width", "=", 1)),
         (r"key like 'a\%\\'", Like("key", r"a\%\\")),
     ],
@@ -102,6 +118,18 @@ def test_tests(text, node):
         ("key = '\udcff'", 6, "no database"),
         ("width = 99999999999999999999", 8, "beyond"),
         ("created_at > 'soon'", 13, "a time such as"),
+        ("created_at > '0000-01-01'", 13, "a time such as"),
+        ("created_at > '2023-02-29'", 13, "a time such as"),
+        ("created_at > '2026-01-31T12:00+99:99'", 13, "a time such as"),
+        ("created_at > '9999-12-31T23:59:59-12:00'", 13, "outside of the years 1 to 9999"),
+        ("created_at > '0001-01-01T00:00+14:00'", 13, "outside of the years 1 to 9999"),
+        ("created_at > '" + "9" * 5_000 + "'", 13, "(5,002 characters)"),
+        ("width = " + "9" * 5_000, 8, "beyond the numbers"),
+        ("label:key = 'x'", 6, "no column or label 'key'"),
+        ("label: = present", 7, "expected a label"),
+        ("मुस्कान = present", 1, 'double quotes, "मुस्कान"'),
+        ("id = 1 and 😀 = present", 11, 'double quotes, "😀"'),
+        ("x" * 1_000_000 + " = 3", 0, "(1,000,000 characters)"),
         (" or ".join(["width = 1"] * 401), 5200, "tests"),
         ("(" * 70 + "width = 1" + ")" * 70, 64, "flatter"),
         ("width in (" + "1," * 10001 + "1)", 20011, "split"),

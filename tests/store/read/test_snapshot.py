@@ -22,6 +22,25 @@ from olrsearch.store import FILTER_COLUMNS
 from olrsearch.store.sql.ids import chunks
 
 
+def test_values_of_a_column_are_those_of_living_images(stores):
+    store = stores.create()
+    ids = fill(store, 6)
+    with store.writer() as writer:
+        writer.gallery.delete([ids[1], ids[4], ids[5]])
+    snapshot = store.snapshot()
+    assert snapshot.values_of("identity") == [0, 1]
+    assert set(snapshot.values_of("partition")) == {"train", "test"}
+    assert snapshot.values_of("dataset") == ["faces"]
+
+
+def test_references_that_no_image_can_have_are_refused(stores):
+    snapshot = stores.create().snapshot()
+    for ref in ("\udcff.png", "a\0", "9" * 5_000, "id:" + "9" * 5_000, "x" * 100_000, 1 << 70, -1):
+        with pytest.raises(UnknownImageError) as caught:
+            snapshot.resolve(ref)
+        assert len(str(caught.value)) < 400
+
+
 def test_a_snapshot_keeps_its_answer(stores):
     store = stores.create()
     ids = fill(store)
