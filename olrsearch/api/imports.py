@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, TypedDict, cast
+
+from olrsearch.datasets.table_options import TableOptions
 
 if TYPE_CHECKING:
     from olrsearch.datasets.base import Dataset
@@ -24,6 +26,9 @@ class ReadOptions(TypedDict, total=False):
     limit: int | None
 
 
+__all__ = ["FileOptions", "ImportOptions", "ReadOptions", "TableOptions", "open_truth", "split_options"]
+
+
 class ImportOptions(ReadOptions, total=False):
     """What every import takes, beside where the data set lies and how it is read (`ReadOptions`).
 
@@ -32,6 +37,17 @@ class ImportOptions(ReadOptions, total=False):
     """
 
     name: str | None
+
+
+class FileOptions(ImportOptions, TableOptions, total=False):
+    """What imports with a table of labels take: `ImportOptions`, and `TableOptions` for the table."""
+
+
+def split_options(options: FileOptions) -> tuple[TableOptions, ReadOptions]:
+    """What is said of a table, and of images; the name is in neither."""
+    of_table = {name: said for name, said in options.items() if name in TableOptions.__annotations__}
+    of_images = {name: said for name, said in options.items() if name in ReadOptions.__annotations__}
+    return cast("TableOptions", of_table), cast("ReadOptions", of_images)
 
 
 def open_truth(path: Path | str) -> Dataset:

@@ -44,7 +44,7 @@ class StoredImage:
     dataset: str
     uri: str
     partition: str | None
-    identity: int | None
+    identity: int | str | None
     width: int
     height: int
     labels: dict[str, str]

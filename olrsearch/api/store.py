@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from olrsearch.api import facts, listing, pictures, questions
 from olrsearch.api import similar as likeness
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from olrsearch.api.audits import Audits
     from olrsearch.api.bench import Bench
     from olrsearch.api.encoders import Encoders
-    from olrsearch.api.imports import ImportOptions, ReadOptions
+    from olrsearch.api.imports import FileOptions, ImportOptions, ReadOptions
     from olrsearch.api.indexes import Indexes
     from olrsearch.api.labels import Labels
     from olrsearch.api.looks import Looks
@@ -175,11 +175,11 @@ class Store:
         *,
         images: Path | str | None = None,
         annotations: Path | str | None = None,
-        **options: Unpack[ImportOptions],
+        **options: Unpack[FileOptions],
     ) -> ImportReport:
         """Import CelebA's own layout, from folders or from the zips as distributed.
 
-        See `olrsearch.datasets.celeba.open_celeba` for what is found where, and `ImportOptions`.
+        See `olrsearch.datasets.celeba.open_celeba` for what is found where, and `FileOptions`.
         """
         return self._import("celeba", path, {"images": images, "annotations": annotations}, **options)
 
@@ -188,14 +188,14 @@ class Store:
         path: Path | str,
         *,
         labels: Path | str | None = None,
-        key_column: str | None = None,
-        **options: Unpack[ImportOptions],
+        labels_from: Literal["folders"] | None = None,
+        **options: Unpack[FileOptions],
     ) -> ImportReport:
         """Import a folder of images, with or without a table of labels (CSV, Parquet, JSON lines, CelebA's).
 
-        See `olrsearch.datasets.folder.open_folder` for what a table may hold, and `ImportOptions`.
+        See `olrsearch.datasets.folder.open_folder` for what a table may hold, and `FileOptions`.
         """
-        return self._import("folder", path, {"labels": labels, "key_column": key_column}, **options)
+        return self._import("folder", path, {"labels": labels, "labels_from": labels_from}, **options)
 
     def import_idx(
         self,
@@ -225,14 +225,15 @@ class Store:
         kind: str,
         path: Path | str,
         reader: Mapping[str, Any],
-        *,
-        name: str | None = None,
-        **options: Unpack[ReadOptions],
+        **options: Unpack[FileOptions],
     ) -> ImportReport:
+        from olrsearch.api.imports import split_options
         from olrsearch.datasets.registry import open_dataset
 
-        dataset, called = open_dataset(kind, path, **reader)
-        return self.import_dataset(dataset, name=called if name is None else name, **options)
+        name = options.get("name")
+        of_table, of_images = split_options(options)
+        dataset, called = open_dataset(kind, path, **reader, **of_table)
+        return self.import_dataset(dataset, name=called if name is None else name, **of_images)
 
     def import_dataset(self, dataset: Dataset, *, name: str, **options: Unpack[ReadOptions]) -> ImportReport:
         """Import a data set that is open; see `olrsearch.pipeline.importing.import_dataset`."""

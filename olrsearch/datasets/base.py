@@ -5,22 +5,21 @@ Notation: `N` images, `L` labels.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TextIO, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from olrsearch.core.errors import DatasetError, DatasetNotFoundError, DuplicateKeyError, LabelFileError
+from olrsearch.core.errors import DatasetError, DuplicateKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from olrsearch.core.arrays import I8, Bool
-    from olrsearch.core.errors import OlrsearchError
 
 PARTITIONS = ("train", "val", "test")
 EXAMPLES = 5
 """How many examples an issue keeps."""
+_LONGEST = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +32,14 @@ class ImageRecord:
         labels: −1 (absent), 0 (unknown) or +1 (present) for each of `Dataset.label_names`,
             in their order; None where the data set has no label row for the image.
         partition: `train`, `val` or `test`; None where the data set does not say.
-        identity: Number of the person (or thing) shown; None where the data set does not say.
+        identity: Number or name of the person (or thing) shown; None where the data set does not say.
     """
 
     key: str
     uri: str
     labels: tuple[int, ...] | None
     partition: str | None = None
-    identity: int | None = None
+    identity: int | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ class ArrayDataset:
         labels: int8 [N, L], −1/0/+1; rows of images without labels are 0.
         labelled: bool [N], whether the data set has a label row for the image.
         partitions: N entries of `PARTITIONS` or None; left out, None for every image.
-        identities: N numbers or None, likewise.
+        identities: N numbers, or names, or None, likewise.
         issues: As in `Dataset`.
 
     Raises:
@@ -110,7 +109,7 @@ class ArrayDataset:
     labels: I8
     labelled: Bool
     partitions: Sequence[str | None] = ()
-    identities: Sequence[int | None] = ()
+    identities: Sequence[int | str | None] = ()
     issues: list[DatasetIssue] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -145,10 +144,18 @@ class ArrayDataset:
             )
 
 
-def issues_of(code: str, entries: Sequence[str], what: str) -> list[DatasetIssue]:
-    """An issue that says what is odd about `entries`, the first few kept as examples; none without any."""
+def issues_of(code: str, entries: Sequence[str], what: str, *, said: bool = False) -> list[DatasetIssue]:
+    """An issue that says what is odd about `entries`, the first few kept as examples; none without any.
+
+    Args:
+        code: As in `DatasetIssue`.
+        entries: Those that it concerns.
+        what: Follows their number in the message.
+        said: Whether the message names the first one.
+    """
     count = len(entries)
-    return [DatasetIssue(code, f"{count} {what}", count, tuple(entries[:EXAMPLES]))] if entries else []
+    such = f", such as {entries[0][:_LONGEST]!r}" if said and entries else ""
+    return [DatasetIssue(code, f"{count} {what}{such}", count, tuple(entries[:EXAMPLES]))] if entries else []
 
 
 def first_duplicate(values: Iterable[str]) -> str | None:
@@ -159,30 +166,3 @@ def first_duplicate(values: Iterable[str]) -> str | None:
             return value
         seen.add(value)
     return None
-
-
-@contextmanager
-def open_text(
-    path: Path,
-    *,
-    what: str = "label file",
-    missing: type[OlrsearchError] = DatasetNotFoundError,
-    damaged: type[OlrsearchError] = LabelFileError,
-) -> Iterator[TextIO]:
-    """Opens a file of UTF-8 text, with a byte order mark or without; line ends are kept.
-
-    Args:
-        path: The file.
-        what: What errors call it.
-        missing: The error of a file that cannot be read.
-        damaged: The error of one that is not UTF-8.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            yield file
-    except FileNotFoundError as cause:
-        raise missing(f"no {what} at {path}") from cause
-    except OSError as cause:
-        raise missing(f"cannot read the {what} {path} ({cause.strerror})") from cause
-    except UnicodeDecodeError as cause:
-        raise damaged(f"{path.name} is not UTF-8 ({cause.reason} at byte {cause.start})") from cause

@@ -6,11 +6,12 @@ import logging
 import zipfile
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from olrsearch.core.errors import DatasetNotFoundError, DuplicateKeyError
-from olrsearch.datasets.base import PARTITIONS, Dataset, issues_of
-from olrsearch.datasets.celeba_files import ATTRIBUTES, IDENTITY, PARTITION, parse_attributes, parse_numbers
+from olrsearch.datasets.base import Dataset, issues_of
+from olrsearch.datasets.celeba_files import ATTRIBUTES
+from olrsearch.datasets.celeba_lists import attributes_of, find_list, identities_in, partitions_in
 from olrsearch.datasets.images import is_image_name, zip_names
 from olrsearch.datasets.label_table import read_label_table
 from olrsearch.datasets.table import with_rows
@@ -18,10 +19,14 @@ from olrsearch.datasets.table import with_rows
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from olrsearch.datasets.table_options import TableOptions
+
 log = logging.getLogger(__name__)
 
-_FOLDER = "img_align_celeba"
-_IMAGES = tuple(Path(place, name) for place in ("", "Img") for name in (_FOLDER, f"{_FOLDER}.zip"))
+_FOLDERS = ("img_align_celeba", "img_align_celeba_png")
+_IMAGES = tuple(
+    Path(place, name) for folder in _FOLDERS for place in ("", "Img") for name in (folder, f"{folder}.zip")
+)
 _ANNOTATIONS = tuple(Path(place) for place in ("", "Anno", "Eval", "anno.zip", "Anno.zip"))
 
 
@@ -30,6 +35,7 @@ def open_celeba(
     *,
     images: Path | str | None = None,
     annotations: Path | str | None = None,
+    **options: Unpack[TableOptions],
 ) -> Dataset:
     """Open CelebA, or a data set in its layout with other labels.
 
@@ -37,11 +43,13 @@ def open_celeba(
         path: A folder with the images, extracted (`img_align_celeba/`) or not
             (`img_align_celeba.zip`), directly or in `Img/`, and the text files beside
             them, in `Anno/` and `Eval/`, or in `anno.zip`. Or the zip of the images, or
-            the extracted folder, itself: the text files are then looked for beside it.
+            the extracted folder, itself: the text files are then looked for in that zip, and beside it.
+            The edition in PNG (`img_align_celeba_png`) and lists as CSV, as Kaggle has them, are read, too.
         images: The folder or zip of the images, where it is elsewhere.
         annotations: The folder or zip of the text files, where it is elsewhere; or one table of labels in
             their stead, in any form that `read_label_table` knows, such as an export of corrected labels.
             What such a table does not say of partitions and identities is looked for beside the images.
+        options: What the table of labels cannot say of itself.
 
     Returns:
         The images sorted by key (their file name). Rows without images are left out and
@@ -51,7 +59,7 @@ def open_celeba(
 
     Raises:
         DatasetNotFoundError: No images or no attribute file at any of these places.
-        LabelFileError: A text file is not as CelebA's; the message names the line.
+        LabelFileError: A text file is not as CelebA's; the message names the line. Or it names no image.
         DuplicateKeyError: Two images have the same file name.
     """
     path = Path(path)
@@ -61,29 +69,26 @@ def open_celeba(
     uris = _images(root, place)
     given = None if annotations is None else Path(annotations)
     own = given if given is not None and _is_table(given) else None
-    places = _text_places(path, root, None if own is not None else given)
+    places = _text_places(path, root / place, None if own is not None else given)
     if own is not None:
-        table = read_label_table(own)
+        where, table = own.name, read_label_table(own, **options)
     else:
-        attributes = _text(places, ATTRIBUTES)
-        if attributes is None:
+        found = find_list(places, ATTRIBUTES)
+        if found is None:
             raise DatasetNotFoundError(
-                f"no {ATTRIBUTES} beside {root / place}, nor in Anno/, Eval/ or anno.zip there; "
-                "name its folder or zip as annotations"
+                f"no {ATTRIBUTES} beside {root / place}, nor in Anno/, Eval/ or anno.zip there; name its "
+                f"folder or zip as annotations, or run `olrsearch import folder {path}` for plain photos"
             )
-        table = parse_attributes(attributes, where=ATTRIBUTES)
-    parts = {key: PARTITIONS[number] for key, number in _numbers(places, PARTITION, range(3)).items()}
+        where, table = found.name, attributes_of(found, options)
+    parts, numbers = partitions_in(places), identities_in(places)
     # What the table says lies over what stands in the text files.
-    table = replace(
-        table,
-        partitions=parts | table.partitions,
-        identities=_numbers(places, IDENTITY) | table.identities,
-    )
-    dataset = with_rows("celeba", root, uris, table)
-    if own is not None:
-        table.check_names_one(dataset, where=own.name, expected="file names")
-    for what, known in (("partition", table.partitions), ("identity", table.identities)):
-        lacking = [key for key in uris if known and key not in known]
+    table = replace(table, partitions=parts | table.partitions, identities=numbers | table.identities)
+    dataset = with_rows("celeba", root, uris, table, where=where, expected="file names")
+    for what, known, has in (
+        ("partition", table.partitions, dataset.partitions),
+        ("identity", table.identities, dataset.identities),
+    ):
+        lacking = [key for key, said in zip(uris, has, strict=True) if known and said is None]
         dataset.issues += issues_of(f"images-without-{what}", lacking, f"images have no {what}")
     log.info("%s: %d images, %d labels", root / place, len(uris), len(table.names))
     return dataset
@@ -103,7 +108,8 @@ def _find_images(path: Path, given: Path | None) -> tuple[Path, Path]:
     if any(is_image_name(entry.name) for entry in path.iterdir()):  # the extracted folder itself
         return path, Path()
     raise DatasetNotFoundError(
-        f"no {_FOLDER}/ and no {_FOLDER}.zip in {path} or its folder Img; name the images' folder or zip"
+        f"no {_FOLDERS[0]}/ and no {_FOLDERS[0]}.zip in {path} or its folder Img; name the images' folder or "
+        f"zip, or run `olrsearch import folder {path}` for plain photos"
     )
 
 
@@ -111,25 +117,27 @@ def _images(root: Path, place: Path) -> dict[str, str]:
     """The uri of every image, by its file name, sorted by that."""
     where = root / place
     uris: dict[str, str] = {}
-    for uri in _walk(where, place):
-        key = PurePosixPath(uri).name
-        if key in uris:
-            raise DuplicateKeyError(f"{where} holds two images named {key}: {uris[key]} and {uri}")
-        uris[key] = uri
+    for name, uri in _walk(where, place):
+        if name in uris:
+            raise DuplicateKeyError(f"{where} holds two images named {name}: {uris[name]} and {uri}")
+        uris[name] = uri
     if not uris:
         raise DatasetNotFoundError(f"no images in {where}")
     return dict(sorted(uris.items()))
 
 
-def _walk(where: Path, place: Path) -> Iterator[str]:
-    """Images of a zip, or of the folder and of one of the same name in it, as some archives unpack."""
+def _walk(where: Path, place: Path) -> Iterator[tuple[str, str]]:
+    """File names and uris in a zip, or in the folder and one of the same name in it, as archives unpack."""
     if not where.is_dir():
-        yield from (f"{place.as_posix()}!{name}" for name in zip_names(where) if is_image_name(name))
+        for name in zip_names(where):
+            if is_image_name(name):
+                yield PurePosixPath(name).name, f"{place.as_posix()}!{name}"
         return
-    for folder, inner in ((where, place), (where / _FOLDER, place / _FOLDER)):
+    for below in ("", *_FOLDERS):
+        folder = where / below
         for entry in folder.iterdir() if folder.is_dir() else ():
             if is_image_name(entry.name):
-                yield (inner / entry.name).as_posix()
+                yield entry.name, (place / below / entry.name).as_posix()
 
 
 def _is_table(path: Path) -> bool:
@@ -137,7 +145,7 @@ def _is_table(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() != ".zip" and not zipfile.is_zipfile(path)
 
 
-def _text_places(path: Path, root: Path, given: Path | None) -> list[Path]:
+def _text_places(path: Path, images: Path, given: Path | None) -> list[Path]:
     """The folders and zips to look for text files in, best first."""
     if given is not None:
         if not given.exists():
@@ -147,28 +155,9 @@ def _text_places(path: Path, root: Path, given: Path | None) -> list[Path]:
         bases = [given]
     else:
         here = path if path.is_dir() else path.parent
-        bases = [here, root]
-        if here.name in {_FOLDER, "Img"}:
+        bases = [here, images.parent]
+        if here.name in {*_FOLDERS, "Img"}:
             bases.append(here.parent)
+        if images.is_file():
+            bases.append(images)
     return [base / place for base in bases for place in (_ANNOTATIONS if base.is_dir() else (Path(),))]
-
-
-def _text(places: list[Path], name: str) -> bytes | None:
-    """The first text file of that name, or None."""
-    for place in places:
-        if (place / name).is_file():
-            return (place / name).read_bytes()
-        for member in zip_names(place) if place.is_file() else ():
-            if PurePosixPath(member).name == name:
-                try:
-                    with zipfile.ZipFile(place) as archive:
-                        return archive.read(member)
-                except (OSError, zipfile.BadZipFile, RuntimeError) as cause:
-                    raise DatasetNotFoundError(f"{member} in {place} cannot be unpacked: {cause}") from cause
-    return None
-
-
-def _numbers(places: list[Path], name: str, allowed: range | None = None) -> dict[str, int]:
-    """The numbers of images in the first text file of that name; none without one."""
-    text = _text(places, name)
-    return {} if text is None else parse_numbers(text, where=name, allowed=allowed)

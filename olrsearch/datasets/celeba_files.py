@@ -5,7 +5,7 @@ list_attr_celeba.txt         202599
                              5_o_Clock_Shadow Arched_Eyebrows … Young
                              000001.jpg -1  1  1 -1 …
 list_eval_partition.txt      000001.jpg 0                 (0 train, 1 val, 2 test)
-identity_CelebA.txt          000001.jpg 2880
+identity_CelebA.txt          000001.jpg 2880              (or a name without blanks)
 ```
 
 Columns are separated by any blanks, lines end in LF or CRLF, empty lines are passed over.
@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from olrsearch.core.errors import LabelFileError
+from olrsearch.core.names import unfit_character
 from olrsearch.datasets.base import DatasetIssue, first_duplicate, issues_of
 from olrsearch.datasets.table import LabelTable
+from olrsearch.datasets.text_files import decode_text, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +34,8 @@ ATTRIBUTES = "list_attr_celeba.txt"
 PARTITION = "list_eval_partition.txt"
 IDENTITY = "identity_CelebA.txt"
 
+_SHOWN = 40
+_MOST_DIGITS = 18
 _BLANK = 32  # this byte and all below it separate columns
 _NEWLINE = 10
 
@@ -68,23 +72,24 @@ def parse_attributes(data: bytes, *, where: str) -> LabelTable:
         LabelFileError: Another header, a row with another number of columns, a value
             other than −1, 0, 1, or two rows of one image that contradict each other.
     """
+    data = decode_text(data, where=where).encode()
     first, names_end = data.find(b"\n"), -1
     if first >= 0:
         names_end = data.find(b"\n", first + 1)
     stated = data[: max(first, 0)].strip()
-    if not stated.isdigit() or names_end < 0:
+    if not stated.isdigit() or len(stated) > _MOST_DIGITS or names_end < 0:
         raise LabelFileError(
-            f"{where}, line 1: found {_shown(stated or data[:40])}, expected the number of rows, "
+            f"{where}, line 1: found {_shown(stated or data[:_SHOWN])}, expected the number of rows, "
             "and the label names on line 2"
         )
-    try:
-        names = tuple(data[first + 1 : names_end].decode().split())
-    except UnicodeDecodeError as cause:
-        raise LabelFileError(f"{where}, line 2: the label names are not UTF-8") from cause
+    names = tuple(name.decode() for name in data[first + 1 : names_end].split())
     twice = first_duplicate(names)
     if not names or twice is not None:
-        found = "no names" if not names else f"{twice!r} twice"
+        found = "no names" if not names else f"{shown(twice or '')} twice"
         raise LabelFileError(f"{where}, line 2: found {found}, expected unique label names")
+    odd = next((name for name in names if unfit_character(name)), None)
+    if odd is not None:
+        raise LabelFileError(f"{where}, line 2: found the label {shown(odd)} with {unfit_character(odd)}")
 
     tokens = _tokenise(data, names_end + 1, first_line=3, columns=len(names) + 1, where=where)
     labels = _values(tokens, names, where)
@@ -98,34 +103,22 @@ def parse_attributes(data: bytes, *, where: str) -> LabelTable:
     return LabelTable(names, [keys[row] for row in keep], labels[keep], issues=issues)
 
 
-def parse_numbers(data: bytes, *, where: str, allowed: range | None = None) -> dict[str, int]:
-    """Parse a file of image names and whole numbers: the partition or the identity file.
+def parse_pairs(data: bytes, *, where: str) -> tuple[list[int], list[str], list[str]]:
+    """Parse a file of image names and what is said of each: the partition or the identity file.
 
     Args:
         data: The file's bytes.
         where: What to call the file in an error message.
-        allowed: The numbers that may occur; any from 0 on by default.
 
     Returns:
-        The number of each image name.
+        R line numbers, R image names, and R words.
 
     Raises:
-        LabelFileError: A line that is not a name and a number, a number that is not
-            allowed, or two numbers for one image.
+        LabelFileError: A line that is not a name and a word.
     """
+    data = decode_text(data, where=where).encode()
     tokens = _tokenise(data, 0, first_line=1, columns=2, where=where)
-    keys = _keys(tokens, where)
-    numbers: dict[str, int] = {}
-    for row, (key, text) in enumerate(zip(keys, tokens.column(1), strict=True)):
-        line = int(tokens.lines[row])
-        if not (text.isascii() and text.isdigit()) or (allowed is not None and int(text) not in allowed):
-            expected = "a whole number" if allowed is None else f"{allowed.start} to {allowed.stop - 1}"
-            raise LabelFileError(f"{where}, line {line}: found {text!r} for {key}, expected {expected}")
-        if numbers.setdefault(key, int(text)) != int(text):
-            raise LabelFileError(
-                f"{where}, line {line}: found {text} for {key}, which had {numbers[key]} further up; keep one"
-            )
-    return numbers
+    return tokens.lines.tolist(), _keys(tokens, where), tokens.column(1)
 
 
 def format_attributes(names: Sequence[str], keys: Sequence[str], labels: I8) -> bytes:
@@ -193,10 +186,11 @@ def _values(tokens: _Tokens, names: tuple[str, ...], where: str) -> I8:
 
 
 def _keys(tokens: _Tokens, where: str) -> list[str]:
-    try:
-        return tokens.column(0)
-    except UnicodeDecodeError as cause:
-        raise LabelFileError(f"{where}: an image name is not UTF-8 ({cause})") from cause
+    keys = tokens.column(0)
+    for line, key in zip(tokens.lines.tolist(), keys, strict=True):
+        if unfit := unfit_character(key):
+            raise LabelFileError(f"{where}, line {line}: found the image name {shown(key)} with {unfit}")
+    return keys
 
 
 def _without_repeats(keys: list[str], lines: I64, labels: I8, where: str) -> tuple[list[int], list[str]]:
@@ -209,12 +203,12 @@ def _without_repeats(keys: list[str], lines: I64, labels: I8, where: str) -> tup
             continue
         if not np.array_equal(labels[before], labels[row]):
             raise LabelFileError(
-                f"{where}, line {lines[row]}: found other labels for {key} than on line {lines[before]}; "
-                "keep one of the rows"
+                f"{where}, line {lines[row]}: found other labels for {key[:200]} than on line "
+                f"{lines[before]}; keep one of the rows"
             )
         repeated.append(key)
     return list(rows.values()), repeated
 
 
 def _shown(found: bytes) -> str:
-    return repr(found[:40].decode("utf-8", "replace"))
+    return shown(found[: 4 * _SHOWN].decode("utf-8", "replace"))

@@ -5,20 +5,29 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import numpy as np
 
-from olrsearch.core.errors import DatasetNotFoundError
+from olrsearch.core.errors import DatasetError, DatasetNotFoundError
 from olrsearch.datasets.base import ArrayDataset, Dataset, issues_of
+from olrsearch.datasets.folder_classes import labels_from_folders
 from olrsearch.datasets.images import is_image_name, zip_names
 from olrsearch.datasets.label_table import read_label_table
 from olrsearch.datasets.table import with_rows
+
+if TYPE_CHECKING:
+    from olrsearch.datasets.table_options import TableOptions
 
 log = logging.getLogger(__name__)
 
 
 def open_folder(
-    path: Path | str, *, labels: Path | str | None = None, key_column: str | None = None
+    path: Path | str,
+    *,
+    labels: Path | str | None = None,
+    labels_from: Literal["folders"] | None = None,
+    **options: Unpack[TableOptions],
 ) -> Dataset:
     """Open all images below a folder, or in a zip.
 
@@ -31,8 +40,8 @@ def open_folder(
         labels: A table as CSV, TSV, Parquet or JSON lines, or in CelebA's text format;
             `olrsearch.datasets.label_table` says what it may hold. Without one the data set has no
             labels.
-        key_column: The table's column that holds the keys; found by itself where it is
-            the first, or called `image`, `key`, `file`, `filename` or `path`.
+        labels_from: `folders` for one folder a class (`olrsearch.datasets.folder_classes`).
+        options: What the table cannot say of itself.
 
     Returns:
         The images sorted by key. Rows without images, and images without rows, are issues.
@@ -40,8 +49,14 @@ def open_folder(
     Raises:
         DatasetNotFoundError: No such folder, no images in it, or no such table.
         LabelFileError: The table cannot be read, or none of its rows names an image.
+        DatasetError: Labels are asked for from a table and from folders.
     """
     path = Path(path)
+    if labels is not None and labels_from is not None:
+        raise DatasetError("labels come from a table or from folders: give one of the two")
+    said = next((name for name, value in options.items() if value is not None and value is not True), None)
+    if labels is None and said is not None:
+        raise DatasetError(f"{said.replace('_', '-')} says how to read a table of labels: name the table")
     odd: list[str] = []
     if path.is_dir():
         root = path
@@ -56,14 +71,16 @@ def open_folder(
     if not uris:
         raise DatasetNotFoundError(f"no images in {path}; expected files ending in .jpg, .png, .webp, …")
     log.info("%s: %d images", path, len(uris))
-    if labels is None:
+    if labels_from is not None:
+        table = labels_from_folders(list(uris))
+        dataset = with_rows("folder", root, uris, table, where=str(path), expected="folders")
+    elif labels is not None:
+        table = read_label_table(Path(labels), **options)
+        expected = "paths relative to the folder"
+        dataset = with_rows("folder", root, uris, table, where=Path(labels).name, expected=expected)
+    else:
         nothing, nobody = np.zeros((len(uris), 0), np.int8), np.zeros(len(uris), np.bool_)
         dataset = ArrayDataset("folder", root, (), list(uris), list(uris.values()), nothing, nobody)
-    else:
-        table = read_label_table(Path(labels), key_column=key_column)
-        dataset = with_rows("folder", root, uris, table)
-        expected = "paths relative to the folder"
-        table.check_names_one(dataset, where=Path(labels).name, expected=expected)
     dataset.issues[:0] = issues_of("unusable-names", odd, "images have names that no uri can hold")
     return dataset
 

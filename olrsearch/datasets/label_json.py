@@ -10,19 +10,18 @@ JSON's numbers 1, 0, −1, true, false and null; a label that a line leaves out 
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 from olrsearch.core.errors import LabelFileError
-from olrsearch.datasets.base import open_text
+from olrsearch.datasets.json_lines import parse_json
+from olrsearch.datasets.table_columns import APART
+from olrsearch.datasets.text_files import read_text, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
 SUFFIXES: Final = frozenset({".json", ".jsonl"})
-COLUMNS: Final = ("image", "partition", "identity")
-"""The columns before the labels."""
 
 _LABELS: Final = "labels"
 
@@ -32,7 +31,7 @@ def read_label_lines(path: Path) -> tuple[list[str], list[tuple[int, Sequence[st
 
     Returns:
         The label names, in the order in which they first occur, and for each line its number and the cells
-        of `COLUMNS` and the labels.
+        of `APART` and the labels.
 
     Raises:
         DatasetNotFoundError: there is no such file.
@@ -40,17 +39,17 @@ def read_label_lines(path: Path) -> tuple[list[str], list[tuple[int, Sequence[st
     """
     found: list[tuple[int, dict[str, Any]]] = []
     names: dict[str, None] = {}
-    with open_text(path) as file:
-        for number, line in enumerate(file, start=1):
-            if not line.isspace():
-                row = _row(line, f"{path.name}, line {number}")
-                names.update(dict.fromkeys(row[_LABELS]))
-                found.append((number, row))
+    # Not `splitlines`: a text may hold one of the other characters that it takes for a line's end.
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if line.strip():
+            row = _row(line, f"{path.name}, line {number}")
+            names.update(dict.fromkeys(row[_LABELS]))
+            found.append((number, row))
     if not found:
         raise LabelFileError(f"{path.name} holds no rows, expected one JSON object an image")
     rows: list[tuple[int, Sequence[str]]] = []
     for number, row in found:
-        said = [(name, row.get(name)) for name in COLUMNS]
+        said = [(name, row.get(name)) for name in APART]
         said += [(name, row[_LABELS].get(name)) for name in names]
         rows.append((number, [_cell(value, name, f"{path.name}, line {number}") for name, value in said]))
     return list(names), rows
@@ -59,7 +58,7 @@ def read_label_lines(path: Path) -> tuple[list[str], list[tuple[int, Sequence[st
 def _row(line: str, where: str) -> dict[str, Any]:
     """One line, with the right keys."""
     try:
-        row = json.loads(line, object_pairs_hook=lambda pairs: _object(pairs, where))
+        row = parse_json(line)
     except ValueError as cause:
         raise LabelFileError(f"{where}: found no JSON ({cause}); expected one object a line") from cause
     if (
@@ -68,21 +67,13 @@ def _row(line: str, where: str) -> dict[str, Any]:
         or not isinstance(row.get("image"), str)
     ):
         raise LabelFileError(
-            f'{where}: expected an object {{"image": "…", "labels": {{…}}}}, found {line[:60]!r}'
+            f'{where}: expected an object {{"image": "…", "labels": {{…}}}}, found {shown(line)}'
         )
-    extra = [name for name in row if name not in {*COLUMNS, _LABELS}]
+    extra = [name for name in row if name not in {*APART, _LABELS}]
     if extra:
         raise LabelFileError(
-            f"{where}: found the key {extra[0]!r}, expected {', '.join(COLUMNS)} and {_LABELS}"
+            f"{where}: found the key {shown(extra[0])}, expected {', '.join(APART)} and {_LABELS}"
         )
-    return row
-
-
-def _object(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
-    """An object whose keys are unique: Python's reader would take the last in silence."""
-    row = dict(pairs)
-    if len(row) != len(pairs):
-        raise LabelFileError(f"{where}: found a key twice, expected each once")
     return row
 
 
@@ -90,5 +81,5 @@ def _cell(value: Any, name: str, where: str) -> str:  # noqa: ANN401 - whatever 
     if isinstance(value, str):
         return value
     if isinstance(value, dict | list):
-        raise LabelFileError(f"{where}: found a list or an object at {name!r}, expected one value")
+        raise LabelFileError(f"{where}: found a list or an object at {shown(name)}, expected one value")
     return "" if value is None else str(value).lower()

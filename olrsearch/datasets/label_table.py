@@ -1,7 +1,8 @@
 """Label tables of one's own: CSV, TSV, Parquet or JSON lines with one row an image; CelebA's text file.
 
 One column names the image, `partition` and `identity` are optional, every other column
-is a binary label; JSON lines keep labels apart (`label_json`). Cells (upper or lower case):
+is a binary label, unless options say otherwise; JSON lines keep labels apart (`label_json`). Cells (upper or
+lower case):
 
 ```
 present    1, 1.0, present, true, yes
@@ -10,225 +11,164 @@ unknown    unknown, na, n/a, nan, null, none, ? and the empty cell
 0          unknown where any label cell of the file is -1, otherwise absent
 ```
 
-So both customs read right: 0/1 means absent/present, and −1/0/1 absent/unknown/present.
+So both customs read right: 0/1 means absent/present, and −1/0/1 absent/unknown/present. Where a file has
+both, it is said what became of its zeros.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Unpack
 
 import numpy as np
 
-from olrsearch.core.errors import DatasetNotFoundError, LabelFileError
-from olrsearch.datasets.base import PARTITIONS, first_duplicate, issues_of, open_text
+from olrsearch.core.errors import LabelFileError
+from olrsearch.core.names import unfit_character
+from olrsearch.datasets.base import EXAMPLES, DatasetIssue, first_duplicate, issues_of
 from olrsearch.datasets.celeba_files import parse_attributes
-from olrsearch.datasets.label_json import COLUMNS, SUFFIXES, read_label_lines
+from olrsearch.datasets.csv_files import parse_csv, read_csv, wrong_width
+from olrsearch.datasets.label_json import SUFFIXES, read_label_lines
+from olrsearch.datasets.parquet_files import ParquetFile
 from olrsearch.datasets.table import LabelTable
+from olrsearch.datasets.table_cells import (
+    MINUS_ONE,
+    ZERO,
+    class_labels,
+    identities_of,
+    label_codes,
+    partitions_of,
+)
+from olrsearch.datasets.table_columns import APART, RawTable, choose_columns, find_column
+from olrsearch.datasets.text_files import read_file, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from olrsearch.core.errors import OlrsearchError
+    from olrsearch.core.arrays import I8
+    from olrsearch.datasets.csv_files import Rows
+    from olrsearch.datasets.table_options import TableOptions
 
-KEY_COLUMNS: Final = ("image", "key", "file", "filename", "path")
-PARTITION_COLUMN: Final = "partition"
-IDENTITY_COLUMN: Final = "identity"
-
-_ZERO = 2  # the code of a 0 until it is known what 0 means in this file
-_MINUS_ONE = -2  # told from other ways to say absent, because it decides what 0 means
-_CODES: Final = (
-    dict.fromkeys(("1", "1.0", "+1", "present", "true", "yes"), 1)
-    | dict.fromkeys(("absent", "false", "no"), -1)
-    | dict.fromkeys(("-1", "-1.0"), _MINUS_ONE)
-    | dict.fromkeys(("0", "0.0", "-0.0"), _ZERO)
-    | dict.fromkeys(("", "unknown", "na", "n/a", "nan", "null", "none", "?"), 0)
-)
-_PARTITIONS: Final = {name: name for name in PARTITIONS} | {
-    "training": "train",
-    "valid": "val",
-    "validation": "val",
-}
-
-_Rows = Sequence[tuple[int, Sequence[str]]]
+_PARQUET: Final = frozenset({".parquet", ".pq"})
+_MARK: Final = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
-class _Cells:
-    """A table before its cells are read: header, rows with their line numbers, and what columns mean."""
-
-    header: list[str]
-    rows: _Rows
-    key: int
-    partition: int | None
-    identity: int | None
-    plain_keys: bool = True
-    """Whether keys are written as people write paths, rather than exactly."""
-
-
-def read_label_table(path: Path, *, key_column: str | None = None) -> LabelTable:
+def read_label_table(path: Path, **options: Unpack[TableOptions]) -> LabelTable:
     """Read a label table; what its cells may hold stands at the top of this module.
 
     Args:
         path: `.parquet`, `.tsv`, `.json` or `.jsonl` (JSON lines), `.txt` in CelebA's format, or CSV under
-            any other name (UTF-8; `;` instead of `,` is recognised by the header).
-        key_column: The column that names the image; by default the first that is called
-            one of `KEY_COLUMNS`, or else the first.
+            any other name (UTF-8, or UTF-16 with its mark; `;` or tabs instead of `,` are recognised).
+        options: `TableOptions`.
 
     Raises:
         DatasetNotFoundError: There is no such file.
         LabelFileError: It is no such table; the message names line and column.
     """
     if _is_celeba(path):
-        return parse_attributes(path.read_bytes(), where=path.name)
-    cells = _cells(path, key_column)
-    where, header = path.name, cells.header
-    taken = {cells.key, cells.partition, cells.identity}
-    label_at = [at for at in range(len(header)) if at not in taken]
-
-    rows: dict[str, int] = {}  # the row of each key
-    repeated: list[str] = []
-    partitions: dict[str, str] = {}
-    identities: dict[str, int] = {}
-    codes = np.zeros((len(cells.rows), len(label_at)), dtype=np.int8)
-    for row, (line, found) in enumerate(cells.rows):
-        if len(found) != len(header):
-            raise LabelFileError(
-                f"{where}, line {line}: found {len(found)} columns, expected {len(header)} as in the header"
-            )
-        key = clean_key(found[cells.key]) if cells.plain_keys else found[cells.key]
-        if not key:
-            raise LabelFileError(f"{where}, line {line}: found no image name")
-        partition = None if cells.partition is None else _partition(found[cells.partition], where, line)
-        identity = None if cells.identity is None else _identity(found[cells.identity], where, line)
-        codes[row] = [_code(found[at], header[at], where, line) for at in label_at]
-        before = rows.setdefault(key, row)
-        if before != row:
-            same = np.array_equal(codes[before], codes[row])
-            if not same or (partition, identity) != (partitions.get(key), identities.get(key)):
-                raise LabelFileError(
-                    f"{where}, line {line}: found {key} with other values than on line "
-                    f"{cells.rows[before][0]}; keep one of the rows"
-                )
-            repeated.append(key)
-        if partition is not None:
-            partitions[key] = partition
-        if identity is not None:
-            identities[key] = identity
-    zero = 0 if bool((codes == _MINUS_ONE).any()) else -1
-    labels = np.select([codes == _ZERO, codes == _MINUS_ONE], [np.int8(zero), np.int8(-1)], codes)
-    return LabelTable(
-        names=tuple(header[at] for at in label_at),
-        keys=list(rows),
-        labels=labels[list(rows.values())].astype(np.int8),
-        partitions=partitions,
-        identities=identities,
-        issues=issues_of("repeated-rows", repeated, f"rows of {where} stand twice"),
-    )
+        return chosen_labels(parse_attributes(read_file(path), where=path.name), path.name, options)
+    suffix = path.suffix.lower()
+    headed = options.get("header")
+    if suffix in SUFFIXES | _PARQUET and headed is False:
+        raise LabelFileError(f"{path.name} names its columns itself: leave out --no-header")
+    if suffix in SUFFIXES:
+        names, objects = read_label_lines(path)
+        return table_of(_raw(path.name, [*APART, *names], objects, exact=True), options)
+    if suffix in _PARQUET:
+        file = ParquetFile(path)
+        # Rows are counted from 2, as in a CSV with the same content.
+        return table_of(RawTable(path.name, file.header, range(2, file.count + 2), file.column), options)
+    header, rows = read_csv(path)
+    if headed is False:
+        numbered = [f"Column_{number}" for number in range(1, len(header) + 1)]
+        return table_of(_raw(path.name, numbered, [(1, header), *rows]), options)
+    return table_of(_raw(path.name, header, rows), options)
 
 
-def _cells(path: Path, key_column: str | None) -> _Cells:
-    """The table that a file holds.
+def label_table_of_csv(text: str, *, where: str, options: TableOptions) -> LabelTable:
+    """The label table that CSV text holds; `where` is what errors call it.
 
     Raises:
-        DatasetNotFoundError: There is no such file.
-        LabelFileError: It is no table, or its columns have no unique names.
+        LabelFileError: As of `read_label_table`.
     """
-    if path.suffix.lower() in SUFFIXES:
-        if key_column not in {None, COLUMNS[0]}:
-            raise LabelFileError(
-                f"{path.name} has no column {key_column!r}; JSON lines name it {COLUMNS[0]!r}"
-            )
-        names, lines = read_label_lines(path)
-        return _Cells([*COLUMNS, *names], lines, 0, 1, 2, plain_keys=False)
-    header, rows = _read_parquet(path) if path.suffix.lower() in {".parquet", ".pq"} else read_csv(path)
-    twice = first_duplicate(header)
-    if twice is not None or "" in header:
-        found = "a column without a name" if "" in header else f"the column {twice!r} twice"
-        raise LabelFileError(f"{path.name}, line 1: found {found}, expected unique column names")
-    lowered = [name.lower() for name in header]
-    key_at = _key_column(header, key_column, path.name)
-    part_at, person_at = (
-        lowered.index(name) if name in lowered else None for name in (PARTITION_COLUMN, IDENTITY_COLUMN)
+    header, rows = parse_csv(text, where=where)
+    return table_of(_raw(where, header, rows), options)
+
+
+def table_of(raw: RawTable, options: TableOptions) -> LabelTable:
+    """The label table that columns of cells hold.
+
+    Raises:
+        LabelFileError: Columns or cells mean nothing, or two rows of one image differ; names line and column.
+    """
+    columns, where, lines = choose_columns(raw, options), raw.where, raw.lines
+    keys = _keys(raw, columns.key)
+    names = [raw.header[at] for at in columns.labels]
+    codes = np.zeros((len(keys), len(names)), np.int8)
+    for place, at in enumerate(columns.labels):
+        codes[:, place] = label_codes(raw.column(at), raw.header[at], where, lines)
+    labels, zeros = _settled(codes, names, where, options.get("zero"))
+    parts = [labels]
+    for at in columns.classes:
+        classes, values = class_labels(raw.column(at), raw.header[at], where, lines)
+        names += classes
+        parts.append(values)
+    twice = first_duplicate(names)
+    if twice is not None:
+        raise LabelFileError(f"{where}: found the label {shown(twice)} twice, as columns and as classes")
+    labels = np.concatenate(parts, axis=1)
+    partitions, numbered = (
+        ([None] * len(keys), [])
+        if columns.partition is None
+        else partitions_of(raw.column(columns.partition), raw.header[columns.partition], where, lines)
     )
-    return _Cells(header, rows, key_at, part_at, person_at)
+    identities = (
+        [None] * len(keys)
+        if columns.identity is None
+        else identities_of(raw.column(columns.identity), raw.header[columns.identity], where, lines)
+    )
+    rows, repeated = _without_repeats(raw, keys, labels, list(zip(partitions, identities, strict=True)))
+    return LabelTable(
+        names=tuple(names),
+        keys=[keys[row] for row in rows],
+        labels=np.ascontiguousarray(labels[rows]),
+        partitions={keys[row]: part for row in rows if (part := partitions[row]) is not None},
+        identities={keys[row]: who for row in rows if (who := identities[row]) is not None},
+        issues=[
+            *columns.issues,
+            *zeros,
+            *numbered,
+            *issues_of("repeated-rows", repeated, f"rows of {where} stand twice"),
+        ],
+    )
 
 
-def _is_celeba(path: Path) -> bool:
-    """Whether a file is in CelebA's format: `.txt` with nothing but a number on its first line."""
-    if path.suffix.lower() != ".txt" or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.readline(64).strip().isdigit()
+def chosen_labels(table: LabelTable, where: str, options: TableOptions) -> LabelTable:
+    """A table in CelebA's format with the labels that options choose.
 
-
-def read_csv(
-    path: Path,
-    *,
-    what: str = "label file",
-    missing: type[OlrsearchError] = DatasetNotFoundError,
-    damaged: type[OlrsearchError] = LabelFileError,
-) -> tuple[list[str], _Rows]:
-    """A CSV or TSV file's header, and its rows with the number of the line each ends on.
-
-    Args:
-        path: UTF-8, with a byte order mark or without; `.tsv`, or any name, and then `,` or `;`.
-        what: What errors call it.
-        missing: The error of a file that cannot be opened.
-        damaged: The error of one that is no such file.
+    Raises:
+        LabelFileError: An option of other tables, or a label that is not there.
     """
-    try:
-        with open_text(path, what=what, missing=missing, damaged=damaged) as file:
-            start = file.readline()
-            file.seek(0)
-            delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-            if delimiter == "," and "," not in start and ";" in start:
-                delimiter = ";"
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            rows = list(_csv_rows(reader))
-    except csv.Error as cause:
-        raise damaged(f"{path.name}, line {reader.line_num}: {cause}") from cause
-    if not header or not rows:
-        raise damaged(f"{path.name} holds no rows, expected a header and rows below it")
-    return header, rows
-
-
-def _csv_rows(reader: Any) -> Iterator[tuple[int, list[str]]]:  # noqa: ANN401 - csv does not export its type
-    for cells in reader:
-        if cells:
-            yield reader.line_num, cells
-
-
-def _read_parquet(path: Path) -> tuple[list[str], _Rows]:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    if not path.is_file():
-        raise DatasetNotFoundError(f"no label file at {path}")
-    try:
-        table = parquet.read_table(path)
-    except (pa.ArrowException, OSError) as cause:
-        raise LabelFileError(f"{path.name} is no Parquet file that can be read: {cause}") from cause
-    if table.num_rows == 0:
-        raise LabelFileError(f"{path.name} holds no rows, expected one an image")
-    columns = [
-        ["" if value is None else str(value) for value in column.to_pylist()] for column in table.columns
-    ]
-    # Rows are counted from 2, as in a CSV with the same content.
-    return list(table.column_names), list(enumerate(zip(*columns, strict=True), start=2))
-
-
-def _key_column(header: list[str], wanted: str | None, where: str) -> int:
-    if wanted is not None:
-        if wanted not in header:
-            raise LabelFileError(f"{where} has no column {wanted!r}; it has {', '.join(header[:10])}")
-        return header.index(wanted)
-    lowered = [name.lower() for name in header]
-    return next((lowered.index(name) for name in KEY_COLUMNS if name in lowered), 0)
+    for option, said in options.items():
+        known = option in {"columns", "exclude_columns"} or (option, said) == ("header", True)
+        if said is not None and not known:
+            raise LabelFileError(
+                f"{where} is in CelebA's format, whose columns are known: leave --{option.replace('_', '-')} "
+                "out"
+            )
+    wanted, left_out = options.get("columns"), options.get("exclude_columns") or ()
+    if wanted is None and not left_out:
+        return table
+    places = [find_column(table.names, name, where) for name in (table.names if wanted is None else wanted)]
+    dropped = {find_column(table.names, name, where) for name in left_out}
+    kept = [at for at in dict.fromkeys(places) if at not in dropped]
+    return LabelTable(
+        tuple(table.names[at] for at in kept),
+        table.keys,
+        np.ascontiguousarray(table.labels[:, kept]),
+        table.partitions,
+        table.identities,
+        table.issues,
+    )
 
 
 def clean_key(cell: str) -> str:
@@ -236,33 +176,71 @@ def clean_key(cell: str) -> str:
     return cell.strip().replace("\\", "/").removeprefix("./")
 
 
-def _code(cell: str, column: str, where: str, line: int) -> int:
-    code = _CODES.get(cell)
-    if code is None:
-        code = _CODES.get(cell.strip().lower())
-    if code is None:
-        expected = "present/absent/unknown, 1/0/-1, true/false or yes/no"
-        raise _wrong(cell, column, where, line, expected)
-    return code
+def _raw(where: str, header: list[str], rows: Rows, *, exact: bool = False) -> RawTable:
+    """Rows of cells as columns.
+
+    Raises:
+        LabelFileError: A row of another width than the header.
+    """
+    for line, cells in rows:
+        if len(cells) != len(header):
+            raise LabelFileError(f"{where}, line {line}: {wrong_width(cells, header)}")
+    columns = list(zip(*(cells for _, cells in rows), strict=True))
+    return RawTable(where, header, [line for line, _ in rows], columns.__getitem__, exact)
 
 
-def _partition(cell: str, where: str, line: int) -> str | None:
-    text = cell.strip().lower()
-    if text and text not in _PARTITIONS:
-        raise _wrong(cell, PARTITION_COLUMN, where, line, f"{', '.join(PARTITIONS)} or nothing")
-    return _PARTITIONS.get(text)
+def _is_celeba(path: Path) -> bool:
+    """Whether a file is in CelebA's format: `.txt` with nothing but a number on its first line."""
+    if path.suffix.lower() != ".txt" or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.readline(64).removeprefix(_MARK).strip().isdigit()
 
 
-def _identity(cell: str, where: str, line: int) -> int | None:
-    text = cell.strip().lower().removesuffix(".0")
-    if text in {"", "nan", "na"}:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise _wrong(cell, IDENTITY_COLUMN, where, line, "a whole number or nothing")
-    return int(text)
+def _keys(raw: RawTable, at: int) -> list[str]:
+    """The images' names, R of them."""
+    cells = raw.column(at)
+    keys = list(cells) if raw.exact else [clean_key(cell) for cell in cells]
+    for line, key in zip(raw.lines, keys, strict=True):
+        if not key:
+            raise LabelFileError(f"{raw.where}, line {line}: found no image name")
+        if unfit := unfit_character(key):
+            raise LabelFileError(f"{raw.where}, line {line}: found the image name {shown(key)} with {unfit}")
+    return keys
 
 
-def _wrong(cell: str, column: str, where: str, line: int, expected: str) -> LabelFileError:
-    return LabelFileError(
-        f"{where}, line {line}, column {column!r}: found {cell[:40]!r}, expected {expected}"
-    )
+def _settled(codes: I8, names: Sequence[str], where: str, zero: str | None) -> tuple[I8, list[DatasetIssue]]:
+    """Labels from codes, int8 [R, L], and what became of zeros where nothing but a −1 says what they mean."""
+    minus, zeros = codes == MINUS_ONE, codes == ZERO
+    unknown = bool(minus.any()) if zero is None else zero == "unknown"
+    labels = np.select([zeros, minus], [np.int8(0 if unknown else -1), np.int8(-1)], codes).astype(np.int8)
+    issues = []
+    if zero is None and unknown and zeros.any():
+        of = [name for name, found in zip(names, minus.any(axis=0).tolist(), strict=True) if found]
+        several = f"{len(of)} columns ({', '.join(of[:EXAMPLES])}{', …' if len(of) > EXAMPLES else ''})"
+        message = (
+            f"{int(zeros.sum()):,} zeros of {where} were read as unknown, because −1 stands in "
+            f"{int(minus.sum()):,} cells of {of[0] if len(of) == 1 else several}; --zero absent reads them "
+            "as absent"
+        )
+        issues.append(DatasetIssue("zeros-unknown", message, int(zeros.sum()), tuple(of[:EXAMPLES])))
+    return labels, issues
+
+
+def _without_repeats(
+    raw: RawTable, keys: Sequence[str], labels: I8, special: Sequence[tuple[object, object]]
+) -> tuple[list[int], list[str]]:
+    """The rows to keep, and the keys that were repeated."""
+    rows: dict[str, int] = {}
+    repeated: list[str] = []
+    for row, key in enumerate(keys):
+        before = rows.setdefault(key, row)
+        if before == row:
+            continue
+        if not np.array_equal(labels[before], labels[row]) or special[before] != special[row]:
+            raise LabelFileError(
+                f"{raw.where}, line {raw.lines[row]}: found {key[:200]} with other values than on line "
+                f"{raw.lines[before]}; keep one of the rows"
+            )
+        repeated.append(key)
+    return list(rows.values()), repeated

@@ -20,7 +20,8 @@ import numpy as np
 
 from olrsearch.core.errors import LabelFileError
 from olrsearch.datasets.celeba_files import format_attributes
-from olrsearch.datasets.label_table import IDENTITY_COLUMN, KEY_COLUMNS, PARTITION_COLUMN, clean_key
+from olrsearch.datasets.label_table import clean_key
+from olrsearch.datasets.table_columns import IDENTITY_COLUMN, KEY_COLUMNS, PARTITION_COLUMN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

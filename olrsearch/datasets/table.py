@@ -5,21 +5,22 @@ Notation: N images, R rows, L labels.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from olrsearch.core.errors import LabelFileError
-from olrsearch.core.names import path_form
 from olrsearch.datasets.base import ArrayDataset, DatasetIssue, issues_of
+from olrsearch.datasets.matching import match_names
+from olrsearch.datasets.text_files import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from olrsearch.core.arrays import I8
+    from olrsearch.datasets.matching import Match
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,43 +40,38 @@ class LabelTable:
     keys: list[str]
     labels: I8
     partitions: dict[str, str] = field(default_factory=dict)
-    identities: dict[str, int] = field(default_factory=dict)
+    identities: dict[str, int | str] = field(default_factory=dict)
     issues: list[DatasetIssue] = field(default_factory=list)
 
-    def check_names_one(self, dataset: ArrayDataset, *, where: str, expected: str) -> None:
-        """Refuses a table of other images.
 
-        Args:
-            dataset: Images with the rows that name them.
-            where: The table's file, for the message.
-            expected: What its keys should be, likewise.
-
-        Raises:
-            LabelFileError: no row names an image.
-        """
-        if not dataset.labelled.any():
-            raise LabelFileError(
-                f"none of the {len(self.keys)} rows of {where} names an image: the first row names "
-                f"{self.keys[0]!r}, the first image is {dataset.keys[0]!r}; expected {expected}"
-            )
-
-
-def with_rows(kind: str, root: Path, uris: Mapping[str, str], table: LabelTable) -> ArrayDataset:
+def with_rows(
+    kind: str, root: Path, uris: Mapping[str, str], table: LabelTable, *, where: str, expected: str
+) -> ArrayDataset:
     """Images with the rows of a table that name them; what either lacks of the other is an issue.
-
-    A row names the image of exactly its key, or else the one image whose key is the same path in another
-    spelling (`path_form`).
 
     Args:
         kind: As in `Dataset`.
         root: As in `Dataset`.
         uris: The uri of each of N images, by its key and in their order.
         table: Its issues become the data set's.
+        where: The table's file, for messages.
+        expected: What its names of images should be, likewise.
+
+    Raises:
+        LabelFileError: The table names none of the images.
     """
-    named = _named(uris, table.keys)
-    row_of = {key: row for row, key in enumerate(named)}
-    key_in_table = {key: table.keys[row] for key, row in row_of.items()}
-    rows = np.array([row_of.get(key, -1) for key in uris], dtype=np.int64)
+    names = dict.fromkeys([*table.keys, *table.partitions, *table.identities])
+    match = match_names(list(uris), names)
+    row_of = {key: row for row, key in enumerate(table.keys)}
+    called = [match.names.get(key) for key in uris]
+    rows = np.array([-1 if name is None else row_of.get(name, -1) for name in called], dtype=np.int64)
+    if not (rows >= 0).any():
+        raise LabelFileError(
+            f"none of the {len(table.keys)} rows of {where} names an image: the first row names "
+            f"{shown(table.keys[0])}, the first image is {shown(next(iter(uris)))}; expected {expected}"
+        )
+    bare = [key for key, row in zip(uris, rows.tolist(), strict=True) if row < 0]
+    used = set(match.names.values())
     return ArrayDataset(
         kind=kind,
         root=root,
@@ -84,37 +80,25 @@ def with_rows(kind: str, root: Path, uris: Mapping[str, str], table: LabelTable)
         uris=list(uris.values()),
         labels=np.where((rows >= 0)[:, None], table.labels[rows], np.int8(0)),
         labelled=rows >= 0,
-        partitions=[table.partitions.get(key_in_table.get(key, key)) for key in uris],
-        identities=[table.identities.get(key_in_table.get(key, key)) for key in uris],
-        issues=[*table.issues, *_mismatches(uris, row_of)],
+        partitions=[None if name is None else table.partitions.get(name) for name in called],
+        identities=[None if name is None else table.identities.get(name) for name in called],
+        issues=[
+            *table.issues,
+            *_named_otherwise(match, where),
+            *issues_of(
+                "rows-without-image",
+                [key for key in table.keys if key not in used],
+                "label rows have no image here",
+                said=bool(bare),
+            ),
+            *issues_of("images-without-row", bare, "images have no label row", said=True),
+        ],
     )
 
 
-def _named(images: Collection[str], keys: Sequence[str]) -> Sequence[str]:
-    """The key of the image that each row names; a row's own key where it names none."""
-    taken = set(keys)
-    bare = _by_form(image for image in images if image not in taken)
-    if not bare:
-        return keys
-    found: dict[str, str] = {}
-    for form, rows in _by_form(key for key in keys if key not in images).items():
-        if len(rows) == 1 and len(bare.get(form, ())) == 1:  # otherwise it is not certain which is meant
-            found[rows[0]] = bare[form][0]
-    return [found.get(key, key) for key in keys]
-
-
-def _by_form(keys: Iterable[str]) -> Mapping[str, list[str]]:
-    """Keys that are one path in different spellings, by its form."""
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    for key in keys:
-        found[path_form(key)].append(key)
-    return found
-
-
-def _mismatches(images: Collection[str], rows: Collection[str]) -> list[DatasetIssue]:
-    orphans = [key for key in rows if key not in images]
-    bare = [key for key in images if key not in rows]
-    return [
-        *issues_of("rows-without-image", orphans, "label rows have no image here"),
-        *issues_of("images-without-row", bare, "images have no label row"),
-    ]
+def _named_otherwise(match: Match, where: str) -> list[DatasetIssue]:
+    if not match.differing:
+        return []
+    key = match.differing[0]
+    what = f"images have other names in {where}, such as {shown(match.names[key])} for {shown(key)}"
+    return issues_of("named-otherwise", match.differing, what)

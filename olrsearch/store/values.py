@@ -33,7 +33,7 @@ class NewImage:
             is said about labels (what is stored then stays).
         partition: `train`, `val`, `test` or whatever the data set calls its parts; None keeps what
             is stored.
-        identity: Number of the person shown; None keeps what is stored.
+        identity: Number or name of the person shown; None keeps what is stored.
         thumbnail: JPEG bytes; None keeps what is stored.
     """
 
@@ -46,7 +46,7 @@ class NewImage:
     orientation: int = 1
     labels: tuple[int, ...] | None = None
     partition: str | None = None
-    identity: int | None = None
+    identity: int | str | None = None
     thumbnail: bytes | None = None
 
 
@@ -85,14 +85,18 @@ class KnownImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageRow:
-    """One image. `root` is the folder its uri is relative to; `sha256` is of the source file."""
+    """One image.
+
+    `identity` is a number, or a name where the data set names people; `root` is the folder its uri is
+    relative to; `sha256` is of the source file.
+    """
 
     id: int
     key: str
     dataset: str
     uri: str
     partition: str | None
-    identity: int | None
+    identity: int | str | None
     width: int
     height: int
     size_bytes: int

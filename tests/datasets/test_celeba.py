@@ -15,7 +15,7 @@ from PIL import Image
 
 from olrsearch.core.errors import DatasetNotFoundError, DuplicateKeyError, LabelFileError
 from olrsearch.datasets import open_celeba
-from olrsearch.datasets.celeba_files import format_attributes, format_numbers, parse_attributes, parse_numbers
+from olrsearch.datasets.celeba_files import format_attributes, format_numbers, parse_attributes, parse_pairs
 from olrsearch.datasets.images import load_image
 
 CELEBA = Path(os.environ.get("OLRSEARCH_CELEBA", Path(__file__).parents[2] / ".." / "shared" / "celeba"))
@@ -141,6 +141,86 @@ def test_rows_without_images_are_one_issue_and_images_without_rows_another(tmp_p
     ]
 
 
+KAGGLE = {
+    "list_attr_celeba.csv": b"image_id,Bald,Smiling\n1.jpg,-1,1\n2.jpg,1,-1\n3.jpg,0,1\n",
+    "list_eval_partition.csv": b"image_id,partition\n1.jpg,0\n2.jpg,1\n3.jpg,2\n",
+    "list_bbox_celeba.csv": b"image_id,x_1\n1.jpg,95\n",
+}
+
+
+@pytest.mark.parametrize("kind", ["folder", "a zip of all", "the zip beside others"])
+def test_kaggles_edition(tmp_path, kind):
+    nested = {f"img_align_celeba/img_align_celeba/{name}": jpeg() for name in ("1.jpg", "2.jpg", "3.jpg")}
+    if kind == "folder":
+        path = tmp_path / "archive"
+        write_images(path / "img_align_celeba/img_align_celeba")
+        write_texts(path, KAGGLE)
+    else:
+        path = tmp_path / ("archive.zip" if kind == "a zip of all" else "img_align_celeba.zip")
+        write_zip(path, nested | KAGGLE)
+        path = path if kind == "a zip of all" else tmp_path
+    dataset = open_celeba(path)
+    assert [(r.key, r.labels, r.partition, r.identity) for r in dataset] == [
+        ("1.jpg", (-1, 1), "train", None),
+        ("2.jpg", (1, -1), "val", None),
+        ("3.jpg", (0, 1), "test", None),
+    ]
+    assert [issue.code for issue in dataset.issues] == ["zeros-unknown"]
+    assert load_image(dataset.root, next(iter(dataset)).uri).size == (8, 8)
+
+
+def test_images_at_the_root_of_a_zip_are_called_by_their_names(tmp_path):
+    write_zip(tmp_path / "faces.zip", {name: jpeg() for name in ("1.jpg", "2.jpg")})
+    write_texts(tmp_path)
+    dataset = open_celeba(tmp_path / "faces.zip")
+    assert [(record.key, record.uri) for record in dataset] == [
+        ("1.jpg", "faces.zip!1.jpg"),
+        ("2.jpg", "faces.zip!2.jpg"),
+    ]
+    assert all(record.labels is not None for record in dataset)
+
+
+@pytest.mark.parametrize("folder", ["img_align_celeba_png", "Img/img_align_celeba_png", "img_align_celeba"])
+def test_the_edition_in_png_is_found_by_the_rows_of_jpg(tmp_path, folder):
+    write_images(tmp_path / folder, ("1.png", "2.png"))
+    write_texts(tmp_path)
+    dataset = open_celeba(tmp_path)
+    assert [(r.key, r.labels, r.partition, r.identity) for r in dataset] == [
+        ("1.png", (-1, 1), "train", 10),
+        ("2.png", (1, -1), "val", 10),
+    ]
+    assert [(issue.code, issue.count) for issue in dataset.issues] == [
+        ("named-otherwise", 2),
+        ("rows-without-image", 1),
+    ]
+    assert dataset.issues[0].message == (
+        "2 images have other names in list_attr_celeba.txt, such as '1.jpg' for '1.png'"
+    )
+
+
+def test_a_table_that_names_no_image_is_refused_and_plain_photos_are_told_where_to_go(tmp_path):
+    write_images(tmp_path / "img_align_celeba", ("x.jpg", "y.jpg"))
+    with pytest.raises(DatasetNotFoundError, match=r"or run `olrsearch import folder .*` for plain photos"):
+        open_celeba(tmp_path)
+    write_texts(tmp_path)
+    with pytest.raises(LabelFileError) as caught:
+        open_celeba(tmp_path)
+    assert "the first row names '1.jpg', the first image is 'x.jpg'" in str(caught.value)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetNotFoundError, match="olrsearch import folder"):
+        open_celeba(tmp_path / "empty")
+
+
+def test_labels_are_chosen(tmp_path):
+    path = layout("extracted", tmp_path)
+    assert open_celeba(path, columns=["smiling"]).label_names == ("Smiling",)
+    assert open_celeba(path, exclude_columns=["Smiling"]).label_names == ("Bald",)
+    with pytest.raises(LabelFileError, match="no column 'Smlng'; it has Bald, Smiling; did you mean Smiling"):
+        open_celeba(path, columns=["Smlng"])
+    with pytest.raises(LabelFileError, match="in CelebA's format, whose columns are known: leave --zero out"):
+        open_celeba(path, zero="absent")
+
+
 def test_two_images_of_one_name_are_refused(tmp_path):
     write_zip(tmp_path / "img_align_celeba.zip", {"a/1.jpg": jpeg(), "b/1.jpg": jpeg()})
     write_texts(tmp_path)
@@ -175,15 +255,17 @@ def test_what_is_missing_is_named(tmp_path):
         (b"image_id,Bald\n1.jpg,1\n", "line 1: found 'image_id,Bald'"),
         (b"1\n\n1.jpg 1\n", "line 2: found no names"),
         (b"1\nBald Bald\n1.jpg 1 1\n", "line 2: found 'Bald' twice"),
-        (b"1\nB\xff\n1.jpg 1\n", "line 2: the label names are not UTF-8"),
+        (b"1\nB\xff\n1.jpg 1\n", "list.txt is not UTF-8"),
+        (b"1\nB\x7f\n1.jpg 1\n", "line 2: found the label 'B\\x7f' with the control character U+007F"),
+        (b"1\nBald\n1\xc2\x85.jpg 1\n", "line 3: found the image name '1\\x85.jpg' with the line break"),
+        (b"9" * 5000 + b"\nBald\n1.jpg 1\n", "line 1: found '999999"),
         (b"1\nBald Smiling\n1.jpg 1\n", "line 3: found 2 columns, expected 3"),
         (b"2\nBald\n\n1.jpg 1\n2.jpg 1 -1\n", "line 5: found 3 columns, expected 2"),
         (b"2\nBald Fat\n1.jpg 1 1\n\n2.jpg -1 2\n", "line 5: found '2' for Fat, expected -1, 0 or 1"),
         (b"1\nBald\n1.jpg -0\n", "line 3: found '-0' for Bald"),
         (b"1\nBald\n1.jpg 11\n", "line 3: found '11' for Bald"),
         (b"1\nBald\n1.jpg --1\n", "line 3: found '--1'"),
-        (b"1\nBald\n1.jpg \xff\n", "line 3: found '\ufffd'"),
-        (b"1\nBald\n\xff.jpg 1\n", "image name is not UTF-8"),
+        (b"1\nBald\n\xff.jpg 1\n", "list.txt is not UTF-8 (invalid start byte at byte 7)"),
         (b"1\nBald\n", "found no rows"),
         (b"2\nBald\n1.jpg 1\n1.jpg -1\n", "line 4: found other labels for 1.jpg than on line 3"),
     ],
@@ -205,20 +287,34 @@ def test_another_number_of_rows_and_repeated_rows_are_issues():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (b"1.jpg 3\n", "line 1: found '3' for 1.jpg, expected 0 to 2"),
-        (b"1.jpg 0\n2.jpg x\n", "line 2: found 'x' for 2.jpg, expected 0 to 2"),
-        (b"1.jpg 0\n\n1.jpg 1\n", "line 3: found 1 for 1.jpg, which had 0"),
+        (b"1.jpg 3\n", "list_eval_partition.txt, line 1, column 'partition': found '3', expected train, val"),
+        (b"1.jpg 0\n2.jpg x\n", "line 2, column 'partition': found 'x'"),
+        (b"1.jpg 0\n\n1.jpg 1\n", "line 3: found val for 1.jpg, which had train"),
         (b"1.jpg\n", "line 1: found 1 columns, expected 2"),
+        (b"1.jpg 0\n2.jpg " + b"1" * 5000 + b"\n", "found '1111111111111111111111111111111111111111'…"),
     ],
 )
-def test_faults_of_a_partition_file_name_the_line(text, words):
-    with pytest.raises(LabelFileError, match=words):
-        parse_numbers(text, where="partition.txt", allowed=range(3))
+def test_faults_of_a_partition_file_name_the_line(tmp_path, text, words):
+    path = layout("extracted", tmp_path)
+    (path / "list_eval_partition.txt").write_bytes(text)
+    with pytest.raises(LabelFileError) as caught:
+        open_celeba(path)
+    assert words in str(caught.value)
 
 
-def test_negative_identities_are_refused():
-    with pytest.raises(LabelFileError, match="expected a whole number"):
-        parse_numbers(b"1.jpg -4\n", where="identity.txt")
+def test_identities_are_numbers_or_names(tmp_path):
+    path = layout("extracted", tmp_path)
+    who = path / "identity_CelebA.txt"
+    who.write_bytes(b"1.jpg ann\n2.jpg -1\n3.jpg 7\n")
+    assert [record.identity for record in open_celeba(path)] == ["ann", None, "7"]
+    who.write_bytes(b"1.jpg 5\n2.jpg -1\n3.jpg " + b"7" * 18)
+    assert [record.identity for record in open_celeba(path)] == [5, None, int("7" * 18)]
+    who.write_bytes(b"1.jpg -4\n")
+    with pytest.raises(LabelFileError, match="expected a whole number, a name, or nothing"):
+        open_celeba(path)
+    who.write_bytes(b"1.jpg ann\n1.jpg bob\n")
+    with pytest.raises(LabelFileError, match=r"line 2: found bob for 1\.jpg, which had ann"):
+        open_celeba(path)
 
 
 names = st.text(st.characters(min_codepoint=33, exclude_categories=["Z", "C"]), min_size=1, max_size=8)
@@ -243,7 +339,8 @@ def test_what_is_written_is_read_again(labels, keys, data):
     assert (list(table.names), table.keys, table.issues) == (labels, keys, [])
     assert np.array_equal(table.labels, matrix)
     numbers = data.draw(st.lists(st.integers(0, 10**9), min_size=len(keys), max_size=len(keys)))
-    assert parse_numbers(format_numbers(keys, numbers), where="x") == dict(zip(keys, numbers, strict=True))
+    _, named, said = parse_pairs(format_numbers(keys, numbers), where="x")
+    assert (named, said) == (keys, list(map(str, numbers)))
 
 
 @pytest.mark.slow

@@ -152,7 +152,7 @@ def test_parquet_of_booleans_numbers_and_text(folder, tmp_path):
         ("key,,A\na.png,1,1\n", "found a column without a name"),
         ("key,A\n,1\n", "line 2: found no image name"),
         ("key,partition\na.png,dev\n", "line 2, column 'partition': found 'dev'"),
-        ("key,identity\na.png,Ann\n", "line 2, column 'identity': found 'Ann'"),
+        ("key,identity\na.png,-7\n", "line 2, column 'identity': found '-7', expected a whole number, a"),
         ("key,A\na.png,1\nb.PNG,1\na.png,-1\n", "line 4: found a.png with other values than on line 2"),
         ("key,A\n", "holds no rows"),
         ("", "holds no rows"),

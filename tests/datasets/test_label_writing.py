@@ -70,7 +70,7 @@ def test_txt_is_celebas_own_format(tmp_path):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    names=st.lists(st.text("aB_ ,;\"'é#1\n", min_size=1, max_size=6), min_size=1, max_size=4, unique=True),
+    names=st.lists(st.text("aB_ ,;\"'é#1", min_size=1, max_size=6), min_size=1, max_size=4, unique=True),
     values=st.lists(st.lists(st.sampled_from((-1, 0, 1)), min_size=4, max_size=4), min_size=1, max_size=4),
     form=st.sampled_from(["csv", "json", "txt"]),
 )
@@ -144,7 +144,7 @@ def test_json_lines_of_other_hands(tmp_path):
         ('{"image": "a", "A": 1}', 'expected an object {"image": "…", "labels": {…}}'),
         ('{"image": "a", "labels": {}, "A": 1}', "found the key 'A', expected image, partition"),
         ('{"image": "a", "labels": {"A": [1]}}', "found a list or an object at 'A'"),
-        ('{"image": "a", "labels": {"A": 1, "A": 0}}', "line 1: found a key twice"),
+        ('{"image": "a", "labels": {"A": 1, "A": 0}}', "line 1: found no JSON (the key 'A' twice)"),
         ('{"image": "a", "labels": {"A": 2}}', "line 1, column 'A': found '2', expected present/absent"),
         ('{"image": "", "labels": {"A": 1}}', "line 1: found no image name"),
         ('{"image": "a", "labels": {"A": 1}, "partition": "x"}', "column 'partition': found 'x'"),

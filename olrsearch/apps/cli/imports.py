@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from olrsearch.api.imports import TableOptions
 from olrsearch.apps.cli.common import Group, emit_json, examples, open_store, say, say_notes
 from olrsearch.apps.cli.everywhere import interruptible
 from olrsearch.apps.cli.options import PATH, POSITIVE, json_option, names, on_error_option, together
@@ -21,6 +22,27 @@ _shared_options = together(
     click.option("--no-thumbnails", is_flag=True, help="Keep no small copies for contact sheets."),
     json_option("The report as one JSON object."),
 )
+_table_options = together(
+    click.option("--columns", callback=names, help="Take only these labels of the table, comma-separated."),
+    click.option("--exclude-columns", callback=names, help="Leave these columns of the table out."),
+    click.option(
+        "--class-columns", callback=names, help="Columns that name a class each; every class becomes a label."
+    ),
+    click.option("--key-column", help="The column that names the image file."),
+    click.option("--partition-column", help="The column of partitions, where it is not called partition."),
+    click.option("--identity-column", help="The column of who is shown, where it is not called identity."),
+    click.option(
+        "--header/--no-header",
+        default=True,
+        help="Whether the first row of a CSV names the columns; if not, they are Column_1, Column_2, ….",
+    ),
+    click.option(
+        "--zero",
+        type=click.Choice(["absent", "unknown"]),
+        help="What 0 means; by default unknown if any label of the table is -1, otherwise absent.",
+    ),
+)
+_TABLE: Final = tuple(TableOptions.__annotations__)
 
 
 @click.group("import", cls=Group)
@@ -40,17 +62,23 @@ def import_command() -> None:
     type=PATH,
     help="Annotation folder or zip, if elsewhere; or one table of labels (an export).",
 )
+@_table_options
 @_shared_options
 @click.pass_context
 def celeba(
-    ctx: click.Context, /, path: Path, images: Path | None, annotations: Path | None, **shared: Any
+    ctx: click.Context, /, path: Path, images: Path | None, annotations: Path | None, **options: Any
 ) -> None:
     """CelebA's layout, from folders or from the zips as distributed (read in place)."""
-    _import(ctx, "celeba", path, {"images": images, "annotations": annotations}, **shared)
+    reader = {"images": images, "annotations": annotations, **_split(options)}
+    _import(ctx, "celeba", path, reader, **options)
 
 
 @import_command.command(
-    "folder", epilog=examples("olrsearch import folder ~/photos --labels labels.csv --name photos")
+    "folder",
+    epilog=examples(
+        "olrsearch import folder ~/photos --labels labels.csv --name photos",
+        "olrsearch import folder ~/birds --labels-from folders",
+    ),
 )
 @click.argument("path", type=PATH)
 @click.option(
@@ -58,14 +86,20 @@ def celeba(
     type=PATH,
     help="CSV, Parquet, JSON lines or CelebA's .txt: one row an image.",
 )
-@click.option("--key-column", help="The column that names the image file.")
+@click.option(
+    "--labels-from",
+    type=click.Choice(["folders"]),
+    help="One folder a class: labels are named as folders are.",
+)
+@_table_options
 @_shared_options
 @click.pass_context
 def folder(
-    ctx: click.Context, /, path: Path, labels: Path | None, key_column: str | None, **shared: Any
+    ctx: click.Context, /, path: Path, labels: Path | None, labels_from: str | None, **options: Any
 ) -> None:
     """Any folder of images, with or without a table of labels."""
-    _import(ctx, "folder", path, {"labels": labels, "key_column": key_column}, **shared)
+    reader = {"labels": labels, "labels_from": labels_from, **_split(options)}
+    _import(ctx, "folder", path, reader, **options)
 
 
 @import_command.command("idx", epilog=examples("olrsearch import idx mnist"))
@@ -92,6 +126,11 @@ def idx(
 def cifar100(ctx: click.Context, /, path: Path, coarse: bool, **shared: Any) -> None:
     """CIFAR-100's binary version, from its folder or from the tar as distributed (read in place)."""
     _import(ctx, "cifar100", path, {"coarse": coarse}, **shared)
+
+
+def _split(options: dict[str, Any]) -> dict[str, Any]:
+    """Takes what is said of a table out of a command's options."""
+    return {name: options.pop(name) for name in _TABLE}
 
 
 def _import(

@@ -95,7 +95,7 @@ def export_labels(
         raise LabelFileError(
             f"none of {ids.size} images has stored labels: choose others, or import labels first"
         )
-    columns = snapshot.columns(labelled, ("key", "dataset", "partition", "identity"))
+    columns = snapshot.columns(labelled, ("key", "dataset", "partition", "identity", "person"))
     keys: list[str] = columns["key"].tolist()
     _check_keys(keys, columns["dataset"].tolist())
     # A label annotated anywhere stays, though its values be unknown by now: a fresh import says otherwise.
@@ -106,7 +106,11 @@ def export_labels(
         labels=np.ascontiguousarray(effective[:, said]),
         partitions={key: part for key, part in zip(keys, columns["partition"].tolist(), strict=True) if part},
         identities={
-            key: who for key, who in zip(keys, columns["identity"].tolist(), strict=True) if who >= 0
+            key: name or number
+            for key, name, number in zip(
+                keys, columns["person"].tolist(), columns["identity"].tolist(), strict=True
+            )
+            if number >= 0
         },
     )
     if not table.names:

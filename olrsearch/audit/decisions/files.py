@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from olrsearch.core.errors import AuditError
-from olrsearch.datasets.label_table import read_csv
+from olrsearch.datasets.csv_files import read_csv
 from olrsearch.store.decision_rules import NAMED_VALUES, VERDICTS, DecisionRequest, is_verdict
 
 if TYPE_CHECKING:

@@ -217,16 +217,25 @@ class _Parser:
         negate = self._tokens.accept("not")
         node: Where
         if self._tokens.accept("in"):
+            self._tokens.expect("(", "an opening parenthesis after in")
+            column, kind = self._said_by(column, kind)
             node = Membership(column, self._values(column, kind))
         elif self._tokens.accept("like"):
+            column, kind = self._said_by(column, kind)
             node = Like(column, self._pattern(column, kind))
         elif negate:
             raise self._tokens.fault(f"expected in or like after not, found {self._tokens.next.found}")
         else:
             sign = self._sign(column)
+            column, kind = self._said_by(column, kind)
             node = Comparison(column, sign.replace("!=", "="), self._value(column, kind))
             negate = sign == "!="
         return _opposite(node) if negate else node
+
+    def _said_by(self, column: str, kind: type) -> tuple[str, type]:
+        """The column that a value is of: people are told by numbers or by names."""
+        by_name = column == "identity" and self._tokens.next.kind == "string"
+        return self._columns.get("person", (column, kind)) if by_name else (column, kind)
 
     def _label_test(self, name: str, token: Token) -> Where:
         try:
@@ -255,7 +264,6 @@ class _Parser:
         raise self._tokens.fault(f"expected a comparison after {name}, as in {name} = …, found {token.found}")
 
     def _values(self, column: str, kind: type) -> tuple[Value, ...]:
-        self._tokens.expect("(", "an opening parenthesis after in")
         values = [self._value(column, kind)]
         while self._tokens.accept(","):
             values.append(self._value(column, kind))

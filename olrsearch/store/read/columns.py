@@ -27,6 +27,7 @@ FILTER_COLUMNS: Final[Mapping[str, Column[Any]]] = {
     "uri": schema.source.c.uri,
     "partition": schema.image.c.partition,
     "identity": schema.image.c.identity,
+    "person": schema.person.c.name,
     "width": schema.image.c.width,
     "height": schema.image.c.height,
     "size_bytes": schema.source.c.size_bytes,
@@ -36,10 +37,12 @@ FILTER_COLUMNS: Final[Mapping[str, Column[Any]]] = {
 
 
 def with_source(statement: AnySelect) -> AnySelect:
-    """A SELECT from `image`, joined with each image's source and data set."""
-    i, s, d = schema.image.c, schema.source.c, schema.dataset.c
-    return statement.join_from(schema.image, schema.source, i.source_id == s.id).join(
-        schema.dataset, i.dataset_id == d.id
+    """A SELECT from `image`, joined with each image's source and data set, and the person if it is named."""
+    i, s, d, p = schema.image.c, schema.source.c, schema.dataset.c, schema.person.c
+    return (
+        statement.join_from(schema.image, schema.source, i.source_id == s.id)
+        .join(schema.dataset, i.dataset_id == d.id)
+        .outerjoin(schema.person, i.identity == p.id)
     )
 
 

@@ -172,11 +172,11 @@ class Snapshot:
             UnknownImageError: there is no such id.
         """
         i, s, d = schema.image.c, schema.source.c, schema.dataset.c
-        image = (i.partition, i.identity, i.width, i.height)
-        statement = with_source(select(i.id, i.key, d.name, s.uri, *image, s.size_bytes, d.root, s.sha256))
+        image = (s.uri, i.partition, schema.person.c.name, i.identity, i.width, i.height, s.size_bytes)
+        statement = with_source(select(i.id, i.key, d.name, *image, d.root, s.sha256))
+        rows = self._rows_of(statement, ids)
         return [
-            ImageRow(*[*others, Path(root), sha256.hex()])
-            for *others, root, sha256 in self._rows_of(statement, ids)
+            ImageRow(*[*row[:5], row[5] or row[6], *row[7:10], Path(row[10]), row[11].hex()]) for row in rows
         ]
 
     def columns(self, ids: Iterable[int] | I64, names: Sequence[str]) -> dict[str, NDArray[Any]]:

@@ -110,6 +110,13 @@ class ImageColumns(TypedColumns):
     tombstone_version: Named[int | None] = Column(BIG)
 
 
+class PersonColumns(TypedColumns):
+    """Who is shown, where data sets name people; `image.identity` holds the id (`store.write.persons`)."""
+
+    id: Named[int] = Column(BIG, primary_key=True, autoincrement=False)
+    name: Named[str] = Column(Text, unique=True)
+
+
 class ThumbnailColumns(TypedColumns):
     """A small JPEG, apart from `image` so that scans of the gallery stay thin."""
 
@@ -239,6 +246,7 @@ generation = Table("generation", metadata, GenerationColumns)
 dataset = Table("dataset", metadata, DatasetColumns)
 source = Table("source", metadata, SourceColumns)
 image = Table("image", metadata, ImageColumns)
+person = Table("person", metadata, PersonColumns)
 thumbnail = Table("thumbnail", metadata, ThumbnailColumns)
 label = Table("label", metadata, LabelColumns)
 annotator = Table("annotator", metadata, AnnotatorColumns)

@@ -12,6 +12,7 @@ from olrsearch.core.names import unfit_character
 from olrsearch.store.sql import schema
 from olrsearch.store.values import ImportCounts, KnownImage, Relocation
 from olrsearch.store.write.imports import Importer, bury, ensure_annotator, ensure_labels
+from olrsearch.store.write.persons import with_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -83,13 +84,14 @@ class GalleryWriter:
         Raises:
             DuplicateKeyError: a key stands twice in the batch.
             LabelFileError: labels of another count, or values other than −1, 0, 1.
-            DatasetError: a hash that is none of sha256.
+            DatasetError: a hash that is none of sha256, or an identity that will not do.
             UnknownDatasetError: no such data set.
         """
         with self._session.change(f"import of {len(batch)} images") as change:
             self._dataset(dataset_id)
             positions = ensure_labels(change, label_names)
-            return Importer(change, dataset_id, positions, ensure_annotator(change, annotator)).run(batch)
+            numbered = with_numbers(change, batch)
+            return Importer(change, dataset_id, positions, ensure_annotator(change, annotator)).run(numbered)
 
     def known(self, dataset_id: int) -> dict[str, KnownImage]:
         """Living images of a data set by key, for an import to skip what it has."""
