@@ -31,7 +31,7 @@ class Indexes:
         """
         from olrsearch.pipeline.indexing import build_index
 
-        return build_index(self._session.backend, recipe, space)
+        return build_index(self._session.backend, recipe, space, track=self._session.track)
 
     def estimate(self, recipe: str = "exact", *, space: str | None = None) -> tuple[int, int]:
         """Bytes that what `build` builds takes in memory and on disk, and on a GPU, roughly."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from olrsearch.core.errors import IndexBuildError
+from olrsearch.core.progress import Track, silent
 from olrsearch.search.spaces.registry import RECIPE_PREFIXES, kind_of, space_of
 from olrsearch.store.vectors.layout import HELD
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from olrsearch.store.values import SpaceInfo
 
 
-def build_index(backend: Backend, recipe: str, ref: str | None) -> list[str]:
+def build_index(backend: Backend, recipe: str, ref: str | None, *, track: Track = silent) -> list[str]:
     """Build what queries of a space would compute, and what a recipe adds to the exact scan.
 
     Args:
@@ -23,6 +24,7 @@ def build_index(backend: Backend, recipe: str, ref: str | None) -> list[str]:
         recipe: A recipe of the program, or the path of a `.toml` file.
         ref: Name or fingerprint of the space; see `space_of` when None, and for a KL recipe the newest of
             posteriors.
+        track: Shows progress.
 
     Returns:
         What was built, a line each.
@@ -35,7 +37,7 @@ def build_index(backend: Backend, recipe: str, ref: str | None) -> list[str]:
     with backend.writer() as writer:
         snapshot = backend.snapshot()
         info = _recipe_space(snapshot, recipe, ref)
-        return kind_of(info).build(writer, snapshot, info, recipe)
+        return kind_of(info).build(writer, snapshot, info, recipe, track)
 
 
 def estimate_index(backend: Backend, recipe: str, ref: str | None) -> tuple[int, int]:

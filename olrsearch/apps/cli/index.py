@@ -14,6 +14,8 @@ from olrsearch.apps.cli.options import json_option, space_option
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_WORTH_SAYING = 1_000_000
+"""Bytes that somebody wants to know of before they are written."""
 _space_option = space_option("of label embeddings by default, else of posteriors")
 
 
@@ -43,10 +45,12 @@ def build(ctx: click.Context, recipe: str, space: str | None) -> None:
     interruptible(ctx)
     with open_store(ctx) as store:
         need, inside = store.indexes.estimate(recipe, space=space)
-        beside = f"about {need / 1e6:,.0f} MB beside the segments" if need else "no second copy"
-        say(f"{recipe}: {beside}{f', {inside / 1e6:,.0f} MB on the device' if inside else ''}")
+        if need >= _WORTH_SAYING:
+            say(f"{recipe}: about {need / 1e6:,.0f} MB beside the segments")
         for line in store.indexes.build(recipe, space=space):
             say(line)
+        if inside:  # which is taken when it is searched
+            say(f"{recipe}: about {inside / 1e6:,.0f} MB on the device")
 
 
 @index_command.command("info", epilog=examples("olrsearch index info"))

@@ -11,6 +11,7 @@ import numpy as np
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import IndexBuildError, RecallError, VectorError
 from olrsearch.core.files import whole_folder
+from olrsearch.core.progress import Track, silent
 from olrsearch.search.artefacts import IDS, write_index_json
 from olrsearch.search.index.built import (
     BuiltFile,
@@ -39,7 +40,9 @@ _log = logging.getLogger(__name__)
 SAMPLED_QUERIES = 64
 
 
-def build_recipe(view: EmbeddingView, metric: Metric, recipe: Recipe, folder: Path) -> IndexDescription:
+def build_recipe(
+    view: EmbeddingView, metric: Metric, recipe: Recipe, folder: Path, *, track: Track = silent
+) -> IndexDescription:
     """Build a recipe's indexes into a folder, and prove their recall.
 
     It is measured on images of the view that are drawn, each left out of its own answers.
@@ -49,6 +52,7 @@ def build_recipe(view: EmbeddingView, metric: Metric, recipe: Recipe, folder: Pa
         metric: Of the space.
         recipe: What to build.
         folder: Where to; replaced when all is built and proven, else left as it was.
+        track: Shows progress.
 
     Raises:
         RecallError: an index finds less than the recipe promises.
@@ -65,7 +69,8 @@ def build_recipe(view: EmbeddingView, metric: Metric, recipe: Recipe, folder: Pa
         indexes = LabelIndexes(view, metric)
         wanted: list[int | None] = [] if recipe.label is None else list(range(view.labels))
         wanted += [] if recipe.whole is None else [None]
-        files = tuple(_build_one(indexes, recipe, fresh, label, tests) for label in wanted)
+        tracked = track(wanted, total=len(wanted), what=recipe.name, unit="indexes")
+        files = tuple(_build_one(indexes, recipe, fresh, label, tests) for label in tracked)
         described = IndexDescription(
             recipe, metric_digest(metric), digest(view.ids), len(view), len(tests), files
         )

@@ -19,6 +19,7 @@ from olrsearch.search.spaces.labels import SCORES, OpenSpace, scores_path
 from olrsearch.store.vectors.segments import open_segment
 
 if TYPE_CHECKING:
+    from olrsearch.core.progress import Track
     from olrsearch.search.index.recipe import Recipe
     from olrsearch.store.read.snapshot import Snapshot
     from olrsearch.store.values import SpaceInfo
@@ -30,16 +31,17 @@ def open_space(snapshot: Snapshot, info: SpaceInfo) -> OpenSpace:
     return OpenSpace(snapshot, info)
 
 
-def build(writer: Writer, snapshot: Snapshot, info: SpaceInfo, recipe: str) -> list[str]:
+def build(writer: Writer, snapshot: Snapshot, info: SpaceInfo, recipe: str, track: Track) -> list[str]:
     """Build the label scores of every segment, and what a recipe adds to the exact scan."""
     from olrsearch.search.index.build import build_recipe
 
     found, opened = _recipe(recipe), OpenSpace(snapshot, info)
     check_any(info, len(opened.view), "index")
-    for segment in opened.segments:
+    segments = opened.segments
+    for segment in track(segments, total=len(segments), what="label scores", unit="segments"):
         write_scores(scores_path(segment, info), segment, opened.readout, segment=segment.info.uuid)
     lines = [f"{info.name}: label scores of {len(opened.view):,} images"]
-    built = build_recipe(opened.view, opened.metric, found, info.index_path / found.name)
+    built = build_recipe(opened.view, opened.metric, found, info.index_path / found.name, track=track)
     for what, files in (
         ("label indexes", [file for file in built.files if file.label is not None]),
         ("whole index", [file for file in built.files if file.label is None]),

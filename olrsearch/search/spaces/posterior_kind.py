@@ -24,6 +24,7 @@ from olrsearch.search.spaces.posteriors import KL, WORDS, OpenPosteriors
 from olrsearch.store.vectors.segments import open_segment, verify_segment
 
 if TYPE_CHECKING:
+    from olrsearch.core.progress import Track
     from olrsearch.search.kl.recipes import KlRecipe
     from olrsearch.store.read.snapshot import Snapshot
     from olrsearch.store.values import SpaceInfo
@@ -41,7 +42,7 @@ def open_space(snapshot: Snapshot, info: SpaceInfo) -> OpenPosteriors:
     return OpenPosteriors(snapshot, info)
 
 
-def build(writer: Writer, snapshot: Snapshot, info: SpaceInfo, recipe: str) -> list[str]:
+def build(writer: Writer, snapshot: Snapshot, info: SpaceInfo, recipe: str, track: Track) -> list[str]:
     """Build the KL features of both directions and the word scores, or the index of a KL recipe.
 
     Features and scores take the place of what there is; a recipe keeps those it needs and that are not kept.
@@ -49,12 +50,12 @@ def build(writer: Writer, snapshot: Snapshot, info: SpaceInfo, recipe: str) -> l
     opened, name, folder = OpenPosteriors(snapshot, info), info.name, info.index_path
     found = _kl_recipe(recipe, info)
     if found is None:
-        opened.keep(DIRECTIONS, again=True)
+        opened.keep(DIRECTIONS, again=True, track=track)
         size, count = _bytes(folder / KL, folder / WORDS) / 1e6, len(opened.view)
         return [f"{name}: KL features of both directions and word scores of {count:,} images, {size:,.1f} MB"]
     from olrsearch.search.kl.build import DIRECTION, build_kl
 
-    opened.keep((DIRECTION,))
+    opened.keep((DIRECTION,), track=track)
     built = build_kl(opened.index, opened.vocabulary.vectors, opened.shrinkage, found, folder / found.name)
     writer.spaces.add_index(info.id, found.name, built.to_dict())
     size = sum(file.bytes for file in built.files) / 1e6

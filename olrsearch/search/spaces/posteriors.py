@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from olrsearch.core.errors import GaussianError, IndexBuildError, ModelFileError
+from olrsearch.core.progress import Track, silent
 from olrsearch.encoders.folder.model_config import read_config
 from olrsearch.encoders.folder.model_files import read_vocabulary
 from olrsearch.maths.gaussian import check_shrinkage
@@ -177,12 +178,13 @@ class OpenPosteriors:
         """What a reader of probabilities must know: none, or a stale calibration."""
         return calibration_notes(self.snapshot, self.info, self.calibration)
 
-    def keep(self, directions: tuple[Direction, ...], *, again: bool = False) -> None:
+    def keep(self, directions: tuple[Direction, ...], *, again: bool = False, track: Track = silent) -> None:
         """Compute the KL features and word scores that are not kept yet, and keep them.
 
         Args:
             directions: Of the features.
             again: Also what is kept, in its place: it may be damaged.
+            track: Shows progress.
 
         Raises:
             EmptyStoreError: every image is deleted.
@@ -192,7 +194,8 @@ class OpenPosteriors:
         """
         check_any(self.info, len(self.view), "index")
         frame, words = kept_frame(self.kl_folder, self.view), self.vocabulary.vectors
-        for segment in self.segments:
+        segments = self.segments
+        for segment in track(segments, total=len(segments), what="KL features", unit="segments"):
             uuid = segment.info.uuid
             for direction in directions:
                 wanted = (self.kl_folder, segment, frame, direction)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, F64, I8, I64
+    from olrsearch.core.progress import Track
     from olrsearch.maths.calibration import Calibration
     from olrsearch.maths.metric import Metric
     from olrsearch.search.index.view import Images
@@ -67,7 +68,9 @@ class SpaceKind(Protocol):
             IncompatibleEncoderError: the space is of another layout.
         """
 
-    def build(self, writer: Writer, snapshot: Snapshot, info: SpaceInfo, recipe: str) -> list[str]:
+    def build(
+        self, writer: Writer, snapshot: Snapshot, info: SpaceInfo, recipe: str, track: Track
+    ) -> list[str]:
         """Build what queries would compute, and what a recipe adds to the exact scan.
 
         Args:
@@ -75,6 +78,7 @@ class SpaceKind(Protocol):
             snapshot: The generation.
             info: The space.
             recipe: A recipe of the program, or the path of a `.toml` file.
+            track: Shows progress.
 
         Returns:
             What was built, a line each.

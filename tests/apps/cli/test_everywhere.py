@@ -207,3 +207,24 @@ def test_help_needs_no_command_module(monkeypatch):
     with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
         run(["--help"])
     assert all(f"\n  {command}" in out.getvalue() for command in _COMMANDS)
+
+
+def test_building_indexes_says_how_far_it_is(gallery, tmp_path, monkeypatch):
+    pytest.importorskip("faiss")
+    from olrsearch.core.progress import Heartbeat
+
+    store = gallery.copy(tmp_path / "store")
+    monkeypatch.setattr("olrsearch.apps.cli.common.Heartbeat", lambda write: Heartbeat(write, every=0.0))
+    err = good(store, "index", "build", "--recipe", "sq8").err
+    assert "label scores: 1 of 1 segments" in err
+    assert "sq8: 5 of 5 indexes" in err
+
+
+def test_nothing_is_promised_before_a_recipe_fails(gallery, tmp_path):
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    called = call(gallery.copy(tmp_path / "store"), "index", "build", "--recipe", "torch")
+    assert called.code == 1
+    (line,) = called.err.splitlines()
+    assert line.startswith("error: torch sees no GPU")
