@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import click
 
 from olrsearch.api.pictures import check_plot, check_sheet
-from olrsearch.apps.cli import completion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -57,9 +56,7 @@ def json_option(text: str) -> Option:
 
 def space_option(newest: str) -> Option:
     """Which space; the text says which is taken when none is named."""
-    return click.option(
-        "--space", help=f"Name or fingerprint; the newest {newest}.", shell_complete=completion.spaces()
-    )
+    return click.option("--space", help=f"Name or fingerprint; the newest {newest}.")
 
 
 def seed_option(what: str) -> Option:
@@ -69,13 +66,7 @@ def seed_option(what: str) -> Option:
 
 def conditions_option(text: str) -> Option:
     """A condition on images; of several all must hold."""
-    return click.option(
-        "--where",
-        multiple=True,
-        callback=_all_of,
-        help=f"{text} Of several all must hold.",
-        shell_complete=completion.conditions(),
-    )
+    return click.option("--where", multiple=True, callback=_all_of, help=f"{text} Of several all must hold.")
 
 
 def _all_of(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> str | None:

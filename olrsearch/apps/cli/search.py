@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from olrsearch.apps.cli import completion
 from olrsearch.apps.cli.common import examples, open_store, say, say_notes, show
 from olrsearch.apps.cli.options import (
     NATURAL,
@@ -42,7 +41,7 @@ ranking_options = together(
         "olrsearch search '(bald | wavy hair) & young' --where \"partition = 'test'\" --sheet answer.html",
     ),
 )
-@click.argument("query", shell_complete=completion.query())
+@click.argument("query")
 @click.option(
     "--min-probability", type=click.FloatRange(0, 1), help="Leave out hits whose score is below this."
 )

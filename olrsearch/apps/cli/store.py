@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from olrsearch.apps.cli import completion
 from olrsearch.apps.cli.common import Group, examples, open_store, say, show, store_path
 from olrsearch.apps.cli.options import json_option
 
@@ -81,7 +80,7 @@ def verify(ctx: click.Context, sources: bool, as_json: bool) -> None:
 
 
 @store_command.command("relocate", epilog=examples("olrsearch store relocate celeba /media/celeba"))
-@click.argument("dataset", shell_complete=completion.datasets())
+@click.argument("dataset")
 @click.argument("root", type=click.Path(path_type=Path, exists=True))
 @click.pass_context
 def relocate(ctx: click.Context, dataset: str, root: Path) -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from olrsearch.apps.cli import completion
 from olrsearch.apps.cli.common import examples, open_store
 from olrsearch.apps.cli.options import vectors_option
 from olrsearch.apps.cli.search import ranking_options, render
@@ -24,7 +23,7 @@ DIRECTIONS = ("query-to-image", "image-to-query", "jeffreys")
         "olrsearch words 'blonde hair^2' smiling --mode match --sheet answer.html",
     ),
 )
-@click.argument("words", nargs=-1, required=True, shell_complete=completion.words())
+@click.argument("words", nargs=-1, required=True)
 @click.option(
     "--mode",
     type=click.Choice(["contains", "match"]),

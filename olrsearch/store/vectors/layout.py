@@ -23,6 +23,8 @@ POSTERIOR: Final = "posterior"
 EMBEDDINGS: Final = "embeddings"
 MEAN: Final = "mean"
 FACTOR: Final = "factor"
+FIT: Final = "fit"
+"""Of segments of every layout, where the encoder measures it: how well each image fits its training."""
 
 HELD: Final[Mapping[Layout, str]] = {LABELS: "label embeddings", POSTERIOR: "posteriors"}
 """What the images of a space have, in words."""
@@ -64,6 +66,11 @@ def array_forms(layout: Layout, labels: int, count: int, k: int) -> tuple[ArrayF
         ArrayForm(MEAN, (count, k), 0, "images, dimensions"),
         ArrayForm(FACTOR, (count, triangle(k)), 0, "images, numbers of a packed triangle"),
     )
+
+
+def fit_form(count: int) -> ArrayForm:
+    """The array of fits that a segment of any layout may hold, for given n."""
+    return ArrayForm(FIT, (count,), 0, "images")
 
 
 def image_axes(layout: Layout) -> dict[str, int]:

@@ -5,6 +5,7 @@ segments/<uuid>/ids.npy           int64 [n], ascending image ids
 segments/<uuid>/embeddings.npy    float32 [L, n, k], label-major       } layout `labels`
 segments/<uuid>/mean.npy          float32 [n, d]                       } layout `posterior`
 segments/<uuid>/factor.npy        float32 [n, T], packed row by row    }
+segments/<uuid>/fit.npy           float32 [n], 0 to 1; lacks where the encoder measured none
 segments/<uuid>/manifest.json     format_version, layout, fingerprint, shapes, sha256 by block of 1 MiB
 ```
 
@@ -31,7 +32,16 @@ from olrsearch.core.files import parse_json, remove_tree, sha256_hex, whole_fold
 from olrsearch.maths.gaussian import SIGMA0, Gaussians
 from olrsearch.maths.triangles import triangle
 from olrsearch.store.files import FORMAT_VERSION, check_format
-from olrsearch.store.vectors.layout import EMBEDDINGS, FACTOR, HELD, LABELS, MEAN, array_forms
+from olrsearch.store.vectors.layout import (
+    EMBEDDINGS,
+    FACTOR,
+    FIT,
+    HELD,
+    LABELS,
+    MEAN,
+    array_forms,
+    fit_form,
+)
 from olrsearch.store.vectors.values import Segment, SegmentInfo
 
 if TYPE_CHECKING:
@@ -65,7 +75,7 @@ def checked(ids: I64, arrays: F32 | Mapping[str, F32], space: SpaceInfo) -> tupl
     Args:
         ids: Integers [n], in any order.
         arrays: float32 arrays of the layout by name, images in the same order; label embeddings [L, n, k]
-            may come without a name.
+            may come without a name. `fit` may stand beside those of the layout, float32 [n] of 0 to 1.
         space: Where they belong.
 
     Returns:
@@ -73,7 +83,7 @@ def checked(ids: I64, arrays: F32 | Mapping[str, F32], space: SpaceInfo) -> tupl
 
     Raises:
         VectorError: NaN, infinities, duplicate ids, a wrong shape or dtype, arrays of another layout,
-            singular posteriors, nothing at all.
+            singular posteriors, a fit beyond 0 to 1, nothing at all.
     """
     ids = np.asarray(ids)
     if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
@@ -82,6 +92,8 @@ def checked(ids: I64, arrays: F32 | Mapping[str, F32], space: SpaceInfo) -> tupl
         raise VectorError("a segment needs at least one image; there was none to add")
     forms = array_forms(space.layout, len(space.labels), ids.size, space.k)
     given = {EMBEDDINGS: arrays} if isinstance(arrays, np.ndarray) else arrays
+    if FIT in given:
+        forms = (*forms, fit_form(ids.size))
     if set(given) != {form.name for form in forms}:
         raise VectorError(
             f"arrays {', '.join(sorted(given)) or 'none'}; a space of {HELD[space.layout]} takes"
@@ -103,11 +115,26 @@ def checked(ids: I64, arrays: F32 | Mapping[str, F32], space: SpaceInfo) -> tupl
     twice = ids[1:][ids[1:] == ids[:-1]]
     if twice.size:
         raise VectorError(f"image {twice[0]} stands twice among the ids; expected each once")
-    if space.layout == LABELS:
-        _check_embeddings(ids, ordered[EMBEDDINGS])
-    else:
-        _check_posteriors(ids, ordered[MEAN], ordered[FACTOR])
+    _check_values(ids, ordered)
     return ids, ordered
+
+
+def _check_values(ids: I64, arrays: Mapping[str, F32]) -> None:
+    if EMBEDDINGS in arrays:
+        _check_embeddings(ids, arrays[EMBEDDINGS])
+    else:
+        _check_posteriors(ids, arrays[MEAN], arrays[FACTOR])
+    if FIT in arrays:
+        _check_fit(ids, arrays[FIT])
+
+
+def _check_fit(ids: I64, fit: F32) -> None:
+    beyond = np.flatnonzero(~((fit >= 0) & (fit <= 1)))
+    if beyond.size:
+        raise VectorError(
+            f"the fit of image {ids[beyond[0]]} is {fit[beyond[0]]:g}; expected 0 to 1, {beyond.size} images "
+            "have such: look at the encoder"
+        )
 
 
 def _check_embeddings(ids: I64, embeddings: F32) -> None:
@@ -167,7 +194,8 @@ def write_segment(folder: Path, ids: I64, arrays: Mapping[str, F32], space: Spac
     of_space = space.fingerprint, space.layout, len(space.labels), space.k
     info = SegmentInfo(name, ids.size, final, *of_space, manifest_sha256="")
     files: dict[str, NDArray[Any]] = {IDS: ids}
-    for form in _forms(info):
+    optional = [fit_form(info.count)] if FIT in arrays else []
+    for form in (*_forms(info), *optional):
         files[form.file] = np.ascontiguousarray(arrays[form.name])
     try:
         with whole_folder(final) as temporary:
@@ -198,9 +226,15 @@ def open_segment(info: SegmentInfo) -> Segment:
     ids = _open_array(info, manifest, IDS, np.dtype(np.int64), (info.count,))
     arrays = {
         form.name: _open_array(info, manifest, form.file, np.dtype(np.float32), form.shape)
-        for form in _forms(info)
+        for form in (*_forms(info), *_held_fit(info, manifest))
     }
     return Segment(info, ids, arrays)
+
+
+def _held_fit(info: SegmentInfo, manifest: dict[str, Any]) -> list[ArrayForm]:
+    """The form of a segment's fits; nothing where it was written without."""
+    form = fit_form(info.count)
+    return [form] if form.file in manifest["files"] else []
 
 
 def _forms(info: SegmentInfo) -> tuple[ArrayForm, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from olrsearch.core.errors import IncompatibleEncoderError
-from olrsearch.store.vectors.layout import EMBEDDINGS, FACTOR, HELD, MEAN
+from olrsearch.store.vectors.layout import EMBEDDINGS, FACTOR, FIT, HELD, MEAN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,7 @@ class Segment:
     Attributes:
         info: Its registration.
         ids: int64 [n], ascending image ids.
-        arrays: float32, by name: those of its layout, see `layout.array_forms`.
+        arrays: float32, by name: those of its layout, see `layout.array_forms`, and perhaps `fit`.
     """
 
     info: SegmentInfo
@@ -77,6 +77,11 @@ class Segment:
             IncompatibleEncoderError: the segment holds label embeddings.
         """
         return self._array(FACTOR)
+
+    @property
+    def fit(self) -> F32 | None:
+        """How well each image fits its encoder's training images, float32 [n], 0 to 1; None where unknown."""
+        return self.arrays.get(FIT)
 
     def _array(self, name: str) -> F32:
         if name not in self.arrays:

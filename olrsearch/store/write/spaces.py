@@ -111,7 +111,8 @@ class SpaceWriter:
             space_id: From `add`.
             ids: Living images that this space has nothing of, in any order; [n].
             arrays: In the same order, not changed: label embeddings float32 [L, n, k]; posteriors by
-                name, `mean` float32 [n, d] and `factor` float32 [n, T], packed Cholesky factors.
+                name, `mean` float32 [n, d] and `factor` float32 [n, T], packed Cholesky factors. Of either
+                layout by name, `fit` float32 [n] may stand beside them.
 
         Raises:
             VectorError: NaN, infinities, wrong shapes, arrays of another layout, duplicate ids, images

@@ -74,6 +74,39 @@ def file_of(request):
     return request.getfixturevalue(store), name
 
 
+def test_fits_are_kept_beside_arrays_of_either_layout(sqlite_stores):
+    store = sqlite_stores.create()
+    ids = fill(store, 20)
+    fit = np.linspace(0, 1, 10, dtype=np.float32)
+    with store.writer() as writer:
+        space, other = add_space(writer), add_posterior_space(writer)
+        writer.spaces.add_segment(space, ids[:10][::-1], {"embeddings": vectors(10), "fit": fit[::-1].copy()})
+        writer.spaces.add_segment(space, ids[10:], vectors(10, seed=1))  # of an encoder that measured none
+        writer.spaces.add_segment(other, ids[:10], {**posteriors(10), "fit": fit})
+    spaces = store.snapshot().spaces()
+    first, second, third = (
+        store.snapshot().open_segment(info) for space in spaces for info in space.segments
+    )
+    np.testing.assert_array_equal(first.fit, fit)
+    assert second.fit is None
+    np.testing.assert_array_equal(third.fit, fit)
+    assert not [line for space in spaces for info in space.segments for line in verify_segment(info)]
+    raw = first.info.path / "fit.npy"
+    raw.write_bytes(raw.read_bytes()[:-1] + b"\x01")
+    assert list(verify_segment(first.info))
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, np.nan])
+def test_a_fit_beyond_its_bounds_is_refused(sqlite_stores, value):
+    store = sqlite_stores.create()
+    ids = fill(store, 3)
+    given = {"embeddings": vectors(3), "fit": np.array([0.5, value, 0.5], np.float32)}
+    with store.writer() as writer:
+        space = add_space(writer)
+        with pytest.raises(VectorError, match="expected 0 to 1"):
+            writer.spaces.add_segment(space, ids, given)
+
+
 def test_what_comes_out_is_what_went_in(stores):
     store = stores.create()
     ids = fill(store)
