@@ -19,11 +19,17 @@ class ReadOptions(TypedDict, total=False):
         on_error: Unreadable images: `skip` (the default) counts and reports them, `fail` stops at the first.
         thumbnails: Keep a small JPEG of each image, for sheets; true when left out.
         limit: Import at most this many images.
+        sync: Take images whose files are gone out of every answer; else they are counted.
+        remove_most: Let `sync` remove more than half of the images.
+        restore: Bring back images that were deleted from the store.
     """
 
     on_error: OnError
     thumbnails: bool
     limit: int | None
+    sync: bool
+    remove_most: bool
+    restore: bool
 
 
 __all__ = ["FileOptions", "ImportOptions", "ReadOptions", "TableOptions", "open_truth", "split_options"]

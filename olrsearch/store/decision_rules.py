@@ -54,6 +54,8 @@ class Decision:
         when: UTC, without time zone.
         why: The reason; may be empty.
         run: The audit run that led to it; None where none did.
+        sha256: Of the bytes that were decided on, 64 hexadecimal digits.
+        replaced: Whether the image has other bytes now: the decision was taken over with its key.
     """
 
     image_id: int
@@ -67,6 +69,8 @@ class Decision:
     when: dt.datetime
     why: str
     run: str | None
+    sha256: str = ""
+    replaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,22 +51,51 @@ class NewImage:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What images that took the place of others of their keys have from those: an import did not say it.
+
+    Attributes:
+        labels: Images that kept known labels.
+        partitions: Images that kept their partition.
+        identities: Images that kept their identity.
+        decisions: Rows of the history that were taken over.
+    """
+
+    labels: int = 0
+    partitions: int = 0
+    identities: int = 0
+    decisions: int = 0
+
+    def __add__(self, other: Kept) -> Kept:
+        return Kept(
+            self.labels + other.labels,
+            self.partitions + other.partitions,
+            self.identities + other.identities,
+            self.decisions + other.decisions,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ImportCounts:
     """What an import did; every image counts once.
 
     Attributes:
-        added: Images whose key was not there (or only deleted).
+        added: Images whose key was never there.
+        restored: Images whose key had died: a new image.
         unchanged: Nothing was written.
         relabelled: Same bytes, other labels: a new label revision.
         replaced: Other bytes: a new image, and a tombstone for the old one.
         updated: Same bytes and labels, another uri, partition or identity, or a first thumbnail.
+        kept: What replaced and restored images have from those before them.
     """
 
     added: int = 0
+    restored: int = 0
     unchanged: int = 0
     relabelled: int = 0
     replaced: int = 0
     updated: int = 0
+    kept: Kept = Kept()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +110,36 @@ class KnownImage:
     height: int
     orientation: int
     thumbnail: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A file that was found under another name, with the bytes of an image.
+
+    Attributes:
+        id: Of the image, living or dead.
+        key: The key that it gets.
+        uri: Where its bytes lie now, relative to the data set's root.
+    """
+
+    id: int
+    key: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuriedImage:
+    """The last image that had a key which no living image has.
+
+    Attributes:
+        id: Of the image.
+        sha256: Of its bytes.
+        gone: Whether a sync found its file gone; otherwise somebody deleted it.
+    """
+
+    id: int
+    sha256: str
+    gone: bool
 
 
 @dataclass(frozen=True, slots=True)

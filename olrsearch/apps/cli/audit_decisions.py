@@ -106,7 +106,8 @@ def _history_lines(rows: Iterable[Decision]) -> Iterator[str]:
     for row in rows:
         change = f"{_value_name(row.given)} > {_value_name(row.value)}"
         said = f"{row.when:%Y-%m-%d %H:%M}  {row.key}  {row.label}  {row.verdict:<6}  {change:<18}  {row.who}"
-        yield f"{said}  {row.why}".rstrip()
+        seen = f"  (of other bytes: sha256 {row.sha256[:12]}…)" if row.replaced else ""
+        yield f"{said}  {row.why}".rstrip() + seen
 
 
 def _value_name(value: int | None) -> str:

@@ -19,6 +19,11 @@ _shared_options = together(
     click.option("--name", help="Name of the data set in the store."),
     on_error_option,
     click.option("--limit", type=POSITIVE, help="Import at most this many images."),
+    click.option("--sync", is_flag=True, help="Take images whose files are gone out of every answer."),
+    click.option(
+        "--remove-most", is_flag=True, help="Let --sync remove more than half of the data set's images."
+    ),
+    click.option("--restore", is_flag=True, help="Bring back images that were deleted from the store."),
     click.option("--no-thumbnails", is_flag=True, help="Keep no small copies for contact sheets."),
     json_option("The report as one JSON object."),
 )

@@ -48,9 +48,9 @@ _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "run": ("run",),
 }
 _NEEDED: Final = ("image", "label", "verdict")
-_TOLD: Final = ("label", "verdict", "given", "value", "who", "when", "why", "run")
+_TOLD: Final = ("label", "verdict", "given", "value", "who", "when", "why", "run", "sha256")
 """What a line of the history says of a decision beside its image."""
-_KEYS: Final = frozenset({"image", "key", "dataset", "image_id", *_TOLD})
+_KEYS: Final = frozenset({"image", "key", "dataset", "image_id", "replaced", *_TOLD})
 _VALUES: Final = {"present": 1, "1": 1, "+1": 1, "absent": -1, "-1": -1, "−1": -1, "unknown": 0, "0": 0}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import func, or_, select
 
 from olrsearch.store.decision_rules import VERDICT_CODES, Decision, replay
 from olrsearch.store.read.labels import read_rows
@@ -35,26 +35,57 @@ def read_history(
     Raises:
         UnknownLabelError: no such label; carries the nearest names.
     """
-    o, i, d = schema.override.c, schema.image.c, schema.dataset.c
+    o, i, d, s = schema.override.c, schema.image.c, schema.dataset.c, schema.source.c
+    # A row that was taken over from an image of the same key says where it was decided first.
+    first, seen, bytes_seen = (table.alias() for table in (schema.override, schema.image, schema.source))
     said = (o.verdict, o.given, o.value, o.who, o.created_at, o.why, o.run)
     statement = (
-        select(o.image_id, d.name, i.key, o.position, *said)
+        select(o.image_id, d.name, i.key, o.position, *said, bytes_seen.c.sha256, s.sha256)
         .join_from(schema.override, schema.image, o.image_id == i.id)
         .join(schema.dataset, i.dataset_id == d.id)
+        .join(schema.source, i.source_id == s.id)
+        .outerjoin(first, o.copy_of == first.c.id)
+        .join(seen, seen.c.id == func.coalesce(first.c.image_id, o.image_id))
+        .join(bytes_seen, seen.c.source_id == bytes_seen.c.id)
         .where(o.revision <= snapshot.label_revision)
-        .order_by(o.id)
+        .order_by(func.coalesce(o.copy_of, o.id), o.id)
     )
     if labels is not None:
         statement = statement.where(o.position.in_(snapshot.label_positions(labels)))
-    with snapshot.reading() as connection:
-        if image_ids is None:
-            rows = connection.execute(statement.where(snapshot.living())).all()
-        else:
-            rows = rows_of(connection, statement, o.image_id, as_ids(image_ids))
+    if image_ids is None:
+        rows = snapshot.rows(statement.where(snapshot.living()))
+    else:
+        ids = as_ids(image_ids)
+        rows = snapshot.read(statement, lambda connection, asked: rows_of(connection, asked, o.image_id, ids))
     return [
-        Decision(image, dataset, key, snapshot.label_names[position], *others)
-        for image, dataset, key, position, *others in rows
+        Decision(
+            *row[:3],
+            snapshot.label_names[row[3]],
+            *row[4:11],
+            sha256=row[11].hex(),
+            replaced=row[11] != row[12],
+        )
+        for row in rows
     ]
+
+
+def last_of_key(snapshot: Snapshot, ref: str) -> int | None:
+    """The image that had a key last, dead or alive; None where none ever had, or several data sets have it.
+
+    Args:
+        snapshot: What came later is not seen.
+        ref: `key` or `dataset/key`.
+    """
+    i, d = schema.image.c, schema.dataset.c
+    name, _, key = ref.partition("/")
+    statement = (
+        select(i.id, d.id)
+        .join_from(schema.image, schema.dataset)
+        .where(or_(i.key == ref, (d.name == name) & (i.key == key)), i.id <= snapshot.last_image_id)
+        .order_by(i.tombstone_version.desc(), i.id.desc())
+    )
+    rows = snapshot.rows(statement)
+    return int(rows[0][0]) if len({dataset for _, dataset in rows}) == 1 else None
 
 
 def read_verdicts(

@@ -12,7 +12,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 from sqlalchemy import func, or_, select
@@ -21,6 +21,7 @@ from olrsearch.core.errors import QueryError, UnknownImageError
 from olrsearch.core.names import LONGEST, LabelNames, is_storable, nearest_names
 from olrsearch.core.shown import shown
 from olrsearch.store.read.columns import FILTER_COLUMNS, as_array, with_source
+from olrsearch.store.read.keys import renamed_since, with_keys_of
 from olrsearch.store.read.labels import StoredLabels, read_labels
 from olrsearch.store.read.spaces import choose_space, read_spaces
 from olrsearch.store.sql import schema
@@ -31,7 +32,7 @@ from olrsearch.store.values import DatasetInfo, ImageRow
 from olrsearch.store.vectors.segments import open_segment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from sqlalchemy import ColumnElement, Connection, Engine
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 _TOO_LARGE: Final = 1 << 63
 _DIGITS: Final = len(str(_TOO_LARGE))
+
+T = TypeVar("T")
 
 NEIGHBOURS: Final = 200
 """Keys on either side of an unknown one among which the most similar are looked for."""
@@ -301,9 +304,21 @@ class Snapshot:
             yield connection
 
     def rows(self, statement: AnySelect) -> Sequence[AnyRow]:
-        """The rows of a SELECT."""
+        """The rows of a SELECT; keys are those of this generation."""
+        return self.read(statement, lambda connection, asked: connection.execute(asked).all())
+
+    def read(self, statement: AnySelect, ask: Callable[[Connection, AnySelect], T]) -> T:
+        """What a SELECT gives, with the keys of this generation.
+
+        Args:
+            statement: May name `schema.image.c.key`.
+            ask: Executes it; is called again where images were renamed since.
+        """
         with self.reading() as connection:
-            return connection.execute(statement).all()
+            found = ask(connection, statement)
+            if renamed_since(connection, self.generation):
+                found = ask(connection, with_keys_of(statement, self.generation))
+            return found
 
     def _living_id(self, digits: str, ref: str) -> int:
         number = int(digits) if len(digits) <= _DIGITS else _TOO_LARGE
@@ -329,8 +344,8 @@ class Snapshot:
             UnknownImageError: there is no such id.
         """
         column, wanted = schema.image.c.id, as_ids(ids)
-        with self.reading() as connection:
-            rows = rows_of(connection, statement.where(column <= self.last_image_id), column, wanted)
+        statement = statement.where(column <= self.last_image_id)
+        rows = self.read(statement, lambda connection, asked: rows_of(connection, asked, column, wanted))
         found = {row[0]: row for row in rows}
         missing = [number for number in wanted.tolist() if number not in found]
         if missing:
@@ -339,5 +354,5 @@ class Snapshot:
         return [found[number] for number in wanted.tolist()]
 
     def _ids(self, statement: AnySelect) -> I64:
-        with self.reading() as connection:
-            return np.array(connection.scalars(statement).all(), np.int64)
+        found = self.read(statement, lambda connection, asked: connection.scalars(asked).all())
+        return np.array(found, np.int64)

@@ -15,7 +15,7 @@ from olrsearch.core.resources import migrations_dir
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest revision in `migrations/versions`, the only one this program works with."""
 
 

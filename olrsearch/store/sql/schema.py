@@ -5,8 +5,8 @@ which never become objects, and `sqlalchemy.orm` costs a cold command its import
 `migrations/versions` creates these tables; a test holds the two together.
 
 What changes is versioned so that a reader keeps its generation while a writer goes on:
-images by `id <= generation.last_image_id` and `tombstone_version`, labels by `revision`,
-segments and artefacts by the half-open interval of generations `[added_in, removed_in)`.
+images by `id <= generation.last_image_id` and `tombstone_version`, their keys by `former_key`, labels by
+`revision`, segments and artefacts by the half-open interval of generations `[added_in, removed_in)`.
 
 Times are UTC without time zone.
 """
@@ -96,7 +96,11 @@ class SourceColumns(TypedColumns):
 
 
 class ImageColumns(TypedColumns):
-    """One row of the gallery. Ids grow and are never reused."""
+    """One row of the gallery. Ids grow and are never reused.
+
+    `cause` says what set the tombstone: `deleted` (somebody), `replaced` (other bytes under its key) or
+    `gone` (its file, noticed by a sync); NULL of living images, and in tombstones of before revision 0006.
+    """
 
     id: Named[int] = Column(BIG, primary_key=True, autoincrement=False)
     dataset_id: Named[int] = Column(Integer, ForeignKey("dataset.id"))
@@ -108,6 +112,15 @@ class ImageColumns(TypedColumns):
     height: Named[int] = Column(Integer)
     created_at: Named[dt.datetime] = Column(DateTime)
     tombstone_version: Named[int | None] = Column(BIG)
+    cause: Named[str | None] = Column(Text)
+
+
+class FormerKeyColumns(TypedColumns):
+    """The key that an image had in the generations before `until`: its file was renamed since."""
+
+    image_id: Named[int] = Column(BIG, ForeignKey("image.id"), primary_key=True, autoincrement=False)
+    until: Named[int] = Column(BIG, primary_key=True, autoincrement=False, index=True)
+    key: Named[str] = Column(Text)
 
 
 class PersonColumns(TypedColumns):
@@ -159,6 +172,8 @@ class OverrideColumns(TypedColumns):
     `value` is −1, 0 or +1; NULL leaves the annotation in force. `verdict` is one of
     `decision_rules.VERDICTS`, `given` the effective value that was decided on (NULL in rows of before
     revision 0003), `run` the audit that led to it. Rows are never changed: an undo is a row of its own.
+    `copy_of` is the row that this one repeats: an image that takes the place of another one of its key takes
+    its decisions over. NULL where it was decided on this very image.
     """
 
     id: Named[int] = Column(BIG, primary_key=True, autoincrement=False)
@@ -172,6 +187,7 @@ class OverrideColumns(TypedColumns):
     verdict: Named[str] = Column(Text, server_default="set")
     given: Named[int | None] = Column(SmallInteger)
     run: Named[str | None] = Column(Text)
+    copy_of: Named[int | None] = Column(BIG)
 
 
 class SpaceColumns(TypedColumns):
@@ -247,6 +263,7 @@ dataset = Table("dataset", metadata, DatasetColumns)
 source = Table("source", metadata, SourceColumns)
 image = Table("image", metadata, ImageColumns)
 person = Table("person", metadata, PersonColumns)
+former_key = Table("former_key", metadata, FormerKeyColumns)
 thumbnail = Table("thumbnail", metadata, ThumbnailColumns)
 label = Table("label", metadata, LabelColumns)
 annotator = Table("annotator", metadata, AnnotatorColumns)

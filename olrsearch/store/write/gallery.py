@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
@@ -10,14 +11,15 @@ from sqlalchemy import select, update
 from olrsearch.core.errors import DatasetError, ImageMissingError, UnknownDatasetError
 from olrsearch.core.names import unfit_character
 from olrsearch.store.sql import schema
-from olrsearch.store.values import ImportCounts, KnownImage, Relocation
+from olrsearch.store.values import BuriedImage, ImportCounts, KnownImage, Relocation
 from olrsearch.store.write.imports import Importer, bury, ensure_annotator, ensure_labels
+from olrsearch.store.write.moves import rename
 from olrsearch.store.write.persons import with_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from olrsearch.store.values import ImageRef, NewImage
+    from olrsearch.store.values import ImageRef, Move, NewImage
     from olrsearch.store.write.session import WriteSession
 
 
@@ -109,6 +111,66 @@ class GalleryWriter:
                 for row in connection.execute(statement)
             }
 
+    def buried(self, dataset_id: int) -> dict[str, BuriedImage]:
+        """By key, the image that had it last, of the keys that no living image of a data set has."""
+        i, s = schema.image.c, schema.source.c
+        mine = i.dataset_id == dataset_id
+        dead = (
+            select(i.key, i.id, s.sha256, i.cause)
+            .join_from(schema.image, schema.source)
+            .where(mine, i.tombstone_version.is_not(None))
+            .order_by(i.tombstone_version, i.id)
+        )
+        with self._session.reading() as connection:
+            last = {
+                key: BuriedImage(number, sha256.hex(), cause == "gone")
+                for key, number, sha256, cause in connection.execute(dead)
+            }
+            living = set(connection.scalars(select(i.key).where(mine, i.tombstone_version.is_(None))))
+        return {key: image for key, image in last.items() if key not in living}
+
+    def settle(
+        self,
+        dataset_id: int,
+        moves: Sequence[Move],
+        *,
+        displaced: Sequence[int] = (),
+        gone: Sequence[int] = (),
+        replaced: Sequence[NewImage] = (),
+        moved: Mapping[str, int] = MappingProxyType({}),
+        label_names: Sequence[str] = (),
+        annotator: str = "import",
+    ) -> ImportCounts:
+        """Brings keys and files together, one change: renames images, and buries those without a file.
+
+        Args:
+            dataset_id: From `add_dataset`.
+            moves: Images whose files have other names.
+            displaced: Living images whose names files of other images have now.
+            gone: Living images whose files are gone.
+            replaced: Images with other bytes under keys that `moves` leaves.
+            moved: The images that leave them, by key; the new ones have from those what the import does
+                not say.
+            label_names: What the values of their labels mean, in their order.
+            annotator: Whose labels these are.
+
+        Returns:
+            What became of `replaced`.
+
+        Raises:
+            as `add_images`.
+        """
+        with self._session.change(f"{len(moves)} images renamed, {len(gone)} gone") as change:
+            self._dataset(dataset_id)
+            if displaced:
+                bury(change, displaced, "replaced")
+            if gone:
+                bury(change, gone, "gone")
+            rename(change, moves)
+            positions = ensure_labels(change, label_names)
+            importer = Importer(change, dataset_id, positions, ensure_annotator(change, annotator))
+            return importer.run(with_numbers(change, replaced), moved=moved)
+
     def delete(self, images: Iterable[ImageRef]) -> int:
         """Sets tombstones; every snapshot taken from now on leaves these images out.
 
@@ -125,7 +187,7 @@ class GalleryWriter:
         with self._session.change(f"deletion of {ids.size} images") as change:
             self._session.require_living(ids)
             if ids.size:
-                bury(change, ids.tolist())
+                bury(change, ids.tolist(), "deleted")
             return int(ids.size)
 
     def relocate(self, dataset: str | int, new_root: Path) -> Relocation:

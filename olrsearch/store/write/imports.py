@@ -2,20 +2,22 @@
 
 Importing the same again costs reading and writes nothing. The rules, by key within a data set:
 
-    not there, or only deleted      a new image
+    never there                     a new image
     same bytes, same labels         nothing (another uri, partition or identity is corrected)
     same bytes, other labels        a row of the next label revision; the old row stays
     other bytes                     a new image with a new id, a tombstone for the old one
+    only dead                       a new image with a new id
 
 What an import does not say (labels it does not name, a partition or identity of None) keeps what
-is stored.
+is stored, and decisions follow the key: a new image has them from the last one of its key, living or dead.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 from sqlalchemy import insert, select, update
@@ -25,10 +27,11 @@ from olrsearch.core.names import LabelNames, unfit_character
 from olrsearch.store.read.labels import unpack
 from olrsearch.store.sql import schema
 from olrsearch.store.sql.ids import chunks, next_id
-from olrsearch.store.values import ImportCounts
+from olrsearch.store.values import ImportCounts, Kept
+from olrsearch.store.write.succession import StoredImage, read_stored, repeat_decisions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from olrsearch.core.arrays import I8
     from olrsearch.store.sql.commit import Change
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
 
 _DIGEST: Final = 32
 _VALUES: Final = frozenset({-1, 0, 1})
+
+Cause: TypeAlias = Literal["deleted", "replaced", "gone"]
+"""What set a tombstone; see `schema.ImageColumns`."""
 
 
 def ensure_labels(change: Change, names: Sequence[str]) -> list[int]:
@@ -74,26 +80,13 @@ def ensure_annotator(change: Change, name: str) -> int:
     return change.add(table, name=name) if known is None else known
 
 
-def bury(change: Change, ids: Sequence[int]) -> None:
+def bury(change: Change, ids: Sequence[int], cause: Cause) -> None:
     """Sets the tombstones of images, of the next tombstone version."""
     i = schema.image
     change.now.tombstone_version += 1
+    values = {"tombstone_version": change.now.tombstone_version, "cause": cause}
     for some in chunks(ids):
-        change.write(update(i).where(i.c.id.in_(some)).values(tombstone_version=change.now.tombstone_version))
-
-
-@dataclass(slots=True)
-class _Stored:
-    """A living image as stored."""
-
-    id: int
-    source_id: int
-    uri: str
-    sha256: bytes
-    partition: str | None
-    identity: int | None
-    packed: bytes | None = None
-    thumbnail: bool = False
+        change.write(update(i).where(i.c.id.in_(some)).values(**values))
 
 
 @dataclass(slots=True)
@@ -105,6 +98,9 @@ class _Plan:
     thumbnails: list[dict[str, Any]] = field(default_factory=list)
     annotations: list[dict[str, Any]] = field(default_factory=list)
     dead: list[int] = field(default_factory=list)
+    heirs: dict[int, int] = field(default_factory=dict)
+    """New images by those whose key they have."""
+    kept: Kept = field(default_factory=Kept)
     corrected: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -128,8 +124,14 @@ class Importer:
         self._sources: dict[tuple[str, bytes], int] = {}
         self._next_source = 0
 
-    def run(self, batch: Sequence[NewImage]) -> ImportCounts:
+    def run(
+        self, batch: Sequence[NewImage], *, moved: Mapping[str, int] = MappingProxyType({})
+    ) -> ImportCounts:
         """Writes what the batch changes.
+
+        Args:
+            batch: Images, each key once.
+            moved: Images by keys of the batch that were theirs until now.
 
         Raises:
             DuplicateKeyError: a key stands twice in the batch.
@@ -137,7 +139,7 @@ class Importer:
             DatasetError: a hash that is none of sha256, or a name that will not do.
         """
         self._check(batch)
-        stored = self._read_stored([image.key for image in batch])
+        stored = read_stored(self._connection, self._dataset, [image.key for image in batch], moved)
         digests = [_digest(image) for image in batch]
         self._read_sources({image.uri for image in batch})
         counts = Counter(
@@ -145,7 +147,7 @@ class Importer:
             for image, digest in zip(batch, digests, strict=True)
         )
         self._write(relabelled=counts["relabelled"] > 0)
-        return ImportCounts(**counts)
+        return ImportCounts(**counts, kept=self._plan.kept)
 
     def _check(self, batch: Sequence[NewImage]) -> None:
         keys = Counter(image.key for image in batch)
@@ -165,28 +167,6 @@ class Importer:
                 wrong = next(value for value in image.labels if value not in _VALUES)
                 raise LabelFileError(f"{image.key} has the label value {wrong!r}; expected −1, 0 or 1")
 
-    def _read_stored(self, keys: Sequence[str]) -> dict[str, _Stored]:
-        i, s, a, t = schema.image.c, schema.source.c, schema.annotation.c, schema.thumbnail.c
-        found: dict[str, _Stored] = {}
-        for some in chunks(keys):
-            for row in self._connection.execute(
-                select(i.key, i.id, i.source_id, s.uri, s.sha256, i.partition, i.identity)
-                .join_from(schema.image, schema.source)
-                .where(i.dataset_id == self._dataset, i.tombstone_version.is_(None), i.key.in_(some))
-            ):
-                found[row[0]] = _Stored(*row[1:])
-        by_id = {image.id: image for image in found.values()}
-        for some in chunks(list(by_id)):
-            for number, packed in self._connection.execute(
-                select(a.image_id, a.packed)
-                .where(a.annotator_id == self._annotator, a.image_id.in_(some))
-                .order_by(a.revision)
-            ):
-                by_id[number].packed = packed
-            for number in self._connection.scalars(select(t.image_id).where(t.image_id.in_(some))):
-                by_id[number].thumbnail = True
-        return found
-
     def _read_sources(self, uris: set[str]) -> None:
         s = schema.source.c
         self._next_source = next_id(self._connection, s.id)
@@ -196,31 +176,37 @@ class Importer:
             ):
                 self._sources[uri, sha256] = number
 
-    def _decide(self, image: NewImage, digest: bytes, stored: _Stored | None) -> str:
+    def _decide(self, image: NewImage, digest: bytes, stored: StoredImage | None) -> str:
         """Plans what an image changes; gives the field of `ImportCounts` that it counts for."""
         if stored is None:
             self._add(image, digest)
             return "added"
-        if stored.sha256 != digest:
-            self._plan.dead.append(stored.id)
-            self._add(image, digest)
+        if stored.tombstone is not None:
+            self._add(image, digest, stored)
+            return "restored"
+        if stored.moved or stored.sha256 != digest:
+            if not stored.moved:
+                self._plan.dead.append(stored.id)
+            self._add(image, digest, stored)
             return "replaced"
         updated = self._correct(image, digest, stored)
-        if self._label(image, stored.id, stored.packed):
+        if self._label(image, stored.id, stored.packed.get(self._annotator)):
             return "relabelled"
         return "updated" if updated else "unchanged"
 
-    def _add(self, image: NewImage, digest: bytes) -> None:
+    def _add(self, image: NewImage, digest: bytes, before: StoredImage | None = None) -> None:
+        """Plans a new image; what is not said of it is as it was of the one that had its key before."""
         self._change.now.last_image_id += 1
         number = self._change.now.last_image_id
+        partition, identity = (image.partition, image.identity) if before is None else before.filed(image)
         self._plan.images.append(
             {
                 "id": number,
                 "dataset_id": self._dataset,
                 "source_id": self._source(image, digest),
                 "key": image.key,
-                "partition": image.partition,
-                "identity": image.identity,
+                "partition": partition,
+                "identity": identity,
                 "width": image.width,
                 "height": image.height,
                 "created_at": schema.utc_now(),
@@ -229,13 +215,35 @@ class Importer:
         )
         if image.thumbnail is not None:
             self._plan.thumbnails.append({"image_id": number, "jpeg": image.thumbnail})
-        self._label(image, number, None)
+        if before is None:
+            self._label(image, number, None)
+        else:
+            self._inherit(image, number, before)
 
-    def _correct(self, image: NewImage, digest: bytes, stored: _Stored) -> bool:
+    def _inherit(self, image: NewImage, number: int, before: StoredImage) -> None:
+        """Plans the labels and decisions that a new image has from the one before it."""
+        plan = self._plan
+        plan.heirs[before.id] = number
+        count = self._change.now.label_count
+        for annotator, packed in before.packed.items():
+            if annotator != self._annotator:
+                plan.annotations.append({"image_id": number, "annotator_id": annotator, "packed": packed})
+        mine = before.packed.get(self._annotator)
+        if mine is not None or image.labels is not None:
+            kept = unpack([mine or b""], count)[0].copy()
+            if image.labels is not None:
+                kept[self._positions] = image.labels
+            plan.annotations.append({"image_id": number, "packed": kept.tobytes()})
+        said = self._positions if image.labels is not None else self._positions[:0]
+        plan.kept += Kept(
+            labels=int(before.known_beside(said, count)),
+            partitions=int(image.partition is None and before.partition is not None),
+            identities=int(image.identity is None and before.identity is not None),
+        )
+
+    def _correct(self, image: NewImage, digest: bytes, stored: StoredImage) -> bool:
         moved = image.uri != stored.uri
-        # As with labels, None says nothing: importing without the table must not empty the splits.
-        partition = stored.partition if image.partition is None else image.partition
-        identity = stored.identity if image.identity is None else image.identity
+        partition, identity = stored.filed(image)
         filed = (partition, identity) != (stored.partition, stored.identity)
         if moved or filed:
             self._plan.corrected.append(
@@ -286,16 +294,17 @@ class Importer:
         if relabelled:
             change.now.label_revision += 1
         if plan.dead:  # before the images that take over their keys
-            bury(change, plan.dead)
+            bury(change, plan.dead, "replaced")
         mine = {"annotator_id": self._annotator, "revision": change.now.label_revision}
         for table, rows in (
             (schema.source, plan.sources),
             (i, plan.images),
             (schema.thumbnail, plan.thumbnails),
-            (schema.annotation, [row | mine for row in plan.annotations]),
+            (schema.annotation, [mine | row for row in plan.annotations]),
         ):
             if rows:
                 change.write(insert(table), rows)
+        plan.kept += Kept(decisions=repeat_decisions(change, plan.heirs))
         for row in plan.corrected:
             number = row.pop("number")
             change.write(update(i).where(i.c.id == number).values(**row))
