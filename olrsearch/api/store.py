@@ -107,6 +107,11 @@ class Store:
         """Bring an older store's metadata to this version; returns the revisions before and after."""
         return Backend.migrate(Path(path), database_url=database_url)
 
+    @staticmethod
+    def discard_empty(path: Path | str, *, database_url: str | None = None) -> bool:
+        """Remove a store that nothing was ever put into; says whether it did."""
+        return Backend.discard_empty(Path(path), database_url=database_url)
+
     def close(self) -> None:
         """Release the database connection."""
         self.session.backend.close()

@@ -76,6 +76,12 @@ class ImportReport:
     failed: list[Failure] = field(default_factory=list)
     issues: list[DatasetIssue] = field(default_factory=list)
 
+    @property
+    def read(self) -> int:
+        """How many images were read, whatever became of them."""
+        counted: int = sum(getattr(self, what) for what in (*_COUNTED, "moved", "stayed_deleted"))
+        return counted
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict."""
         return asdict(self)

@@ -13,6 +13,7 @@ with Backend.open(path) as store:
 from __future__ import annotations
 
 import errno
+import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
@@ -25,6 +26,7 @@ from olrsearch.core.errors import (
     StoreCorruptError,
     StoreError,
     StoreExistsError,
+    StoreLockedError,
     StoreNotFoundError,
     StoreReadOnlyError,
 )
@@ -179,6 +181,29 @@ class Backend:
                 return before, HEAD
         finally:
             engine.dispose()
+
+    @classmethod
+    def discard_empty(cls, path: Path, *, database_url: str | None = None) -> bool:
+        """Removes a store that nothing was ever put into: no image, no space.
+
+        Args:
+            path: Its folder.
+            database_url: As for `open`.
+
+        Returns:
+            Whether it was removed; a store that somebody writes to is left alone.
+        """
+        url = database_url or url_from_environment()
+        with suppress(StoreLockedError), cls.open(path, database_url=url) as store, store.writer():
+            snapshot = store.snapshot()
+            if snapshot.last_image_id or snapshot.spaces():
+                return False
+            if store.about.backend == POSTGRESQL and url is not None:
+                store.engine.dispose()
+                _drop_schema(url, store.about.store_id)
+            shutil.rmtree(path)
+            return True
+        return False
 
     def snapshot(self) -> Snapshot:
         """The current generation, for as long as it is needed."""

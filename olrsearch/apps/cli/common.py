@@ -38,17 +38,25 @@ def store_path(ctx: click.Context) -> Path:
 
 @contextlib.contextmanager
 def open_store(ctx: click.Context, *, read_only: bool = False, create: bool = False) -> Iterator[Store]:
-    """The store of this call, closed at the end; made first if `create` and there is none."""
+    """The store of this call, closed at the end.
+
+    If `create` and there is none it is made first, and not kept where nothing gets into it.
+    """
     from olrsearch import Store
 
     path, track = store_path(ctx), tracker(ctx)
-    if create and not (path / "store.json").exists():
+    made = create and not (path / "store.json").exists()
+    if made:
         say(f"creating a store in {path}")
         opened = Store.create(path, track=track)
     else:
         opened = Store.open(path, read_only=read_only, track=track)
-    with opened as store:
-        yield store
+    try:
+        with opened as store:
+            yield store
+    finally:
+        if made and Store.discard_empty(path):
+            say(f"nothing was imported: {path} was removed again")
 
 
 def open_to_measure(ctx: click.Context) -> AbstractContextManager[Store]:

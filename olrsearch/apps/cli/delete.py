@@ -22,7 +22,8 @@ from olrsearch.apps.cli.options import conditions_option
 def delete_command(ctx: click.Context, images: tuple[str, ...], where: str | None, yes: bool) -> None:
     """Take IMAGES (keys or id:N) out of every answer, at once.
 
-    Files of the data set are not touched.
+    Files of the data set are not touched. Importing them again leaves the images deleted, unless
+    --restore is said there; then they come back with their labels and all decisions.
     """
     if bool(images) == bool(where):
         raise click.UsageError("name images or give --where, one of the two")

@@ -52,6 +52,10 @@ class Call:
         named = [] if self.store_option is None else ["--store", self.store_option]
         return f"{shlex.join(['olrsearch', *named])} {line}"
 
+    def again(self, *options: str) -> str:
+        """This very call with more options."""
+        return shlex.join(["olrsearch", *self.arguments, *options])
+
 
 def this_call(ctx: click.Context | None = None) -> Call:
     """The call that is on its way; one that says nothing where there is none."""

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from olrsearch.api.imports import TableOptions
-from olrsearch.apps.cli.common import Group, emit_json, examples, open_store, say, say_notes
-from olrsearch.apps.cli.everywhere import interruptible
+from olrsearch.apps.cli.common import Group, emit_json, examples, images, open_store, say, say_notes
+from olrsearch.apps.cli.everywhere import interruptible, this_call
 from olrsearch.apps.cli.options import PATH, POSITIVE, json_option, names, on_error_option, together
+from olrsearch.core.errors import DatasetError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from olrsearch import ImportReport
 
 _MANY = 10
 _shared_options = together(
@@ -55,7 +59,9 @@ def import_command() -> None:
     """Bring images and labels into a store (which is created if there is none).
 
     Importing again is safe: unchanged images are left alone, changed labels become a new
-    label revision, changed files a new image.
+    label revision, changed files a new image that keeps what was said of the old one, renamed
+    files keep their image. Deleted images stay deleted (--restore). Files that are gone are
+    counted, and answer until they are removed (--sync).
     """
 
 
@@ -158,15 +164,54 @@ def _import(
         report = store.import_dataset(
             dataset, name=called if name is None else name, thumbnails=not no_thumbnails, **options
         )
+        # A store that was made for these images is not kept without any (`open_store`).
+        if report.read == 0 and report.failed:
+            raise DatasetError(
+                f"nothing was imported: none of the {len(report.failed):,} files of {report.dataset!r} can "
+                f"be read; the first, {report.failed[0].key}: {report.failed[0].reason}"
+            )
     if as_json:
         emit_json(report.to_dict())
         return
-    click.echo(
-        f"{report.dataset}: {report.added:,} added, {report.unchanged:,} unchanged, "
-        f"{report.relabelled:,} relabelled, {report.replaced:,} replaced, {len(report.failed):,} unreadable"
-    )
-    say_notes(issue.message for issue in report.issues)
+    click.echo(f"{report.dataset}: {', '.join(_counts(report))}")
+    say_notes([*(issue.message for issue in report.issues), *_notes(ctx, report)])
     for failure in report.failed[:_MANY]:
         say(f"unreadable: {failure.key}: {failure.reason}")
     if len(report.failed) > _MANY:
         say(f"unreadable: and {len(report.failed) - _MANY:,} more (--json lists them all)")
+
+
+def _counts(report: ImportReport) -> Iterator[str]:
+    """What became of the images; what happens seldom is said where it happened."""
+    yield f"{report.added:,} added, {report.unchanged:,} unchanged, {report.relabelled:,} relabelled"
+    yield f"{report.replaced:,} replaced"
+    seldom = {name: getattr(report, name) for name in ("updated", "moved", "restored", "removed")}
+    yield from (f"{count:,} {name}" for name, count in seldom.items() if count)
+    yield f"{len(report.failed):,} unreadable"
+
+
+def _notes(ctx: click.Context, report: ImportReport) -> Iterator[str]:
+    """What stayed as it was although something about it changed, and how to have it otherwise."""
+    again = this_call(ctx).again
+    kept = {
+        "labels": report.kept.labels,
+        "partitions": report.kept.partitions,
+        "identities": report.kept.identities,
+        "decisions": report.kept.decisions,
+    }
+    if any(kept.values()):
+        what = ", ".join(f"{count:,} {name}" for name, count in kept.items() if count)
+        yield (
+            f"{images(report.replaced + report.restored)} replaced or restored, which kept {what}; "
+            "`olrsearch audit history` says which decisions were on other bytes"
+        )
+    if report.gone:
+        yield (
+            f"{images(report.gone)} still answer although their files are gone: `{again('--sync')}` "
+            "removes them"
+        )
+    if report.stayed_deleted:
+        yield (
+            f"{images(report.stayed_deleted)} deleted from the store earlier stay so: `{again('--restore')}` "
+            "brings them back"
+        )

@@ -59,9 +59,17 @@ def read_history(
         rows = snapshot.read(statement, lambda connection, asked: rows_of(connection, asked, o.image_id, ids))
     return [
         Decision(
-            *row[:3],
-            snapshot.label_names[row[3]],
-            *row[4:11],
+            image_id=row[0],
+            dataset=row[1],
+            key=row[2],
+            label=snapshot.label_names[row[3]],
+            verdict=row[4],
+            given=row[5],
+            value=row[6],
+            who=row[7],
+            when=row[8],
+            why=row[9],
+            run=row[10],
             sha256=row[11].hex(),
             replaced=row[11] != row[12],
         )

@@ -1,6 +1,6 @@
 """A reader's view: one generation of a store, which stays as it is while a writer goes on.
 
-Every answer is bounded by the snapshot's numbers (last image id, tombstone version, label
+Every answer is bounded by the snapshot's numbers (generation, last image id, tombstone version, label
 revision), so no transaction stays open between calls. What may still change under an old
 snapshot is where images lie and the partition and identity an import corrects.
 

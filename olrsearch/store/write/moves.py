@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, insert, select, update
 
+from olrsearch.core.errors import UnknownImageError
 from olrsearch.store.sql import schema
 from olrsearch.store.sql.ids import chunks, next_id
 
@@ -24,6 +25,9 @@ def rename(change: Change, moves: Sequence[Move]) -> None:
     Args:
         change: The transaction.
         moves: Images, each once; no other living image of the data set has one of the new keys.
+
+    Raises:
+        UnknownImageError: one of them is not there.
     """
     if not moves:
         return
@@ -35,6 +39,9 @@ def rename(change: Change, moves: Sequence[Move]) -> None:
             select(i.c.id, i.c.key, i.c.dataset_id, i.c.source_id).where(i.c.id.in_(some))
         )
     }
+    strange = [move.id for move in moves if move.id not in before]
+    if strange:
+        raise UnknownImageError(f"no image has the id {strange[0]}: nothing is renamed")
     change.write(
         insert(f),
         [{"image_id": move.id, "until": change.now.generation, "key": before[move.id].key} for move in moves],

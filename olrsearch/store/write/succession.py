@@ -42,13 +42,13 @@ class StoredImage:
     uri: str
     sha256: bytes
     partition: str | None
-    identity: int | None
+    identity: int | str | None
     tombstone: int | None
     moved: bool = False
     packed: dict[int, bytes] = field(default_factory=dict)
     thumbnail: bool = False
 
-    def filed(self, image: NewImage) -> tuple[str | None, int | None]:
+    def filed(self, image: NewImage) -> tuple[str | None, int | str | None]:
         """Partition and identity with what an import says; None says nothing, and empties no split."""
         return (
             self.partition if image.partition is None else image.partition,

@@ -152,7 +152,7 @@ def back_to(connection, revision) -> None:
     connection.execute(text(f"UPDATE alembic_version SET version_num = '{revision}'"))
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005"])
 def test_older_tables_are_brought_up_to_date_with_their_rows(stores, revision):
     assert set(BEFORE) == {f"{number:04}" for number in range(2, int(migrate.HEAD) + 1)}
     store = stores.create()

@@ -23,6 +23,7 @@ from olrsearch.core.errors import (
     UnknownLabelError,
 )
 from olrsearch.store import FILTER_COLUMNS, Backend, ImportCounts
+from olrsearch.store.values import Kept
 
 
 def bring(store, images, names=LABELS, dataset="faces", **more) -> ImportCounts:
@@ -104,7 +105,7 @@ def test_a_deleted_image_comes_back_under_a_new_id(stores):
     assert bring(store, [new("000.jpg", "faces0")], dataset="other") == ImportCounts(added=1)
     with store.writer() as writer:
         counts = writer.gallery.add_images(1, [new("000.jpg", "faces0")], LABELS)
-    assert counts == ImportCounts(added=1)
+    assert counts == ImportCounts(restored=1, kept=Kept(partitions=1, identities=1))
     assert store.snapshot().resolve("faces/000.jpg") > ids[-1]
 
 
