@@ -314,19 +314,22 @@ def test_imports_do_what_the_rules_say(one_store, batches):
     for batch in batches:
         images = [new(key, f"{key}{content}", labels) for key, (content, labels) in batch.items()]
         expected = {"added": 0, "unchanged": 0, "relabelled": 0, "replaced": 0}
+        kept = 0
         for key, (content, labels) in batch.items():
             if key not in model:
                 expected["added"] += 1
                 model[key] = (content, labels)
             elif model[key][0] != content:
                 expected["replaced"] += 1
-                model[key] = (content, labels)
+                before = model[key][1]
+                kept += labels is None and any(before or ())
+                model[key] = (content, before if labels is None else labels)
             elif labels is not None and labels != model[key][1]:
                 expected["relabelled"] += 1
                 model[key] = (content, labels)
             else:
                 expected["unchanged"] += 1
-        assert bring(store, images, ("A", "B"), name) == ImportCounts(**expected)
+        assert bring(store, images, ("A", "B"), name) == ImportCounts(**expected, kept=Kept(labels=kept))
     snapshot = store.snapshot()
     assert snapshot.image_ids(FILTER_COLUMNS["dataset"] == name).size == len(model)
     for key, (content, labels) in model.items():
