@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from olrsearch.api.images_asked import several_images
 from olrsearch.api.pictures import picture_of, pictures
-from olrsearch.api.session import allowed, several
+from olrsearch.api.session import allowed
 from olrsearch.core.errors import BenchmarkError, QueryError
 from olrsearch.core.names import LabelNames
 from olrsearch.evaluation.looks.gaussians import GaussianLook, word_correlations
@@ -193,7 +194,7 @@ class Looks:
         """
         opened = self._session.posteriors(space)
         looks = []
-        for image in several(images):
+        for image in several_images(images):
             _, gaussian = self._session.gaussian(opened, image)
             shown = picture_of(self._session, image)
             looks.append(self._look(opened, str(image), gaussian, samples, seed, shown))

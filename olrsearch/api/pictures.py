@@ -5,23 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from olrsearch.api.arguments import checked
+from olrsearch.api.images_asked import Pixels, one_image
 from olrsearch.core.errors import DatasetError, UnknownImageError
 from olrsearch.core.files import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from olrsearch.api.images_asked import Asked
     from olrsearch.api.session import HasSession, Session
     from olrsearch.search.results import Ranking
     from olrsearch.sheets.contents import Picture
     from olrsearch.store.read.snapshot import Snapshot
-    from olrsearch.store.values import ImageRef, ImageRow
+    from olrsearch.store.values import ImageRow
 
 EDGE: Final = 240
 """Pixels of the longer side of a sheet's pictures."""
 
 
-def picture(store: HasSession, image: ImageRef, edge: int = EDGE) -> bytes | None:
+@checked
+def picture(store: HasSession, image: Asked, edge: int = EDGE) -> bytes | None:
     """A JPEG of an image, its longer side at most `edge` pixels.
 
     Where the file is gone its thumbnail is returned, and None where there is none.
@@ -29,17 +33,20 @@ def picture(store: HasSession, image: ImageRef, edge: int = EDGE) -> bytes | Non
     return picture_of(store.session, image, edge)
 
 
-def picture_of(session: Session, image: ImageRef, edge: int = EDGE) -> bytes | None:
+def picture_of(session: Session, image: Asked | Pixels, edge: int = EDGE) -> bytes | None:
     """See `picture`."""
+    named = one_image(image)
     from olrsearch.datasets.images import load_image, thumbnail_jpeg
 
+    if isinstance(named, Pixels):
+        return thumbnail_jpeg(named.image, edge)
     snapshot = session.snapshot()
     try:
-        row = snapshot.images([snapshot.resolve(image)])[0]
+        row = snapshot.images([snapshot.resolve(named)])[0]
     except UnknownImageError:
-        if not is_file(Path(str(image))):
+        if not is_file(Path(str(named))):
             raise
-        path = Path(str(image)).resolve()
+        path = Path(str(named)).resolve()
         return thumbnail_jpeg(load_image(path.parent, path.name), edge)
     return _of_row(snapshot, row, edge)
 
@@ -73,8 +80,9 @@ def pictures(session: Session, ids: Iterable[int], edge: int = EDGE) -> Picture:
     return lambda image_id: _of_row(snapshot, rows[image_id], edge)
 
 
+@checked
 def sheet(
-    store: HasSession, ranking: Ranking, path: Path | str, *, asked: Iterable[ImageRef] = (), columns: int = 5
+    store: HasSession, ranking: Ranking, path: Path | str, *, asked: Iterable[Asked] = (), columns: int = 5
 ) -> Path:
     """Write a contact sheet of a ranking: `.html` or `.png`.
 
@@ -88,7 +96,8 @@ def sheet(
 
     session = store.session
     question = tuple(
-        sheets.Card(title=str(image), score="asked", picture=picture_of(session, image)) for image in asked
+        sheets.Card(title=str(one_image(image)), score="asked", picture=picture_of(session, image))
+        for image in asked
     )
     found = pictures(session, [hit.image_id for hit in ranking])
     return sheets.write_sheet(sheets.ranking_sheet(ranking, found, asked=question), path, columns=columns)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from olrsearch.api.answers import ranking
-from olrsearch.api.session import allowed, several
+from olrsearch.api.arguments import checked
+from olrsearch.api.images_asked import several_images
+from olrsearch.api.session import allowed
 from olrsearch.core.errors import QueryError
 from olrsearch.search.attributes import search_attributes
 from olrsearch.search.page import check_page
@@ -22,12 +24,14 @@ from olrsearch.search.spaces.about import stored_labels
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from olrsearch.api.images_asked import Asked, Pixels
     from olrsearch.api.session import HasSession, Session
     from olrsearch.search.index.scores import Evidence
     from olrsearch.search.spaces.labels import OpenSpace
     from olrsearch.store.values import ImageRef
 
 
+@checked
 def search(
     store: HasSession,
     query: str,
@@ -72,16 +76,22 @@ def search(
     return ranking(opened, page, opened.score_notes(evidence), where=where)
 
 
+@checked
 def describe(
-    store: HasSession, images: ImageRef | Iterable[ImageRef], *, space: str | None = None
+    store: HasSession, images: Asked | Iterable[Asked], *, space: str | None = None
 ) -> list[Description[LabelEstimate]]:
-    """Predict the labels of images in the store or of image files, most probable first."""
+    """Predict the labels of images in the store, of image files or of pixels, most probable first.
+
+    Args:
+        images: An id, a key or a file; an image of Pillow's; an array uint8 [height, width, 3]; or several.
+        space: Of label embeddings.
+    """
     session = store.session
     opened = session.space(space)
-    return [_describe(session, opened, image) for image in several(images)]
+    return [_describe(session, opened, image) for image in several_images(images)]
 
 
-def _describe(session: Session, opened: OpenSpace, image: ImageRef) -> Description[LabelEstimate]:
+def _describe(session: Session, opened: OpenSpace, image: ImageRef | Pixels) -> Description[LabelEstimate]:
     source = session.source(opened, image)
     labels = opened.info.labels
     if isinstance(source, int):

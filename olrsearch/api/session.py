@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 import numpy as np
 
+from olrsearch.api.images_asked import Pixels, one_image
 from olrsearch.core.errors import EmptyStoreError, UnknownImageError
 from olrsearch.core.files import is_file
 from olrsearch.core.progress import Track, silent
@@ -19,15 +20,16 @@ from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.store.vectors.layout import LABELS, POSTERIOR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
+    from olrsearch.api.images_asked import Asked
     from olrsearch.core.arrays import F32, I64, U8, Bool, Layout
     from olrsearch.encoders.protocol import Encoder, LabelEncoder, PosteriorEncoder
     from olrsearch.maths.gaussian import Gaussians
     from olrsearch.search.spaces.posteriors import OpenPosteriors
     from olrsearch.store.backend import Backend
     from olrsearch.store.read.snapshot import Snapshot
-    from olrsearch.store.values import ImageRef, SpaceInfo
+    from olrsearch.store.values import SpaceInfo
 
 Opened = TypeVar("Opened")
 
@@ -107,33 +109,37 @@ class Session:
             self._encoders[info.fingerprint] = load(info.model_path)
         return self._encoders[info.fingerprint]
 
-    def find(self, snapshot: Snapshot, image: ImageRef) -> int | Path:
-        """An image of the store by id, or the path of a file outside it.
+    def find(self, snapshot: Snapshot, image: Asked | Pixels) -> int | Path | Pixels:
+        """An image of the store by id, the path of a file outside it, or pixels as they are.
 
         Raises:
-            UnknownImageError: it is neither.
+            UnknownImageError: it is none of these.
+            QueryError: see `one_image`.
         """
+        named = one_image(image)
+        if isinstance(named, Pixels):
+            return named
         try:
-            return snapshot.resolve(image)
+            return snapshot.resolve(named)
         except UnknownImageError as error:
-            path = Path(str(image))
-            number = isinstance(image, int | np.integer)
+            path = Path(str(named))
+            number = isinstance(named, int | np.integer)
             if number or not is_file(path):
                 if path.suffix and not number:
-                    raise UnknownImageError(f"{error}; nor is there a file {image}") from error
+                    raise UnknownImageError(f"{error}; nor is there a file {named}") from error
                 raise
         return path.resolve()
 
-    def source(self, opened: OpenSpace, image: ImageRef) -> int | F32:
-        """An image of the store by id, or the embedding float32 [L, k] of a file outside it."""
+    def source(self, opened: OpenSpace, image: Asked | Pixels) -> int | F32:
+        """An image of the store by id, or the embedding float32 [L, k] of one outside it."""
         found = self.find(opened.snapshot, image)
         if isinstance(found, int):
             return found
         encoder = cast("LabelEncoder", self.encoder(opened.info))
         return encoder.encode(_pixels(found, encoder))[:, 0]
 
-    def gaussian(self, opened: OpenPosteriors, image: ImageRef) -> tuple[int | None, Gaussians]:
-        """An image's id, None of a file outside the store, and its posterior, a batch of one."""
+    def gaussian(self, opened: OpenPosteriors, image: Asked | Pixels) -> tuple[int | None, Gaussians]:
+        """An image's id, None of one outside the store, and its posterior, a batch of one."""
         from olrsearch.maths.gaussian import Gaussians
 
         found = self.find(opened.snapshot, image)
@@ -162,18 +168,16 @@ class HasSession(Protocol):
         """What the parts share."""
 
 
-def _pixels(path: Path, encoder: Encoder) -> U8:
-    """An image file as a batch of one, as an encoder takes it."""
-    from olrsearch.datasets.images import load_array
+def _pixels(found: Path | Pixels, encoder: Encoder) -> U8:
+    """An image as a batch of one, as an encoder takes it."""
+    from olrsearch.datasets.images import load_array, to_array
 
+    if isinstance(found, Pixels):
+        return to_array(found.image, encoder.input_size, encoder.crop)[None]
+    path = found
     return load_array(path.parent, path.name, encoder.input_size, encoder.crop)[None]
 
 
 def allowed(opened: OpenSpace | OpenPosteriors, where: str | None) -> Bool | None:
     """Which rows of a space's view a condition selects, bool [N]; None without a condition."""
     return None if where is None else matching(opened.snapshot, opened.view.ids, where)
-
-
-def several(images: ImageRef | Iterable[ImageRef]) -> list[ImageRef]:
-    """One image, or many, as a list."""
-    return [images] if isinstance(images, int | np.integer | str | Path) else list(images)

@@ -5,23 +5,27 @@ Notation: L labels, k numbers a label.
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from olrsearch.api.answers import built_index, ranking
+from olrsearch.api.arguments import checked
+from olrsearch.api.images_asked import one_image
 from olrsearch.api.session import allowed
 from olrsearch.core.errors import QueryError
 from olrsearch.core.names import LabelNames
+from olrsearch.core.shown import shown
 from olrsearch.search.page import check_page
 from olrsearch.search.similar import compose, prototype
 from olrsearch.search.similar import similar as search_similar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from typing import TypeAlias
 
+    from olrsearch.api.images_asked import Asked, Pixels
     from olrsearch.api.session import HasSession, Session
     from olrsearch.core.arrays import F32
     from olrsearch.search.kl.query import Divergence
@@ -30,16 +34,17 @@ if TYPE_CHECKING:
     from olrsearch.search.spaces.labels import OpenSpace
     from olrsearch.store.values import ImageRef
 
-    Elsewhere: TypeAlias = ImageRef | F32 | Sequence[float]
+    Elsewhere: TypeAlias = Asked | F32 | Sequence[float]
     """What a single label is taken from: an image, or a vector float32 [k]."""
 
 BY_POSTERIOR: Final = "posterior"
 """What `similar` takes as `by` to compare posteriors; a label of this name is meant by a list of it."""
 
 
+@checked
 def similar(
     store: HasSession,
-    image: ImageRef | None = None,
+    image: Asked | None = None,
     *,
     by: By = None,
     with_: Mapping[str, Elsewhere] | None = None,
@@ -57,7 +62,8 @@ def similar(
     """Find images like an image, overall or in some respects, exactly.
 
     Args:
-        image: What to be like. None where `with_` or `prototypes` say it all.
+        image: What to be like: an id, a key, a file, an image of Pillow's or its pixels, uint8 [height,
+            width, 3]. None where `with_` or `prototypes` say it all.
         by: The label or labels that count, or weights of labels; all when None. `posterior` compares
             posteriors instead, the image asked about being the query.
         with_: Take single labels from elsewhere: an image, or a vector float32 [k].
@@ -81,8 +87,9 @@ def similar(
         QueryError: options of label embeddings and of posteriors together.
     """
     session = store.session
+    like_image = None if image is None else one_image(image)
     if by == BY_POSTERIOR:
-        if image is None or with_ or tuple(prototypes):
+        if like_image is None or with_ or tuple(prototypes):
             raise QueryError(
                 "by posterior, one image is compared with all as a whole: name an image, and leave out "
                 "single labels (with, prototype)"
@@ -92,7 +99,7 @@ def similar(
 
         check_page(k, offset)
         whole = session.posteriors(space)
-        source, query = session.gaussian(whole, image)
+        source, query = session.gaussian(whole, like_image)
         chosen = direction or "jeffreys"
         page = similar_posteriors(
             whole.index,
@@ -107,16 +114,17 @@ def similar(
             built=built_index(whole, recipe),
         )
         how = "unlike" if farthest else "like"
-        return ranking(whole, page, query=f"{how} {image} by {SPELT[chosen]} of posteriors", where=where)
+        return ranking(whole, page, query=f"{how} {like_image} by {SPELT[chosen]} of posteriors", where=where)
     if direction is not None or farthest:
         raise QueryError(
             "a direction and the farthest are of divergences: compare by posterior (--by posterior)"
         )
     check_page(k, offset)
     opened = session.space(space)
-    like = None if image is None else session.source(opened, image)
+    like = None if like_image is None else session.source(opened, like_image)
     with_, prototypes = with_ or {}, (prototypes,) if isinstance(prototypes, str) else tuple(prototypes)
-    sources = _sources(session, opened, with_, prototypes)
+    elsewhere = {label: _elsewhere(label, value) for label, value in with_.items()}
+    sources = _sources(session, opened, elsewhere, prototypes)
     asked = {source for source in (like, *sources.values()) if isinstance(source, int)}
     page = search_similar(
         opened.indexes,
@@ -129,17 +137,19 @@ def similar(
         min_score=None if max_distance is None else -max_distance,
         allowed=allowed(opened, where),
     )
-    return ranking(opened, page, query=_spell_similar(image, by, with_, prototypes, page.query), where=where)
+    heading = _spell_similar(like_image, by, elsewhere, prototypes, page.query)
+    return ranking(opened, page, query=heading, where=where)
 
 
 def _sources(
-    session: Session, opened: OpenSpace, with_: Mapping[str, Elsewhere], prototypes: Sequence[str]
+    session: Session,
+    opened: OpenSpace,
+    with_: Mapping[str, ImageRef | Pixels | F32],
+    prototypes: Sequence[str],
 ) -> dict[str, int | F32]:
     """What single labels are taken from: an image of the store by id, or a vector float32 [k] or [L, k]."""
     sources = {
-        label: session.source(opened, value)
-        if isinstance(value, int | np.integer | str | Path)
-        else np.asarray(value, np.float32)
+        label: value if isinstance(value, np.ndarray) else session.source(opened, value)
         for label, value in with_.items()
     }
     for label in prototypes:
@@ -150,10 +160,23 @@ def _sources(
     return sources
 
 
+def _elsewhere(label: str, value: Elsewhere) -> ImageRef | Pixels | F32:
+    """An image as the session looks for it, or a vector, or whole embedding, float32."""
+    is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    if not is_list and not (isinstance(value, np.ndarray) and value.dtype.kind == "f"):
+        return one_image(value)
+    try:
+        return np.asarray(value, np.float32)
+    except (TypeError, ValueError) as error:
+        raise QueryError(
+            f"{label} is taken from an image or a vector of numbers, found {shown(value)}"
+        ) from error
+
+
 def _spell_similar(
-    image: ImageRef | None,
+    image: ImageRef | Pixels | None,
     by: By,
-    with_: Mapping[str, Elsewhere],
+    with_: Mapping[str, ImageRef | Pixels | F32],
     prototypes: Sequence[str],
     labels: str,
 ) -> str:
@@ -162,7 +185,7 @@ def _spell_similar(
     if image is not None:
         parts.append(f"like {image}" + (f" in {labels}" if by is not None and not with_ else ""))
     parts += [
-        f"{label} of {source if isinstance(source, int | np.integer | str | Path) else 'a vector'}"
+        f"{label} of {'a vector' if isinstance(source, np.ndarray) else source}"
         for label, source in with_.items()
     ]
     parts += [f"typical {label}" for label in prototypes]

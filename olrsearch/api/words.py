@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from olrsearch.api.answers import built_index, ranking
-from olrsearch.api.session import allowed, several
+from olrsearch.api.arguments import checked
+from olrsearch.api.images_asked import several_images
+from olrsearch.api.session import allowed
 from olrsearch.search.attributes import query_values, search_attributes
 from olrsearch.search.page import check_page
 from olrsearch.search.query.ast import Literal, canonical, resolve_names
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from olrsearch.api.images_asked import Asked, Pixels
     from olrsearch.api.session import HasSession, Session
     from olrsearch.search.kl.query import Divergence
     from olrsearch.search.results import Ranking
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from olrsearch.store.values import ImageRef
 
 
+@checked
 def words(
     store: HasSession,
     words: str | Sequence[str],
@@ -145,9 +149,10 @@ def words(
     return ranking(opened, page, notes, query=heading, where=where)
 
 
+@checked
 def describe_words(
     store: HasSession,
-    images: ImageRef | Iterable[ImageRef],
+    images: Asked | Iterable[Asked],
     *,
     others: Iterable[str] = (),
     vectors: str | Path | None = None,
@@ -156,7 +161,7 @@ def describe_words(
     """Which of the encoder's words are likeliest of images of the store or of image files.
 
     Args:
-        images: Ids, keys or files of the images to describe.
+        images: Ids, keys or files of the images to describe, or their pixels, as of `describe`.
         others: Words of the encoder's table that are to be judged too.
         vectors: See `words`.
         space: Of posteriors.
@@ -177,11 +182,11 @@ def describe_words(
     ]
     asked = resolve_words([(Literal(text), False) for text in dict.fromkeys(others)], vocabulary, table)
     terms += [term for term in asked if term.own is None]
-    return [_describe(session, opened, image, terms) for image in several(images)]
+    return [_describe(session, opened, image, terms) for image in several_images(images)]
 
 
 def _describe(
-    session: Session, opened: OpenPosteriors, image: ImageRef, terms: Sequence[WordTerm]
+    session: Session, opened: OpenPosteriors, image: ImageRef | Pixels, terms: Sequence[WordTerm]
 ) -> Description[WordEstimate]:
     from olrsearch.maths.calibration import log_sigmoid
     from olrsearch.search.kl.word_scores import log_mean_exp

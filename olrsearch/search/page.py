@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from olrsearch.core.errors import QueryError
+from olrsearch.core.shown import shown
 from olrsearch.search.index.topk import top_k
 from olrsearch.search.results import Contribution
 
@@ -108,7 +109,9 @@ def check_page(k: int, offset: int) -> None:
         QueryError: it is.
     """
     if k < 1 or offset < 0:
-        raise QueryError(f"a page has k ≥ 1 entries from offset ≥ 0, found k = {k} and offset = {offset}")
+        raise QueryError(
+            f"a page has k ≥ 1 entries from offset ≥ 0, found k = {shown(k)} and offset = {shown(offset)}"
+        )
 
 
 def length_notes(count: int, total: int, offset: int, candidates: int) -> tuple[str, ...]:

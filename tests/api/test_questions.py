@@ -1,8 +1,11 @@
 """What is asked: conditions, very long names, arguments of other types."""
 
+import json
 import time
 
+import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from olrsearch import Store
 from olrsearch.core.errors import (
@@ -99,3 +102,104 @@ def test_a_recipe_of_posteriors_is_not_advised_for_label_embeddings(store):
     assert "--recipe kl-projected" not in str(caught.value)
     with pytest.raises(IndexBuildError, match="run olrsearch index build --recipe hnsw --space tiny"):
         store.similar(1, recipe="hnsw")
+
+
+# -- arguments from Python ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda store: store.search("bright", 2.5), "k is a whole number, found 2.5"),
+        (lambda store: store.search("bright", k="3"), "k is a whole number, found '3'"),
+        (lambda store: store.search("bright", k=True), "k is a whole number, found True"),
+        (lambda store: store.search("bright", k=None), "k is a whole number, found None"),
+        (lambda store: store.search("bright", k=0), "k ≥ 1 entries"),
+        (lambda store: store.search("bright", k=-(10**5_000)), "k ≥ 1 entries"),
+        (lambda store: store.similar(1, offset=1.0), "offset is a whole number, found 1.0"),
+        (lambda store: store.search(["bright"]), r"query is one text, found \['bright'\]"),
+        (lambda store: store.search("bright", where=["id = 1"]), "where is one text"),
+        (lambda store: store.search("bright", space=3), "space is one text, found 3"),
+        (lambda store: store.search("bright", evidence=["labels"]), "evidence is one text"),
+        (lambda store: store.search("bright", min_probability="0.5"), "min_probability is a number"),
+        (lambda store: store.similar(1, max_distance=[1]), "max_distance is a number"),
+        (lambda store: store.similar(1, include_self="no"), "include_self is True or False"),
+        (lambda store: store.similar(1, by=5), "by is a text or a list of texts, found 5"),
+        (lambda store: store.similar(1, by=[5]), "each of by is one text, found 5"),
+        (lambda store: store.similar(1, by={"bright": "2"}), "the weight of 'bright' is a number"),
+        (lambda store: store.similar(with_=["bright"]), "with_ is a dict"),
+        (lambda store: store.similar(with_={"bright": ["a", "b"]}), "a vector of numbers"),
+        (lambda store: store.similar(prototypes=3), "prototypes is a text or a list of texts"),
+        (lambda store: store.similar(True), "an image is given by .*; found True"),
+        (lambda store: store.similar(2.5), "an image is given by .*; found 2.5"),
+        (lambda store: store.similar(b"\xff\xd8"), "an image is given by"),
+        (lambda store: store.describe(None), "an image is given by .*; found None"),
+        (lambda store: store.describe([1, None]), "an image is given by .*; found None"),
+        (lambda store: store.describe(np.zeros((8, 8, 3))), r"found float64 \[8, 8, 3\]"),
+        (lambda store: store.similar(np.zeros((8, 8), np.uint8)), r"found uint8 \[8, 8\]"),
+        (lambda store: store.similar(np.zeros((0, 8, 3), np.uint8)), r"found uint8 \[0, 8, 3\]"),
+        (lambda store: store.describe(np.zeros(3)), r"found float64 \[3\]"),
+        (lambda store: store.picture(1, edge="big"), "edge is a whole number"),
+        (lambda store: store.sheet("bright", "x.html"), "ranking is"),
+        (lambda store: store.sheet(store.search("bright"), 3), "path is a path, found 3"),
+        (lambda store: store.select(["id = 1"]), "where is one text"),
+    ],
+)
+def test_arguments_of_other_types_are_refused_in_a_sentence(store, ask, said):
+    with pytest.raises(QueryError, match=said):
+        ask(store)
+
+
+def test_numbers_of_numpy_are_numbers(store):
+    plain = store.search("bright", 3, offset=1, min_probability=0.25)
+    numpy = store.search("bright", np.int64(3), offset=np.uint8(1), min_probability=np.float32(0.25))
+    assert numpy == plain
+    json.dumps(numpy.to_dicts())
+    by = {"bright": np.float32(2), "red": np.int16(1)}
+    assert store.similar(np.int32(1), by=by).query == store.similar(1, by={"bright": 2.0, "red": 1}).query
+
+
+def test_images_of_pillow_and_their_pixels_are_images(store, gallery, tmp_path):
+    path = tmp_path / "elsewhere.png"
+    source = min(gallery.data.rglob("*.png"))
+    image = Image.open(source).convert("RGB")
+    image.save(path)
+    by_file, *others = (store.describe(asked)[0] for asked in (path, str(path), image, np.asarray(image)))
+    assert by_file.image == str(path)
+    assert [other.estimates for other in others] == [by_file.estimates] * 3
+    assert others[-1].image == f"an image of {image.width} × {image.height} pixels"
+    assert others[-1].image_id is None
+    for asked in (image, np.asarray(image)):
+        found = store.similar(asked, by="bright")
+        assert found.query == f"like {others[-1].image} in Bright"
+        assert [(hit.image_id, hit.distance) for hit in found] == [
+            (hit.image_id, hit.distance) for hit in store.similar(path, by="bright")
+        ]
+        mixed = store.similar(1, with_={"red": asked})
+        assert [hit.image_id for hit in mixed] == [
+            hit.image_id for hit in store.similar(1, with_={"red": path})
+        ]
+        assert store.picture(asked, 8)
+    assert store.sheet(store.similar(image), tmp_path / "like.html", asked=[image]).exists()
+
+
+def test_several_images_may_be_an_array_of_ids_or_of_pixels(store):
+    ids = np.array([3, 1])
+    assert [one.image_id for one in store.describe(ids)] == [3, 1]
+    both = store.describe(np.stack([np.zeros((8, 6, 3), np.uint8), np.full((8, 6, 3), 255, np.uint8)]))
+    assert [one.image for one in both] == ["an image of 6 × 8 pixels"] * 2
+    assert both[0].estimates != both[1].estimates
+
+
+def test_pillows_images_are_read_as_their_files_are(store, tmp_path):
+    clear = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    clear.save(tmp_path / "clear.png")
+    turned = Image.new("RGB", (8, 4), "red")
+    turned.getexif()[ExifTags.Base.Orientation] = 6
+    (clear_pixels,) = store.describe(clear)
+    assert clear_pixels.estimates == store.describe(tmp_path / "clear.png")[0].estimates
+    assert store.describe(turned)[0].image == "an image of 4 × 8 pixels"
+    cut = Image.open(tmp_path / "clear.png")
+    cut.fp.close()
+    with pytest.raises(QueryError, match="the image given cannot be read"):
+        store.describe(cut)

@@ -1,0 +1,151 @@
+"""Arguments of the public verbs, checked before anything is done with them.
+
+`checked` wraps a verb. What its annotations say of plain types is held against what was given: a wrong type
+is a `QueryError` that says what was expected, and numpy's numbers become Python's, so that answers hold no
+others. Which values are allowed is the verb's own business.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
+
+import numpy as np
+
+from olrsearch.core.errors import QueryError
+from olrsearch.core.shown import shown
+from olrsearch.search.results import Ranking
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+_Check: TypeAlias = Callable[[str, Any], Any]
+
+
+def checked(verb: Callable[_P, _R]) -> Callable[_P, _R]:
+    """A verb whose arguments are checked by their annotations.
+
+    Raises:
+        QueryError: an argument has another type than its annotation says.
+    """
+    signature = inspect.signature(verb)
+    checks = {
+        name: _CHECKS[parameter.annotation]
+        for name, parameter in signature.parameters.items()
+        if parameter.annotation in _CHECKS
+    }
+
+    @functools.wraps(verb)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        bound = signature.bind(*args, **kwargs)
+        for name, value in bound.arguments.items():
+            if name in checks:
+                bound.arguments[name] = checks[name](name, value)
+        return verb(*bound.args, **bound.kwargs)
+
+    return call
+
+
+def whole_number(name: str, value: object) -> int:
+    """A whole number: Python's or numpy's, and neither True nor False."""
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return int(value)
+    raise _wrong(name, "a whole number", value)
+
+
+def number(name: str, value: object) -> float:
+    """Any number."""
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+        return float(value) if isinstance(value, np.floating) else _python(value)
+    raise _wrong(name, "a number", value)
+
+
+def text(name: str, value: object) -> str:
+    """One text."""
+    if isinstance(value, str):
+        return str(value)
+    raise _wrong(name, "one text", value)
+
+
+def texts(name: str, value: object) -> Any:  # noqa: ANN401 - as it came, or a list
+    """A text, or several."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes):
+        return [text(f"each of {name}", item) for item in value]
+    raise _wrong(name, "a text or a list of texts", value)
+
+
+def path(name: str, value: object) -> Path:
+    """A path, as text or as what `pathlib` makes of it."""
+    if isinstance(value, str | os.PathLike):
+        try:
+            return Path(value)
+        except TypeError:  # a path of bytes
+            pass
+    raise _wrong(name, "a path", value)
+
+
+def _yes_or_no(name: str, value: object) -> bool:
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise _wrong(name, "True or False", value)
+
+
+def _labels(name: str, value: object) -> Any:  # noqa: ANN401 - see `By`
+    """A label, several, or several with weights."""
+    if isinstance(value, Mapping):
+        return {
+            text(f"each label of {name}", label): number(f"the weight of {shown(label)}", weight)
+            for label, weight in value.items()
+        }
+    return texts(name, value)
+
+
+def _by_label(name: str, value: object) -> Mapping[str, Any]:
+    if isinstance(value, Mapping):
+        return {text(f"each label of {name}", label): source for label, source in value.items()}
+    raise _wrong(name, "a dict from labels to images or vectors", value)
+
+
+def _table(name: str, value: object) -> str | Path:
+    """A path, or a name, which stays text."""
+    return str(value) if isinstance(value, str) else path(name, value)
+
+
+def _ranking(name: str, value: object) -> Ranking:
+    if isinstance(value, Ranking):
+        return value
+    raise _wrong(name, "an answer of search, similar or words", value)
+
+
+def _optional(check: _Check) -> _Check:
+    return lambda name, value: None if value is None else check(name, value)
+
+
+def _python(value: Any) -> Any:  # noqa: ANN401 - a number of Python's or numpy's
+    return value.item() if isinstance(value, np.integer) else value
+
+
+def _wrong(name: str, expected: str, value: object) -> QueryError:
+    return QueryError(f"{name} is {expected}, found {shown(value)}")
+
+
+_CHECKS: Final[Mapping[str, _Check]] = {
+    "int": whole_number,
+    "float | None": _optional(number),
+    "bool": _yes_or_no,
+    "Ranking": _ranking,
+    **dict.fromkeys(("str", "Evidence", "Mode", "AttributesMode"), text),
+    **dict.fromkeys(("str | None", "Divergence | None"), _optional(text)),
+    **dict.fromkeys(("str | Sequence[str]", "Iterable[str]"), texts),
+    "Path | str": path,
+    "str | Path | None": _optional(_table),
+    "By": _optional(_labels),
+    "Mapping[str, Elsewhere] | None": _optional(_by_label),
+}
+"""What annotations of verbs mean for what is given."""
