@@ -22,6 +22,8 @@ class ReadOptions(TypedDict, total=False):
         sync: Take images whose files are gone out of every answer; else they are counted.
         remove_most: Let `sync` remove more than half of the images.
         restore: Bring back images that were deleted from the store.
+        max_file_mb: Millions of bytes that an image's file may have, 256 when left out; a larger one counts
+            as unreadable.
     """
 
     on_error: OnError
@@ -30,9 +32,18 @@ class ReadOptions(TypedDict, total=False):
     sync: bool
     remove_most: bool
     restore: bool
+    max_file_mb: int
 
 
-__all__ = ["FileOptions", "ImportOptions", "ReadOptions", "TableOptions", "open_truth", "split_options"]
+__all__ = [
+    "FileOptions",
+    "ImportOptions",
+    "ReadOptions",
+    "TableOptions",
+    "check_readable",
+    "open_truth",
+    "split_options",
+]
 
 
 class ImportOptions(ReadOptions, total=False):
@@ -54,6 +65,13 @@ def split_options(options: FileOptions) -> tuple[TableOptions, ReadOptions]:
     of_table = {name: said for name, said in options.items() if name in TableOptions.__annotations__}
     of_images = {name: said for name, said in options.items() if name in ReadOptions.__annotations__}
     return cast("TableOptions", of_table), cast("ReadOptions", of_images)
+
+
+def check_readable(dataset: Dataset, *, limit: int | None, max_file_mb: int) -> None:
+    """Refuse a data set without a readable image: see `olrsearch.pipeline.importing.check_readable`."""
+    from olrsearch.pipeline.importing import check_readable
+
+    check_readable(dataset, limit=limit, max_file_mb=max_file_mb)
 
 
 def open_truth(path: Path | str) -> Dataset:

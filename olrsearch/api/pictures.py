@@ -36,7 +36,7 @@ def picture(store: HasSession, image: Asked, edge: int = EDGE) -> bytes | None:
 def picture_of(session: Session, image: Asked | Pixels, edge: int = EDGE) -> bytes | None:
     """See `picture`."""
     named = one_image(image)
-    from olrsearch.datasets.images import load_image, thumbnail_jpeg
+    from olrsearch.datasets.images import load_thumbnail, thumbnail_jpeg
 
     if isinstance(named, Pixels):
         return thumbnail_jpeg(named.image, edge)
@@ -47,7 +47,7 @@ def picture_of(session: Session, image: Asked | Pixels, edge: int = EDGE) -> byt
         if not is_file(Path(str(named))):
             raise
         path = Path(str(named)).resolve()
-        return thumbnail_jpeg(load_image(path.parent, path.name), edge)
+        return load_thumbnail(path.parent, path.name, edge)
     return _of_row(snapshot, row, edge)
 
 
@@ -105,9 +105,9 @@ def sheet(
 
 def _of_row(snapshot: Snapshot, row: ImageRow, edge: int) -> bytes | None:
     """A JPEG of an image of the store: of its file, else its thumbnail, else None."""
-    from olrsearch.datasets.images import load_image, thumbnail_jpeg
+    from olrsearch.datasets.images import load_thumbnail
 
     try:
-        return thumbnail_jpeg(load_image(row.root, row.uri), edge)
+        return load_thumbnail(row.root, row.uri, edge)
     except (DatasetError, OSError):
         return snapshot.thumbnail(row.id)

@@ -195,13 +195,16 @@ class Store:
         *,
         labels: Path | str | None = None,
         labels_from: Literal["folders"] | None = None,
+        exclude: Sequence[str] = (),
         **options: Unpack[FileOptions],
     ) -> ImportReport:
         """Import a folder of images, with or without a table of labels (CSV, Parquet, JSON lines, CelebA's).
 
-        See `olrsearch.datasets.folder.open_folder` for what a table may hold, and `FileOptions`.
+        See `olrsearch.datasets.folder.open_folder` for what a table may hold and what can be left out, and
+        `FileOptions`.
         """
-        return self._import("folder", path, {"labels": labels, "labels_from": labels_from}, **options)
+        reader = {"labels": labels, "labels_from": labels_from, "exclude": exclude}
+        return self._import("folder", path, reader, **options)
 
     def import_idx(
         self,

@@ -13,8 +13,8 @@ from olrsearch.core.errors import DatasetError, DatasetNotFoundError
 from olrsearch.datasets.base import Dataset, DatasetIssue
 from olrsearch.datasets.cifar_format import COARSE, FINE, check_classes, parse_names, parse_records
 from olrsearch.datasets.containers import tar_members
-from olrsearch.datasets.images import is_tar_name
 from olrsearch.datasets.parts import Part, joined
+from olrsearch.datasets.uris import is_tar_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

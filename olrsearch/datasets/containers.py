@@ -7,7 +7,9 @@ anew.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tarfile
 import threading
 import zipfile
@@ -17,15 +19,18 @@ from contextlib import contextmanager
 from lzma import LZMAError
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from olrsearch.core.errors import ImageDecodeError, ImageMissingError
+from olrsearch.core.errors import DatasetNotFoundError, ImageDecodeError, ImageMissingError
 from olrsearch.datasets.cifar_format import parse_records
 from olrsearch.datasets.idx_format import is_idx, parse_idx
+from olrsearch.datasets.kinds import LeftOut
+from olrsearch.datasets.zips import Member, members, open_tolerant, read_member
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from olrsearch.core.arrays import U8
+    from olrsearch.datasets.base import DatasetIssue
 
 V = TypeVar("V")
 
@@ -51,23 +56,59 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
             return
 
 
+def zip_members(path: Path) -> tuple[list[Member], list[DatasetIssue]]:
+    """The files in a zip, in its order, and what is odd about them.
+
+    Raises:
+        DatasetNotFoundError: The file is not there, or is no zip.
+    """
+    try:
+        with open_zip(path) as archive:
+            return members(archive, path.name)
+    except FileNotFoundError as cause:
+        raise DatasetNotFoundError(f"no zip file at {path}") from cause
+    except (OSError, zipfile.BadZipFile) as cause:
+        told = " ".join(str(cause).split())
+        raise DatasetNotFoundError(f"{path} cannot be read as a zip ({told}); fetch it again") from cause
+
+
+def zip_names(path: Path) -> list[str]:
+    """Names of the files in a zip, in its order, as they are read by; errors as of `zip_members`."""
+    left_out = LeftOut()
+    return [member.name for member in zip_members(path)[0] if not left_out.matches(member.key)]
+
+
+def zip_member_size(path: Path, member: str) -> int:
+    """How many bytes a file in a zip has at most, unpacked; arguments and errors as of `zip_member`."""
+    with _opened_member(path, member) as (_, info):
+        return info.file_size
+
+
 def zip_member(path: Path, member: str) -> bytes:
     """The content of a file in a zip.
 
     Raises:
         ImageMissingError: The zip cannot be read, or has no such member.
-        ImageDecodeError: It is damaged, or no zip.
+        ImageDecodeError: It is damaged, encrypted, packed in an unknown way, or no zip.
     """
+    with _opened_member(path, member) as (archive, info):
+        return read_member(archive, info)
+
+
+@contextmanager
+def _opened_member(path: Path, member: str) -> Iterator[tuple[zipfile.ZipFile, zipfile.ZipInfo]]:
     try:
         with open_zip(path) as archive:
-            return archive.read(member)
+            yield archive, archive.getinfo(member)
     except KeyError as cause:
         raise ImageMissingError(f"{path} has no member {member!r}; was the zip replaced?") from cause
     except OSError as cause:
-        raise _unreadable(path, cause) from cause
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as cause:
-        # RuntimeError: encrypted, or (NotImplementedError) compressed in an unknown way
-        raise ImageDecodeError(f"{member!r} in {path} cannot be unpacked: {cause}") from cause
+        if cause.errno is not None:
+            raise _unreadable(path, cause) from cause
+        raise _damaged_member(path, member, cause) from cause  # what bz2 raises has no number
+    except Exception as cause:
+        # Damaged members raise nearly anything, of zipfile and of what unpacks.
+        raise _damaged_member(path, member, cause) from cause
 
 
 def tar_members(path: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
@@ -131,6 +172,11 @@ def _unreadable(path: Path, cause: OSError) -> ImageMissingError:
     return ImageMissingError(f"cannot read {path} ({cause.strerror}); restore it, or relocate the data set")
 
 
+def _damaged_member(path: Path, member: str, cause: Exception) -> ImageDecodeError:
+    told = str(cause) or type(cause).__name__
+    return ImageDecodeError(f"{member!r} in {path} cannot be unpacked: {told}")
+
+
 def _damaged_tar(path: Path, cause: Exception) -> ImageDecodeError:
     return ImageDecodeError(f"{path} cannot be read as a tar ({cause}); fetch it again")
 
@@ -154,6 +200,8 @@ class _Recent(Generic[V]):
     def get(self, path: Path, member: str | None = None) -> V:
         """What is made of a file, or of a member of it."""
         status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is no file")
         key = (path, member, status.st_mtime_ns, status.st_size)
         dropped: list[V] = []
         with self._lock:
@@ -170,7 +218,7 @@ class _Recent(Generic[V]):
 
 def _open(path: Path, _: str | None) -> tuple[threading.Lock, zipfile.ZipFile]:
     """A zip, and the lock that lets one thread at a time read it."""
-    return threading.Lock(), zipfile.ZipFile(path)
+    return threading.Lock(), open_tolerant(path)
 
 
 def _close(opened: tuple[threading.Lock, zipfile.ZipFile]) -> None:

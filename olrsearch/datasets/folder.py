@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Literal, Unpack
 import numpy as np
 
 from olrsearch.core.errors import DatasetError, DatasetNotFoundError
+from olrsearch.core.names import escaped, unfit_character
 from olrsearch.datasets.base import ArrayDataset, Dataset, issues_of
+from olrsearch.datasets.containers import zip_members
 from olrsearch.datasets.folder_classes import labels_from_folders
-from olrsearch.datasets.images import is_image_name, zip_names
+from olrsearch.datasets.kinds import LeftOut, is_image_name, issues_of_kinds
 from olrsearch.datasets.label_table import read_label_table
 from olrsearch.datasets.table import with_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from olrsearch.datasets.base import DatasetIssue
     from olrsearch.datasets.table_options import TableOptions
 
 log = logging.getLogger(__name__)
@@ -27,13 +32,15 @@ def open_folder(
     *,
     labels: Path | str | None = None,
     labels_from: Literal["folders"] | None = None,
+    exclude: Sequence[str] = (),
     **options: Unpack[TableOptions],
 ) -> Dataset:
     """Open all images below a folder, or in a zip.
 
     Keys are the images' paths relative to the folder (or their names in the zip), with
     `/` between folders; images are told by their suffix; hidden files and folders are
-    passed over, and links to folders are not followed.
+    passed over, and so is what systems put beside images (`olrsearch.datasets.kinds`); links to folders are
+    not followed.
 
     Args:
         path: The folder or zip.
@@ -41,10 +48,12 @@ def open_folder(
             `olrsearch.datasets.label_table` says what it may hold. Without one the data set has no
             labels.
         labels_from: `folders` for one folder a class (`olrsearch.datasets.folder_classes`).
+        exclude: Patterns of names and paths to leave out; see `LeftOut`.
         options: What the table cannot say of itself.
 
     Returns:
-        The images sorted by key. Rows without images, and images without rows, are issues.
+        The images sorted by key. Rows without images, and images without rows, are issues, and so are
+        folders that are not looked into and files that people may miss: HEIC without its library, RAW, video.
 
     Raises:
         DatasetNotFoundError: No such folder, no images in it, or no such table.
@@ -57,19 +66,18 @@ def open_folder(
     said = next((name for name, value in options.items() if value is not None and value is not True), None)
     if labels is None and said is not None:
         raise DatasetError(f"{said.replace('_', '-')} says how to read a table of labels: name the table")
-    odd: list[str] = []
+    left_out = LeftOut(exclude)
     if path.is_dir():
         root = path
-        names, odd = _walk(path)
-        uris = {name: name for name in sorted(names)}
+        uris, issues = _of_folder(path, left_out)
     elif path.is_file():
         root = path.parent
-        names = [name for name in zip_names(path) if is_image_name(name) and not _hidden(name)]
-        uris = {name: f"{path.name}!{name}" for name in sorted(names)}
+        uris, issues = _of_zip(path, left_out)
     else:
         raise DatasetNotFoundError(f"no folder at {path}")
     if not uris:
-        raise DatasetNotFoundError(f"no images in {path}; expected files ending in .jpg, .png, .webp, …")
+        told = "; ".join(issue.message for issue in issues) or "expected files ending in .jpg, .png, .webp, …"
+        raise DatasetNotFoundError(f"no images in {path}; {told}")
     log.info("%s: %d images", path, len(uris))
     if labels_from is not None:
         table = labels_from_folders(list(uris))
@@ -81,28 +89,63 @@ def open_folder(
     else:
         nothing, nobody = np.zeros((len(uris), 0), np.int8), np.zeros(len(uris), np.bool_)
         dataset = ArrayDataset("folder", root, (), list(uris), list(uris.values()), nothing, nobody)
-    dataset.issues[:0] = issues_of("unusable-names", odd, "images have names that no uri can hold")
+    dataset.issues[:0] = issues
     return dataset
 
 
-def _hidden(name: str) -> bool:
-    """Whether a zip's member lies in a hidden folder."""
-    return any(part.startswith(".") for part in name.split("/"))
+def _of_zip(path: Path, left_out: LeftOut) -> tuple[dict[str, str], list[DatasetIssue]]:
+    """The uri of every image of a zip by its key, sorted by that, and what is odd."""
+    found, odd = zip_members(path)
+    names = {
+        member.key: f"{path.name}!{member.name}"
+        for member in found
+        if not any(part.startswith(".") for part in member.key.split("/"))
+        and not left_out.matches(member.key)
+    }
+    uris = {key: names[key] for key in sorted(names) if is_image_name(key)}
+    return uris, [*odd, *issues_of_kinds(names), *left_out.issues()]
 
 
-def _walk(folder: Path) -> tuple[list[str], list[str]]:
-    """Keys of all images below a folder, and names that cannot be keys."""
+def _of_folder(folder: Path, left_out: LeftOut) -> tuple[dict[str, str], list[DatasetIssue]]:
+    """The uri of every image below a folder by its key, sorted by that, and what is odd."""
     names: list[str] = []
     odd: list[str] = []
-    for here, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    linked: list[str] = []
+    closed: list[OSError] = []
+    for here, folders, files in os.walk(folder, onerror=closed.append):
+        inner = Path(here).relative_to(folder)
+        kept = [name for name in folders if _is_wanted(inner / name, left_out)]
+        linked.extend((inner / name).as_posix() for name in kept if Path(here, name).is_symlink())
+        folders[:] = kept
         for name in files:
-            if not is_image_name(name):
+            if not _is_wanted(inner / name, left_out):
                 continue
-            key = (Path(here) / name).relative_to(folder).as_posix()
-            # `.zip!` marks a zip member in a uri; bytes that are no UTF-8 cannot be stored as text.
-            if ".zip!" in key.lower() or not key.isprintable():
-                odd.append(key.encode("utf-8", "replace").decode())
+            key = (inner / name).as_posix()
+            # `.zip!` marks a zip member in a uri.
+            if unfit_character(key) or ".zip!" in key.lower():
+                odd.extend([key] if is_image_name(name) else [])
             else:
                 names.append(key)
-    return names, sorted(odd)
+    unread = [os.path.relpath(error.filename, folder) for error in closed]
+    keys = sorted(key for key in names if is_image_name(key))
+    return {key: key for key in keys}, [
+        *issues_of("unusable-names", _shown(odd), "images have names that no uri can hold; rename them"),
+        *issues_of("unreadable-folders", _shown(unread), f"folders cannot be read ({_reason(closed)})"),
+        *issues_of(
+            "linked-folders", _shown(linked), "links to folders are not followed; import those folders"
+        ),
+        *issues_of_kinds(names),
+        *left_out.issues(),
+    ]
+
+
+def _is_wanted(path: Path, left_out: LeftOut) -> bool:
+    return not path.name.startswith(".") and not left_out.matches(path.as_posix())
+
+
+def _shown(names: Sequence[str]) -> list[str]:
+    return sorted(escaped(name) for name in names)
+
+
+def _reason(errors: Sequence[OSError]) -> str:
+    return ", ".join(sorted({error.strerror or type(error).__name__ for error in errors}))

@@ -12,12 +12,18 @@ import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from olrsearch.core.errors import DatasetError
 from olrsearch.core.files import sha256_hex
 from olrsearch.core.progress import Track, silent
-from olrsearch.datasets.images import decode, exif_orientation, read_bytes, thumbnail_jpeg
+from olrsearch.datasets.images import (
+    THUMBNAIL_EDGE,
+    decode_with_size,
+    enough_for,
+    image_bytes,
+    thumbnail_jpeg,
+)
 from olrsearch.pipeline.moved_files import Files, FoundFile
 from olrsearch.pipeline.reading_pixels import WORKERS, Failure, OnError, batched
 from olrsearch.store.values import Kept, NewImage
@@ -35,6 +41,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+MAX_FILE_MB: Final = 256
+"""Millions of bytes that an image's file may have, where nobody says otherwise."""
 
 _IMPORT_BATCH = 512
 _COUNTED = ("added", "unchanged", "relabelled", "updated", "replaced", "restored")
@@ -104,6 +112,7 @@ def import_dataset(
     sync: bool = False,
     remove_most: bool = False,
     restore: bool = False,
+    max_file_mb: int = MAX_FILE_MB,
     track: Track = silent,
 ) -> ImportReport:
     """Bring a data set's images and labels into the store.
@@ -126,6 +135,7 @@ def import_dataset(
         sync: Take images whose files are gone out of every answer; else they are counted.
         remove_most: Let `sync` remove more than half of the images.
         restore: Bring back images that were deleted from the store.
+        max_file_mb: An image's file may have this many millions of bytes; a larger one is unreadable.
         track: Shows progress.
 
     Raises:
@@ -139,7 +149,16 @@ def import_dataset(
     with backend.writer() as writer, ThreadPoolExecutor(WORKERS) as pool:
         dataset_id = writer.gallery.add_dataset(name, dataset.kind, dataset.root)
         writer.gallery.add_labels(dataset.label_names)
-        run = _Import(writer.gallery, dataset_id, dataset, pool, report, on_error, thumbnails=thumbnails)
+        run = _Import(
+            writer.gallery,
+            dataset_id,
+            dataset,
+            pool,
+            report,
+            on_error,
+            thumbnails=thumbnails,
+            largest=max_file_mb * 1_000_000,
+        )
         keys = None if limit is not None else {record.key for record in dataset}
         files = Files(run.known, writer.gallery.buried(dataset_id), keys, restore=restore)
         total = len(dataset) if limit is None else min(limit, len(dataset))
@@ -159,6 +178,33 @@ def import_dataset(
     return report
 
 
+def check_readable(dataset: Dataset, *, limit: int | None = None, max_file_mb: int = MAX_FILE_MB) -> None:
+    """Refuse a data set of which not one image can be read, before a store is made for it.
+
+    Args:
+        dataset: It is read as far as its first readable image.
+        limit: As of `import_dataset`.
+        max_file_mb: Likewise.
+
+    Raises:
+        DatasetError: No image can be read; the message says why the first cannot.
+    """
+    faults: list[str] = []
+    for record in itertools.islice(dataset, limit):
+        try:
+            with image_bytes(dataset.root, record.uri, largest=max_file_mb * 1_000_000) as data:
+                decode_with_size(data, where=record.uri, at_least=enough_for(THUMBNAIL_EDGE))
+        except DatasetError as error:
+            faults.append(str(error))
+        else:
+            return
+    if len(faults) == 1:
+        raise DatasetError(f"the only image of {dataset.root} cannot be read: {faults[0]}")
+    raise DatasetError(
+        f"none of the {len(faults):,} images of {dataset.root} can be read; the first: {faults[0]}"
+    )
+
+
 class _Import:
     """One import under way: reads files, and writes what they come to."""
 
@@ -172,6 +218,7 @@ class _Import:
         on_error: OnError,
         *,
         thumbnails: bool,
+        largest: int,
     ) -> None:
         self._gallery = gallery
         self._id = dataset_id
@@ -180,18 +227,19 @@ class _Import:
         self._report = report
         self._on_error = on_error
         self._thumbnails = thumbnails
+        self._largest = largest
         self.known = gallery.known(dataset_id)
 
     def take(self, batch: Sequence[ImageRecord], files: Files) -> list[tuple[ImageRecord, FoundFile]]:
         """Imports some files, one change; gives those that have to wait until all are read."""
 
         def read(record: ImageRecord) -> NewImage | FoundFile | None:
-            data = read_bytes(self._dataset.root, record.uri)
-            digest = sha256_hex(data)
-            when = files.when(record.key, digest)
-            if when == "later":
-                return FoundFile(record.key, record.uri, digest)
-            return None if when == "never" else self._new_image(record, data, digest)
+            with image_bytes(self._dataset.root, record.uri, largest=self._largest) as data:
+                digest = sha256_hex(data)
+                when = files.when(record.key, digest)
+                if when == "later":
+                    return FoundFile(record.key, record.uri, digest)
+                return None if when == "never" else self._new_image(record, data, digest)
 
         found = self._read(read, batch)
         self._write([item for item in found if isinstance(item, NewImage)])
@@ -248,8 +296,8 @@ class _Import:
             self._report.add(counts, only=only)
 
     def _read_image(self, record: ImageRecord) -> NewImage:
-        data = read_bytes(self._dataset.root, record.uri)
-        return self._new_image(record, data, sha256_hex(data))
+        with image_bytes(self._dataset.root, record.uri, largest=self._largest) as data:
+            return self._new_image(record, data, sha256_hex(data))
 
     def _new_image(self, record: ImageRecord, data: bytes, digest: str) -> NewImage:
         known = self.known.get(record.key)
@@ -258,10 +306,9 @@ class _Import:
             # These bytes have been decoded before.
             width, height, orientation = known.width, known.height, known.orientation
         else:
-            image = decode(data, where=record.uri)
-            width, height = image.size
-            orientation = exif_orientation(data, where=record.uri)
-            thumbnail = thumbnail_jpeg(image) if self._thumbnails else None
+            decoded = decode_with_size(data, where=record.uri, at_least=enough_for(THUMBNAIL_EDGE))
+            width, height, orientation = decoded.width, decoded.height, decoded.orientation
+            thumbnail = thumbnail_jpeg(decoded.image) if self._thumbnails else None
         return NewImage(
             key=record.key,
             uri=record.uri,

@@ -58,7 +58,7 @@ def test_images_decoded_before_are_not_decoded_again(gallery, tmp_path, monkeypa
     def decode(*_, **__):
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(ingest, "decode", decode)
+    monkeypatch.setattr(ingest, "decode_with_size", decode)
     with Store.open(home) as store:
         assert store.import_folder(gallery.data, labels=gallery.data / "labels.csv").unchanged == 120
 
@@ -175,7 +175,7 @@ import sys, time
 from olrsearch.pipeline import importing as ingest
 from olrsearch.apps.cli import run
 ingest._IMPORT_BATCH = 4
-original, count = ingest.decode, 0
+original, count = ingest.decode_with_size, 0
 def decode(*a, **k):
     global count
     count += 1
@@ -183,7 +183,7 @@ def decode(*a, **k):
         print('under way', flush=True)
     time.sleep(0.05)
     return original(*a, **k)
-ingest.decode = decode
+ingest.decode_with_size = decode
 sys.exit(run(sys.argv[1:]))
 """
 

@@ -6,8 +6,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from olrsearch.api.imports import TableOptions
-from olrsearch.apps.cli.common import Group, emit_json, examples, images, open_store, say, say_notes
+from olrsearch.api.imports import TableOptions, check_readable
+from olrsearch.apps.cli.common import (
+    Group,
+    emit_json,
+    examples,
+    images,
+    open_store,
+    say,
+    say_notes,
+    store_path,
+)
 from olrsearch.apps.cli.everywhere import interruptible, this_call
 from olrsearch.apps.cli.options import PATH, POSITIVE, json_option, names, on_error_option, together
 from olrsearch.core.errors import DatasetError
@@ -28,6 +37,13 @@ _shared_options = together(
         "--remove-most", is_flag=True, help="Let --sync remove more than half of the data set's images."
     ),
     click.option("--restore", is_flag=True, help="Bring back images that were deleted from the store."),
+    click.option(
+        "--max-file-mb",
+        type=POSITIVE,
+        default=256,
+        show_default=True,
+        help="Skip images whose files are larger than this many megabytes.",
+    ),
     click.option("--no-thumbnails", is_flag=True, help="Keep no small copies for contact sheets."),
     json_option("The report as one JSON object."),
 )
@@ -102,14 +118,26 @@ def celeba(
     type=click.Choice(["folders"]),
     help="One folder a class: labels are named as folders are.",
 )
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out files and folders of this name: raw, '*_small.jpg'. May be given several times.",
+)
 @_table_options
 @_shared_options
 @click.pass_context
 def folder(
-    ctx: click.Context, /, path: Path, labels: Path | None, labels_from: str | None, **options: Any
+    ctx: click.Context,
+    /,
+    path: Path,
+    labels: Path | None,
+    labels_from: str | None,
+    exclude: tuple[str, ...],
+    **options: Any,
 ) -> None:
     """Any folder of images, with or without a table of labels."""
-    reader = {"labels": labels, "labels_from": labels_from, **_split(options)}
+    reader = {"labels": labels, "labels_from": labels_from, "exclude": exclude, **_split(options)}
     _import(ctx, "folder", path, reader, **options)
 
 
@@ -158,8 +186,10 @@ def _import(
     from olrsearch import open_dataset
 
     interruptible(ctx)
-    # First: where there is no data set, no store is made for it.
+    # First: where there is no data set, or none of its images can be read, no store is made for it.
     dataset, called = open_dataset(kind, path, **reader)
+    if not (store_path(ctx) / "store.json").exists():
+        check_readable(dataset, limit=options["limit"], max_file_mb=options["max_file_mb"])
     with open_store(ctx, create=True) as store:
         report = store.import_dataset(
             dataset, name=called if name is None else name, thumbnails=not no_thumbnails, **options
