@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal, Unpack
 import numpy as np
 
 from olrsearch.core.errors import DatasetError, DatasetNotFoundError
-from olrsearch.core.names import escaped, unfit_character
+from olrsearch.core.names import unfit_character
+from olrsearch.core.shown import escaped
 from olrsearch.datasets.base import ArrayDataset, Dataset, issues_of
 from olrsearch.datasets.containers import zip_members
 from olrsearch.datasets.folder_classes import labels_from_folders

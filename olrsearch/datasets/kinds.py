@@ -27,6 +27,10 @@ def _endings(text: str) -> frozenset[str]:
 _READ: Final = _endings("jpg jpeg jpe jfif jfi jif png apng webp bmp dib gif tif tiff ppm pgm pbm pnm")
 _HEIC: Final = _endings("heic heif hif heics heifs")
 _AVIF: Final = _endings("avif avifs")
+
+SUFFIXES: Final = _READ | _HEIC | _AVIF
+"""Endings of file names (lower case) that images have which can be read where their libraries are there."""
+
 _OTHER: Final[Mapping[str, frozenset[str]]] = {
     "RAW": _endings(
         "3fr arw cr2 cr3 crw dcr dng erf fff iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw "

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from olrsearch.core.names import path_form
-from olrsearch.datasets.images import SUFFIXES
+from olrsearch.datasets.kinds import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence

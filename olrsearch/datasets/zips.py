@@ -13,7 +13,8 @@ import zipfile
 import zlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from olrsearch.core.names import escaped, unfit_character
+from olrsearch.core.names import unfit_character
+from olrsearch.core.shown import escaped
 from olrsearch.datasets.base import issues_of
 
 if TYPE_CHECKING:
