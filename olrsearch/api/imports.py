@@ -40,7 +40,6 @@ __all__ = [
     "ImportOptions",
     "ReadOptions",
     "TableOptions",
-    "check_readable",
     "open_truth",
     "split_options",
 ]
@@ -65,13 +64,6 @@ def split_options(options: FileOptions) -> tuple[TableOptions, ReadOptions]:
     of_table = {name: said for name, said in options.items() if name in TableOptions.__annotations__}
     of_images = {name: said for name, said in options.items() if name in ReadOptions.__annotations__}
     return cast("TableOptions", of_table), cast("ReadOptions", of_images)
-
-
-def check_readable(dataset: Dataset, *, limit: int | None, max_file_mb: int) -> None:
-    """Refuse a data set without a readable image: see `olrsearch.pipeline.importing.check_readable`."""
-    from olrsearch.pipeline.importing import check_readable
-
-    check_readable(dataset, limit=limit, max_file_mb=max_file_mb)
 
 
 def open_truth(path: Path | str) -> Dataset:

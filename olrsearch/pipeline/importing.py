@@ -178,33 +178,6 @@ def import_dataset(
     return report
 
 
-def check_readable(dataset: Dataset, *, limit: int | None = None, max_file_mb: int = MAX_FILE_MB) -> None:
-    """Refuse a data set of which not one image can be read, before a store is made for it.
-
-    Args:
-        dataset: It is read as far as its first readable image.
-        limit: As of `import_dataset`.
-        max_file_mb: Likewise.
-
-    Raises:
-        DatasetError: No image can be read; the message says why the first cannot.
-    """
-    faults: list[str] = []
-    for record in itertools.islice(dataset, limit):
-        try:
-            with image_bytes(dataset.root, record.uri, largest=max_file_mb * 1_000_000) as data:
-                decode_with_size(data, where=record.uri, at_least=enough_for(THUMBNAIL_EDGE))
-        except DatasetError as error:
-            faults.append(str(error))
-        else:
-            return
-    if len(faults) == 1:
-        raise DatasetError(f"the only image of {dataset.root} cannot be read: {faults[0]}")
-    raise DatasetError(
-        f"none of the {len(faults):,} images of {dataset.root} can be read; the first: {faults[0]}"
-    )
-
-
 class _Import:
     """One import under way: reads files, and writes what they come to."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from olrsearch.api.imports import TableOptions, check_readable
+from olrsearch.api.imports import TableOptions
 from olrsearch.apps.cli.common import (
     Group,
     emit_json,
@@ -15,7 +15,6 @@ from olrsearch.apps.cli.common import (
     open_store,
     say,
     say_notes,
-    store_path,
 )
 from olrsearch.apps.cli.everywhere import interruptible, this_call
 from olrsearch.apps.cli.options import PATH, POSITIVE, json_option, names, on_error_option, together
@@ -186,10 +185,8 @@ def _import(
     from olrsearch import open_dataset
 
     interruptible(ctx)
-    # First: where there is no data set, or none of its images can be read, no store is made for it.
+    # First: where there is no data set, no store is made for it.
     dataset, called = open_dataset(kind, path, **reader)
-    if not (store_path(ctx) / "store.json").exists():
-        check_readable(dataset, limit=options["limit"], max_file_mb=options["max_file_mb"])
     with open_store(ctx, create=True) as store:
         report = store.import_dataset(
             dataset, name=called if name is None else name, thumbnails=not no_thumbnails, **options
