@@ -135,9 +135,8 @@ def test_unreadable_images_may_be_fatal(damaged, tmp_path, bad):
         (damaged / other).unlink()
     line = refused(tmp_path / "store", "import", "folder", damaged, "--on-error", "fail")
     assert bad in line
-    with Store.create(tmp_path / "other") as store:
-        with pytest.raises(ImageDecodeError):
-            store.import_folder(damaged, on_error="fail")
+    with Store.create(tmp_path / "other") as store, pytest.raises(ImageDecodeError):
+        store.import_folder(damaged, on_error="fail")
 
 
 # -- interruptions -----------------------------------------------------------------------
