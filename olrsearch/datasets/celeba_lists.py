@@ -77,18 +77,24 @@ def partitions_in(places: Sequence[Path]) -> dict[str, str]:
         LabelFileError: It is no such list; the message names the line.
     """
     found = find_list(places, PARTITION)
-    if found is None:
-        return {}
-    lines, keys, cells = _pairs(found)
-    said, _ = partitions_of(cells, "partition", found.name, lines)
-    return _by_key(found.name, lines, keys, said)
+    return {} if found is None else partitions_of_list(found)
 
 
 def identities_in(places: Sequence[Path]) -> dict[str, Identity]:
     """Who is shown, likewise, by the list of identities."""
     found = find_list(places, IDENTITY)
-    if found is None:
-        return {}
+    return {} if found is None else identities_of_list(found)
+
+
+def partitions_of_list(found: FoundList) -> dict[str, str]:
+    """The partitions in a list, by image name."""
+    lines, keys, cells = _pairs(found)
+    said, _ = partitions_of(cells, "partition", found.name, lines)
+    return _by_key(found.name, lines, keys, said)
+
+
+def identities_of_list(found: FoundList) -> dict[str, Identity]:
+    """The identities in a list, by image name."""
     lines, keys, cells = _pairs(found)
     return _by_key(found.name, lines, keys, identities_of(cells, "identity", found.name, lines))
 

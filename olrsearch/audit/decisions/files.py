@@ -21,7 +21,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from olrsearch.core.errors import AuditError
-from olrsearch.datasets.csv_files import read_csv
+from olrsearch.datasets.csv_files import read_csv, wrong_width
+from olrsearch.datasets.json_lines import parse_json
+from olrsearch.datasets.table_columns import names_shown
+from olrsearch.datasets.text_files import read_text, shown
 from olrsearch.store.decision_rules import NAMED_VALUES, VERDICTS, DecisionRequest, is_verdict
 
 if TYPE_CHECKING:
@@ -85,7 +88,7 @@ def parse_decisions(path: Path) -> DecisionFile:
 
     def read(line: int, cells: Sequence[str]) -> DecisionRequest | None:
         if len(cells) != len(header):
-            raise _FaultError(f"found {len(cells)} columns, expected {len(header)} as in the header")
+            raise _FaultError(wrong_width(cells, header))
         return _from_csv(line, {name: cells[at].strip() for name, at in columns.items()})
 
     return _collected(rows, read)
@@ -146,7 +149,7 @@ def _columns(header: Sequence[str], where: str) -> dict[str, int]:
     missing = [name for name in _NEEDED if name not in found]
     if missing:
         raise AuditError(
-            f"{where}, line 1: no column {' or '.join(_COLUMNS[missing[0]])} among {', '.join(header[:10])}; "
+            f"{where}, line 1: no column {' or '.join(_COLUMNS[missing[0]])} among {names_shown(header)}; "
             "expected a header with image, label and decision"
         )
     return found
@@ -159,7 +162,7 @@ def _from_csv(line: int, said: Mapping[str, str]) -> DecisionRequest | None:
     verdict = "set" if word in NAMED_VALUES else word
     if word == "set" or not is_verdict(verdict):
         raise _FaultError(
-            f"found the decision {said['verdict'][:40]!r}, expected {', '.join(_SAID)}, or nothing"
+            f"found the decision {shown(said['verdict'])}, expected {', '.join(_SAID)}, or nothing"
         )
     return DecisionRequest(
         image=_text(said, "image"),
@@ -188,17 +191,12 @@ def _value(said: Any, what: str) -> int | None:  # noqa: ANN401 - a cell, or wha
         return None
     value = None if isinstance(said, bool) else _VALUES.get(str(said).strip().lower())
     if value is None:
-        raise _FaultError(f"found {str(said)[:40]!r} for {what}, expected present, absent or unknown")
+        raise _FaultError(f"found {shown(str(said))} for {what}, expected present, absent or unknown")
     return value
 
 
 def _parse_lines(path: Path) -> DecisionFile:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as cause:
-        raise AuditError(f"cannot read the file of decisions {path} ({cause.strerror})") from cause
-    except UnicodeDecodeError as cause:
-        raise AuditError(f"{path.name} is not UTF-8 ({cause.reason} at byte {cause.start})") from cause
+    text = read_text(path, what="file of decisions", missing=AuditError, damaged=AuditError)
     # Not `splitlines`: a reason may hold one of the other characters that it takes for a line's end.
     lines = [(line, part) for line, part in enumerate(text.split("\n"), start=1) if part.strip()]
     if not lines:
@@ -208,23 +206,23 @@ def _parse_lines(path: Path) -> DecisionFile:
 
 def _from_json(line: int, text: str) -> DecisionRequest:
     try:
-        said = json.loads(text)
+        said = parse_json(text)
     except ValueError as cause:
         raise _FaultError(f"found no JSON ({cause}), expected one object") from cause
     if not isinstance(said, dict):
-        raise _FaultError(f"found {text[:40]!r}, expected an object with image, label and verdict")
+        raise _FaultError(f"found {shown(text)}, expected an object with image, label and verdict")
     extra = sorted(set(said) - _KEYS)
     if extra:
-        raise _FaultError(f"found the key {extra[0]!r}, expected some of {', '.join(sorted(_KEYS))}")
+        raise _FaultError(f"found the key {shown(extra[0])}, expected some of {', '.join(sorted(_KEYS))}")
     verdict = said.get("verdict")
     if not isinstance(verdict, str) or not is_verdict(verdict):
-        raise _FaultError(f"found the verdict {verdict!r}, expected {', '.join(VERDICTS)}")
+        raise _FaultError(f"found the verdict {shown(str(verdict))}, expected {', '.join(VERDICTS)}")
     if verdict == "set" and "value" not in said:
         raise _FaultError("found no value to set, expected 1, 0, -1 or null")
     texts = {name: said.get(name) for name in ("who", "why", "run")}
     odd = next((name for name, value in texts.items() if not isinstance(value, str | None)), None)
     if odd is not None:
-        raise _FaultError(f"found {texts[odd]!r} for {odd}, expected text or null")
+        raise _FaultError(f"found {shown(str(texts[odd]))} for {odd}, expected text or null")
     value = _value(said.get("value"), "value")
     return DecisionRequest(
         image=_text(said, "image", "key"),
@@ -246,6 +244,7 @@ def _moment(said: Any) -> dt.datetime | None:  # noqa: ANN401 - whatever JSON ca
         return None
     try:
         moment = dt.datetime.fromisoformat(said)
-    except (TypeError, ValueError) as cause:
-        raise _FaultError(f"found {said!r} for when, expected a time such as 2024-05-01T12:00:00") from cause
-    return moment if moment.tzinfo is None else moment.astimezone(dt.UTC).replace(tzinfo=None)
+        return moment if moment.tzinfo is None else moment.astimezone(dt.UTC).replace(tzinfo=None)
+    except (TypeError, ValueError, OverflowError) as cause:  # the last: in UTC beyond the year 1 or 9999
+        expected = "a time such as 2024-05-01T12:00:00"
+        raise _FaultError(f"found {shown(str(said))} for when, expected {expected}") from cause

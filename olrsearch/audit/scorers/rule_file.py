@@ -75,21 +75,21 @@ def _rules(line: str, table: LabelNames) -> Iterator[Rule]:
     form = " ".join(keyword.lower().split())
     arrows = len(parts) - 1
     if not colon or form not in {"never", "always", "at most one"}:
-        raise AuditError(f"expected {_FORMS}, found {line.strip()!r}")
+        raise AuditError(f"expected {_FORMS}, found {shown(line.strip())}")
     if arrows != (form == "always"):
-        raise AuditError(f"expected {_FORMS}, found {line.strip()!r} with {arrows} arrows")
+        raise AuditError(f"expected {_FORMS}, found {shown(line.strip())} with {arrows} arrows")
     conditions = _conditions(first, table)
     if form == "always":
         implied = _conditions(parts[1], table)
         if len(conditions) != 1 or len(implied) != 1:
-            raise AuditError(f"expected one label on either side of the arrow, found {line.strip()!r}")
+            raise AuditError(f"expected one label on either side of the arrow, found {shown(line.strip())}")
         label, value = implied[0]
         conditions.append((label, -value))
     if form == "never" and len(conditions) != 2:
-        raise AuditError(f"expected two labels joined by &, found {len(conditions)} in {line.strip()!r}")
+        raise AuditError(f"expected two labels joined by &, found {len(conditions)} in {shown(line.strip())}")
     labels = [label for label, _ in conditions]
     if len(labels) < 2 or len(set(labels)) < len(labels):
-        raise AuditError(f"expected different labels, two or more, found {line.strip()!r}")
+        raise AuditError(f"expected different labels, two or more, found {shown(line.strip())}")
     for (one, value), (two, other) in combinations(conditions, 2):
         yield never((one, two), (value, other), table.names, source="file")
 
