@@ -21,9 +21,10 @@ import numpy as np
 
 from olrsearch.core.errors import LabelFileError
 from olrsearch.core.names import unfit_character
+from olrsearch.core.shown import shown
 from olrsearch.datasets.base import DatasetIssue, first_duplicate, issues_of
 from olrsearch.datasets.table import LabelTable
-from olrsearch.datasets.text_files import decode_text, shown
+from olrsearch.datasets.text_files import decode_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

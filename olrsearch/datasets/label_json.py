@@ -13,9 +13,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from olrsearch.core.errors import LabelFileError
+from olrsearch.core.shown import shown
 from olrsearch.datasets.json_lines import parse_json
 from olrsearch.datasets.table_columns import APART
-from olrsearch.datasets.text_files import read_text, shown
+from olrsearch.datasets.text_files import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,6 +23,7 @@ import numpy as np
 
 from olrsearch.core.errors import LabelFileError
 from olrsearch.core.names import unfit_character
+from olrsearch.core.shown import shown
 from olrsearch.datasets.base import EXAMPLES, DatasetIssue, first_duplicate, issues_of
 from olrsearch.datasets.celeba_files import parse_attributes
 from olrsearch.datasets.csv_files import parse_csv, read_csv, wrong_width
@@ -38,7 +39,7 @@ from olrsearch.datasets.table_cells import (
     partitions_of,
 )
 from olrsearch.datasets.table_columns import APART, RawTable, choose_columns, find_column
-from olrsearch.datasets.text_files import read_file, shown
+from olrsearch.datasets.text_files import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from olrsearch.core.errors import DatasetNotFoundError, LabelFileError
-from olrsearch.datasets.text_files import shown
+from olrsearch.core.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

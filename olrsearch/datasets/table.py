@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from olrsearch.core.errors import LabelFileError
+from olrsearch.core.shown import shown
 from olrsearch.datasets.base import ArrayDataset, DatasetIssue, issues_of
 from olrsearch.datasets.matching import match_names
-from olrsearch.datasets.text_files import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

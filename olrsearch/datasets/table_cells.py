@@ -13,8 +13,8 @@ import numpy as np
 
 from olrsearch.core.errors import LabelFileError
 from olrsearch.core.names import unfit_character
+from olrsearch.core.shown import shown
 from olrsearch.datasets.base import DatasetIssue
-from olrsearch.datasets.text_files import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

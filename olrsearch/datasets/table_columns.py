@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from olrsearch.core.errors import LabelFileError, UnknownLabelError
 from olrsearch.core.names import LabelNames, unfit_character
+from olrsearch.core.shown import shown
 from olrsearch.datasets.base import DatasetIssue, first_duplicate
 from olrsearch.datasets.images import is_image_name
 from olrsearch.datasets.table_cells import is_label_cell
-from olrsearch.datasets.text_files import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

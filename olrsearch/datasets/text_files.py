@@ -83,8 +83,3 @@ def decode_text(data: bytes, *, where: str, damaged: type[OlrsearchError] = Labe
         line = text.count("\n", 0, at) + 1
         raise damaged(f"{where}, line {line}: found a NUL, expected text: save it as UTF-8")
     return text
-
-
-def shown(text: str) -> str:
-    """A cell or name as an error quotes it: on one line, the first 40 characters."""
-    return repr(text[:40]) + ("…" if len(text) > 40 else "")

@@ -15,6 +15,8 @@ import numpy as np
 
 from olrsearch.core.errors import BenchmarkError
 from olrsearch.core.names import LabelNames
+from olrsearch.core.shown import shown
+from olrsearch.datasets.text_files import read_text
 from olrsearch.search.query.ast import Literal, Not, canonical, conjunction, conjuncts, negation
 from olrsearch.search.query.parser import parse
 
@@ -160,10 +162,8 @@ def read_queries(path: Path) -> QuerySet:
         BenchmarkError: no such file, another header, or a line that is no query of P2.
         QuerySyntaxError: a query does not parse.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BenchmarkError(f"the query file {path} cannot be read: {error}") from error
+    text = read_text(path, what="query file", missing=BenchmarkError, damaged=BenchmarkError)
+    lines = text.splitlines()
     drawn = next(
         (line.partition(":")[2].strip() for line in lines if line.startswith("# drawn from:")), "unknown"
     )
@@ -174,7 +174,7 @@ def read_queries(path: Path) -> QuerySet:
     for line in body[1:]:
         cells = line.split("\t")
         if len(cells) != 3 or cells[1] not in CLASSES:
-            raise BenchmarkError(f"{path}: {line!r} is not 'number, class, query' with a class of P2")
+            raise BenchmarkError(f"{path}: {shown(line)} is not 'number, class, query' with a class of P2")
         queries.append(
             AttributeQuery(cells[1], tuple(_literal(term, line) for term in conjuncts(parse(cells[2]))))
         )
@@ -184,7 +184,7 @@ def read_queries(path: Path) -> QuerySet:
 def _literal(term: Node, line: str) -> tuple[str, int]:
     inner, sign = (term.child, -1) if isinstance(term, Not) else (term, 1)
     if not isinstance(inner, Literal) or inner.weight != 1.0:
-        raise BenchmarkError(f"{line!r} is not a conjunction of unweighted labels and negations")
+        raise BenchmarkError(f"{shown(line)} is not a conjunction of unweighted labels and negations")
     return inner.name, sign
 
 

@@ -68,9 +68,6 @@ CELLS: Final = (
 )
 _MARKS: Final = (",", ",", ",", ";", "\t")
 _OPTIONS: Final[tuple[TableOptions, ...]] = (
-    {},
-    {},
-    {},
     {"header": False},
     {"columns": ["Smiling"]},
     {"exclude_columns": ["Wavy_Hair", "partition"]},
@@ -78,7 +75,7 @@ _OPTIONS: Final[tuple[TableOptions, ...]] = (
     {"zero": "absent", "key_column": "key"},
     {"partition_column": "Smiling", "identity_column": "Wavy_Hair"},
 )
-"""How a table is read; the first byte of an input says which."""
+"""How some tables are read; the first byte of an input says which."""
 
 _BIG: Final = 0.002
 """How often an input is big."""
@@ -90,31 +87,32 @@ def _bytes_maker(good: Callable[[Random], bytes], *, coded: bool = True) -> Call
     def make(random: Random) -> bytes:
         how = random.random()
         data = good(random) if how < 0.98 else random.randbytes(random.randint(0, 400))
-        data = changed_bytes(random, data) if how > 0.3 else data
-        return (bytes([random.randrange(len(_OPTIONS))]) if coded else b"") + data
+        data = changed_bytes(random, data) if how > 0.7 else data
+        return (bytes([random.randrange(3 * len(_OPTIONS))]) if coded else b"") + data
 
     return make
 
 
 def _encoded(random: Random, text: str) -> bytes:
     """Text as bytes: mostly UTF-8, now and then with a mark, in UTF-16 or in Latin-1."""
-    encoding = random.choice((*("utf-8",) * 12, "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "latin-1"))
-    return text.encode(str(encoding), "surrogatepass" if encoding != "latin-1" else "replace")
+    encoding: str = random.choice((*("utf-8",) * 30, "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "latin-1"))
+    return text.encode(encoding, "surrogatepass" if encoding != "latin-1" else "replace")
 
 
 def _cell(random: Random, usual: Sequence[str]) -> str:
     how = random.random()
     if how < 0.9:
         return random.choice(usual)
-    if how < 0.995:
-        return random.choice(
-            (random.choice(ODD_TEXT), random.choice(ODD_NUMBERS), changed_text(random, "a.jpg"))
-        )
-    return random.choice(ODD_TEXT) * 140_000
+    if how < 0.9997:
+        odd: str = random.choice((*ODD_TEXT, *ODD_NUMBERS, changed_text(random, "a.jpg")))
+        return odd
+    return str(random.choice(ODD_TEXT)) * 140_000
 
 
 def _csv(random: Random) -> bytes:
     """A CSV, often with quotes and line ends where spreadsheets put them."""
+    if random.random() < 0.5:
+        return _good_csv(random)
     mark, end = random.choice(_MARKS), random.choice(("\n", "\n", "\r\n", "\r"))
     width = random.randint(1, 5) if random.random() > _BIG else 3_000
     header = [random.choice(("image", "key", *NAMES)), *(_cell(random, NAMES) for _ in range(width - 1))]
@@ -125,6 +123,22 @@ def _csv(random: Random) -> bytes:
     ]
     text = end.join(mark.join(_quoted(random, cell, mark) for cell in row) for row in rows)
     return _encoded(random, random.choice(("", "", "", f"sep={mark}{end}")) + text + end)
+
+
+def _good_csv(random: Random) -> bytes:
+    """A table that can be read, in one of its forms."""
+    mark = random.choice(_MARKS)
+    names = random.sample(NAMES[:-1], random.randint(1, 4))
+    names = ["image", *(name for name in names if name not in {"image", "key"})]
+    keys = random.sample(KEYS[:-1], 3)
+    rows = [[key, *(_fitting(random, name) for name in names[1:])] for key in keys]
+    lines = [mark.join(_quoted(random, cell, mark) for cell in row) for row in [names, *rows]]
+    return _encoded(random, "\n".join(lines))
+
+
+def _fitting(random: Random, column: str) -> str:
+    pools = {"partition": ("train", "val", "", "2"), "identity": ("ann", "7", "", "-1")}
+    return random.choice(pools.get(column, ("1", "0", "-1", "present", "absent", "", "?")))
 
 
 def _quoted(random: Random, cell: str, mark: str) -> str:
@@ -146,14 +160,16 @@ def _value(random: Random, depth: int = 0) -> Any:  # noqa: ANN401 - whatever JS
 
 def _json_lines(random: Random) -> bytes:
     """Label tables as JSON lines, sometimes nested deeply or with numbers of many digits."""
-    lines = []
+    lines: list[str] = []
     for _ in range(random.randint(0, 5)):
-        row = {
-            "image": _cell(random, KEYS),
-            "labels": {_cell(random, NAMES): _value(random) for _ in range(3)},
-        }
-        if random.random() < 0.5:
-            row |= {"partition": _cell(random, CELLS), "identity": _value(random)}
+        labels = {_cell(random, NAMES): _value(random) for _ in range(3)}
+        if random.random() < 0.7:
+            values = random.choices((1, 0, -1, True, None, "yes"), k=2)
+            labels = dict(zip(random.sample(NAMES[:-1], 2), values, strict=True))
+        key = random.choice(KEYS[:-1]) if random.random() < 0.3 else f"{len(lines) + 1:06}.jpg"
+        row: dict[str, Any] = {"image": key, "labels": labels}
+        if random.random() < 0.4:
+            row |= {"partition": random.choice(("train", None, "val", "x")), "identity": _value(random)}
         lines.append(json.dumps(row, ensure_ascii=random.random() < 0.5))
     return _encoded(random, _torn(random, "\n".join(lines)))
 
@@ -292,14 +308,16 @@ def _parquet_files() -> tuple[bytes, ...]:
         _invalid_text,
     )
     files = []
-    for _ in range(300):
+    for number in range(300):
         count = random.randint(0, 5)
-        names = [
-            "image",
-            *(random.choice((*NAMES, "__index_level_0__", "a.b")) for _ in range(random.randint(0, 4))),
-        ]
-        columns = [pa.array([random.choice(KEYS) for _ in range(count)])]
-        columns += [random.choice(kinds)(count) for _ in names[1:]]
+        few = random.sample((*NAMES[:-1], "a.b"), random.randint(1, 4))
+        names = ["image", *(name for name in few if name != "image")]
+        if number % 4 == 0:
+            names += random.choices((*NAMES, "__index_level_0__"), k=2)
+        usable = kinds[:4] if number % 3 else kinds
+        keys = random.sample(KEYS[:-1], count) if number % 5 else random.choices(KEYS, k=count)
+        columns = [pa.array(keys, pa.string())]
+        columns += [random.choice(usable)(count) for _ in names[1:]]
         sink = pa.BufferOutputStream()
         parquet.write_table(
             pa.Table.from_arrays(columns, names=names),
@@ -339,7 +357,7 @@ def _table_reader(name: str) -> Callable[[bytes], None]:
     """Reads a table under a name, and puts images beside its rows."""
 
     def read(data: bytes) -> None:
-        options = _OPTIONS[data[0] % len(_OPTIONS)] if data else {}
+        options: TableOptions = _OPTIONS[data[0]] if data and data[0] < len(_OPTIONS) else {}
         _use(read_label_table(_written(data[1:], name), **options))
 
     return read

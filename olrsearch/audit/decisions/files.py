@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from olrsearch.core.errors import AuditError
+from olrsearch.core.shown import shown
 from olrsearch.datasets.csv_files import read_csv, wrong_width
 from olrsearch.datasets.json_lines import parse_json
 from olrsearch.datasets.table_columns import names_shown
-from olrsearch.datasets.text_files import read_text, shown
+from olrsearch.datasets.text_files import read_text
 from olrsearch.store.decision_rules import NAMED_VALUES, VERDICTS, DecisionRequest, is_verdict
 
 if TYPE_CHECKING:
@@ -216,13 +217,13 @@ def _from_json(line: int, text: str) -> DecisionRequest:
         raise _FaultError(f"found the key {shown(extra[0])}, expected some of {', '.join(sorted(_KEYS))}")
     verdict = said.get("verdict")
     if not isinstance(verdict, str) or not is_verdict(verdict):
-        raise _FaultError(f"found the verdict {shown(str(verdict))}, expected {', '.join(VERDICTS)}")
+        raise _FaultError(f"found the verdict {shown(verdict)}, expected {', '.join(VERDICTS)}")
     if verdict == "set" and "value" not in said:
         raise _FaultError("found no value to set, expected 1, 0, -1 or null")
     texts = {name: said.get(name) for name in ("who", "why", "run")}
     odd = next((name for name, value in texts.items() if not isinstance(value, str | None)), None)
     if odd is not None:
-        raise _FaultError(f"found {shown(str(texts[odd]))} for {odd}, expected text or null")
+        raise _FaultError(f"found {shown(texts[odd])} for {odd}, expected text or null")
     value = _value(said.get("value"), "value")
     return DecisionRequest(
         image=_text(said, "image", "key"),
@@ -247,4 +248,4 @@ def _moment(said: Any) -> dt.datetime | None:  # noqa: ANN401 - whatever JSON ca
         return moment if moment.tzinfo is None else moment.astimezone(dt.UTC).replace(tzinfo=None)
     except (TypeError, ValueError, OverflowError) as cause:  # the last: in UTC beyond the year 1 or 9999
         expected = "a time such as 2024-05-01T12:00:00"
-        raise _FaultError(f"found {shown(str(said))} for when, expected {expected}") from cause
+        raise _FaultError(f"found {shown(said)} for when, expected {expected}") from cause

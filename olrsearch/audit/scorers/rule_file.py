@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Final
 from olrsearch.audit.scorers.rules import Rule, never
 from olrsearch.core.errors import AuditError, QueryError
 from olrsearch.core.names import LabelNames
+from olrsearch.core.shown import shown
+from olrsearch.datasets.text_files import read_text
 from olrsearch.search.query.ast import And, Literal, Node, Not
 from olrsearch.search.query.parser import parse
 
@@ -45,14 +47,7 @@ def read_rules(path: Path, names: Sequence[str]) -> tuple[Rule, ...]:
         QuerySyntaxError: conditions that do not parse; says which line.
         UnknownLabelError: no label has such a name; carries the nearest.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise AuditError(f"no file of rules at {path}: check the path") from None
-    except (OSError, ValueError) as error:
-        raise AuditError(
-            f"the file of rules {path} cannot be read ({error}): expected text in UTF-8"
-        ) from None
+    lines = read_text(path, what="file of rules", missing=AuditError, damaged=AuditError).splitlines()
     table = LabelNames(names)
     found: dict[Rule, None] = {}
     for number, line in enumerate(lines, start=1):

@@ -175,6 +175,8 @@ def test_json_lines_of_other_hands(written):
         ({"who": 3}, "found 3 for who, expected text or null"),
         ({"when": "yesterday"}, "found 'yesterday' for when"),
         ({"when": 17}, "found 17 for when"),
+        ({"when": "0001-01-01T00:00:00+14:00"}, "found '0001-01-01T00:00:00+14:00' for when"),
+        ({"when": "9999-12-31T23-1400"}, "found '9999-12-31T23-1400' for when"),
         ({"scroe": 1}, "found the key 'scroe', expected some of"),
     ],
 )
@@ -189,11 +191,20 @@ def test_bad_lines_of_json(written, change, fault):
 
 
 @pytest.mark.parametrize(
-    ("content", "fault"), [("{", "found no JSON"), ("[1]", "found '[1]', expected an object")]
+    ("content", "fault"),
+    [
+        ("{", "found no JSON"),
+        ("[1]", "found '[1]', expected an object"),
+        ("[" * 100_000, "found no JSON (it is nested too deeply)"),
+        ('{"given": ' + "1" * 5000 + "}", "found no JSON (a number of 5000 digits)"),
+        ('{"who": "ann", "who": "bob"}', "found no JSON (the key 'who' twice)"),
+        ('{"' + "x" * 100_000 + '": 1}', "found the key 'xxxx"),
+    ],
 )
 def test_lines_that_are_no_objects(written, content, fault):
     ((_, said),) = parse_decisions(written(content, "some.jsonl")).faults
     assert said.startswith(fault)
+    assert len(said) < 400
 
 
 @pytest.mark.parametrize(("content", "match"), [(b"\n", "holds no decisions"), (b"\xff", "is not UTF-8")])

@@ -263,11 +263,11 @@ def test_an_unknown_name(tmp_path):
 def test_files_that_are_none(tmp_path):
     with pytest.raises(AuditError, match="no file of rules at"):
         read_rules(tmp_path / "none", NAMES)
-    with pytest.raises(AuditError, match="cannot be read"):
+    with pytest.raises(AuditError, match="cannot read the file of rules"):
         read_rules(tmp_path, NAMES)
     with pytest.raises(AuditError, match="holds no rule"):
         read_rules(written(tmp_path, "# nothing\n"), NAMES)
     path = tmp_path / "latin"
     path.write_bytes(b"never: \xe9 & b\n")
-    with pytest.raises(AuditError, match="expected text in UTF-8"):
+    with pytest.raises(AuditError, match="save it as UTF-8"):
         read_rules(path, NAMES)
