@@ -15,15 +15,14 @@ data set's order gets the image.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from olrsearch.store.values import Move
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from olrsearch.store.values import BuriedImage, KnownImage
 
@@ -57,10 +56,51 @@ class Settlement:
     deleted: set[str] = field(default_factory=set)
 
 
+def _name(key: str) -> str:
+    """Of a file, without folders."""
+    return key.rpartition("/")[2]
+
+
 class _Candidate(NamedTuple):
     id: int
     key: str
     living: bool
+
+    @property
+    def name(self) -> str:
+        """Of its file, without folders."""
+        return _name(self.key)
+
+
+class _Free:
+    """Images whose names no longer show their bytes, to be taken one after another.
+
+    Of thousands with the same bytes each is looked at once, not for every file anew.
+    """
+
+    def __init__(self, candidates: Iterable[tuple[str, _Candidate]]) -> None:
+        self._taken: set[int] = set()
+        self._queues: dict[tuple[str, str | None], deque[_Candidate]] = defaultdict(deque)
+        for sha256, one in sorted(candidates, key=lambda pair: (not pair[1].living, pair[1].id)):
+            self._queues[sha256, None].append(one)
+            self._queues[sha256, one.name].append(one)
+
+    def take(self, file: FoundFile, *, living: bool) -> _Candidate | None:
+        """The image that a file is; None where it is none of these, or, if `living`, of those that live."""
+        name = _name(file.key)
+        found = [one for key in (name, None) if (one := self._first(file.sha256, key)) is not None]
+        fitting = [one for one in found if one.living or not living]
+        if not fitting:
+            return None
+        one = min(fitting, key=lambda one: (not one.living, one.name != name, one.id))
+        self._taken.add(one.id)
+        return one
+
+    def _first(self, sha256: str, name: str | None) -> _Candidate | None:
+        queue = self._queues.get((sha256, name))
+        while queue and queue[0].id in self._taken:
+            queue.popleft()
+        return queue[0] if queue else None
 
 
 class Files:
@@ -102,19 +142,14 @@ class Files:
 
     def settle(self, later: Sequence[FoundFile]) -> Settlement:
         """What becomes of files that had to wait, in the data set's order; what moves is not `gone`."""
-        free = self._free({file.key for file in later})
+        free = _Free(self._free({file.key for file in later}))
         found = Settlement()
         moved: set[int] = set()
         occupied: list[int] = []
         for file in later:
             here = self._known.get(file.key)
-            fitting = [one for one in free[file.sha256] if one.living or here is None]
-            if fitting:
-                name = PurePosixPath(file.key).name
-                one = min(
-                    fitting, key=lambda one: (not one.living, PurePosixPath(one.key).name != name, one.id)
-                )
-                free[file.sha256].remove(one)
+            one = free.take(file, living=here is not None)
+            if one is not None:
                 found.moves.append(Move(one.id, file.key, file.uri))
                 moved.add(one.id)
                 if one.living:
@@ -134,15 +169,13 @@ class Files:
         }
         return found
 
-    def _free(self, changed: Collection[str]) -> dict[str, list[_Candidate]]:
-        """Images whose names no longer show their bytes, by these bytes."""
-        free: dict[str, list[_Candidate]] = defaultdict(list)
+    def _free(self, changed: Collection[str]) -> Iterator[tuple[str, _Candidate]]:
+        """Images whose names no longer show their bytes, beside these bytes."""
         if self._keys is None:
-            return free
+            return
         for key, image in self._known.items():
             if key in self.gone or key in changed:
-                free[image.sha256].append(_Candidate(image.id, key, living=True))
+                yield image.sha256, _Candidate(image.id, key, living=True)
         for key, buried in self._buried.items():
             if key not in self._keys:
-                free[buried.sha256].append(_Candidate(buried.id, key, living=False))
-        return free
+                yield buried.sha256, _Candidate(buried.id, key, living=False)

@@ -91,3 +91,10 @@ def test_a_limit_looks_for_nothing():
     known = {"a": KnownImage(1, "a", "x", 1, 1, 1, 1, thumbnail=True)}
     files = Files(known, {}, None, restore=False)
     assert (files.when("b", "x"), files.when("a", "y"), files.gone) == ("now", "now", {})
+
+
+def test_thousands_of_the_same_bytes_take_no_time():
+    stored = {f"old/{number}": "x" for number in range(5_000)}
+    _, found, gone = settled(stored, {f"new/{number}": "x" for number in range(5_000)})
+    assert moves(found) == {f"new/{number}": number + 1 for number in range(5_000)}
+    assert not gone
