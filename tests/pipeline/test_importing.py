@@ -133,6 +133,7 @@ def test_many_unreadable_images_are_counted_not_listed(tmp_path):
 def test_unreadable_images_may_be_fatal(damaged, tmp_path, bad):
     for other in {"cut.jpg", "text.jpg"} - {bad}:
         (damaged / other).unlink()
+    Store.create(tmp_path / "store").close()
     line = refused(tmp_path / "store", "import", "folder", damaged, "--on-error", "fail")
     assert bad in line
     with Store.create(tmp_path / "other") as store, pytest.raises(ImageDecodeError):
