@@ -1,6 +1,7 @@
 """What an import keeps: labels, partition, identity and decisions follow keys and bytes; gone files."""
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -146,6 +147,8 @@ def test_what_was_taken_over_is_exported_and_replayed(faces, tmp_path):
     assert len(faces.store.labels.history()) == 3
     assert [item.who for item in faces.store.labels.history(name(3))] == ["ann", "bob"]
     assert faces.store.labels.export_history(tmp_path / "history.jsonl") == 3
+    lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert [line.get("sha256") for line in lines] == [item.sha256 for item in faces.store.labels.history()]
     with Store.create(tmp_path / "other") as other:
         other.import_folder(faces.folder, labels=faces.table, name="faces", thumbnails=False)
         other.labels.decide_file(tmp_path / "history.jsonl", who="me")

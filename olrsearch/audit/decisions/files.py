@@ -52,9 +52,9 @@ _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "run": ("run",),
 }
 _NEEDED: Final = ("image", "label", "verdict")
-_TOLD: Final = ("label", "verdict", "given", "value", "who", "when", "why", "run", "sha256")
+_TOLD: Final = ("label", "verdict", "given", "value", "who", "when", "why", "run")
 """What a line of the history says of a decision beside its image."""
-_KEYS: Final = frozenset({"image", "key", "dataset", "image_id", "replaced", *_TOLD})
+_KEYS: Final = frozenset({"image", "key", "dataset", "image_id", "sha256", "replaced", *_TOLD})
 _VALUES: Final = {"present": 1, "1": 1, "+1": 1, "absent": -1, "-1": -1, "−1": -1, "unknown": 0, "0": 0}
 
 
@@ -96,7 +96,7 @@ def parse_decisions(path: Path) -> DecisionFile:
 
 
 def format_history(decisions: Iterable[Decision], images: Mapping[int, str]) -> bytes:
-    """A history as JSON lines that `parse_decisions` reads.
+    """A history as JSON lines that `parse_decisions` reads; it says of what bytes where the image has others.
 
     Args:
         decisions: Oldest first.
@@ -104,6 +104,7 @@ def format_history(decisions: Iterable[Decision], images: Mapping[int, str]) -> 
     """
     rows = (
         {"image": images[item.image_id], **{name: getattr(item, name) for name in _TOLD}}
+        | ({"sha256": item.sha256} if item.replaced else {})
         for item in decisions
     )
     lines = (json.dumps(row, ensure_ascii=False, default=dt.datetime.isoformat) for row in rows)
