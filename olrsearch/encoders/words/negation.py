@@ -1,0 +1,43 @@
+"""Phrases that deny something, by their grammar: `without glasses`, `not a man`, `hatless`, `unsmiling`."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from olrsearch.encoders.words.meanings import plain
+
+_FRONT: Final = (
+    r"(?:(?:does|do|did|is|are|was|were|has|have)(?:n't| not)|not|no|non|never|without|lacking|lacks|lack of|"
+    r"free of|free from|absence of|absent|missing|minus|nor|neither|no longer|anything but|(?:is|are) no)"
+)
+_VERBS: Final = r"(?:wearing|wears?|having|has|have|with|any|being|at all|longer|really|very|a pair of)"
+_DENIED = re.compile(rf"{_FRONT}(?: {_VERBS})* (?P<rest>.+)")
+_FREE = re.compile(r"(?P<rest>.+) (?:free|less|lacking|missing|absent)")
+_LESS = re.compile(r"(?P<rest>\w{2,})less")
+_UN = re.compile(r"(?:un|non|in|im|dis)(?P<rest>\w{3,})")
+
+
+class Denial(NamedTuple):
+    """What a phrase denies.
+
+    Attributes:
+        rest: The phrase without the denial.
+        certain: Whether the denial is a word of its own. Within a word it may be none (`uniform`, `unless`),
+            so that `rest` counts only where it is a known word.
+    """
+
+    rest: str
+    certain: bool
+
+
+def denial(text: str) -> Denial | None:
+    """What a phrase denies; None where it denies nothing."""
+    phrase = plain(text)
+    for form in (_DENIED, _FREE):
+        if found := form.fullmatch(phrase):
+            return Denial(plain(found["rest"]), certain=True)
+    for form in (_LESS, _UN):
+        if found := form.fullmatch(phrase):
+            return Denial(found["rest"], certain=False)
+    return None

@@ -1,0 +1,236 @@
+"""What a word or phrase asks an encoder for: one of its labels, or the absence of one, and how surely.
+
+In this order: a label of this name; a table of meanings; the grammar of denials (`without glasses`); likeness to the words
+of the table, by a sentence encoder where one is installed, else by GloVe. What none of these is sure of is refused.
+
+Notation: W labels of an encoder.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+from olrsearch.core.errors import QueryError, UnknownLabelError, UnknownWordError
+from olrsearch.core.names import LabelNames, nearest_names
+from olrsearch.encoders.words.label_words import own_words
+from olrsearch.encoders.words.likeness import LEAST, GloveVectors, References, SentenceVectors
+from olrsearch.encoders.words.meanings import Asked, Meanings, plain, read_meanings, spell
+from olrsearch.encoders.words.negation import denial
+from olrsearch.encoders.words.sentences import INSTALL, find_sentences
+from olrsearch.encoders.words.vectors import GLOVE, GLOVE_MODULE, WordVectors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from olrsearch.encoders.words.likeness import Likely, TextVectors
+    from olrsearch.encoders.words.meanings import Meaning
+
+Basis = Literal["label", "table", "sentence encoder", "GloVe"]
+BASES: Final[tuple[Basis, ...]] = get_args(Basis)
+
+_SUGGESTED: Final = 3
+_SHOWN: Final = 60
+"""Characters of a refused word that are repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """What a word was taken for.
+
+    Attributes:
+        text: The word as it was written.
+        meaning: The labels it asks for, all of them together, each to be there or to be absent.
+        basis: What it was understood by.
+        similarity: Cosine to the nearest words of the table, −1 to 1; None where it stands there itself.
+        sureness: Estimated probability that it is understood rightly, 0 to 1, as measured on words that stand
+            in no table; None of a label and of a word of the table, which are certain.
+    """
+
+    text: str
+    meaning: Meaning
+    basis: Basis
+    similarity: float | None = None
+    sureness: float | None = None
+
+    @property
+    def taken_for(self) -> str:
+        """`!Male`, or `No_Beard & !Goatee`."""
+        return " & ".join(map(spell, self.meaning))
+
+    def __str__(self) -> str:
+        """`specs: taken for Eyeglasses (sentence encoder, similarity 0.61, 0.93 sure)`."""
+        how: str = self.basis
+        if self.similarity is not None and self.sureness is not None:
+            how = f"{self.basis}, similarity {self.similarity:.2f}, {self.sureness:.2f} sure"
+        return f"{self.text}: taken for {self.taken_for} ({how})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "word": self.text,
+            "taken_for": self.taken_for,
+            "basis": self.basis,
+            "similarity": self.similarity,
+            "sureness": self.sureness,
+        }
+
+
+class Understanding:
+    """Understands words for the labels of one encoder.
+
+    Args:
+        names: The W labels.
+        meanings: The table; see `read_meanings`.
+        vectors: What makes vectors of other words; `installed_vectors()` by default.
+        cache: The cache folder; see `tables.cache_folder`.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        meanings: Meanings | None = None,
+        *,
+        vectors: TextVectors | None | Literal["installed"] = "installed",
+        cache: Path | None = None,
+    ) -> None:
+        self.names = tuple(names)
+        self.meanings = (read_meanings() if meanings is None else meanings).of_labels(self.names)
+        self._labels = LabelNames(self.names)
+        self._vectors = vectors
+        self._cache = cache
+
+    @cached_property
+    def vectors(self) -> TextVectors | None:
+        """What makes vectors of words that are in no table; None where nothing is installed."""
+        return installed_vectors(self._cache) if self._vectors == "installed" else self._vectors
+
+    @cached_property
+    def references(self) -> References | None:
+        """The words of the table with their vectors; read when a word first needs them."""
+        if self.vectors is None:
+            return None
+        return References(self._words(), self.vectors, cache=self._cache)
+
+    def of(self, text: str) -> Understood:
+        """What a word or phrase asks for.
+
+        Args:
+            text: What somebody wrote.
+
+        Raises:
+            UnknownWordError: nothing is sure enough; carries the nearest labels.
+            QueryError: a spelling that several labels have, or a denial of several labels at once.
+        """
+        certain = self._certain(text)
+        if certain is not None:
+            return certain
+        denied = denial(text)
+        if denied is not None:
+            known = self._certain(denied.rest)
+            if known is None and denied.certain:
+                known = self._denied(denied.rest, text)
+            if known is not None:
+                basis: Basis = "table" if known.basis == "label" else known.basis
+                meaning = _opposite(known.meaning, text)
+                return Understood(text, meaning, basis, known.similarity, known.sureness)
+        return self._likely(text, text)
+
+    def _certain(self, text: str) -> Understood | None:
+        """A label of this name, or a word of the table; None where it is neither.
+
+        Raises:
+            UnknownWordError: the table says that it asks for nothing that labels say.
+        """
+        try:
+            return Understood(text, (Asked(self.names[self._labels.position(text)], False),), "label")
+        except UnknownLabelError:
+            meaning = self.meanings.find(text)
+        if meaning == ():
+            raise self._refusal(
+                text, (), f"the table of meanings has it as none of the {len(self.names)} labels"
+            )
+        return None if meaning is None else Understood(text, meaning, "table")
+
+    def _likely(self, text: str, written: str) -> Understood:
+        """The meaning that a word is likest to.
+
+        Raises:
+            UnknownWordError: it is not sure enough.
+        """
+        if self.references is None or self.vectors is None:
+            raise self._refusal(
+                written,
+                (),
+                f"it is no label and in no table, and for other words install a sentence encoder: {INSTALL}",
+            )
+        likely = self.references.likely(text)
+        if likely and likely[0].meaning and likely[0].sureness >= LEAST:
+            best = likely[0]
+            basis: Basis = "GloVe" if self.vectors.name == "GloVe" else "sentence encoder"
+            return Understood(written, best.meaning, basis, best.similarity, best.sureness)
+        more = "" if self.vectors.name != "GloVe" else f"; a sentence encoder understands more: {INSTALL}"
+        raise self._refusal(written, likely, f"nothing is near enough by the {self.vectors.name}{more}")
+
+    def _denied(self, rest: str, written: str) -> Understood:
+        """The meaning of what a phrase denies.
+
+        Raises:
+            UnknownWordError: it is not sure enough, or the phrase with its denial is more like a word of that meaning than
+                without: `no hair on the head` says bald, although it denies something like it.
+        """
+        found = self._likely(rest, written)
+        whole = self.references.likely(written, 1) if self.references is not None else ()
+        if whole and whole[0].meaning == found.meaning and whole[0].similarity > (found.similarity or 0):
+            raise self._refusal(written, whole, "whether it denies that or says it is not clear")
+        return found
+
+    def _refusal(self, text: str, likely: Sequence[Likely], why: str) -> UnknownWordError:
+        """Says which labels are near, and what to do."""
+        near = list(nearest_names(text[:_SHOWN], self.names))
+        near += [" & ".join(map(spell, one.meaning)) for one in likely if one.meaning]
+        return UnknownWordError(
+            text if len(text) <= _SHOWN else text[:_SHOWN] + "…",
+            tuple(dict.fromkeys(near))[:_SUGGESTED],
+            f"{why}; ask for a label (olrsearch label list), or say what it means in a table (--meanings)",
+        )
+
+    def _words(self) -> list[tuple[str, Meaning]]:
+        """Every reference once, with what it asks for: labels by their own names, then the table's words."""
+        found: dict[str, tuple[str, Meaning]] = {}
+        for name in self.names:
+            phrase = " ".join(own_words(name))
+            found.setdefault(plain(phrase), (phrase, (Asked(name, False),)))
+        for meaning, words in self.meanings.entries:
+            for word in words:
+                found.setdefault(plain(word), (word, meaning))
+        for word in self.meanings.nothing:
+            found.setdefault(plain(word), (word, ()))
+        return list(found.values())
+
+
+def installed_vectors(cache: Path | None = None) -> TextVectors | None:
+    """The sentence encoder where it is installed, else GloVe, else None."""
+    folder = find_sentences()
+    if folder is not None:
+        return SentenceVectors(folder)
+    if importlib.util.find_spec(GLOVE_MODULE) is not None:
+        return GloveVectors(WordVectors.open(GLOVE, cache=cache))
+    return None
+
+
+def _opposite(meaning: Meaning, text: str) -> Meaning:
+    """What is asked for where a meaning is denied.
+
+    Raises:
+        QueryError: it is several labels together, whose denial is no set.
+    """
+    if len(meaning) > 1:
+        labels = " & ".join(map(spell, meaning))
+        raise QueryError(
+            f"{text!r} denies {labels}, which is no set of words: name the labels that are to be absent one by one"
+        )
+    return (meaning[0].opposite,)
