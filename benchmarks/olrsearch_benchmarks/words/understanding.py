@@ -20,7 +20,8 @@ import numpy as np
 
 from olrsearch.core.errors import QueryError
 from olrsearch.encoders.words.likeness import GloveVectors, SentenceVectors, Weights
-from olrsearch.encoders.words.meanings import Asked, Meanings, plain, read_meanings
+from olrsearch.encoders.words.meanings import Asked, Meanings, read_meanings
+from olrsearch.encoders.words.negation import plain
 from olrsearch.encoders.words.sentences import find_sentences
 from olrsearch.encoders.words.understanding import Understanding
 from olrsearch.encoders.words.vectors import GLOVE, WordVectors

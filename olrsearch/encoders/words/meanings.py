@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from olrsearch.core.errors import WordVectorsError
 from olrsearch.core.names import LabelNames, normalise_name
+from olrsearch.encoders.words.negation import denial, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,8 +19,7 @@ FILE: Final = "meanings.toml"
 """The name of a table of meanings, in the package and in a store's folder."""
 
 _SHIPPED: Final = Path(__file__).resolve().parent / FILE
-_ASKS, _NONE = "asks", "none"
-_ARTICLE = re.compile(r"(?:an?|the|some) (?=.)")
+_ASKS, _OPPOSITES, _NONE = "asks", "opposites", "none"
 _EXAMPLE: Final = '"!Male" = ["woman", "lady"] under [asks]'
 
 
@@ -51,11 +51,13 @@ class Meanings:
     Attributes:
         entries: Meanings with their words, a user's first. A meaning may stand here several times.
         nothing: Words that ask for nothing that labels say.
+        opposites: Pairs of adjectives that turn a phrase round.
         source: The user's file; None where there is none.
     """
 
     entries: tuple[tuple[Meaning, tuple[str, ...]], ...]
     nothing: tuple[str, ...]
+    opposites: tuple[tuple[str, str], ...] = ()
     source: Path | None = None
 
     def of_labels(self, names: Sequence[str]) -> Meanings:
@@ -74,7 +76,7 @@ class Meanings:
                     for found, asked in zip(places, meaning, strict=True)
                 )
                 kept.append((own, words))
-        return Meanings(tuple(kept), self.nothing, self.source)
+        return replace(self, entries=tuple(kept))
 
     def find(self, text: str) -> Meaning | None:
         """What a word or phrase asks for by this table: `()` for nothing, None where it does not stand here.
@@ -87,16 +89,38 @@ class Meanings:
                 return meaning
         return () if any(plain(word) == wanted for word in self.nothing) else None
 
+    def opposite(self, text: str) -> Meaning | None:
+        """What a phrase asks for whose opposite stands here; None where none does.
+
+        `happy` is the opposite of `unhappy`, and `thin brows` of `thick brows`.
+        """
+        wanted = plain(text)
+        turned = self.turned(text)
+        for meaning, words in self.entries:
+            if len(meaning) > 1:
+                continue
+            for word in map(plain, words):
+                denied = denial(word)
+                if word in turned or (denied is not None and denied.rest == wanted):
+                    return (meaning[0].opposite,)
+        return None
+
+    def turned(self, text: str) -> tuple[str, ...]:
+        """A phrase with one of its adjectives turned round, in all ways there are."""
+        words = plain(text).split(" ")
+        return tuple(
+            " ".join((*words[:place], other, *words[place + 1 :]))
+            for place, word in enumerate(words)
+            for pair in self.opposites
+            for one, other in (pair, pair[::-1])
+            if one == word
+        )
+
     def words(self) -> Iterator[str]:
         """All words, those of nothing too."""
         for _, words in self.entries:
             yield from words
         yield from self.nothing
-
-
-def plain(text: str) -> str:
-    """The form in which words are compared: as label names are, without an article in front."""
-    return _ARTICLE.sub("", normalise_name(text.replace("’", "'")), count=1)
 
 
 def read_meanings(path: Path | str | None = None) -> Meanings:
@@ -121,6 +145,7 @@ def read_meanings(path: Path | str | None = None) -> Meanings:
     return Meanings(
         (*own.entries, *((meaning, words) for meaning, words in below if words)),
         (*own.nothing, *(word for word in shipped.nothing if plain(word) not in asked)),
+        (*own.opposites, *shipped.opposites),
         Path(path),
     )
 
@@ -140,11 +165,13 @@ def _read(path: Path) -> Meanings:
         ) from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise WordVectorsError(f"{path} is no TOML ({error}): expected lines such as {_EXAMPLE}") from None
-    if unknown := sorted(found.keys() - {_ASKS, _NONE}):
+    sections = (_ASKS, _OPPOSITES, _NONE)
+    if unknown := sorted(found.keys() - set(sections)):
         raise WordVectorsError(
-            f"{path}{_line(text, unknown[0])}: {unknown[0]!r}, expected the sections [asks] and [none]"
+            f"{path}{_line(text, unknown[0])}: {unknown[0]!r}, expected the sections "
+            "[asks], [opposites] and [none]"
         )
-    for section in (_ASKS, _NONE):
+    for section in sections:
         if not isinstance(found.get(section, {}), dict):
             raise WordVectorsError(
                 f"{path}{_line(text, section)}: {section} is no section: write [{section}]"
@@ -156,7 +183,12 @@ def _read(path: Path) -> Meanings:
     nothing = [
         word for name, words in found.get(_NONE, {}).items() for word in _words(name, words, path, text)
     ]
-    return Meanings(tuple(entries), tuple(nothing), path)
+    opposites = [
+        (plain(one), plain(word))
+        for one, words in found.get(_OPPOSITES, {}).items()
+        for word in _words(one, words, path, text)
+    ]
+    return Meanings(tuple(entries), tuple(nothing), tuple(opposites), path)
 
 
 def _meaning(query: str, path: Path, text: str) -> Meaning:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from olrsearch.encoders.words.meanings import plain
+from olrsearch.core.names import normalise_name
 
 _FRONT: Final = (
     r"(?:(?:does|do|did|is|are|was|were|has|have)(?:n't| not)|not|no|non|never|without|lacking|lacks|lack of|"
@@ -16,6 +16,9 @@ _DENIED = re.compile(rf"{_FRONT}(?: {_VERBS})* (?P<rest>.+)")
 _FREE = re.compile(r"(?P<rest>.+) (?:free|less|lacking|missing|absent)")
 _LESS = re.compile(r"(?P<rest>\w{2,})less")
 _UN = re.compile(r"(?:un|non|in|im|dis)(?P<rest>\w{3,})")
+
+
+_ARTICLE = re.compile(r"(?:an?|the|some) (?=.)")
 
 
 class Denial(NamedTuple):
@@ -29,6 +32,11 @@ class Denial(NamedTuple):
 
     rest: str
     certain: bool
+
+
+def plain(text: str) -> str:
+    """The form in which words are compared: as label names are, without an article in front."""
+    return _ARTICLE.sub("", normalise_name(text.replace("’", "'")), count=1)
 
 
 def denial(text: str) -> Denial | None:

@@ -17,8 +17,8 @@ from olrsearch.core.errors import QueryError, UnknownLabelError, UnknownWordErro
 from olrsearch.core.names import LabelNames, nearest_names
 from olrsearch.encoders.words.label_words import own_words
 from olrsearch.encoders.words.likeness import LEAST, GloveVectors, References, SentenceVectors
-from olrsearch.encoders.words.meanings import Asked, Meanings, plain, read_meanings, spell
-from olrsearch.encoders.words.negation import denial
+from olrsearch.encoders.words.meanings import Asked, Meanings, read_meanings, spell
+from olrsearch.encoders.words.negation import denial, plain
 from olrsearch.encoders.words.sentences import INSTALL, find_sentences
 from olrsearch.encoders.words.vectors import GLOVE, GLOVE_MODULE, WordVectors
 
@@ -125,14 +125,15 @@ class Understanding:
             UnknownWordError: nothing is sure enough; carries the nearest labels.
             QueryError: a spelling that several labels have, or a denial of several labels at once.
         """
-        certain = self._certain(text)
+        certain = self._certain(text) or self._turned(text)
         if certain is not None:
             return certain
         denied = denial(text)
         if denied is not None:
-            known = self._certain(denied.rest)
+            known = self._certain(denied.rest) or self._turned(denied.rest)
             if known is None and denied.certain:
-                known = self._denied(denied.rest, text)
+                twice = denial(denied.rest)
+                known = self._denied(denied.rest, text) if twice is None else self.of(denied.rest)
             if known is not None:
                 basis: Basis = "table" if known.basis == "label" else known.basis
                 meaning = _opposite(known.meaning, text)
@@ -153,6 +154,15 @@ class Understanding:
             raise self._refusal(
                 text, (), f"the table of meanings has it as none of the {len(self.names)} labels"
             )
+        return None if meaning is None else Understood(text, meaning, "table")
+
+    def _turned(self, text: str) -> Understood | None:
+        """The absence of what the opposite of a phrase asks for, where a label or the table has that."""
+        meaning = self.meanings.opposite(text)
+        if meaning is None:
+            for phrase in self.meanings.turned(text):
+                if found := self._labels.matches(phrase):
+                    meaning = (Asked(self.names[found[0]], True),)
         return None if meaning is None else Understood(text, meaning, "table")
 
     def _likely(self, text: str, written: str) -> Understood:
