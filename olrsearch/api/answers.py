@@ -9,6 +9,7 @@ from olrsearch.search.results import Hit, Ranking
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from olrsearch.encoders.words.understanding import Understood
     from olrsearch.search.kl.built import BuiltKl
     from olrsearch.search.page import Page
     from olrsearch.search.spaces.labels import OpenSpace
@@ -22,6 +23,7 @@ def ranking(
     *,
     query: str | None = None,
     where: str | None = None,
+    understood: tuple[Understood, ...] = (),
 ) -> Ranking:
     """A page of answers with the keys of its images, as it is returned.
 
@@ -31,6 +33,7 @@ def ranking(
         notes: What a reader must know of it.
         query: What was asked; as the page says when None.
         where: The condition that chose the images.
+        understood: What words were taken for.
     """
     rows = opened.snapshot.images(page.ids.tolist())
     hits = tuple(
@@ -53,6 +56,7 @@ def ranking(
         generation=opened.snapshot.generation,
         exact=page.exact,
         notes=(*page.notes, *notes, *_nothing(opened, page, where), *opened.coverage_notes()),
+        understood=understood,
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from olrsearch.api.images_asked import several_images
 from olrsearch.api.pictures import picture_of, pictures
 from olrsearch.api.session import allowed
+from olrsearch.api.understanding import understanding
 from olrsearch.core.errors import BenchmarkError, QueryError
 from olrsearch.core.names import LabelNames
 from olrsearch.evaluation.looks.gaussians import GaussianLook, word_correlations
@@ -207,7 +208,7 @@ class Looks:
         shrinkage: float | None = None,
         samples: int = 8,
         seed: int = 0,
-        vectors: str | Path | None = None,
+        meanings: str | Path | None = None,
         space: str | None = None,
     ) -> GaussianLook:
         """The prior of a set of words.
@@ -217,7 +218,7 @@ class Looks:
             shrinkage: λ; the encoder's when None.
             samples: How many are decoded, where there is a decoder.
             seed: Of the samples.
-            vectors: As `words` takes it.
+            meanings: As `words` takes it.
             space: Name or fingerprint; the newest of posteriors when None.
 
         Raises:
@@ -226,12 +227,13 @@ class Looks:
         """
         from olrsearch.search.query.ast import canonical
         from olrsearch.search.ranking_by_divergence import match_prior
-        from olrsearch.search.word_queries import open_table
         from olrsearch.search.word_terms import parse_words, query_of, resolve_words
 
         opened = self._session.posteriors(space)
         vocabulary = opened.vocabulary
-        terms = resolve_words(parse_words(words), vocabulary, open_table(vocabulary, vectors))
+        terms, _ = resolve_words(
+            parse_words(words), vocabulary, understanding(self._session, opened, meanings)
+        )
         absent = [term.spelling for term in terms if term.negated]
         if absent:
             raise QueryError(f"a prior is of words that are there, found {', '.join(absent)}: leave them out")

@@ -5,6 +5,7 @@ Notation: N images, W own words, d dimensions of the latent space.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +14,10 @@ from olrsearch.api.answers import built_index, ranking
 from olrsearch.api.arguments import checked
 from olrsearch.api.images_asked import several_images
 from olrsearch.api.session import allowed
+from olrsearch.api.understanding import understanding
 from olrsearch.search.attributes import query_values, search_attributes
 from olrsearch.search.page import check_page
-from olrsearch.search.query.ast import Literal, canonical, resolve_names
+from olrsearch.search.query.ast import canonical, resolve_names
 from olrsearch.search.query.parser import parse
 from olrsearch.search.results import Description, WordEstimate
 from olrsearch.search.spaces.about import stored_labels
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 
     from olrsearch.api.images_asked import Asked, Pixels
     from olrsearch.api.session import HasSession, Session
+    from olrsearch.encoders.words.understanding import Understood
     from olrsearch.search.kl.query import Divergence
+    from olrsearch.search.page import Page
     from olrsearch.search.results import Ranking
     from olrsearch.search.spaces.posteriors import OpenPosteriors
     from olrsearch.search.word_queries import Attributes, AttributesMode
@@ -48,14 +52,15 @@ def words(
     recipe: str | None = None,
     attributes: str | None = None,
     attributes_mode: AttributesMode = "filter",
-    vectors: str | Path | None = None,
+    meanings: str | Path | None = None,
     where: str | None = None,
     space: str | None = None,
 ) -> Ranking:
     """Find images by a set of words, exactly.
 
     Args:
-        words: Words or phrases: `beard`, `!male` for its absence, `blonde hair^2` to weigh it.
+        words: Words or phrases: `beard`, `!male` for its absence, `blonde hair^2` to weigh it. A word that is
+            no label is taken for one, or for the absence of one; `Ranking.understood` says for which.
         k: Hits a page.
         offset: Skip this many hits.
         mode: `contains` adds up the log-probabilities of the words; `match` compares the prior of
@@ -71,7 +76,8 @@ def words(
         attributes: An attribute query, answered by the newest space of label embeddings.
         attributes_mode: `filter` keeps the images whose attributes have a probability of ½ or more;
             `rank` fuses the ranks by words and by attributes.
-        vectors: The encoder's table of word vectors where it is not to be found: `glove` or a file.
+        meanings: A table of meanings, whose words go before those of the package (docs/words.md); None takes
+            `meanings.toml` in the store's folder, if there is one.
         where: Only images this selects, e.g. `partition = 'test'`.
         space: Of posteriors.
 
@@ -80,10 +86,10 @@ def words(
         add; see `search.word_queries` for the contributions.
 
     Raises:
-        UnknownWordError: neither the encoder nor its table has a word.
+        UnknownWordError: a word is not understood surely enough.
         QueryError, QuerySyntaxError: no set of words, or options of the other mode.
         GaussianError: λ outside (0, 1].
-        WordVectorsError: another table than the encoder's.
+        WordVectorsError: the table of meanings is not there, or not of the form.
         IndexBuildError: the recipe has built nothing here, or it is damaged.
         EmptyStoreError: nothing is imported, or there are no posteriors.
         IncompatibleEncoderError: the space holds label embeddings.
@@ -94,7 +100,6 @@ def words(
         WordQuery,
         check_modes,
         fused,
-        open_table,
         spelt,
         term_notes,
     )
@@ -105,9 +110,10 @@ def words(
     check_modes(mode, direction, shrinkage, attributes_mode, farthest=farthest, recipe=recipe)
     written = parse_words(words)
     opened = session.posteriors(space)
-    terms = resolve_words(written, opened.vocabulary, open_table(opened.vocabulary, vectors))
+    terms, understood = resolve_words(written, opened.vocabulary, understanding(session, opened, meanings))
     query = WordQuery(
         terms,
+        understood,
         WordProbabilities(opened.scores, terms, opened.calibration),
         mode,
         direction or "query-to-image",
@@ -128,7 +134,8 @@ def words(
             if built is not None:
                 notes.append(not_used(built, "fusing ranks all images"))
             page = fused(opened, query, held, count=k, offset=offset, allowed=chosen)
-            return ranking(opened, page, notes, query=f"{heading}; {held.spelling}", where=where)
+            heading += f"; {held.spelling}"
+            return ranking(opened, page, notes, query=heading, where=where, understood=understood)
         chosen &= held.values >= LIKELY
         heading += f"; only {held.spelling}"
     if mode == "contains":
@@ -146,7 +153,8 @@ def words(
             farthest=farthest,
             built=built,
         )
-    return ranking(opened, page, notes, query=heading, where=where)
+    page = _without_raw(page, opened, terms)
+    return ranking(opened, page, notes, query=heading, where=where, understood=understood)
 
 
 @checked
@@ -155,61 +163,87 @@ def describe_words(
     images: Asked | Iterable[Asked],
     *,
     others: Iterable[str] = (),
-    vectors: str | Path | None = None,
+    meanings: str | Path | None = None,
     space: str | None = None,
 ) -> list[Description[WordEstimate]]:
     """Which of the encoder's words are likeliest of images of the store or of image files.
 
     Args:
         images: Ids, keys or files of the images to describe, or their pixels, as of `describe`.
-        others: Words of the encoder's table that are to be judged too.
-        vectors: See `words`.
+        others: Words that are to be judged too, each taken for a label; see `WordEstimate.understood`.
+        meanings: See `words`.
         space: Of posteriors.
 
     Raises:
         UnknownImageError: an image is neither in the store nor a file.
         UnknownWordError, QueryError, WordVectorsError: as `words`.
     """
-    from olrsearch.search.word_queries import open_table
-    from olrsearch.search.word_terms import WordTerm, resolve_words
-
     session = store.session
     opened = session.posteriors(space)
-    vocabulary, table = opened.vocabulary, open_table(opened.vocabulary, vectors)
-    terms = [
-        WordTerm(name, vector, own=number)
-        for number, (name, vector) in enumerate(zip(vocabulary.names, vocabulary.vectors, strict=True))
-    ]
-    asked = resolve_words([(Literal(text), False) for text in dict.fromkeys(others)], vocabulary, table)
-    terms += [term for term in asked if term.own is None]
-    return [_describe(session, opened, image, terms) for image in several_images(images)]
+    asked: list[Understood] = []
+    if others := tuple(dict.fromkeys(others)):
+        understands = understanding(session, opened, meanings)
+        asked = [found for found in map(understands.of, others) if found.basis != "label"]
+    return [_describe(session, opened, image, asked) for image in several_images(images)]
 
 
 def _describe(
-    session: Session, opened: OpenPosteriors, image: ImageRef | Pixels, terms: Sequence[WordTerm]
+    session: Session, opened: OpenPosteriors, image: ImageRef | Pixels, asked: Sequence[Understood]
 ) -> Description[WordEstimate]:
     from olrsearch.maths.calibration import log_sigmoid
     from olrsearch.search.kl.word_scores import log_mean_exp
-    from olrsearch.search.word_terms import slope_and_offset
 
     source, gaussian = session.gaussian(opened, image)
-    densities = gaussian.log_likelihood(np.stack([term.vector for term in terms]))[0]
-    ratios = densities - log_mean_exp(densities[: len(opened.vocabulary)][:, None])[0]
-    names, known = opened.vocabulary.names, opened.snapshot.label_names
+    densities = gaussian.log_likelihood(opened.vocabulary.vectors)[0]
+    ratios = densities - log_mean_exp(densities[:, None])[0]
+    names, calibration, known = opened.vocabulary.names, opened.calibration, opened.snapshot.label_names
+    logits = ratios * calibration.slope + calibration.offset
     stored = (
         None if source is None else stored_labels(opened.snapshot, np.asarray([source], np.int64), names)[0]
     )
-    estimates = []
-    for term, ratio in zip(terms, ratios.tolist(), strict=True):
-        slope, offset = slope_and_offset(opened.calibration, term.own)
-        chance = float(np.exp(log_sigmoid(np.asarray(ratio * slope + offset))))
-        kept = None
-        if stored is not None and term.own is not None and term.name in known:
-            kept = int(stored[term.own])
-        estimates.append(WordEstimate(term.name, chance, ratio, kept, term.own is not None))
-    estimates.sort(key=lambda item: (-item.probability, item.word))
+
+    def estimate(own: int, *, negated: bool = False, found: Understood | None = None) -> WordEstimate:
+        chance = float(np.exp(log_sigmoid(np.asarray(-logits[own] if negated else logits[own]))))
+        return WordEstimate(
+            word=names[own] if found is None else found.text,
+            probability=chance if _is_calibrated(opened, names[own]) else None,
+            ratio=float(ratios[own]),
+            stored=None if stored is None or names[own] not in known else int(stored[own]),
+            own=found is None,
+            understood=found,
+        )
+
+    estimates = [estimate(own) for own in range(len(names))]
+    estimates += [
+        estimate(names.index(label), negated=negated, found=found)
+        for found in asked
+        for label, negated in found.meaning
+    ]
+    estimates.sort(key=_order)
     name = str(image) if source is None else opened.snapshot.images([source])[0].key
     return Description(name, source, tuple(estimates))
+
+
+def _order(item: WordEstimate) -> tuple[float, str]:
+    """Probable words first; where nothing is calibrated, by ratio."""
+    return (-item.ratio if item.probability is None else -item.probability), item.word
+
+
+def _is_calibrated(opened: OpenPosteriors, word: str) -> bool:
+    """Whether a ratio of a word becomes a probability; otherwise it is no more than an order."""
+    return opened.info.calibration is not None and word not in opened.calibration.uncalibrated
+
+
+def _without_raw(page: Page, opened: OpenPosteriors, terms: Sequence[WordTerm]) -> Page:
+    """A page that shows no probability of a word that is not calibrated."""
+    raw = {term.spelling for term in terms if not _is_calibrated(opened, term.name)}
+    if not raw:
+        return page
+    contributions = tuple(
+        tuple(replace(part, probability=None) if part.literal in raw else part for part in parts)
+        for parts in page.contributions
+    )
+    return replace(page, contributions=contributions)
 
 
 def _attribute_values(session: Session, opened: OpenPosteriors, attributes: str) -> Attributes:

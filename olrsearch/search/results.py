@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from olrsearch.encoders.words.understanding import Understood
+
 Estimate = TypeVar("Estimate", "LabelEstimate", "WordEstimate")
 
 
@@ -81,6 +83,7 @@ class Ranking:
         generation: The store generation that answered.
         exact: True when the order is proven to be that of a full scan.
         notes: What a reader must know (a stale calibration, images without embedding, …).
+        understood: What words were taken for, where words were asked; see `Understood`.
     """
 
     query: str
@@ -90,6 +93,7 @@ class Ranking:
     generation: int
     exact: bool = True
     notes: tuple[str, ...] = ()
+    understood: tuple[Understood, ...] = ()
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)
@@ -98,8 +102,12 @@ class Ranking:
         return len(self.hits)
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """One JSON-ready dict a hit, keys as documented in the command reference."""
-        return [asdict(hit) for hit in self.hits]
+        """One JSON-ready dict a hit, keys as documented in the command reference.
+
+        Where a word was taken for something else than a label of its name, every hit says so (`understood`).
+        """
+        taken = [found.to_dict() for found in self.understood if found.basis != "label"]
+        return [asdict(hit) | ({"understood": taken} if taken else {}) for hit in self.hits]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +133,21 @@ class WordEstimate:
 
     Attributes:
         word: The encoder's name of it, or what was asked for.
-        probability: Calibrated probability that it is of the image, 0 to 1.
+        probability: Calibrated probability that it is of the image, 0 to 1; None where nothing is calibrated.
         ratio: How much denser the posterior is at the word than at the encoder's own words on the
             average, nats.
         stored: −1 absent, 0 unknown, +1 present, of the label of this name; None where nothing is stored.
         own: Whether it is one of the encoder's own words.
+        understood: What the word was taken for, where it is none of these: the figures are those of that
+            label, the probability that of its absence where that is asked for.
     """
 
     word: str
-    probability: float
+    probability: float | None
     ratio: float
     stored: int | None = None
     own: bool = True
+    understood: Understood | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,5 +162,9 @@ class Description(Generic[Estimate]):
         return iter(self.estimates)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready dict."""
-        return asdict(self)
+        """JSON-ready dict; of words that were taken for a label it says so (`understood`)."""
+        out = asdict(self)
+        for row, item in zip(out["estimates"], self.estimates, strict=True):
+            if row.pop("understood", None) is not None and isinstance(item, WordEstimate):
+                row["understood"] = None if item.understood is None else item.understood.to_dict()
+        return out

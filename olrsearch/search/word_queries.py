@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import cache
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from olrsearch.core.errors import QueryError, WordVectorsError
+from olrsearch.core.errors import QueryError
 from olrsearch.core.shown import shown
 from olrsearch.maths.gaussian import check_shrinkage
 from olrsearch.search.attributes import query_values
@@ -23,12 +22,8 @@ from olrsearch.search.ranking_by_divergence import match_penalty
 from olrsearch.search.word_terms import MODES, query_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from olrsearch.core.arrays import F64, Bool
-    from olrsearch.encoders.words.vectors import WordVectors
-    from olrsearch.encoders.words.vocabulary import Vocabulary
+    from olrsearch.encoders.words.understanding import Understood
     from olrsearch.maths.gaussian import Gaussians
     from olrsearch.search.kl.query import Divergence
     from olrsearch.search.page import Page
@@ -38,8 +33,6 @@ if TYPE_CHECKING:
 AttributesMode = Literal["filter", "rank"]
 ATTRIBUTES_MODES: Final[tuple[AttributesMode, ...]] = get_args(AttributesMode)
 
-Table: TypeAlias = "Callable[[], WordVectors | None]"
-
 LIKELY: Final = math.log(0.5)
 """The score from which on an attribute query holds of an image."""
 
@@ -48,7 +41,8 @@ class WordQuery(NamedTuple):
     """A word query, resolved: what is ranked by.
 
     Attributes:
-        terms: The words.
+        terms: What is asked for, in the encoder's words.
+        understood: What each word that was written was taken for.
         chances: Their log-probabilities.
         mode: How the images are ranked.
         direction: Of the divergence.
@@ -57,6 +51,7 @@ class WordQuery(NamedTuple):
     """
 
     terms: tuple[WordTerm, ...]
+    understood: tuple[Understood, ...]
     chances: WordProbabilities
     mode: Mode
     direction: Divergence
@@ -118,21 +113,6 @@ def fused(
     return replace(page, exact=query.mode == "contains", notes=(*page.notes, *notes))
 
 
-def open_table(vocabulary: Vocabulary, vectors: str | Path | None) -> Table:
-    """Opens the encoder's table once; at once where the user names one, which must be the encoder's.
-
-    Raises:
-        WordVectorsError: the user's is another, or the encoder's words come from no table.
-    """
-    table = cache(lambda: vocabulary.open_table(vectors))
-    if vectors is not None and table() is None:
-        raise WordVectorsError(
-            f"{vectors} was named, and the encoder's {len(vocabulary)} words come from no table of word "
-            "vectors: it knows these alone, leave the table out"
-        )
-    return table
-
-
 def check_modes(
     mode: str,
     direction: str | None,
@@ -168,12 +148,7 @@ def check_modes(
 
 def term_notes(query: WordQuery) -> list[str]:
     """What a reader must know of the words themselves."""
-    others = list(dict.fromkeys(term.name for term in query.terms if term.own is None))
-    notes = []
-    if others:
-        notes.append(
-            f"none of the encoder's own words, probabilities by the median calibration: {', '.join(others)}"
-        )
+    notes = [str(found) for found in query.understood if found.basis != "label"]
     if query.mode == "match":
         absent = [term.spelling for term in query.terms if term.negated]
         if absent:

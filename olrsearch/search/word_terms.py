@@ -15,8 +15,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-import numpy as np
-
 from olrsearch.core.errors import QueryError
 from olrsearch.core.shown import shown
 from olrsearch.search.query.ast import And, Node, Not, canonical, conjunction, negation, weighted
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from olrsearch.core.arrays import F64
-    from olrsearch.encoders.words.vectors import WordVectors
+    from olrsearch.encoders.words.understanding import Understanding, Understood
     from olrsearch.encoders.words.vocabulary import Vocabulary
     from olrsearch.maths.calibration import Calibration
     from olrsearch.search.kl.view import KlView
@@ -46,18 +44,18 @@ class WordTerm:
     """One word of a query.
 
     Attributes:
-        name: The encoder's spelling of an own word, else what was written.
+        name: The encoder's name of the word.
         vector: float64 [d].
+        own: Its position among the encoder's words.
         weight: Above 0.
         negated: Whether the word is to be absent.
-        own: Its position among the encoder's own words; None for a word of the table.
     """
 
     name: str
     vector: F64
+    own: int
     weight: float = 1.0
     negated: bool = False
-    own: int | None = None
 
     @property
     def node(self) -> Node:
@@ -105,27 +103,53 @@ def parse_words(texts: str | Sequence[str]) -> tuple[tuple[Word, bool], ...]:
 
 
 def resolve_words(
-    words: Sequence[tuple[Word, bool]], vocabulary: Vocabulary, table: Callable[[], WordVectors | None]
-) -> tuple[WordTerm, ...]:
-    """The vectors of a set's words.
+    words: Sequence[tuple[Word, bool]], vocabulary: Vocabulary, understanding: Understanding
+) -> tuple[tuple[WordTerm, ...], tuple[Understood, ...]]:
+    """What a set of words asks for, in the encoder's words, and what each was taken for.
 
     Args:
         words: From `parse_words`.
         vocabulary: The encoder's.
-        table: Opens the encoder's table of word vectors; asked only where a word is none of its own.
+        understanding: Of its words.
+
+    Returns:
+        The terms, of which a word may have several, and one answer a word.
 
     Raises:
-        UnknownWordError: neither the encoder nor its table has a word; carries the nearest names.
-        QueryError: a spelling that several of the encoder's names have.
-        WordVectorsError, OptionalDependencyError: the table is needed and cannot be opened.
+        UnknownWordError: a word is not understood; carries the nearest of the encoder's.
+        QueryError: a spelling that several of the encoder's names have, or a word that stands for several
+            and is to be absent, or two words that ask for a label and for its absence.
     """
-    terms = []
+    terms: list[WordTerm] = []
+    answers = []
     for word, negated in words:
-        own = vocabulary.position(word.name)
-        vector = vocabulary.resolve(word.name, table() if own is None else None)
-        name = word.name.strip() if own is None else vocabulary.names[own]
-        terms.append(WordTerm(name, vector, word.weight, negated, own))
-    return tuple(terms)
+        found = understanding.of(word.name)
+        answers.append(found)
+        if negated and len(found.meaning) > 1:
+            raise QueryError(
+                f"!{word.name} denies {found.taken_for}, which is no set of words: name what is to be "
+                "absent one by one"
+            )
+        for label, absent in found.meaning:
+            own = vocabulary.names.index(label)
+            terms.append(WordTerm(label, vocabulary.vectors[own].copy(), own, word.weight, absent != negated))
+    _check_agree(terms, answers)
+    return tuple(terms), tuple(answers)
+
+
+def _check_agree(terms: Sequence[WordTerm], answers: Sequence[Understood]) -> None:
+    """Refuse words, other than labels, that ask for a label and for its absence.
+
+    Raises:
+        QueryError: they do.
+    """
+    sides: dict[str, set[bool]] = {}
+    for term in terms:
+        sides.setdefault(term.name, set()).add(term.negated)
+    both = next((name for name, found in sides.items() if len(found) > 1), None)
+    if both is not None and any(answer.basis != "label" for answer in answers):
+        said = "; ".join(map(str, answers))
+        raise QueryError(f"these words ask for {both} and for its absence ({said}): leave one of them out")
 
 
 def query_of(terms: Sequence[WordTerm]) -> Node:
@@ -135,9 +159,6 @@ def query_of(terms: Sequence[WordTerm]) -> Node:
 
 class WordProbabilities:
     """Log-probabilities of a query's words for all images; what `search_attributes` wants of scores.
-
-    A word that is none of the encoder's own has no calibration of its own: it takes the median slope and
-    offset of the own words that were calibrated.
 
     Args:
         scores: Ratios of densities.
@@ -160,35 +181,14 @@ class WordProbabilities:
     def ratios(self, name: str) -> F64:
         """Raw ratios of a word, float64 [N], nats."""
         if name not in self._ratios:
-            own = self._terms[name].own
-            if own is not None:
-                self._ratios[name] = self._scores.own(own)
-            else:  # all others at once: one pass over the posteriors
-                others = [other for other in self._terms.values() if other.own is None]
-                found = self._scores.other(np.stack([other.vector for other in others]))
-                self._ratios |= {other.name: row for other, row in zip(others, found, strict=True)}
+            self._ratios[name] = self._scores.own(self._terms[name].own)
         return self._ratios[name]
 
     def logits(self, name: str) -> F64:
         """Calibrated logits of a word, float64 [N]."""
-        slope, offset = slope_and_offset(self._calibration, self._terms[name].own)
-        return self.ratios(name) * slope + offset
+        own = self._terms[name].own
+        return self.ratios(name) * float(self._calibration.slope[own]) + float(self._calibration.offset[own])
 
     def literal_values(self) -> Callable[[str, bool], F64]:
         """The function `evaluate` asks: a word's log p by name, or log(1 − p)."""
         return literals(self.logits)
-
-
-def slope_and_offset(calibration: Calibration, own: int | None) -> tuple[float, float]:
-    """What turns a word's ratio into a logit.
-
-    Args:
-        calibration: Of the own words.
-        own: The word's position among them; None for another word, which takes the medians. Words that
-            had too few examples keep their raw ratio, and do not count for it where others were fitted.
-    """
-    if own is not None:
-        return float(calibration.slope[own]), float(calibration.offset[own])
-    raw = (calibration.slope == 1.0) & (calibration.offset == 0.0)
-    fitted = ~raw if not raw.all() else raw
-    return float(np.median(calibration.slope[fitted])), float(np.median(calibration.offset[fitted]))

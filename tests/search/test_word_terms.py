@@ -6,7 +6,9 @@ from made_stores import posteriors
 from made_words import table_of
 from olrsearch_benchmarks.speed.speed_kl import open_index
 
-from olrsearch.core.errors import GaussianError, QueryError, UnknownWordError, VectorError, WordVectorsError
+from olrsearch.core.errors import GaussianError, QueryError, UnknownWordError, VectorError
+from olrsearch.encoders.words.meanings import read_meanings
+from olrsearch.encoders.words.understanding import Understanding
 from olrsearch.encoders.words.vocabulary import Vocabulary
 from olrsearch.maths.calibration import Calibration, log_sigmoid
 from olrsearch.maths.divergences import jeffreys, kl
@@ -17,23 +19,17 @@ from olrsearch.search.kl.view import KlView, PlainPosteriors
 from olrsearch.search.kl.word_scores import WordScores
 from olrsearch.search.query.ast import canonical
 from olrsearch.search.ranking_by_divergence import match_prior, match_words, similar_posteriors
-from olrsearch.search.word_queries import open_table
-from olrsearch.search.word_terms import (
-    WordProbabilities,
-    parse_words,
-    query_of,
-    resolve_words,
-    slope_and_offset,
-)
+from olrsearch.search.word_terms import WordProbabilities, parse_words, query_of, resolve_words
 
-NAMES = ("Smiling", "Wavy_Hair", "Male")
+NAMES = ("Smiling", "Wavy_Hair", "Male", "Beard")
 TABLE = table_of(
-    ["smiling", "wavy", "hair", "male", "beard", "grin"],
-    np.random.default_rng(1).normal(size=(6, 4)) + np.eye(6, 4),
+    ["smiling", "wavy", "hair", "male", "beard"],
+    np.random.default_rng(1).normal(size=(5, 4)) + np.eye(5, 4),
     source="table",
 )
 VOCABULARY = Vocabulary.of_table(NAMES, TABLE, table={}, kind="none")
-CALIBRATION = Calibration(np.array([0.5, 0.1, 0.2]), np.array([-1.0, 0.5, 2.0]))
+CALIBRATION = Calibration(np.array([0.5, 0.1, 0.2, 0.3]), np.array([-1.0, 0.5, 2.0, 0.7]))
+UNDERSTANDING = Understanding(NAMES, vectors=None)
 DIRECTIONS = {
     "query-to-image": kl,
     "image-to-query": lambda query, images: kl(images, query),
@@ -56,8 +52,8 @@ def index(view):
     return open_index(view, ["a", "b"], None)
 
 
-def terms_of(*texts, table=TABLE):
-    return resolve_words(parse_words(texts), VOCABULARY, lambda: table)
+def terms_of(*texts):
+    return resolve_words(parse_words(texts), VOCABULARY, UNDERSTANDING)[0]
 
 
 def chances_of(view, terms, calibration=CALIBRATION):
@@ -96,25 +92,39 @@ def test_an_empty_set(texts):
         parse_words(texts)
 
 
-def test_the_encoders_own_words_go_first_and_need_no_table():
-    def table():
-        raise AssertionError
-
-    terms = resolve_words(parse_words(["wavy hair^2", "!MALE"]), VOCABULARY, table)
+def test_the_encoders_own_words_are_asked_by_any_spelling():
+    terms, answers = resolve_words(parse_words(["wavy hair^2", "!MALE"]), VOCABULARY, UNDERSTANDING)
     assert [term.spelling for term in terms] == ["Wavy_Hair^2", "!Male"]
     assert [term.own for term in terms] == [1, 2]
     np.testing.assert_array_equal(terms[0].vector, VOCABULARY.vectors[1])
+    assert {answer.basis for answer in answers} == {"label"}
 
 
-def test_other_words_come_from_the_table():
-    (term,) = terms_of("grin")
-    assert (term.name, term.own) == ("grin", None)
-    np.testing.assert_allclose(term.vector, VOCABULARY.resolve("grin", TABLE))
-    with pytest.raises(UnknownWordError, match=r"unknown word 'berd'.*beard") as caught:
+def test_other_words_are_taken_for_labels():
+    terms, answers = resolve_words(
+        parse_words(["woman^2", "!sad", "without a beard"]), VOCABULARY, UNDERSTANDING
+    )
+    assert [term.spelling for term in terms] == ["!Male^2", "Smiling", "!Beard"]
+    assert [answer.taken_for for answer in answers] == ["!Male", "!Smiling", "!Beard"]
+    with pytest.raises(UnknownWordError, match=r"unknown word 'berd'.*did you mean Beard") as caught:
         terms_of("berd")
-    assert "beard" in caught.value.nearest
-    with pytest.raises(UnknownWordError, match=r"unknown word 'smilin'.*Smiling"):
-        terms_of("smilin", table=None)
+    assert caught.value.nearest == ("Beard",)
+
+
+def test_words_that_contradict_each_other():
+    with pytest.raises(QueryError, match=r"ask for Male and for its absence .*woman: taken for !Male"):
+        terms_of("woman", "male")
+    assert len(terms_of("male", "!male")) == 2  # labels as they are written
+
+
+def test_a_word_of_several_labels(tmp_path):
+    table = tmp_path / "meanings.toml"
+    table.write_text('[asks]\n"Beard & !Smiling" = ["grim pirate"]\n')
+    understanding = Understanding(NAMES, read_meanings(table), vectors=None)
+    terms, _ = resolve_words(parse_words("grim pirate^3"), VOCABULARY, understanding)
+    assert [term.spelling for term in terms] == ["Beard^3", "!Smiling^3"]
+    with pytest.raises(QueryError, match="denies Beard & !Smiling, which is no set of words"):
+        resolve_words(parse_words("!grim pirate"), VOCABULARY, understanding)
 
 
 # -- contains ----------------------------------------------------------------------------
@@ -128,24 +138,16 @@ def test_contains_adds_up_log_probabilities(view):
     value = (
         log_sigmoid(0.5 * smiling - 1.0)
         + 2 * log_sigmoid(-(0.2 * male + 2.0))
-        + log_sigmoid(0.2 * beard + 0.5)  # medians of slope and offset
+        + log_sigmoid(0.3 * beard + 0.7)
     )
     order = np.lexsort((view.ids, -value))
     np.testing.assert_allclose(-page.distances, value[order], rtol=1e-5, atol=1e-5)
     clear = np.diff(-value[order]) > 1e-3
     assert (page.ids == view.ids[order])[:-1][clear].all()
     for distance, parts in zip(page.distances, page.contributions, strict=True):
-        assert [part.literal for part in parts] == ["Smiling", "!Male^2", "beard"]
+        assert [part.literal for part in parts] == ["Smiling", "!Male^2", "Beard"]
         assert sum(part.value for part in parts) == pytest.approx(-distance, rel=1e-12)
         assert all(0 <= part.probability <= 1 for part in parts)
-
-
-def test_other_words_take_the_medians_of_calibrated_ones():
-    assert slope_and_offset(CALIBRATION, 1) == (0.1, 0.5)
-    assert slope_and_offset(CALIBRATION, None) == (0.2, 0.5)
-    some = Calibration(np.array([1.0, 0.1, 0.3]), np.array([0.0, 0.5, 2.5]))  # the first had too few examples
-    assert slope_and_offset(some, None) == pytest.approx((0.2, 1.5))
-    assert slope_and_offset(Calibration.identity(3), None) == (1.0, 0.0)
 
 
 # -- match -------------------------------------------------------------------------------
@@ -153,7 +155,7 @@ def test_other_words_take_the_medians_of_calibrated_ones():
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("farthest", [False, True])
-@pytest.mark.parametrize("texts", [("smiling", "beard^3"), ("smiling", "!male^2", "!grin"), ("!male",)])
+@pytest.mark.parametrize("texts", [("smiling", "beard^3"), ("smiling", "!male^2", "!beard"), ("!male",)])
 def test_match_is_the_divergence_and_what_negated_words_add(view, index, direction, farthest, texts):
     terms = terms_of(*texts)
     prior = match_prior(terms, VOCABULARY, 0.1)
@@ -282,14 +284,3 @@ def test_values_of_a_query_are_in_the_views_rows(view):
     chances = chances_of(view, terms)
     values = query_values(query_of(terms), chances)
     np.testing.assert_allclose(values, log_sigmoid(chances.logits("Smiling")))
-
-
-def test_a_table_that_is_named_must_be_the_encoders(tmp_path):
-    (tmp_path / "other.txt").write_text("smiling 1 2 3 4\nbeard 4 3 2 1\n")
-    with pytest.raises(WordVectorsError, match=r"other\.txt .* is another table than the encoder's"):
-        open_table(VOCABULARY, tmp_path / "other.txt")
-    with pytest.raises(WordVectorsError, match="the encoder's 3 words come from no table"):
-        open_table(Vocabulary.one_hot(NAMES), tmp_path / "other.txt")
-    asked = open_table(VOCABULARY, None)  # which is not opened before a word needs it
-    with pytest.raises(WordVectorsError, match="was not read on this machine before: give its path"):
-        asked()

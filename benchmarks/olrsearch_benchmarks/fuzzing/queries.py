@@ -11,6 +11,7 @@ from sqlalchemy import create_engine, insert, select
 from sqlalchemy.pool import StaticPool
 
 from olrsearch.core.names import LabelNames
+from olrsearch.encoders.words.understanding import Understanding
 from olrsearch.encoders.words.vocabulary import Vocabulary
 from olrsearch.search.filters import allowed_rows, column_types
 from olrsearch.search.query.ast import canonical, quote_name, resolve_names
@@ -190,10 +191,11 @@ def _read_name(text: str) -> None:
 
 def _read_words(text: str) -> None:
     """Parse a set of words and look each up in an encoder's vocabulary."""
-    canonical(query_of(resolve_words(parse_words(text), _VOCABULARY, lambda: None)))
+    canonical(query_of(resolve_words(parse_words(text), _VOCABULARY, _UNDERSTANDING)[0]))
 
 
 _VOCABULARY: Final = Vocabulary.one_hot(LABELS)
+_UNDERSTANDING: Final = Understanding(LABELS, vectors=None)
 
 
 @cache

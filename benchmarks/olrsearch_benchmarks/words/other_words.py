@@ -196,7 +196,7 @@ def _ask(
 
     def match(point: F64) -> float:
         prior = word_prior(point[None], data.shrinkage)
-        return _precision(-divergences.of(prior, "query-to-image")[0], truth)
+        return precision(-divergences.of(prior, "query-to-image")[0], truth)
 
     own = data.vocabulary.vectors
     return OtherWord(
@@ -204,16 +204,16 @@ def _ask(
         label=data.names[label],
         relevant=int((truth > 0).sum()),
         match=match(vector),
-        ratio=_precision(data.densities(data.gallery, vector[None])[0] - background, truth),
+        ratio=precision(data.densities(data.gallery, vector[None])[0] - background, truth),
         nearest=data.names[near],
         nearest_match=match(own[near]),
-        nearest_ratio=_precision(densities[near] - background, truth),
+        nearest_ratio=precision(densities[near] - background, truth),
         label_match=match(own[label]),
-        label_ratio=_precision(densities[label] - background, truth),
+        label_ratio=precision(densities[label] - background, truth),
     )
 
 
-def _precision(scores: F64, truth: I8) -> float:
+def precision(scores: F64, truth: I8) -> float:
     """P@20; images whose label is unknown are not ranked."""
     order = ranked(np.where(truth == 0, -np.inf, scores)[None])
     return float(precision_at(truth[order] > 0, CUT)[0])

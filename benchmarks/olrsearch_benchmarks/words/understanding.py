@@ -1,9 +1,9 @@
 """Whether words are understood: two lists of words with what they ask for, in the forty labels of CelebA.
 
-`fixed_words.csv` has 200 words and phrases that were written down before anything was measured. `development_words.csv` has
-187 others, with which everything was chosen and fitted. A word is *held out* when the table of meanings
-is asked without any word of both lists and without the ten strange ones: then it is understood by
-likeness, or by grammar, alone.
+`fixed_words.csv` has 200 words and phrases that were written down before anything was measured.
+`development_words.csv` has 187 others, with which thresholds were chosen and
+weights fitted. Words are *held out* when the table of meanings is asked without any word of both lists and
+without the ten strange ones: then they are understood by likeness, or by grammar, alone.
 
 Kinds: `synonym` (asks for a label), `opposite` (for the absence of one), `negated` (a phrase that denies),
 `unrelated` and `near` (to be refused; `near` are of people), `ambiguous` (several answers are right).
@@ -12,13 +12,14 @@ Kinds: `synonym` (asks for a label), `opposite` (for the absence of one), `negat
 from __future__ import annotations
 
 import csv
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from olrsearch.core.errors import QueryError
+from olrsearch.core.errors import BenchmarkError, OptionalDependencyError, QueryError
 from olrsearch.encoders.words.likeness import GloveVectors, SentenceVectors, Weights
 from olrsearch.encoders.words.meanings import Asked, Meanings, read_meanings
 from olrsearch.encoders.words.negation import plain
@@ -27,7 +28,8 @@ from olrsearch.encoders.words.understanding import Understanding
 from olrsearch.encoders.words.vectors import GLOVE, WordVectors
 from olrsearch.evaluation.measured import Measured
 from olrsearch.evaluation.report import Report, Table
-from olrsearch_benchmarks.words.other_words import OTHER_WORDS
+from olrsearch.search.kl.word_scores import log_mean_exp
+from olrsearch_benchmarks.words.other_words import OTHER_WORDS, precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import F64
     from olrsearch.encoders.words.likeness import TextVectors
     from olrsearch.encoders.words.meanings import Meaning
-    from olrsearch_benchmarks.words.other_words import OtherWords
+    from olrsearch_benchmarks.words.posterior_data import PosteriorData
 
 FIXED: Final = "fixed_words.csv"
 DEVELOPMENT: Final = "development_words.csv"
@@ -98,13 +100,13 @@ class UnderstandingReport(Report):
         rows: The figures.
         ways: Way → kind → share of right answers.
         answers: Way → what was made of every word of the fixed list.
-        strange: P@20 of the ten strange words, where a store's posteriors were asked.
+        strange: The ten strange words: what each was taken for, and P@20, in the order of `tables`.
     """
 
     rows: tuple[Measured, ...]
     ways: dict[str, dict[str, float]]
     answers: dict[str, tuple[dict[str, Any], ...]]
-    strange: OtherWords | None = None
+    strange: tuple[dict[str, Any], ...] = ()
 
     def tables(self) -> tuple[Table, ...]:
         """The figures, the shares by kind, and every wrong answer."""
@@ -125,6 +127,11 @@ class UnderstandingReport(Report):
                 "Right answers by kind",
                 ("way", *kinds),
                 tuple((way, *(shares.get(kind) for kind in kinds)) for way, shares in self.ways.items()),
+            ),
+            Table(
+                "P@20 of the ten strange words",
+                ("word", "means", "way", "taken for", "P@20", "of the label itself"),
+                tuple(tuple(row.values()) for row in self.strange),
             ),
             Table("Wrong answers", ("way", "word", "kind", "right", "given", "by"), tuple(wrong)),
         )
@@ -168,10 +175,8 @@ def ways(names: Sequence[str]) -> dict[str, Understanding]:
     """Every way to understand that can be measured here: with and without each encoder, held out or not."""
     table = read_meanings()
     vectors: dict[str, TextVectors | None] = {"table alone": None}
-    try:
+    with suppress(OptionalDependencyError):
         vectors["GloVe"] = GloveVectors(WordVectors.open(GLOVE))
-    except ImportError:
-        pass
     if find_sentences() is not None:
         vectors["sentence encoder"] = SentenceVectors()
     found = {name: Understanding(names, table, vectors=one) for name, one in vectors.items()}
@@ -241,6 +246,80 @@ def _figures(way: str, answers: Sequence[Answer], seed: int) -> list[Measured]:
     return rows
 
 
+def run_words(data: PosteriorData, *, seed: int = 0) -> UnderstandingReport:
+    """Words understood, on the fixed list and on a store's posteriors.
+
+    Args:
+        data: Posteriors whose images have the labels of CelebA.
+        seed: Goes into the figures; nothing here is drawn.
+
+    Raises:
+        BenchmarkError: labels of the list are none of the encoder's words.
+    """
+    names = data.vocabulary.names
+    wanted = {asked.label for word in read_list(FIXED) for meaning in word.right for asked in meaning}
+    if missing := sorted(wanted - set(names)):
+        raise BenchmarkError(
+            f"the words are listed with labels of CelebA, and {data.space} does not know "
+            f"{', '.join(missing[:3])} ({len(missing)} in all): measure an encoder of faces"
+        )
+    rows, answers = measure_understanding(names, seed=seed)
+    strange = strange_words(data)
+    for way in dict.fromkeys(row["way"] for row in strange):
+        value = float(np.mean([row["p20"] for row in strange if row["way"] == way]))
+        target = 0.85 if way == "sentence encoder" else None
+        rows = (*rows, Measured.of(f"{way}: P@20 of ten strange words", value, target, seed=seed))
+    itself = {row["word"]: row["label"] for row in strange}
+    if itself:
+        rows = (
+            *rows,
+            Measured.of("P@20 of the labels they mean", float(np.mean([*itself.values()])), seed=seed),
+        )
+    return UnderstandingReport(
+        protocol="P5",
+        title="words understood",
+        command="olrsearch bench words",
+        seed=seed,
+        baseline="the table of meanings alone; the label itself",
+        data={"name": data.name, "images": data.images, "gallery": len(data.gallery)},
+        notes=(
+            "Table and lists have one author: held out, no listed word stands in the table.",
+            f"Weights of sureness: {_weights()}.",
+        ),
+        rows=rows,
+        ways={way: by_kind(given) for way, given in answers.items()},
+        answers={way: as_rows(given) for way, given in answers.items()},
+        strange=strange,
+    )
+
+
+def _weights() -> str:
+    return "; ".join(f"{one.name} {tuple(one.weights)}" for one in (SentenceVectors, GloveVectors))
+
+
+def strange_words(data: PosteriorData) -> tuple[dict[str, Any], ...]:
+    """P@20 of the ten strange words by the labels they are taken for, ranked by ratio; 0 where refused."""
+    densities = data.densities(data.gallery, data.vocabulary.vectors)
+    ratios, truth = densities - log_mean_exp(densities), data.truth
+    rows = []
+    for way, understanding in ways(data.vocabulary.names).items():
+        for word, label in OTHER_WORDS:
+            place = data.names.index(label)
+            given = ask(understanding, [ListedWord(word, "strange", ())])[0].given
+            signed = [ratios[data.names.index(one.label)] * (-1 if one.negated else 1) for one in given]
+            rows.append(
+                {
+                    "word": word,
+                    "means": label,
+                    "way": way,
+                    "taken_for": _spelt(given),
+                    "p20": precision(np.sum(signed, axis=0), truth[place]) if signed else 0.0,
+                    "label": precision(ratios[place], truth[place]),
+                }
+            )
+    return tuple(rows)
+
+
 def by_kind(answers: Sequence[Answer]) -> dict[str, float]:
     """Share of right answers by kind."""
     kinds = dict.fromkeys(one.word.kind for one in answers)
@@ -267,7 +346,7 @@ def as_rows(answers: Sequence[Answer]) -> tuple[dict[str, Any], ...]:
 def fit_weights(names: Sequence[str], vectors: TextVectors) -> Weights:
     """What turns likeness into sureness: a logistic function, fitted to the held-out development words.
 
-    What the package has was made by this. Denied phrases do not count, for grammar does half of their work, and
+    What the package has was made by this. Denied phrases do not count, for grammar does half of their work;
     neither do words that are nearest to words of no meaning, which are refused anyway.
 
     Args:

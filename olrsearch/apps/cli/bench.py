@@ -14,7 +14,7 @@ from olrsearch.apps.cli.options import PATH, json_option, report_option, seed_op
 from olrsearch.apps.cli.reports import render
 
 _BROUGHT: Final = "olrsearch.bench"
-_ELSEWHERE: Final = ("fuzz", "papers", "richness", "speed")
+_ELSEWHERE: Final = ("fuzz", "papers", "richness", "speed", "words")
 
 shared_options = together(
     space_option("by default"),

@@ -8,7 +8,7 @@ import click
 
 from olrsearch import WordEstimate
 from olrsearch.apps.cli.common import examples, open_store, show
-from olrsearch.apps.cli.options import POSITIVE, json_option, space_option, vectors_option
+from olrsearch.apps.cli.options import POSITIVE, json_option, meanings_option, space_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,9 +31,9 @@ _STORED = {None: "", -1: "stored: absent", 0: "stored: unknown", 1: "stored: pre
     "others",
     multiple=True,
     metavar="WORD",
-    help="With --words: also this word of the encoder's table (repeatable).",
+    help="With --words: also this word, taken for a label or its absence (repeatable).",
 )
-@vectors_option
+@meanings_option
 @click.option("-k", "--count", type=POSITIVE, default=10, show_default=True, help="Labels or words shown.")
 @space_option("of its layout by default")
 @json_option("One JSON object an image, with all labels or words.")
@@ -43,7 +43,7 @@ def describe_command(
     images: tuple[str, ...],
     by_words: bool,
     others: tuple[str, ...],
-    vectors: str | None,
+    meanings: str | None,
     count: int,
     space: str | None,
     as_json: bool,
@@ -52,12 +52,12 @@ def describe_command(
 
     With --words, the encoder's words that are likeliest of them.
     """
-    if not by_words and (others or vectors is not None):
-        raise click.UsageError("--open and --vectors are of words: add --words")
+    if not by_words and (others or meanings is not None):
+        raise click.UsageError("--open and --meanings are of words: add --words")
     found: list[Description[LabelEstimate]] | list[Description[WordEstimate]]
     with open_store(ctx, read_only=True) as store:
         if by_words:
-            found = store.describe_words(images, others=others, vectors=vectors, space=space)
+            found = store.describe_words(images, others=others, meanings=meanings, space=space)
         else:
             found = store.describe(images, space=space)
     show([one.to_dict() for one in found], _lines(found, count), as_json=as_json)
@@ -82,9 +82,12 @@ def _rows(
     for item in description.estimates:
         if isinstance(item, WordEstimate):
             name, figure, is_own = item.word, f"ratio {item.ratio:>+z9.2f}", item.own
+            if item.understood is not None:
+                name = f"{item.word} ({item.understood.taken_for})"
         else:
             name, figure, is_own = item.label, f"norm {item.norm:.3f}", True
         if own < count or not is_own:
-            rows.append((name, f"{item.probability:.3f}  {figure}  {_STORED[item.stored]}"))
+            chance = "    –" if item.probability is None else f"{item.probability:.3f}"
+            rows.append((name, f"{chance}  {figure}  {_STORED[item.stored]}"))
         own += is_own
     return rows

@@ -15,12 +15,12 @@ from olrsearch.apps.cli.options import (
     POSITIVE,
     SHEET,
     json_option,
+    meanings_option,
     names,
     seed_option,
     sheets_option,
     space_option,
     together,
-    vectors_option,
     where_option,
 )
 
@@ -160,7 +160,7 @@ def posterior(ctx: click.Context, /, images: tuple[str, ...], out: Path, **optio
 @_drawing_option
 @click.option("--shrinkage", type=float, help="λ of the prior; the encoder's by default.")
 @_samples_options
-@vectors_option
+@meanings_option
 @_posterior_space_option
 @click.pass_context
 def words_look(ctx: click.Context, /, words: tuple[str, ...], out: Path, **options: Any) -> None:

@@ -84,8 +84,8 @@ sheets_option: Final = click.option(
     multiple=True,
     help="Also write a contact sheet, .html or .png (repeatable).",
 )
-vectors_option: Final = click.option(
-    "--vectors", metavar="PATH", help="The encoder's table of word vectors, where it is not found."
+meanings_option: Final = click.option(
+    "--meanings", metavar="PATH", help="A table of what words ask for; meanings.toml in the store's folder."
 )
 
 

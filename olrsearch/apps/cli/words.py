@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from olrsearch.apps.cli.common import examples, open_store
-from olrsearch.apps.cli.options import vectors_option
+from olrsearch.apps.cli.options import meanings_option
 from olrsearch.apps.cli.search import ranking_options, render
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ DIRECTIONS = ("query-to-image", "image-to-query", "jeffreys")
     "words",
     epilog=examples(
         "olrsearch words beard eyeglasses '!male' -k 10",
+        "olrsearch words woman 'without glasses'",
         "olrsearch words 'blonde hair^2' smiling --mode match --sheet answer.html",
     ),
 )
@@ -46,7 +47,7 @@ DIRECTIONS = ("query-to-image", "image-to-query", "jeffreys")
     show_default=True,
     help="filter: only images of which it holds (p ≥ 0.5). rank: both rankings fused.",
 )
-@vectors_option
+@meanings_option
 @ranking_options
 @click.pass_context
 def words_command(
@@ -54,8 +55,9 @@ def words_command(
 ) -> None:
     """Find images by WORDS: beard eyeglasses '!male' 'blonde hair^2'.
 
-    Every argument is a word or a phrase: ! asks for its absence, ^ weighs it. Words are those the encoder
-    was trained to name, and where its words come from a table of word vectors, any word of the table.
+    Every argument is a word or a phrase: ! asks for its absence, ^ weighs it. A word is a label of the
+    encoder, or is taken for one, or for the absence of one, and the answer says for which: woman for !Male,
+    'without glasses' for !Eyeglasses. What is not understood surely enough is refused.
     """
     with open_store(ctx, read_only=True) as store:
         render(store, store.words(words, **options), sheets, as_json=as_json)

@@ -4,8 +4,9 @@ The words of a table of meanings are references. A phrase is as near to a meanin
 references on the mean, by cosine about the mean of all references. Words of no meaning are references too: a
 phrase that is nearest to these means nothing here.
 
-How surely is a logistic function of three numbers: that similarity, how far ahead of the next meaning it is, and how far
-ahead of the opposite one. It was fitted to words that stand in no table: `olrsearch bench words` shows both.
+How surely is a logistic function of three numbers: that similarity, how far ahead of the next meaning it is,
+and how far ahead of the opposite one. It was fitted to words that stand in no table, and `olrsearch bench
+words` shows how often what is said holds.
 
 Notation: R references, D numbers a text.
 """
@@ -196,7 +197,7 @@ def _unit(vectors: F64) -> F64:
 def _kept(texts: Sequence[str], vectors: TextVectors, cache: Path | None) -> F64:
     """The vectors of the references: from the cache, or made and put there, float64 [R, D].
 
-    The file's name says what it is of, so one that is there is the right one; one that is damaged is made again.
+    The file's name says what it is of, so one that is there is the right one. A damaged one is made again.
     """
     root = cache_folder(cache)
     named = hashlib.sha256("\0".join((vectors.source, *texts)).encode()).hexdigest()

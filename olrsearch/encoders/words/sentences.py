@@ -1,7 +1,8 @@
 """A sentence encoder: words and short phrases as vectors of 384 numbers, for what two of them have in common.
 
-all-MiniLM-L6-v2 is read from an installed package, which carries its weights; nothing is downloaded. The network
-is small, so it is computed here with numpy: a query that asks for a phrase imports neither torch nor ONNX Runtime.
+all-MiniLM-L6-v2 is read from an installed package, which carries its weights; nothing is downloaded. The
+network is small, so it is computed here with numpy: a query that asks for a phrase imports neither torch
+nor ONNX Runtime.
 
 Notation: n texts, t tokens of a text, D = 384 numbers a text, h heads.
 
@@ -74,7 +75,7 @@ class SentenceEncoder:
             self._layers = int(config["num_hidden_layers"])
             self._epsilon = float(config["layer_norm_eps"])
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            self._file = safe_open(self.weights, framework="numpy")
+            self._file: Any = safe_open(self.weights, framework="numpy")
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise WordVectorsError(
                 f"the sentence encoder in {folder} is damaged ({error}): {INSTALL}"
@@ -114,8 +115,8 @@ class SentenceEncoder:
             raise WordVectorsError(f"{self.weights} cannot be read ({error.strerror or error})") from None
         if found.hexdigest() != SHA256:
             raise WordVectorsError(
-                f"{self.weights} has the sha256 {found.hexdigest()[:12]}…, expected {SHA256[:12]}…: install it "
-                f"again ({INSTALL})"
+                f"{self.weights} has the sha256 {found.hexdigest()[:12]}…, expected {SHA256[:12]}…: install "
+                f"it again ({INSTALL})"
             )
 
     def _batch(self, tokens: Sequence[Sequence[int]]) -> F32:

@@ -1,7 +1,8 @@
 """What a word or phrase asks an encoder for: one of its labels, or the absence of one, and how surely.
 
-In this order: a label of this name; a table of meanings; the grammar of denials (`without glasses`); likeness to the words
-of the table, by a sentence encoder where one is installed, else by GloVe. What none of these is sure of is refused.
+In this order: a label of this name; a table of meanings, and what is the opposite of its phrases; the grammar
+of denials (`without glasses`); likeness to the words of the table, by a sentence encoder where one is
+installed, else by GloVe. What none of these is sure of is refused.
 
 Notation: W labels of an encoder.
 """
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from olrsearch.core.errors import QueryError, UnknownLabelError, UnknownWordError
 from olrsearch.core.names import LabelNames, nearest_names
+from olrsearch.core.shown import shown
 from olrsearch.encoders.words.label_words import own_words
 from olrsearch.encoders.words.likeness import LEAST, GloveVectors, References, SentenceVectors
 from olrsearch.encoders.words.meanings import Asked, Meanings, read_meanings, spell
@@ -33,6 +35,7 @@ Basis = Literal["label", "table", "sentence encoder", "GloVe"]
 BASES: Final[tuple[Basis, ...]] = get_args(Basis)
 
 _SUGGESTED: Final = 3
+_LONGEST: Final = 200
 _SHOWN: Final = 60
 """Characters of a refused word that are repeated."""
 
@@ -84,6 +87,7 @@ class Understanding:
 
     Args:
         names: The W labels.
+        phrases: For each what people call it, which is as good as its name; none where None.
         meanings: The table; see `read_meanings`.
         vectors: What makes vectors of other words; `installed_vectors()` by default.
         cache: The cache folder; see `tables.cache_folder`.
@@ -94,12 +98,14 @@ class Understanding:
         names: Sequence[str],
         meanings: Meanings | None = None,
         *,
-        vectors: TextVectors | None | Literal["installed"] = "installed",
+        phrases: Sequence[str] | None = None,
+        vectors: TextVectors | Literal["installed"] | None = "installed",
         cache: Path | None = None,
     ) -> None:
         self.names = tuple(names)
         self.meanings = (read_meanings() if meanings is None else meanings).of_labels(self.names)
         self._labels = LabelNames(self.names)
+        self._phrases = dict(zip(map(plain, reversed(phrases or ())), reversed(self.names), strict=False))
         self._vectors = vectors
         self._cache = cache
 
@@ -125,6 +131,9 @@ class Understanding:
             UnknownWordError: nothing is sure enough; carries the nearest labels.
             QueryError: a spelling that several labels have, or a denial of several labels at once.
         """
+        if len(text) > _LONGEST and not self._labels.matches(text):
+            why = f"a phrase has up to {_LONGEST} characters, this has {len(text):,}"
+            raise self._refusal(text, (), why)
         certain = self._certain(text) or self._turned(text)
         if certain is not None:
             return certain
@@ -147,8 +156,10 @@ class Understanding:
             UnknownWordError: the table says that it asks for nothing that labels say.
         """
         try:
-            return Understood(text, (Asked(self.names[self._labels.position(text)], False),), "label")
+            return Understood(text, (Asked(self._labels.find(text), negated=False),), "label")
         except UnknownLabelError:
+            if (name := self._phrases.get(plain(text))) is not None:
+                return Understood(text, (Asked(name, negated=False),), "label")
             meaning = self.meanings.find(text)
         if meaning == ():
             raise self._refusal(
@@ -162,7 +173,7 @@ class Understanding:
         if meaning is None:
             for phrase in self.meanings.turned(text):
                 if found := self._labels.matches(phrase):
-                    meaning = (Asked(self.names[found[0]], True),)
+                    meaning = (Asked(self.names[found[0]], negated=True),)
         return None if meaning is None else Understood(text, meaning, "table")
 
     def _likely(self, text: str, written: str) -> Understood:
@@ -172,11 +183,8 @@ class Understanding:
             UnknownWordError: it is not sure enough.
         """
         if self.references is None or self.vectors is None:
-            raise self._refusal(
-                written,
-                (),
-                f"it is no label and in no table, and for other words install a sentence encoder: {INSTALL}",
-            )
+            why = f"it is no label and in no table; a sentence encoder understands more words: {INSTALL}"
+            raise self._refusal(written, (), why)
         likely = self.references.likely(text)
         if likely and likely[0].meaning and likely[0].sureness >= LEAST:
             best = likely[0]
@@ -189,8 +197,8 @@ class Understanding:
         """The meaning of what a phrase denies.
 
         Raises:
-            UnknownWordError: it is not sure enough, or the phrase with its denial is more like a word of that meaning than
-                without: `no hair on the head` says bald, although it denies something like it.
+            UnknownWordError: it is not sure enough, or the phrase is more like a word of that meaning with
+                its denial than without: `no hair on the head` says bald, and denies something like it.
         """
         found = self._likely(rest, written)
         whole = self.references.likely(written, 1) if self.references is not None else ()
@@ -200,12 +208,12 @@ class Understanding:
 
     def _refusal(self, text: str, likely: Sequence[Likely], why: str) -> UnknownWordError:
         """Says which labels are near, and what to do."""
-        near = list(nearest_names(text[:_SHOWN], self.names))
-        near += [" & ".join(map(spell, one.meaning)) for one in likely if one.meaning]
+        near = nearest_names(text[:_SHOWN], self.names)  # a slip of the pen, before anything else
+        near = near or tuple(" & ".join(map(spell, one.meaning)) for one in likely if one.meaning)
         return UnknownWordError(
             text if len(text) <= _SHOWN else text[:_SHOWN] + "…",
-            tuple(dict.fromkeys(near))[:_SUGGESTED],
-            f"{why}; ask for a label (olrsearch label list), or say what it means in a table (--meanings)",
+            near[:_SUGGESTED],
+            f"{why}; olrsearch label list shows labels, and a table of yours says what it means: --meanings",
         )
 
     def _words(self) -> list[tuple[str, Meaning]]:
@@ -213,7 +221,9 @@ class Understanding:
         found: dict[str, tuple[str, Meaning]] = {}
         for name in self.names:
             phrase = " ".join(own_words(name))
-            found.setdefault(plain(phrase), (phrase, (Asked(name, False),)))
+            found.setdefault(plain(phrase), (phrase, (Asked(name, negated=False),)))
+        for phrase, name in self._phrases.items():
+            found.setdefault(phrase, (phrase, (Asked(name, negated=False),)))
         for meaning, words in self.meanings.entries:
             for word in words:
                 found.setdefault(plain(word), (word, meaning))
@@ -241,6 +251,6 @@ def _opposite(meaning: Meaning, text: str) -> Meaning:
     if len(meaning) > 1:
         labels = " & ".join(map(spell, meaning))
         raise QueryError(
-            f"{text!r} denies {labels}, which is no set of words: name the labels that are to be absent one by one"
+            f"{shown(text)} denies {labels}, which is no set of words: name what is to be absent one by one"
         )
     return (meaning[0].opposite,)

@@ -2,7 +2,7 @@
 
 An image's ratio of a word w is ln N(w; μ, Σ) − ln (1/W) Σ_v N(v; μ, Σ) over the encoder's own words v:
 how much denser its posterior is at w than at the words on the average, in nats. Ratios of the own words
-and the subtrahend, the background, are kept as label scores are; those of other words are computed.
+and the subtrahend, the background, are kept as label scores are.
 
 ```
 <folder>/<segment>.npy             float32 [W, n]: ratios of the own words
@@ -183,22 +183,6 @@ class WordScores:
         out = np.empty((len(self.words), len(rows)))
         for part, mine, places in self.view.split(rows):
             out[:, mine] = self._of(part).own[:, places]
-        return out
-
-    def other(self, points: F64) -> F64:
-        """Ratios of other words: float64 [m, N], nats.
-
-        Args:
-            points: float64 [m, d], their vectors.
-
-        Raises:
-            GaussianError: points of another shape, or not finite.
-            VectorError: as `log_densities`.
-        """
-        out = np.empty((len(points), len(self.view)))
-        for number, rows, alive in self.view.layout():
-            found = log_densities(self.view.parts[number], points) - self._of(number).background
-            out[:, rows] = found if alive is None else found[:, alive]
         return out
 
     def _of(self, part: int) -> Ratios:

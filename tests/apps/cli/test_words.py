@@ -132,8 +132,10 @@ def test_a_sheet_of_words(both, tmp_path):
         assert ("distance " in text) is (mode == "match")
 
 
-def test_errors_of_word_queries(both, gallery, tmp_path):
-    assert refused(both, "words", "brigt") == "error: unknown word 'brigt'; did you mean Bright?"
+def test_errors_of_word_queries(both, gallery):
+    line = refused(both, "words", "brigt")
+    assert line.startswith("error: unknown word 'brigt'; did you mean Bright? (")
+    assert "olrsearch label list" in line
     assert "is no set of words" in refused(both, "words", "bright | red")
     assert "no words: expected a set" in refused(both, "words", "")
     for shrinkage in (0, 1.5):
@@ -143,9 +145,6 @@ def test_errors_of_word_queries(both, gallery, tmp_path):
     assert "take the mode match" in refused(both, "words", "bright", "--farthest")
     line = refused(gallery.store, "words", "bright")
     assert "has no posteriors yet: train an encoder that makes them" in line
-    (tmp_path / "table.txt").write_text("bright 1 2\nred 2 1\n")
-    line = refused(both, "words", "bright", "--vectors", tmp_path / "table.txt")
-    assert "the encoder's 4 words come from no table of word vectors" in line
     with Store.open(both, read_only=True) as store:
         with pytest.raises(QueryError, match="no mode 'like': expected one of contains, match"):
             store.words("bright", mode="like")
@@ -164,12 +163,64 @@ def test_posteriors_alone_answer_without_labels(alone):
     row = good(alone, "describe", name(3), "--words", "--json").row
     assert {item["word"] for item in row["estimates"]} == set(LABELS)
     assert {item["stored"] for item in row["estimates"]} == {None}
-    for item in row["estimates"]:  # slope 1, offset 0
-        assert item["probability"] == pytest.approx(np.exp(-np.logaddexp(0, -item["ratio"])), abs=1e-12)
+    # Nothing is calibrated: an order, and no probability.
+    assert {item["probability"] for item in row["estimates"]} == {None}
+    ratios = [item["ratio"] for item in row["estimates"]]
+    assert ratios == sorted(ratios, reverse=True)
+    assert {part["probability"] for row in called.rows for part in row["contributions"]} == {None}
+    assert "–" in good(alone, "describe", name(3), "--words").out
     assert "no stored label that tiny-posterior-" in refused(alone, "calibrate")
     assert "no label embeddings yet" in refused(alone, "words", "bright", "--attributes", "red")
     assert good(alone, "index", "build").code == 0  # the newest of posteriors, where there is no other
     assert "word scores 1" in good(alone, "index", "info").out
+
+
+# -- words that are no labels ----------------------------------------------------------------
+
+
+def test_words_are_taken_for_labels_and_the_answer_says_so(both, tmp_path):
+    table = tmp_path / "meanings.toml"
+    table.write_text('[asks]\n"!Bright" = ["gloomy"]\n"Red & Framed" = ["poster"]\n')
+    asked = ("--meanings", table, "-k", 5, "--json")
+    found = good(both, "words", "gloomy^2", "poster", *asked)
+    plain = good(both, "words", "!bright^2", "red", "framed", "-k", 5, "--json")
+    assert [row["key"] for row in found.rows] == [row["key"] for row in plain.rows]
+    assert "gloomy: taken for !Bright (table)" in found.err
+    taken = {"basis": "table", "similarity": None, "sureness": None}
+    for row, same in zip(found.rows, plain.rows, strict=True):
+        assert row.pop("understood") == [
+            {"word": "gloomy", "taken_for": "!Bright", **taken},
+            {"word": "poster", "taken_for": "Red & Framed", **taken},
+        ]
+        assert row == same
+    matched = good(both, "words", "without gloomy", "--mode", "match", *asked).rows
+    direct = good(both, "words", "bright", "--mode", "match", "-k", 1, "--json").row
+    assert matched[0]["key"] == direct["key"]
+    row = good(both, "describe", name(3), "--words", "--open", "gloomy", "--meanings", table, "--json").row
+    (asked_for,) = [item for item in row["estimates"] if not item["own"]]
+    (bright,) = [item for item in row["estimates"] if item["word"] == "Bright"]
+    assert asked_for["understood"]["taken_for"] == "!Bright"
+    assert asked_for["probability"] == pytest.approx(1 - bright["probability"])
+    assert "understood" not in bright
+    said = good(both, "describe", name(3), "--words", "--open", "gloomy", "--meanings", table).out
+    assert "gloomy (!Bright)" in said
+    assert "!Bright: leave" in refused(
+        both, "look", "words", "gloomy", "--meanings", table, "--out", tmp_path / "w.png"
+    )
+
+
+def test_a_store_has_a_table_of_its_own(both, tmp_path):
+    home = shutil.copytree(both, tmp_path / "store")
+    (home / "meanings.toml").write_text('[asks]\nBright = ["lucent"]\n')
+    assert "lucent: taken for Bright (table)" in good(home, "words", "lucent").err
+    assert good(home, "store", "verify").code == 0
+    with Store.open(home, read_only=True) as store:
+        (found,) = store.words("lucent").understood
+        assert (found.taken_for, found.basis) == ("Bright", "table")
+        assert store.words("bright").understood[0].basis == "label"
+    (home / "meanings.toml").write_text('[asks]\nBright = "lucent"\n')
+    assert "line 2: 'Bright' has 'lucent', expected a list of words" in refused(home, "words", "lucent")
+    assert "check the path" in refused(home, "words", "lucent", "--meanings", tmp_path / "none.toml")
 
 
 # -- likeness, descriptions ----------------------------------------------------------------
