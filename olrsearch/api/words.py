@@ -224,9 +224,10 @@ def _describe(
     return Description(name, source, tuple(estimates))
 
 
-def _order(item: WordEstimate) -> tuple[float, str]:
-    """Probable words first; where nothing is calibrated, by ratio."""
-    return (-item.ratio if item.probability is None else -item.probability), item.word
+def _order(item: WordEstimate) -> tuple[bool, float, str]:
+    """Probable words first; behind them those that are not calibrated, by ratio."""
+    raw = item.probability is None
+    return raw, -(item.ratio if item.probability is None else item.probability), item.word
 
 
 def _is_calibrated(opened: OpenPosteriors, word: str) -> bool:
