@@ -68,7 +68,9 @@ def parse_csv(
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter or _delimiter(text), strict=True)
     try:
         header = [name.strip() for name in next(_cells(reader), (0, []))[1]]
-        rows = [(line + passed, cells) for line, cells in _cells(reader)]
+        # Millions of cells say few things: one text each takes less memory, and is found faster.
+        one = dict[str, str]().setdefault
+        rows = [(line + passed, list(map(one, cells, cells))) for line, cells in _cells(reader)]
     except csv.Error as cause:
         raise damaged(f"{where}, line {reader.line_num + passed}: {cause}; is a quote left open?") from cause
     if not header or not rows:

@@ -104,7 +104,7 @@ def table_of(raw: RawTable, options: TableOptions) -> LabelTable:
     columns, where, lines = choose_columns(raw, options), raw.where, raw.lines
     keys = _keys(raw, columns.key)
     names = [raw.header[at] for at in columns.labels]
-    codes = np.zeros((len(keys), len(names)), np.int8)
+    codes = np.zeros((len(keys), len(names)), np.int8, order="F")  # it is filled column by column
     for place, at in enumerate(columns.labels):
         codes[:, place] = label_codes(raw.column(at), raw.header[at], where, lines)
     labels, zeros = _settled(codes, names, where, options.get("zero"))
@@ -131,7 +131,7 @@ def table_of(raw: RawTable, options: TableOptions) -> LabelTable:
     return LabelTable(
         names=tuple(names),
         keys=[keys[row] for row in rows],
-        labels=np.ascontiguousarray(labels[rows]),
+        labels=np.ascontiguousarray(labels[rows] if repeated else labels),
         partitions={keys[row]: part for row in rows if (part := partitions[row]) is not None},
         identities={keys[row]: who for row in rows if (who := identities[row]) is not None},
         issues=[

@@ -206,17 +206,27 @@ def _plain(number: str) -> str:
     return number.removesuffix(".0") if number[:-2].isdecimal() else number
 
 
+class _Said(dict[str, V]):
+    """What cells say, each spelling read once."""
+
+    def __init__(self, read: Callable[[str], V]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, cell: str) -> V:
+        self[cell] = said = self._read(cell)
+        return said
+
+
 def _each(
     cells: Sequence[str], read: Callable[[str], V], column: str, where: str, lines: Sequence[int]
 ) -> list[V]:
-    """What every cell says, each spelling read once; a reader's `ValueError` says what was expected."""
-    said: dict[str, V] = {}
-    for cell in dict.fromkeys(cells):
-        try:
-            said[cell] = read(cell)
-        except ValueError as cause:
-            raise LabelFileError(
-                f"{where}, line {lines[cells.index(cell)]}, column {shown(column)}: found {shown(cell)}, "
-                f"expected {cause}"
-            ) from cause
-    return [said[cell] for cell in cells]
+    """What every cell says; a reader's `ValueError` says what was expected."""
+    said = _Said(read)
+    try:
+        return [said[cell] for cell in cells]
+    except ValueError as cause:
+        at = next(at for at, cell in enumerate(cells) if cell not in said)
+        raise LabelFileError(
+            f"{where}, line {lines[at]}, column {shown(column)}: found {shown(cells[at])}, expected {cause}"
+        ) from cause
