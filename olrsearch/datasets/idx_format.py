@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from olrsearch.core.errors import DatasetError, DatasetNotFoundError, LabelFileError
+from olrsearch.core.errors import DatasetError, LabelFileError
+from olrsearch.datasets.text_files import read_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,10 +44,7 @@ def read_idx(path: Path, *, dimensions: tuple[int, ...], error: type[DatasetErro
         DatasetNotFoundError: There is no such file.
         DatasetError: `error`: another magic number, or more or fewer bytes than announced.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as cause:
-        raise DatasetNotFoundError(f"no idx file at {path}") from cause
+    data = read_file(path, what="idx file")
     return parse_idx(data, where=str(path), dimensions=dimensions, error=error)
 
 

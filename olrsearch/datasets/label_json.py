@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from olrsearch.core.errors import LabelFileError
 from olrsearch.core.shown import shown
 from olrsearch.datasets.json_lines import parse_json
-from olrsearch.datasets.table_columns import APART
+from olrsearch.datasets.table_columns import APART, check_number
 from olrsearch.datasets.text_files import read_text
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def read_label_lines(path: Path) -> tuple[list[str], list[tuple[int, Sequence[st
             found.append((number, row))
     if not found:
         raise LabelFileError(f"{path.name} holds no rows, expected one JSON object an image")
+    check_number(names, path.name)
     rows: list[tuple[int, Sequence[str]]] = []
     for number, row in found:
         said = [(name, row.get(name)) for name in APART]

@@ -14,7 +14,7 @@ from olrsearch.datasets.images import is_image_name
 from olrsearch.datasets.table_cells import is_label_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Sequence, Sized
 
     from olrsearch.datasets.table_options import TableOptions
 
@@ -29,6 +29,7 @@ _INDEX: Final = "__index_level_0__"
 _FIRST: Final = re.compile(r"|Unnamed: \d+")
 """What pandas calls the numbers of rows: the one in Parquet; nothing in a CSV, then the other."""
 _SHOWN: Final = 10
+_MOST_LABELS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ def choose_columns(table: RawTable, options: TableOptions) -> Columns:
             raise LabelFileError(
                 f"{where}, line 1: found the label {shown(header[at])} with {unfit}: rename it"
             )
+    check_number(labels, where)
     if not labels and not classes and partition is None and identity is None:
         raise LabelFileError(
             f"{where} has one column, {shown(header[key])}, and says nothing of images: expected columns of "
@@ -115,6 +117,18 @@ def choose_columns(table: RawTable, options: TableOptions) -> Columns:
             else f"{where}: no column is left to read, of {names_shown(header)}"
         )
     return Columns(key, partition, identity, classes, labels, issues)
+
+
+def check_number(labels: Sized, where: str) -> None:
+    """Refuses more labels than anybody means, before every image gets a value for each of them.
+
+    Raises:
+        LabelFileError: there are more than ten thousand.
+    """
+    if len(labels) > _MOST_LABELS:
+        raise LabelFileError(
+            f"{where}: found {len(labels):,} labels, expected at most {_MOST_LABELS:,}: choose with --columns"
+        )
 
 
 def find_column(header: Sequence[str], name: str, where: str) -> int:

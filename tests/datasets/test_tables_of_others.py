@@ -308,3 +308,12 @@ def test_kinds_of_numbers(tmp_path):
         E=pa.array(["yes", "no"], pa.large_string()),
     )
     assert read_label_table(path).labels.tolist() == [[1, 1, 1, 0, 1], [-1, 0, 0, 0, -1]]
+
+
+def test_more_labels_than_anybody_means(written):
+    names = ",".join(f"L{number}" for number in range(10_001))
+    assert "found 10,001 labels, expected at most 10,000: choose with --columns" in refusal(
+        written(f"image,{names}\na.jpg{',1' * 10_001}\n")
+    )
+    many = "\n".join(json.dumps({"image": str(row), "labels": {f"L{row}": 1}}) for row in range(10_001))
+    assert "found 10,001 labels" in refusal(written(many, "labels.jsonl"))
