@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from olrsearch.apps.cli.common import examples, say
 from olrsearch.apps.cli.demo.audit import COUNT, audit_avatars, draw_avatars, open_or_create
@@ -44,6 +45,8 @@ def demo_command(ctx: click.Context, folder: Path, count: int, seed: int, profil
     interruptible(ctx)
     started = time.perf_counter()
     avatars, home = folder / "avatars", folder / "store"
+    if avatars.exists():
+        count = _there(avatars, count, typed=ctx.get_parameter_source("count") is ParameterSource.COMMANDLINE)
     draw_avatars(ctx, avatars, count=count, seed=seed)
     _step(f"avatars with labels in CelebA's layout: {avatars}", started)
     with open_or_create(ctx, home) as store:
@@ -91,6 +94,26 @@ def demo_command(ctx: click.Context, folder: Path, count: int, seed: int, profil
         for line in lines:
             click.echo(f"  {line}")
     click.echo(f"Done in {time.perf_counter() - started:.0f} s.")
+
+
+def _there(avatars: Path, count: int, *, typed: bool) -> int:
+    """How many avatars an earlier call has drawn: it is gone on with them.
+
+    Raises:
+        DatasetError: another number was asked for.
+    """
+    from olrsearch import open_dataset
+    from olrsearch.core.errors import DatasetError
+
+    found = len(open_dataset("celeba", avatars)[0])
+    if found != count and typed:
+        raise DatasetError(
+            f"{avatars} holds {found:,} avatars of an earlier call, and --count says {count:,}: leave --count "
+            "out to go on with them, or name another folder"
+        )
+    if found != count:
+        say(f"going on with the {found:,} avatars in {avatars}")
+    return found
 
 
 def _train(
