@@ -114,7 +114,18 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    wait_without_spinning()
     sys.exit(run())
+
+
+def wait_without_spinning() -> None:
+    """On a busy machine let threads that wait for one another sleep, unless somebody chose otherwise.
+
+    torch's threads spin while they wait, and take from other work, and from each other, what they wait for:
+    docs/results.md has the figures. It is read when torch is loaded, so it must be said before.
+    """
+    if os.name == "posix" and os.getloadavg()[0] > (os.cpu_count() or 1) / 2:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def run(arguments: list[str] | None = None) -> int:

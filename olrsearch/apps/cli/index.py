@@ -70,5 +70,8 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         measured = index["recall"].values() if "recall" in index else (file["recall"] for file in files)
         recall = min((found["at_10"] for found in measured), default=1.0)
         what = f" ({index['direction']})" if "direction" in index else ""
+        if not files:
+            yield f"{name}{what}: label scores"
+            continue
         yield f"{name}{what}: {len(files)} files, {size:.1f} MB, recall@10 ≥ {recall:.3f}"
     yield from found["notes"]

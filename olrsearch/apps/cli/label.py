@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from olrsearch.apps.cli.columns import table
 from olrsearch.apps.cli.common import Group, examples, open_store, say, show
 from olrsearch.apps.cli.common import images as images_said
 from olrsearch.apps.cli.options import json_option, who_option
@@ -26,14 +27,15 @@ def list_labels(ctx: click.Context, as_json: bool) -> None:
     """The labels of the store, with how often each is present, absent and unknown."""
     with open_store(ctx, read_only=True) as store:
         rows = store.labels.counts()
-    show(rows, _lines(rows), as_json=as_json)
+    nothing = "no label is stored: olrsearch import folder IMAGES --labels labels.csv brings some"
+    show(rows, _lines(rows), as_json=as_json, nothing=nothing)
 
 
 def _lines(rows: list[dict[str, Any]]) -> Iterator[str]:
-    width = max((len(row["label"]) for row in rows), default=5)
-    yield f"{'label':<{width}}  present   absent  unknown"
-    for row in rows:
-        yield f"{row['label']:<{width}}  {row['present']:>7,}  {row['absent']:>7,}  {row['unknown']:>7,}"
+    if rows:
+        counts = ("present", "absent", "unknown")
+        cells = [(row["label"], *(f"{row[name]:,}" for name in counts)) for row in rows]
+        yield from table(("label", *counts), cells, align="lrrr")
 
 
 @label_command.command(

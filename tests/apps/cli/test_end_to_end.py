@@ -6,7 +6,7 @@ import shutil
 import sys
 
 import pytest
-from command import call, good, one_thread, process
+from command import call, good, one_thread, process, refused
 from command_reference import json_keys
 from PIL import Image
 
@@ -134,7 +134,10 @@ def test_the_demo_runs_and_runs_again(avatars, tmp_path):
     found = [wrong[given.keys.index(row["key"]), given.names.index(row["label"])] for row in suspects]
     assert [int(number) for number in said.groups()] == [sum(found[:50]), sum(found), count]
     spaces = good(folder / "store", "store", "info", "--json").row["spaces"]
-    again = good("unused", "-q", "demo", folder, "--count", 200, "--profile", "tiny")
+    refusal = refused("unused", "demo", folder, "--count", 300)
+    assert "holds 200 avatars of an earlier call, and --count says 300" in refusal
+    again = good("unused", "demo", folder, "--profile", "tiny")
+    assert f"going on with the 200 avatars in {folder / 'avatars'}" in again.err
     assert "200 unchanged" in again.err
     assert good(folder / "store", "store", "info", "--json").row["spaces"] == spaces
     assert said[0] in again.out  # the audit is not run twice

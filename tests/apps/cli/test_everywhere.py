@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import os
 
 import click
 import pytest
@@ -10,7 +11,7 @@ from command import call, good
 from pictures import name, write_pictures
 
 from olrsearch.apps.cli import cli, run
-from olrsearch.apps.cli.commands import _COMMANDS
+from olrsearch.apps.cli.commands import _COMMANDS, wait_without_spinning
 
 
 def said(*arguments):
@@ -228,3 +229,30 @@ def test_nothing_is_promised_before_a_recipe_fails(gallery, tmp_path):
     assert called.code == 1
     (line,) = called.err.splitlines()
     assert line.startswith("error: torch sees no GPU")
+
+
+@pytest.mark.parametrize(
+    ("load", "before", "after"), [(9.0, None, "PASSIVE"), (0.1, None, None), (9.0, "ACTIVE", "ACTIVE")]
+)
+def test_threads_sleep_while_they_wait_where_the_machine_is_busy(monkeypatch, load, before, after):
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "environ", {} if before is None else {"OMP_WAIT_POLICY": before})
+    wait_without_spinning()
+    assert os.environ.get("OMP_WAIT_POLICY") == after
+
+
+def test_a_store_without_labels_lists_none_and_says_so(tmp_path):
+    write_pictures(tmp_path / "pictures", 2)
+    good(tmp_path / "store", "import", "folder", tmp_path / "pictures")
+    listed = good(tmp_path / "store", "label", "list")
+    assert listed.out == ""
+    assert "no label is stored" in listed.err
+
+
+@pytest.mark.parametrize("columns", ["1", "5", "20"])
+def test_narrow_terminals_and_no_colour(gallery, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("NO_COLOR", "1")
+    for words in (("search", "--help"), ("list", "-k", 2), ("search", "bright", "-k", 2), ("label", "list")):
+        assert "\x1b" not in good(gallery.store, *words).out
