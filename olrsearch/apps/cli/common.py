@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -68,7 +68,12 @@ def tracker(ctx: click.Context) -> Track:
     """Progress on stderr: bars on a terminal, a line every half minute elsewhere, silence where asked for."""
     if this_call(ctx).quiet:
         return silent
-    return _bars if sys.stderr.isatty() else Heartbeat(say)
+    return _bars if on_terminal(sys.stderr) else Heartbeat(say)
+
+
+def on_terminal(stream: TextIO | None) -> bool:
+    """Whether somebody looks at a stream; it is None where the caller has closed it."""
+    return stream is not None and stream.isatty()
 
 
 def _bars(items: Iterable[T], *, total: int, what: str, unit: str = "images") -> Iterator[T]:
@@ -83,7 +88,7 @@ def counter(ctx: click.Context, *, total: int, what: str) -> Iterator[Callable[[
     """A function to call with how many images more are done; shows what `tracker` would."""
     if this_call(ctx).quiet:
         yield lambda _: None
-    elif sys.stderr.isatty():
+    elif on_terminal(sys.stderr):
         with _bar(total, what, "images") as bar:
             yield bar.update
     else:

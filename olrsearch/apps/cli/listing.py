@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from olrsearch.apps.cli.columns import cut, table, width
-from olrsearch.apps.cli.common import examples, open_store, say, show
+from olrsearch.apps.cli.common import examples, on_terminal, open_store, say, show
 from olrsearch.apps.cli.options import NATURAL, PATH, POSITIVE, json_option, sheets_option, where_option
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _lines(found: StoredImages) -> Iterator[str]:
     kept = [number for number in range(len(head)) if any(row[number] for row in rows)]
     align = "".join("lrlrrl"[number] for number in kept)
     lines = table([head[n] for n in kept], [[row[n] for n in kept] for row in rows], align=align)
-    if not sys.stdout.isatty():
+    if not on_terminal(sys.stdout):
         yield from lines
         return
     columns = shutil.get_terminal_size().columns

@@ -190,7 +190,7 @@ class Progress(Callback):
         if not trainer.is_global_zero:
             return
         total, done = int(trainer.estimated_stepping_batches), trainer.global_step
-        if not sys.stderr.isatty():
+        if sys.stderr is None or not sys.stderr.isatty():
             self._work = Heartbeat(_to_stderr).work(total=total, what=self.title, unit="steps", done=done)
             return
         self._bar = tqdm(
@@ -233,8 +233,9 @@ class Progress(Callback):
 
 
 def _to_stderr(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    if sys.stderr is not None:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 def describe_epoch(entry: Mapping[str, float]) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import os
+import sys
 
 import click
 import pytest
@@ -256,3 +257,10 @@ def test_narrow_terminals_and_no_colour(gallery, monkeypatch, columns):
     monkeypatch.setenv("NO_COLOR", "1")
     for words in (("search", "--help"), ("list", "-k", 2), ("search", "bright", "-k", 2), ("label", "list")):
         assert "\x1b" not in good(gallery.store, *words).out
+
+
+def test_streams_that_are_closed_are_no_fault(gallery, monkeypatch, tmp_path):
+    for stream, words in (("stdout", ("list",)), ("stderr", ("encode",)), ("stderr", ("search", "bright"))):
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, stream, None)
+            assert run(["--store", str(gallery.copy(tmp_path / f"{stream}{words[0]}")), *words]) == 0

@@ -108,8 +108,8 @@ def _there(avatars: Path, count: int, *, typed: bool) -> int:
     found = len(open_dataset("celeba", avatars)[0])
     if found != count and typed:
         raise DatasetError(
-            f"{avatars} holds {found:,} avatars of an earlier call, and --count says {count:,}: leave it out to "
-            "go on with them, or name another folder"
+            f"{avatars} holds {found:,} avatars of an earlier call, and --count says {count:,}: leave it out "
+            "to go on with them, or name another folder"
         )
     if found != count:
         say(f"going on with the {found:,} avatars in {avatars}")
