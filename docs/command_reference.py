@@ -24,9 +24,11 @@ _HEAD: Final = """\
 
 <!-- Written by docs/command_reference.py; change the program, not this file. -->
 
-`olrsearch [OPTIONS] COMMAND …`, also as `python -m olrsearch`. Data goes to stdout, progress and
-notes to stderr. With `--json` stdout holds JSON objects, one a line. The exit code is 0; 1 for an
-error of ours, told in one line; 2 for a command that is not spelt right; 130 after Ctrl-C.
+`olrsearch [OPTIONS] COMMAND …`, also as `python -m olrsearch`. The options below may also stand after
+the command, and the later one wins; [the command line](howto/command-line.md) says how the tab key
+completes. Data goes to stdout, progress and notes to stderr. With `--json` stdout holds JSON objects,
+one a line. The exit code is 0; 1 for an error of ours, told in one line; 2 for a command that is not
+spelt right; 130 after Ctrl-C.
 
 An IMAGE is a key (`000001.jpg`), a key of one data set (`celeba/000001.jpg`) or an id (`id:17`);
 `similar` and `describe` also take an image file that is in no store.

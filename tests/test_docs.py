@@ -93,7 +93,7 @@ def test_commands_in_the_docs_have_the_options_shown(words):
         context.params.update(options)
         if not rest:
             break
-        found = command.get_command(context, rest[0])
+        _, found, _ = command.resolve_command(context, rest)  # with the options of every command
         assert found is not None, f"no command {rest[0]!r}"
         command, context, rest = found, click.Context(found, parent=context, info_name=rest[0]), rest[1:]
     # Arguments may be left out where the running text speaks of a command; options must exist.

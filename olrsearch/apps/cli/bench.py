@@ -12,6 +12,7 @@ from olrsearch.apps.cli.bench_audit import audit
 from olrsearch.apps.cli.common import Group, examples, open_to_measure
 from olrsearch.apps.cli.options import PATH, json_option, report_option, seed_option, space_option, together
 from olrsearch.apps.cli.reports import render
+from olrsearch.core.errors import OptionalDependencyError
 
 _BROUGHT: Final = "olrsearch.bench"
 _ELSEWHERE: Final = ("fuzz", "papers", "richness", "speed", "words")
@@ -42,11 +43,24 @@ class _BenchGroup(Group):
         if own is not None:
             return own
         for entry in entry_points(group=_BROUGHT, name=cmd_name):
-            command: click.Command = entry.load()
+            try:
+                command: click.Command = entry.load()
+            except ImportError as error:
+                return _broken(cmd_name, str(error))
             return command
         if cmd_name in _ELSEWHERE:
             ctx.fail(f"{cmd_name!r} comes with the benchmarks: run pip install -e ./benchmarks in a checkout")
         return None
+
+
+def _broken(name: str, why: str) -> click.Command:
+    """What stands for a command of another package that cannot be loaded: its help says why, and so does it."""
+    text = f"{name} cannot be loaded: {why}; install the package that brings it again."
+
+    def refuse() -> None:
+        raise OptionalDependencyError(text.removesuffix("."))
+
+    return click.Command(name, callback=refuse, help=text, epilog=examples(f"olrsearch bench {name}"))
 
 
 @click.group("bench", cls=_BenchGroup)

@@ -69,3 +69,18 @@ def test_commands_of_the_benchmarks_say_where_they_come_from(tmp_path, monkeypat
     done = call(tmp_path / "none", "bench", "speed")
     assert done.code == 2
     assert "pip install -e ./benchmarks" in done.err
+
+
+def test_a_command_of_another_package_that_cannot_be_loaded_harms_no_other(tmp_path, monkeypatch):
+    class Broken:
+        name = "broken"
+
+        def load(self):
+            raise ModuleNotFoundError("No module named 'gone'")
+
+    monkeypatch.setattr("olrsearch.apps.cli.bench.entry_points", lambda **_: [Broken()])
+    help_ = call(tmp_path, "bench", "--help")
+    assert "broken cannot be loaded: No module named 'gone'" in " ".join(help_.out.split())
+    called = call(tmp_path, "bench", "broken")
+    assert called.code == 1
+    assert called.err.startswith("error: broken cannot be loaded: No module named 'gone'; install")
