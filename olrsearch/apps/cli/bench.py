@@ -54,7 +54,7 @@ class _BenchGroup(Group):
 
 
 def _broken(name: str, why: str) -> click.Command:
-    """What stands for a command of another package that cannot be loaded: its help says why, and so does it."""
+    """What stands for a command of another package that cannot be loaded: it says why, as its help does."""
     text = f"{name} cannot be loaded: {why}; install the package that brings it again."
 
     def refuse() -> None:
