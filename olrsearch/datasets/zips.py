@@ -8,10 +8,11 @@ from __future__ import annotations
 import bz2
 import copy
 import io
+import lzma
 import struct
 import zipfile
 import zlib
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from olrsearch.core.names import unfit_character
 from olrsearch.core.shown import escaped
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _ENTRY_SIZE: Final = 46
 _SIGNATURE: Final = b"PK\x01\x02"
+_HEADER_SIZE: Final = 30
+_HEADER_SIGNATURE: Final = b"PK\x03\x04"
 _IS_UTF8: Final = 0x800
 _NEWEST: Final = 63
 """The newest version of the format that Python's zipfile takes, times ten."""
@@ -31,8 +34,8 @@ _NEWEST: Final = 63
 _NAME_BESIDE: Final = 0x7075
 
 _PIECE: Final = 1 << 20
-_PACKED_PIECE: Final = 1 << 12
-"""Bytes at a time where zipfile does not bound what they unpack to."""
+_LZMA_MEMORY: Final = 1 << 26
+"""Bytes that a member packed with LZMA may ask for, beside what it unpacks to."""
 
 
 class Member(NamedTuple):
@@ -76,11 +79,18 @@ class _Zip(zipfile.ZipFile):
 
 
 class _Tolerant(io.BufferedReader):
-    """A zip's file whose list of members is mended as zipfile reads it, in one piece."""
+    """A zip's file whose list of members, and what stands before each, is mended as zipfile reads it."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = super().read(size)
-        return _mended(data) if data.startswith(_SIGNATURE) else data
+        if data.startswith(_SIGNATURE):
+            return _mended(data)
+        if len(data) == _HEADER_SIZE and data.startswith(_HEADER_SIGNATURE) and data[7] & _IS_UTF8 >> 8:
+            name = super().read(int.from_bytes(data[26:28], "little"))
+            self.seek(-len(name), io.SEEK_CUR)
+            if not _is_utf8(name):
+                return data[:7] + bytes([data[7] & ~(_IS_UTF8 >> 8)]) + data[8:]
+        return data
 
 
 def _mended(listing: bytes) -> bytes:
@@ -117,11 +127,11 @@ def members(archive: zipfile.ZipFile, where: str) -> tuple[list[Member], list[Da
     guessed: list[str] = []
     twice: list[str] = []
     for info in archive.infolist():
-        if info.is_dir() or info.filename.endswith("\\"):
+        if info.filename.endswith(("/", "\\")):  # a folder
             continue
         original = getattr(info, "orig_filename", info.filename)
         shown, is_certain = _shown(info, original)
-        if unfit_character(original) or unfit_character(shown):  # zipfile cuts names at NUL
+        if not info.filename or unfit_character(original) or unfit_character(shown):  # zipfile cuts at NUL
             unusable.append(original if unfit_character(original) else shown)
             continue
         key = shown.replace("\\", "/")
@@ -170,29 +180,43 @@ def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     Raises:
         OSError, zipfile.BadZipFile, RuntimeError, …: As zipfile does, nearly anything.
     """
-    if info.compress_type == zipfile.ZIP_BZIP2:
-        return _bunzipped(archive, info)
-    is_bounded = info.compress_type in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+    if info.compress_type in {zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}:
+        return _unpacked(archive, info)
     with archive.open(info) as stream:
-        if is_bounded and info.file_size <= _PIECE:
+        if info.file_size <= _PIECE:
             return stream.read(info.file_size)
-        pieces = iter(lambda: stream.read(_PIECE if is_bounded else _PACKED_PIECE), b"")
-        return b"".join(pieces)
+        return b"".join(iter(lambda: stream.read(_PIECE), b""))
 
 
-def _bunzipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """As `read_member`: zipfile would unpack four kilobytes at once, which may come to gigabytes."""
+def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """As `read_member`: of these, zipfile would unpack four kilobytes at once, which may be gigabytes."""
     packed = copy.copy(info)
     packed.compress_type, packed.file_size = zipfile.ZIP_STORED, info.compress_size
     del packed.CRC
     found = bytearray()
-    decompressor = bz2.BZ2Decompressor()
     with archive.open(packed) as stream:
-        while not decompressor.eof and len(found) <= info.file_size:
-            piece = stream.read(_PIECE) if decompressor.needs_input else b""
+        decompressor, first = _decompressor(info, stream)
+        while not decompressor.eof and len(found) < info.file_size:
+            piece = first or (stream.read(_PIECE) if decompressor.needs_input else b"")
             if not piece and decompressor.needs_input:
                 raise EOFError("it ends early")
             found += decompressor.decompress(piece, _PIECE)
+            first = b""
     if len(found) != info.file_size or zlib.crc32(found) != info.CRC:
         raise zipfile.BadZipFile("its checksum or size is wrong")
     return bytes(found)
+
+
+def _decompressor(
+    info: zipfile.ZipInfo, stream: IO[bytes]
+) -> tuple[bz2.BZ2Decompressor | lzma.LZMADecompressor, bytes]:
+    """What unpacks a member, and what it is to be fed before the stream.
+
+    Source: APPNOTE of PKWARE, 5.8.8: two bytes of a version, the length of LZMA's properties, and these. In a
+    file of its own LZMA has the size behind them, here unknown.
+    """
+    if info.compress_type == zipfile.ZIP_BZIP2:
+        return bz2.BZ2Decompressor(), b""
+    head = stream.read(4)
+    properties = stream.read(int.from_bytes(head[2:], "little"))
+    return lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_LZMA_MEMORY), properties + b"\xff" * 8
