@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from olrsearch.audit.decisions import decide as deciding
 from olrsearch.audit.decisions.export import export_decisions, export_labels
-from olrsearch.core.errors import QueryError, UnknownImageError
+from olrsearch.core.errors import QueryError
 from olrsearch.core.shown import shown
 from olrsearch.store.decision_rules import NAMED_VALUES
 from olrsearch.store.decision_rules import VALUE_NAMES as VALUE_NAMES  # noqa: PLC0414 - handed on
-from olrsearch.store.read.decisions import last_of_key, read_history
+from olrsearch.store.read.decisions import ids_of_key, read_history
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -100,8 +100,8 @@ class Labels:
     ) -> list[Decision]:
         """The history of decisions, oldest first: of one image or all, of one label, some or all.
 
-        A key keeps its decisions, whatever bytes its file had when they were taken, and those of a key that
-        was deleted are still told where it is named.
+        Of an image that is named everything is told that was ever decided for its key, whatever bytes it
+        stood for, and also after it was deleted.
 
         Raises:
             UnknownImageError: no such image.
@@ -109,16 +109,7 @@ class Labels:
         """
         snapshot = self._session.snapshot()
         labels = ([label] if isinstance(label, str) else label) or None
-        if image is None:
-            return read_history(snapshot, None, labels)
-        try:
-            number = snapshot.resolve(image)
-        except UnknownImageError:
-            last = last_of_key(snapshot, str(image))
-            if last is None:
-                raise
-            number = last
-        return read_history(snapshot, [number], labels)
+        return read_history(snapshot, None if image is None else ids_of_key(snapshot, image), labels)
 
     def export_history(self, path: Path | str, *, replace: bool = False) -> int:
         """Write the history of decisions as JSON lines; returns how many there are.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sqlalchemy import func, or_, select
 
+from olrsearch.core.errors import UnknownImageError
 from olrsearch.store.decision_rules import VERDICT_CODES, Decision, replay
 from olrsearch.store.read.labels import read_rows
 from olrsearch.store.sql import schema
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from olrsearch.core.arrays import I8, I64
     from olrsearch.store.read.snapshot import Snapshot
+    from olrsearch.store.values import ImageRef
 
 
 def read_history(
@@ -29,7 +31,8 @@ def read_history(
 
     Args:
         snapshot: What came later is not seen.
-        image_ids: Of which images, dead ones too; of all that live when None.
+        image_ids: Of which images, dead ones too; of all that live when None. Where both an image and the
+            one that took its decisions over are asked for, they are told once.
         labels: Of which labels, in any spelling; of all when None.
 
     Raises:
@@ -38,9 +41,10 @@ def read_history(
     o, i, d, s = schema.override.c, schema.image.c, schema.dataset.c, schema.source.c
     # A row that was taken over from an image of the same key says where it was decided first.
     first, seen, bytes_seen = (table.alias() for table in (schema.override, schema.image, schema.source))
+    first_row = func.coalesce(o.copy_of, o.id)
     said = (o.verdict, o.given, o.value, o.who, o.created_at, o.why, o.run)
     statement = (
-        select(o.image_id, d.name, i.key, o.position, *said, bytes_seen.c.sha256, s.sha256)
+        select(o.image_id, d.name, i.key, o.position, *said, bytes_seen.c.sha256, s.sha256, first_row)
         .join_from(schema.override, schema.image, o.image_id == i.id)
         .join(schema.dataset, i.dataset_id == d.id)
         .join(schema.source, i.source_id == s.id)
@@ -48,7 +52,7 @@ def read_history(
         .join(seen, seen.c.id == func.coalesce(first.c.image_id, o.image_id))
         .join(bytes_seen, seen.c.source_id == bytes_seen.c.id)
         .where(o.revision <= snapshot.label_revision)
-        .order_by(func.coalesce(o.copy_of, o.id), o.id)
+        .order_by(first_row, o.id)
     )
     if labels is not None:
         statement = statement.where(o.position.in_(snapshot.label_positions(labels)))
@@ -57,6 +61,8 @@ def read_history(
     else:
         ids = as_ids(image_ids)
         rows = snapshot.read(statement, lambda connection, asked: rows_of(connection, asked, o.image_id, ids))
+    # The newest of the rows that repeat each other under one key.
+    told = {(row[13], row[1], row[2]): row for row in rows}
     return [
         Decision(
             image_id=row[0],
@@ -73,27 +79,36 @@ def read_history(
             sha256=row[11].hex(),
             replaced=row[11] != row[12],
         )
-        for row in rows
+        for row in told.values()
     ]
 
 
-def last_of_key(snapshot: Snapshot, ref: str) -> int | None:
-    """The image that had a key last, dead or alive; None where none ever had, or several data sets have it.
+def ids_of_key(snapshot: Snapshot, image: ImageRef) -> list[int]:
+    """All images that have had the key of an image, dead ones too; or a key that no living image has.
 
     Args:
         snapshot: What came later is not seen.
-        ref: `key` or `dataset/key`.
+        image: A living image, as `Snapshot.resolve` finds it, or the key of dead ones.
+
+    Raises:
+        UnknownImageError: no image ever had this key, or those of several data sets had it.
     """
     i, d = schema.image.c, schema.dataset.c
-    name, _, key = ref.partition("/")
     statement = (
-        select(i.id, d.id)
-        .join_from(schema.image, schema.dataset)
-        .where(or_(i.key == ref, (d.name == name) & (i.key == key)), i.id <= snapshot.last_image_id)
-        .order_by(i.tombstone_version.desc(), i.id.desc())
+        select(i.id, d.id).join_from(schema.image, schema.dataset).where(i.id <= snapshot.last_image_id)
     )
-    rows = snapshot.rows(statement)
-    return int(rows[0][0]) if len({dataset for _, dataset in rows}) == 1 else None
+    try:
+        (row,) = snapshot.images([snapshot.resolve(image)])
+    except UnknownImageError:
+        name, _, key = str(image).partition("/")
+        dead = snapshot.rows(
+            statement.where(or_(i.key == str(image), (d.name == name) & (i.key == key))).order_by(i.id)
+        )
+        if len({dataset for _, dataset in dead}) != 1:
+            raise
+        return [number for number, _ in dead]
+    same = snapshot.rows(statement.where(d.name == row.dataset, i.key == row.key).order_by(i.id))
+    return [number for number, _ in same]
 
 
 def read_verdicts(

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from olrsearch.core.errors import UnknownImageError
 from olrsearch.store import FILTER_COLUMNS, DecisionRequest, ImportCounts
-from olrsearch.store.read.decisions import last_of_key, read_history, read_verdicts
+from olrsearch.store.read.decisions import ids_of_key, read_history, read_verdicts
 from olrsearch.store.values import BuriedImage, Kept, Move
 
 
@@ -66,7 +66,7 @@ def test_other_bytes_have_everything_that_is_not_said(store):
     assert [replace(item, image_id=0, replaced=False) for item in old] == [
         replace(item, image_id=0, replaced=False) for item in now
     ]
-    assert read_history(after) == now
+    assert read_history(after) == read_history(after, ids) == now, "each is told once"
     assert read_history(before) == old
     with store.writer() as writer:
         writer.decisions.decide([DecisionRequest("a", "Smiling", "undo")], who="eve")
@@ -92,18 +92,35 @@ def test_a_key_that_died_comes_back_with_what_was_said_last(store):
     counts = bring(store, unsaid("b", "b"), new("c", partition="val", identity=8))
     assert counts == ImportCounts(restored=2, kept=Kept(labels=1, partitions=1, identities=1, decisions=1))
     assert [item.replaced for item in read_history(store.snapshot())] == [False], "decided on these bytes"
+    assert len(read_history(store.snapshot(), [2, 5, 6])) == 1
     with store.writer() as writer:
         assert writer.gallery.buried(1) == {}
 
 
-def test_the_last_image_of_a_key_is_found_dead_or_alive(store):
+def test_all_images_of_a_key_are_found_dead_or_alive(store):
+    bring(store, unsaid("c", "other"))
     with store.writer() as writer:
         number = writer.gallery.add_dataset("others", "folder", Path("/others"))
-        writer.gallery.add_images(number, [new("b")], LABELS)
+        writer.gallery.add_images(number, [new("b"), new("c")], LABELS)
         writer.gallery.delete(["a", "faces/b", "others/b"])
     snapshot = store.snapshot()
-    found = [last_of_key(snapshot, key) for key in ("a", "faces/a", "b", "faces/b", "nobody")]
-    assert found == [1, 1, None, 2, None]
+    found = [ids_of_key(snapshot, key) for key in ("a", "faces/a", "faces/b", "faces/c", "id:5", 5, "d")]
+    assert found == [[1], [1], [2], [3, 5], [3, 5], [3, 5], [4]]
+    for key in ("b", "c", "nobody", "id:1"):
+        with pytest.raises(UnknownImageError):
+            ids_of_key(snapshot, key)
+
+
+def test_what_was_decided_before_keys_were_followed_is_still_told(store):
+    """Older versions took nothing over."""
+    decide(store, "a", "flip")
+    bring(store, unsaid("a", "other"))
+    with store.engine.begin() as connection:
+        connection.execute(text("DELETE FROM label_override WHERE copy_of IS NOT NULL"))
+    decide(store, "a", "accept")
+    snapshot = store.snapshot()
+    history = read_history(snapshot, ids_of_key(snapshot, "a"))
+    assert [(item.verdict, item.image_id) for item in history] == [("flip", 1), ("accept", 5)]
 
 
 def test_renamed_images_keep_their_ids_and_older_readers_the_names(store):
