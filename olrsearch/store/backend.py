@@ -199,7 +199,6 @@ class Backend:
             if snapshot.last_image_id or snapshot.spaces():
                 return False
             if store.about.backend == POSTGRESQL and url is not None:
-                store.engine.dispose()
                 _drop_schema(url, store.about.store_id)
             shutil.rmtree(path)
             return True

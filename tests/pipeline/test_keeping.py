@@ -10,9 +10,11 @@ import pytest
 from command import call, good, refused, running
 from pictures import LABELS, name, picture, write_pictures
 from PIL import Image
+from sqlalchemy import text
 
 from olrsearch import DecisionRequest, Store
 from olrsearch.core.errors import DatasetError, UnknownImageError
+from olrsearch.store.sql.database import schema_name
 
 
 def draw(folder, key, row):
@@ -447,3 +449,35 @@ def test_a_store_that_nothing_gets_into_is_not_kept(tmp_path):
     with Store.open(tmp_path / "store") as store:
         assert store.info()["images"] == 1
         assert not Store.discard_empty(tmp_path / "store")
+
+
+@pytest.mark.slow
+def test_the_same_on_postgresql(tmp_path):
+    url = os.environ.get("OLRSEARCH_TEST_POSTGRES")
+    if not url:
+        pytest.skip("OLRSEARCH_TEST_POSTGRES names no PostgreSQL to test with")
+    folder = tmp_path / "pictures"
+    table = write_pictures(folder, 6)
+    with Store.create(tmp_path / "store", database_url=url) as store:
+        store.import_folder(folder, labels=table, name="faces")
+        number = store.session.backend.snapshot().resolve(name(1))
+        store.labels.decide([DecisionRequest(name(row), "Red", "unsure") for row in (1, 2, 3)], who="ann")
+        old = store.session.backend.snapshot()
+        (folder / name(1)).rename(folder / "x.png")
+        draw(folder, name(2), 2)
+        (folder / name(4)).unlink()
+        store.delete([name(3)])
+        report = store.import_folder(folder, name="faces", sync=True)
+        assert (report.moved, report.replaced, report.removed, report.stayed_deleted) == (1, 1, 1, 1)
+        assert report.kept.decisions == 1
+        assert store.session.backend.snapshot().resolve("x.png") == number == old.resolve(name(1))
+        assert store.import_folder(folder, name="faces", restore=True).restored == 1
+        assert [item.key for item in store.labels.history()] == ["x.png", name(2), name(3)]
+        assert not Store.discard_empty(tmp_path / "store", database_url=url)
+        assert store.verify(sources=True).ok
+        mine = schema_name(store.session.backend.about.store_id)
+        with store.session.backend.engine.begin() as connection:
+            connection.execute(text(f"DROP SCHEMA {mine} CASCADE"))
+    Store.create(tmp_path / "empty", database_url=url).close()
+    assert Store.discard_empty(tmp_path / "empty", database_url=url)
+    assert not (tmp_path / "empty").exists()
