@@ -26,7 +26,6 @@ from olrsearch.core.errors import (
     StoreCorruptError,
     StoreError,
     StoreExistsError,
-    StoreLockedError,
     StoreNotFoundError,
     StoreReadOnlyError,
 )
@@ -191,18 +190,17 @@ class Backend:
             database_url: As for `open`.
 
         Returns:
-            Whether it was removed; a store that somebody writes to is left alone.
+            Whether it was removed; a store that somebody writes to, or that cannot be opened, is left alone.
         """
         url = database_url or url_from_environment()
-        with suppress(StoreLockedError), cls.open(path, database_url=url) as store, store.writer():
+        with suppress(StoreError), cls.open(path, database_url=url) as store, store.writer():
             snapshot = store.snapshot()
             if snapshot.last_image_id or snapshot.spaces():
                 return False
             if store.about.backend == POSTGRESQL and url is not None:
                 _drop_schema(url, store.about.store_id)
-            shutil.rmtree(path)
-            return True
-        return False
+            shutil.rmtree(path, ignore_errors=True)
+        return not path.exists()
 
     def snapshot(self) -> Snapshot:
         """The current generation, for as long as it is needed."""
