@@ -11,7 +11,7 @@ from olrsearch.core.errors import QueryError
 from olrsearch.core.shown import shown
 from olrsearch.store.decision_rules import NAMED_VALUES
 from olrsearch.store.decision_rules import VALUE_NAMES as VALUE_NAMES  # noqa: PLC0414 - handed on
-from olrsearch.store.read.decisions import ids_of_key, read_history
+from olrsearch.store.read.decisions import read_history, read_history_of_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -109,7 +109,9 @@ class Labels:
         """
         snapshot = self._session.snapshot()
         labels = ([label] if isinstance(label, str) else label) or None
-        return read_history(snapshot, None if image is None else ids_of_key(snapshot, image), labels)
+        if image is None:
+            return read_history(snapshot, None, labels)
+        return read_history_of_key(snapshot, image, labels)
 
     def export_history(self, path: Path | str, *, replace: bool = False) -> int:
         """Write the history of decisions as JSON lines; returns how many there are.

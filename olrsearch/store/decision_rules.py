@@ -55,7 +55,7 @@ class Decision:
         why: The reason; may be empty.
         run: The audit run that led to it; None where none did.
         sha256: Of the bytes that were decided on, 64 hexadecimal digits.
-        replaced: Whether the image has other bytes now: the decision was taken over with its key.
+        replaced: Whether its key stands for other bytes now.
     """
 
     image_id: int

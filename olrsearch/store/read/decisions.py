@@ -5,6 +5,7 @@ Notation: n images asked for, L labels of the store's vocabulary.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,32 +84,37 @@ def read_history(
     ]
 
 
-def ids_of_key(snapshot: Snapshot, image: ImageRef) -> list[int]:
-    """All images that have had the key of an image, dead ones too; or a key that no living image has.
+def read_history_of_key(
+    snapshot: Snapshot, image: ImageRef, labels: Sequence[str] | None = None
+) -> list[Decision]:
+    """Everything that was ever decided for the key of an image, whichever image had it, oldest first.
 
     Args:
         snapshot: What came later is not seen.
         image: A living image, as `Snapshot.resolve` finds it, or the key of dead ones.
+        labels: Of which labels, in any spelling; of all when None.
 
     Raises:
         UnknownImageError: no image ever had this key, or those of several data sets had it.
+        UnknownLabelError: no such label; carries the nearest names.
     """
     i, d = schema.image.c, schema.dataset.c
-    statement = (
-        select(i.id, d.id).join_from(schema.image, schema.dataset).where(i.id <= snapshot.last_image_id)
-    )
+    images = select(i.id, d.id).join_from(schema.image, schema.dataset)
+    statement = images.where(i.id <= snapshot.last_image_id)
     try:
         (row,) = snapshot.images([snapshot.resolve(image)])
     except UnknownImageError:
         name, _, key = str(image).partition("/")
-        dead = snapshot.rows(
-            statement.where(or_(i.key == str(image), (d.name == name) & (i.key == key))).order_by(i.id)
-        )
+        dead = snapshot.rows(statement.where(or_(i.key == str(image), (d.name == name) & (i.key == key))))
         if len({dataset for _, dataset in dead}) != 1:
             raise
-        return [number for number, _ in dead]
-    same = snapshot.rows(statement.where(d.name == row.dataset, i.key == row.key).order_by(i.id))
-    return [number for number, _ in same]
+        return read_history(snapshot, [number for number, _ in dead], labels)
+    same = snapshot.rows(statement.where(d.name == row.dataset, i.key == row.key))
+    # What the image that has the key now did not take over is history alone.
+    return [
+        item if item.image_id == row.id else replace(item, replaced=True)
+        for item in read_history(snapshot, [number for number, _ in same], labels)
+    ]
 
 
 def read_verdicts(

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from olrsearch.core.errors import UnknownImageError
 from olrsearch.store import FILTER_COLUMNS, DecisionRequest, ImportCounts
-from olrsearch.store.read.decisions import ids_of_key, read_history, read_verdicts
+from olrsearch.store.read.decisions import read_history, read_history_of_key, read_verdicts
 from olrsearch.store.values import BuriedImage, Kept, Move
 
 
@@ -97,18 +97,28 @@ def test_a_key_that_died_comes_back_with_what_was_said_last(store):
         assert writer.gallery.buried(1) == {}
 
 
-def test_all_images_of_a_key_are_found_dead_or_alive(store):
+def test_everything_that_was_decided_for_a_key_is_told_dead_or_alive(store):
+    for key in "abcd":
+        decide(store, key, "flip")
     bring(store, unsaid("c", "other"))
     with store.writer() as writer:
         number = writer.gallery.add_dataset("others", "folder", Path("/others"))
         writer.gallery.add_images(number, [new("b"), new("c")], LABELS)
         writer.gallery.delete(["a", "faces/b", "others/b"])
     snapshot = store.snapshot()
-    found = [ids_of_key(snapshot, key) for key in ("a", "faces/a", "faces/b", "faces/c", "id:5", 5, "d")]
-    assert found == [[1], [1], [2], [3, 5], [3, 5], [3, 5], [4]]
+
+    def told(ref):
+        return [(item.image_id, item.replaced) for item in read_history_of_key(snapshot, ref)]
+
+    assert [told(key) for key in ("a", "faces/a", "faces/b")] == [[(1, False)], [(1, False)], [(2, False)]]
+    assert [told(ref) for ref in ("faces/c", "id:5", 5)] == [[(5, True)]] * 3
+    assert told("d") == [(4, False)]
     for key in ("b", "c", "nobody", "id:1"):
         with pytest.raises(UnknownImageError):
-            ids_of_key(snapshot, key)
+            told(key)
+    settle(store, Move(4, "c", "c"), displaced=[5])
+    snapshot = store.snapshot()
+    assert told("faces/c") == [(5, True), (4, False)], "what was decided of the image that had the name"
 
 
 def test_what_was_decided_before_keys_were_followed_is_still_told(store):
@@ -118,9 +128,11 @@ def test_what_was_decided_before_keys_were_followed_is_still_told(store):
     with store.engine.begin() as connection:
         connection.execute(text("DELETE FROM label_override WHERE copy_of IS NOT NULL"))
     decide(store, "a", "accept")
-    snapshot = store.snapshot()
-    history = read_history(snapshot, ids_of_key(snapshot, "a"))
-    assert [(item.verdict, item.image_id) for item in history] == [("flip", 1), ("accept", 5)]
+    history = read_history_of_key(store.snapshot(), "a")
+    assert [(item.verdict, item.image_id, item.replaced) for item in history] == [
+        ("flip", 1, True),
+        ("accept", 5, False),
+    ]
 
 
 def test_renamed_images_keep_their_ids_and_older_readers_the_names(store):
