@@ -110,7 +110,7 @@ def json_keys() -> dict[str, tuple[str, dict[str, str]]]:
     )
     from olrsearch.evaluation.report import Report
     from olrsearch.pipeline.reading_pixels import Failure
-    from olrsearch.store.verify import Problem
+    from olrsearch.store.problems import Problem
 
     hit = _described(Hit, contributions=Contribution)
     report = _described(ImportReport, failed=Failure)

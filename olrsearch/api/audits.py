@@ -191,10 +191,16 @@ class Audits:
         folder = RunFolder.open(info.path)
         judged = Reviewed.read(snapshot, np.asarray(folder.load("ids")), names)
         against = judged.against(np.asarray(folder.load("given"))) if len(judged) else None
-        rows = [
-            _label_summary(item, None if against is None else against[:, column])
-            for column, item in enumerate(info.summary["estimates"])
-        ]
+        try:
+            rows = [
+                _label_summary(item, None if against is None else against[:, column])
+                for column, item in enumerate(info.summary["estimates"])
+            ]
+        except (KeyError, TypeError, IndexError) as error:
+            raise StoreCorruptError(
+                f"metadata: the estimates of the audit {info.name} are damaged ({error!r}): run `olrsearch "
+                "audit refit`, or restore metadata.db from a backup"
+            ) from error
         rows.sort(key=lambda row: (-(row.total.count or 0), row.label))
         return AuditSummary(info.name, tuple(rows), (*info.summary["notes"], *stale_notes(snapshot, info)))
 

@@ -56,7 +56,7 @@ def _about(space: SpaceInfo, snapshot: Snapshot) -> dict[str, Any]:
 def _metric_name(stored: Mapping[str, Any]) -> str:
     try:
         return metric_name(stored["kind"], stored["form"])
-    except KeyError:  # `store verify` says more
+    except (KeyError, TypeError):  # `store verify` says more
         return "damaged: run olrsearch calibrate"
 
 
@@ -78,3 +78,10 @@ def verify(store: HasSession, *, sources: bool = False) -> VerifyReport:
         check_model=check_model,
         check_artefacts=check_artefacts,
     )
+
+
+def clean(store: HasSession) -> list[str]:
+    """Remove what interrupted writes have left in the store; gives the names of what is gone."""
+    from olrsearch.store.leftovers import clean as remove
+
+    return remove(store.session.backend)

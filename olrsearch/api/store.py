@@ -304,3 +304,4 @@ class Store:
     sheet = pictures.sheet
     info = facts.info
     verify = facts.verify
+    clean = facts.clean

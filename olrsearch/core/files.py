@@ -18,6 +18,7 @@ What a kill leaves over is named `.tmp-…`, as `is_leftover` says; nothing else
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -27,13 +28,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import xxhash
+
 from olrsearch.core.errors import StoreCorruptError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 TEMPORARY: Final = ".tmp-"
 """What the names of unfinished files and folders begin with."""
+
+_CHECKSUM: Final = "checksum"
+"""The key under which a JSON file has a checksum of all the others."""
 
 _EARLIER: Final = (".building", ".part", ".partial", ".tmp")
 """What such names ended in before there was one scheme: stores may hold leftovers of those days."""
@@ -91,10 +97,11 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     temporary = temporary_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield temporary
-        if durable:
-            sync(temporary)
-        temporary.replace(path)
+        with _named(path):
+            yield temporary
+            if durable:
+                sync(temporary)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     if durable:
@@ -126,8 +133,9 @@ def whole_folder(path: Path, *, replace: bool = False, durable: bool = True) -> 
     temporary = temporary_path(path)
     temporary.mkdir(parents=True)
     try:
-        yield temporary
-        put_folder(temporary, path, replace=replace, durable=durable)
+        with _named(path):
+            yield temporary
+            put_folder(temporary, path, replace=replace, durable=durable)
     finally:
         remove_tree(temporary)
 
@@ -192,22 +200,78 @@ def writable(path: Path) -> bool:
     return os.access(path, os.W_OK)
 
 
+def what_system_said(error: OSError) -> str:
+    """What went wrong with a file, and what to do where that is known; without the file's name."""
+    said = error.strerror or str(error)
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return f"the disk is full ({said}): free some space, then run the command again"
+    if error.errno in {errno.EMFILE, errno.ENFILE}:
+        return f"too many files are open ({said}): close programs, or raise the limit with `ulimit -n`"
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return f"this user may not ({said}): ask its owner for the right to"
+    if error.errno == errno.EROFS:
+        return f"it lies where nothing can be written ({said})"
+    return said
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that may still be written to a folder's disk; 1 where nobody can say."""
+    try:
+        found = os.statvfs(folder)
+    except (AttributeError, OSError):
+        return 1
+    return found.f_bavail * found.f_frsize
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Gives system errors that name no file, as numpy's of a short write are, the file they are about."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        full = error.errno is None and not free_bytes(path.parent)
+        number = errno.ENOSPC if full else error.errno or errno.EIO
+        said = os.strerror(errno.ENOSPC) if full else error.strerror or str(error)
+        raise OSError(number, said, str(path)) from error
+
+
 def parse_json(text: bytes, path: Path) -> dict[str, Any]:
     """A JSON object from a file's bytes.
 
     Raises:
-        StoreCorruptError: it is none.
+        StoreCorruptError: it is none, or not what `checked_json` wrote.
     """
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreCorruptError(f"{path} is damaged: not JSON ({error}); restore it from a backup") from error
     if not isinstance(content, dict):
         raise StoreCorruptError(f"{path} is damaged: not a JSON object; restore it from a backup")
+    said = content.pop(_CHECKSUM, None)
+    if said is not None and said != _checksum(content):
+        raise StoreCorruptError(
+            f"{path} is damaged: it does not match its own checksum; restore it from a backup"
+        )
     return content
 
 
-def sha256_hex(data: bytes) -> str:
+def checked_json(content: Mapping[str, Any]) -> bytes:
+    """The bytes of a file for a JSON object, with a checksum of it that `parse_json` compares.
+
+    Raises:
+        TypeError, ValueError: it is not JSON.
+    """
+    whole = {**content, _CHECKSUM: _checksum(content)}
+    return (json.dumps(whole, indent=1, allow_nan=False) + "\n").encode()
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return xxhash.xxh3_64_hexdigest(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
+
+
+def sha256_hex(data: bytes | memoryview) -> str:
     """The hash of some bytes, as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 

@@ -9,12 +9,10 @@ import datetime as dt
 import logging
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from olrsearch.core.errors import EmptyStoreError, TrainingError
 from olrsearch.datasets.selection import selection_split
 from olrsearch.store.files import RUNS
-from olrsearch.store.training_runs import RECORD, run_of, write_run
+from olrsearch.store.training_runs import ARRAYS, RECORD, keep_arrays, run_array, run_of, write_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,19 +47,18 @@ def new_run(runs: Path, snapshot: Snapshot, config: TrainerConfig, taught: Path 
     ids, stored, selection = (
         _choose_images(snapshot, config)
         if taught is None
-        else (np.load(taught / f"{name}.npy") for name in ("ids", "labels", "selection"))
+        else (run_array(taught, name) for name in ("ids", "labels", "selection"))
     )
     run = runs / dt.datetime.now(dt.UTC).strftime(f"{config.kind}-%Y%m%d-%H%M%S-%f")
     run.mkdir(parents=True)
-    np.save(run / "ids.npy", ids)
-    np.save(run / "labels.npy", stored)
-    np.save(run / "selection.npy", selection)
+    sums = keep_arrays(run, {"ids": ids, "labels": stored, "selection": selection})
     record = {
         "kind": config.kind,
         "generation": snapshot.generation,
         "label_revision": snapshot.label_revision,
         "config": config.to_dict(),
         "teacher": None if taught is None else taught.name,
+        ARRAYS: sums,
     }
     write_run(run, record)
     logger.info("run %s: %d training images, %d held back", run.name, (~selection).sum(), selection.sum())

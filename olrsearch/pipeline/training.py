@@ -23,7 +23,7 @@ from olrsearch.pipeline.known_encoders import find_encoder
 from olrsearch.pipeline.new_run import new_run, run_with_teacher
 from olrsearch.pipeline.reading_pixels import cache_pixels
 from olrsearch.store.files import MODELS, RUNS
-from olrsearch.store.training_runs import read_run, teacher_of, unfinished_run, write_run
+from olrsearch.store.training_runs import read_run, run_array, teacher_of, unfinished_run, write_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -151,7 +151,7 @@ def train(
         record = read_run(run)
         write_run(run, {**record, "fingerprint": trained.fingerprint, "seconds": trained.seconds})
         (run / _PIXELS).unlink()
-    selection: Bool = np.load(run / "selection.npy")
+    selection: Bool = run_array(run, "selection")
     return TrainedSpace(
         space=name,
         fingerprint=trained.fingerprint,
@@ -204,7 +204,7 @@ def _decode(snapshot: Snapshot, run: Path, config: TrainerConfig, *, resume: boo
     pixels = run / _PIXELS
     if pixels.exists():
         return
-    ids: I64 = np.load(run / "ids.npy")
+    ids: I64 = run_array(run, "ids")
     rows = snapshot.images(ids.tolist())
     kept, failures = cache_pixels(rows, config.image_size, config.crop, pixels, track=track)
     if failures:
@@ -227,11 +227,11 @@ def _fit(snapshot: Snapshot, run: Path, config: TrainerConfig, models: Path, *, 
     source = teacher_of(run)
     if config.starts_from():
         source = find_encoder(config.starts_from(), snapshot).path
-    selection: Bool = np.load(run / "selection.npy")
+    selection: Bool = run_array(run, "selection")
     return trainer(config.kind)(
         TrainingImages(
             pixels=np.load(run / _PIXELS, mmap_mode="r"),
-            labels=np.load(run / "labels.npy"),
+            labels=run_array(run, "labels"),
             train=np.flatnonzero(~selection),
             selection=np.flatnonzero(selection),
         ),

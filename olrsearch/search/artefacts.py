@@ -5,8 +5,11 @@ error that asks for another build. It is there whole or not at all (`core.files`
 
 * arrays and a description side by side, as label and word scores are;
 * a folder of arrays whose description has the size, the first bytes' and the whole checksum of each, as KL
-  features are: opening checks all but the payload, `verify_payload` reads that;
+  features are;
 * a folder with `index.json`, as built indexes are.
+
+Descriptions have a checksum a block of every array, which is compared when the block is first read. Those of
+older programs have none, and are taken as they are; `verify_payload` reads everything.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from olrsearch.core.arrays import digest
+from olrsearch.core.checked_arrays import checked as checked_array
+from olrsearch.core.checksums import KEY, FileBlocks, block_sums, checking, sums_of
 from olrsearch.core.errors import IndexBuildError
 from olrsearch.core.files import file_sha256, sha256_hex, whole_file, write_whole
 
@@ -63,7 +68,8 @@ def keep_arrays(described: Path, arrays: Mapping[str, NDArray[Any]], description
     for name, array in arrays.items():
         with whole_file(described.with_name(name)) as temporary:
             np.save(temporary, array)
-    write_whole(described, (json.dumps(description) + "\n").encode())
+    files = {name: _checksums(described.with_name(name)) for name in arrays}
+    write_whole(described, (json.dumps({**description, _FILES: files}) + "\n").encode())
 
 
 def describe_files(described: Path, names: Iterable[str], description: Mapping[str, Any]) -> None:
@@ -77,7 +83,7 @@ def kept_arrays(
     forms: Mapping[str, Form],
     description: Mapping[str, Any],
     *,
-    checked: bool = False,
+    complete: bool = False,
     error: type[Exception] = IndexBuildError,
 ) -> list[NDArray[Any]] | None:
     """Arrays that were kept, memory-mapped, in the order of `forms`.
@@ -86,7 +92,8 @@ def kept_arrays(
         described: The description's file.
         forms: What each array must be, by the name of its file beside it.
         description: What they must be of.
-        checked: Whether the description has checksums.
+        complete: Whether every array is read as a whole, and the description of old has its size: it is
+            then compared now. Otherwise blocks are compared as they are read.
         error: What to raise.
 
     Returns:
@@ -103,14 +110,20 @@ def kept_arrays(
         return None
     except ValueError:
         found = None
-    files = found.pop(_FILES, None) if checked and isinstance(found, dict) else {}
-    if found != description or not isinstance(files, dict):
+    except OSError as failure:
+        raise error(f"{described} cannot be read ({failure.strerror or failure})") from failure
+    files: Any = found.pop(_FILES, None if complete else {}) if isinstance(found, dict) else None
+    if found != description or not _are_entries(files):
         _log.warning("%s is not of this segment and encoder and is not used: run index build", described)
         return None
     return [
-        _open_array(described.with_name(name), form, files.get(name, {}) if checked else None, error)
+        _open_array(described.with_name(name), form, files.get(name), error, complete=complete)
         for name, form in forms.items()
     ]
+
+
+def _are_entries(files: object) -> bool:
+    return isinstance(files, dict) and all(isinstance(entry, dict) for entry in files.values())
 
 
 def verify_payload(described: Path) -> None:
@@ -120,26 +133,35 @@ def verify_payload(described: Path) -> None:
         IndexBuildError: one is not what was written.
     """
     for name, written in json.loads(described.read_text(encoding="utf-8"))[_FILES].items():
-        if _checksums(described.with_name(name)) != written:
-            raise _changed(described.with_name(name))
+        path = described.with_name(name)
+        check_size(path, written["bytes"])
+        if file_sha256(path) != written["sha256"]:
+            raise _changed(path)
 
 
-def map_array(path: Path, error: type[Exception] = IndexBuildError) -> NDArray[Any]:
+def map_array(path: Path) -> NDArray[Any]:
     """The array of a file, memory-mapped.
 
     Raises:
-        IndexBuildError: it is missing, cut or no array; or the error that was asked for.
+        IndexBuildError: it is missing, cut or no array.
     """
+    return np.asarray(_map(path, IndexBuildError))  # slices of a memmap cost several times as much
+
+
+def _map(path: Path, error: type[Exception]) -> NDArray[Any]:
     try:
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as failure:
         raise error(f"{path} is damaged ({failure}): run index build again") from failure
+    return found
 
 
 def _open_array(
-    path: Path, form: Form, file: Mapping[str, Any] | None, error: type[Exception]
+    path: Path, form: Form, file: Mapping[str, Any] | None, error: type[Exception], *, complete: bool
 ) -> NDArray[Any]:
-    found = map_array(path, error)
+    found = _map(path, error)
+    if file is None and complete:
+        raise error(f"{path} is not named beside its checksums: run index build again")
     if file is not None:
         length, head = path.stat().st_size, _head(path)
         if (length, head) != (file.get("bytes"), file.get("head")):
@@ -149,11 +171,23 @@ def _open_array(
             f"{path} holds {found.dtype} {found.shape}, expected {np.dtype(form[0])} {form[1]}: run index "
             "build again"
         )
-    return found
+    sums = sums_of(file) if file is not None and checking() else None
+    if sums is None:
+        return np.asarray(found)
+    blocks = FileBlocks(path, sums, lambda path, fault: error(f"{path}: {fault}: run index build again"))
+    if complete:
+        blocks.check_all()
+        return np.asarray(found)
+    return checked_array(found, blocks)
 
 
 def _checksums(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "head": _head(path), "sha256": file_sha256(path)}
+    return {
+        "bytes": path.stat().st_size,
+        "head": _head(path),
+        "sha256": file_sha256(path),
+        KEY: block_sums(path),
+    }
 
 
 def _head(path: Path) -> str:
@@ -237,15 +271,16 @@ def write_index_json(folder: Path, description: Mapping[str, Any]) -> None:
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
 
 
-def read_index_json(folder: Path, newest: int) -> dict[str, Any]:
+def read_index_json(folder: Path, newest: int, registered: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What a built index is.
 
     Args:
         folder: Of the index.
         newest: The newest format that is known.
+        registered: What the store's metadata say of it; not compared when None.
 
     Raises:
-        IndexBuildError: it is missing, no JSON object, or of a newer format.
+        IndexBuildError: it is missing, no JSON object, of a newer format, or not what was registered.
     """
     try:
         found = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
@@ -258,6 +293,10 @@ def read_index_json(folder: Path, newest: int) -> dict[str, Any]:
         raise IndexBuildError(
             f"{folder} has format {version}, this program reads up to {newest}: run index build again, or "
             "use a newer program"
+        )
+    if registered is not None and found != registered and checking():
+        raise IndexBuildError(
+            f"{folder / DESCRIPTION} is not what was registered with the index: run index build again"
         )
     return found
 

@@ -13,7 +13,6 @@ names is whole, or was damaged afterwards, which its checksum tells.
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,8 +20,10 @@ import numpy as np
 
 from olrsearch._version import __version__
 from olrsearch.core.arrays import npy
+from olrsearch.core.checksums import checking
 from olrsearch.core.errors import AuditError, StoreCorruptError
 from olrsearch.core.files import (
+    checked_json,
     file_sha256,
     parse_json,
     remove_leftovers,
@@ -104,7 +105,7 @@ class RunFolder:
     def note(self, **changes: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
         """Changes the record, in one step on disk."""
         record = {**self.record, **changes}
-        write_whole(self.path / RECORD, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
+        write_whole(self.path / RECORD, checked_json(record))
         self.record = record
 
     def keep(self, name: str, array: NDArray[Any]) -> None:
@@ -129,10 +130,10 @@ class RunFolder:
         return name in self.record[_ARRAYS]
 
     def load(self, name: str) -> NDArray[Any]:
-        """Maps an array into memory, read-only; its size and form are checked, its payload is not.
+        """Maps an array into memory, read-only, after it was compared with its checksum.
 
         Raises:
-            StoreCorruptError: it is missing, cut or another array.
+            StoreCorruptError: it is missing, cut, damaged or another array.
         """
         entry = self.record[_ARRAYS].get(name)
         file = self._file(name)
@@ -152,6 +153,8 @@ class RunFolder:
                 f"{file} holds {array.dtype} of shape {array.shape}, expected {entry['dtype']} of "
                 f"{tuple(entry['shape'])}: {self._advice}"
             )
+        if checking() and not self.whole(name):
+            raise StoreCorruptError(f"{file} does not match its checksum: {self._advice}")
         return array
 
     def whole(self, name: str) -> bool:

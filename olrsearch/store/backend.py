@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 import shutil
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import insert, text, update
 from sqlalchemy.exc import SQLAlchemyError
@@ -30,21 +30,19 @@ from olrsearch.core.errors import (
     StoreReadOnlyError,
 )
 from olrsearch.core.files import is_free, whole_folder, writable
-from olrsearch.store.files import DATABASE, INDEXES, MODELS, SEGMENTS, STORE_JSON, StoreFile
+from olrsearch.store.files import DATABASE, INDEXES, MODELS, SEGMENTS, STORE_JSON, SUMS, StoreFile
 from olrsearch.store.read.snapshot import Snapshot
 from olrsearch.store.sql import schema
-from olrsearch.store.sql.commit import Numbers, add_generation
+from olrsearch.store.sql.commit import Numbers, add_generation, current
 from olrsearch.store.sql.database import (
     DATABASE_URL,
-    IMMEDIATE,
-    copy_sqlite,
     postgres_engine,
     schema_name,
-    sqlite_engine,
     translated,
     url_from_environment,
 )
 from olrsearch.store.sql.migrate import HEAD, check_revision, upgrade
+from olrsearch.store.sql.sqlite import IMMEDIATE, copy_sqlite, sqlite_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +72,7 @@ class Backend:
         self.about = about
         self.engine = engine
         self.read_only = read_only
+        self._compared = False
 
     @classmethod
     def create(cls, path: Path, *, database_url: str | None = None) -> Self:
@@ -177,6 +176,7 @@ class Backend:
                 with connection.begin():
                     upgrade(connection)
                     connection.execute(update(schema.store).values(migrated_by=__version__))
+                _seal(connection, path, about)
                 return before, HEAD
         finally:
             engine.dispose()
@@ -203,7 +203,12 @@ class Backend:
         return not path.exists()
 
     def snapshot(self) -> Snapshot:
-        """The current generation, for as long as it is needed."""
+        """The current generation, for as long as it is needed.
+
+        Raises:
+            StoreCorruptError: the metadata are damaged.
+        """
+        self._compare()
         return Snapshot(self.engine, self.path)
 
     @contextmanager
@@ -221,7 +226,26 @@ class Backend:
         with translated(self.path):
             connection = self.engine.connect()
         with connection, _lock(connection, self.path, self.about):
-            yield Writer(connection, self.path)
+            self._compare()
+            before = self._generation()
+            try:
+                yield Writer(connection, self.path)
+            finally:
+                if self._generation() != before or not (self.path / SUMS).exists():
+                    _seal(connection, self.path, self.about)
+
+    def _compare(self) -> None:
+        """Compares the metadata with their checksums, once."""
+        if self.about.backend == SQLITE and not self._compared:
+            from olrsearch.store.sql import seal
+
+            seal.check(self.path, self._generation)
+            self._compared = True
+
+    def _generation(self) -> int:
+        """The newest generation's number."""
+        with translated(self.path), self.engine.begin() as connection:
+            return current(connection).generation
 
     def close(self) -> None:
         """Closes the connections; snapshots of this store can read no more."""
@@ -248,6 +272,16 @@ def _lock(connection: Connection, path: Path, about: StoreFile) -> AbstractConte
         connection.execution_options(**{IMMEDIATE: True})
         return file_lock(path)
     return advisory_lock(connection, about.store_id, path)
+
+
+def _seal(connection: Connection, path: Path, about: StoreFile) -> None:
+    """Makes the checksums of a store's metadata, for which a transaction left by an error is ended."""
+    if about.backend == SQLITE and not connection.closed:
+        from olrsearch.store.sql.seal import seal
+
+        connection.rollback()
+        opened: Any = connection.connection.dbapi_connection
+        seal(opened, path)
 
 
 def _engine(path: Path, about: StoreFile, database_url: str | None, *, read_only: bool) -> Engine:
@@ -282,6 +316,8 @@ def _create_tables(folder: Path, about: StoreFile, url: str | None) -> None:
                 )
             )
             add_generation(connection, Numbers(0, 0, 0, 0, 0), "created")
+        with engine.connect() as connection:
+            _seal(connection, folder, about)
     finally:
         engine.dispose()
 

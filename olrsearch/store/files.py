@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from olrsearch._version import __version__
-from olrsearch.core.errors import StoreCorruptError, StoreNotFoundError, StoreVersionError
-from olrsearch.core.files import parse_json, write_whole
+from olrsearch.core.errors import StoreCorruptError, StoreError, StoreNotFoundError, StoreVersionError
+from olrsearch.core.files import checked_json, parse_json, what_system_said, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +20,7 @@ FORMAT_VERSION: Final = 1
 
 STORE_JSON: Final = "store.json"
 DATABASE: Final = "metadata.db"
+SUMS: Final = "metadata.sums"
 SEGMENTS: Final = "segments"
 MODELS: Final = "models"
 INDEXES: Final = "indexes"
@@ -56,7 +56,7 @@ class StoreFile:
     def write(self, folder: Path) -> None:
         """Writes `store.json`."""
         content = {name: getattr(self, name) for name in self.__slots__}
-        write_whole(folder / STORE_JSON, (json.dumps(content, indent=2) + "\n").encode())
+        write_whole(folder / STORE_JSON, checked_json(content))
 
     @classmethod
     def read(cls, folder: Path) -> StoreFile:
@@ -66,6 +66,7 @@ class StoreFile:
             StoreNotFoundError: there is none.
             StoreVersionError: a newer program wrote it.
             StoreCorruptError: it is not what a program of ours writes.
+            StoreError: the system does not let this user read it.
         """
         path = folder / STORE_JSON
         try:
@@ -76,7 +77,7 @@ class StoreFile:
                 "IMAGES` to make one, or name yours with --store or OLRSEARCH_STORE"
             ) from None
         except OSError as error:
-            raise StoreCorruptError(f"{path} cannot be read: {error.strerror}") from error
+            raise StoreError(f"{path} cannot be read: {what_system_said(error)}") from error
         content = parse_json(text, path)
         check_format(content, folder, maker="created_by")
         fields = ("store_id", "backend", "created_by", "created_at")

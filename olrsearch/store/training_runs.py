@@ -1,7 +1,7 @@
 """Folders of training runs: which of them made an encoder, and which images it used.
 
 ```
-runs/<kind>-<time>/run.json        kind, config, generation, …; once it is finished fingerprint and seconds
+runs/<kind>-<time>/run.json        kind, config, generation, arrays; once it is finished fingerprint, seconds
 runs/<kind>-<time>/ids.npy         int64 [N], the images used
 runs/<kind>-<time>/labels.npy      int8 [N, L], their labels
 runs/<kind>-<time>/selection.npy   bool [N], those held back from training
@@ -12,35 +12,100 @@ What else lies there is the trainer's.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from olrsearch.core.files import write_whole
+from olrsearch.core.checksums import FileBlocks, block_sums, checking
+from olrsearch.core.errors import StoreCorruptError
+from olrsearch.core.files import checked_json, parse_json, what_system_said, whole_file, write_whole
 from olrsearch.store.files import RUNS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from olrsearch.core.arrays import I64, Bool
     from olrsearch.store.values import SpaceInfo
 
 RECORD: Final = "run.json"
+ARRAYS: Final = "arrays"
+"""The key of a record that holds the checksums of its arrays; runs of older programs have none."""
+_ARRAYS: Final = ("ids", "labels", "selection")
 ROUNDED_FROM: Final = "rounded_from"
 """The key of an encoder's configuration that names the fingerprint it had before it was rounded."""
 
 
 def read_run(run: Path) -> dict[str, Any]:
-    """What a run recorded: `kind`, `config`, …; once it is finished `fingerprint` and `seconds`."""
-    found: dict[str, Any] = json.loads((run / RECORD).read_text(encoding="utf-8"))
+    """What a run recorded: `kind`, `config`, …; once it is finished `fingerprint` and `seconds`.
+
+    Raises:
+        StoreCorruptError: its record is damaged, or cannot be read.
+    """
+    path = run / RECORD
+    try:
+        found = parse_json(path.read_bytes(), path)
+    except OSError as error:
+        raise StoreCorruptError(f"{path} cannot be read: {what_system_said(error)}") from error
+    if not isinstance(found.get("kind"), str):
+        raise StoreCorruptError(f"{path} is damaged: no record of a run; restore it from a backup")
     return found
+
+
+def keep_arrays(run: Path, arrays: Mapping[str, NDArray[Any]]) -> dict[str, list[str]]:
+    """Writes the arrays of a new run; gives their checksums, which its record is to hold as `ARRAYS`."""
+    for name, array in arrays.items():
+        with whole_file(run / f"{name}.npy") as temporary:
+            np.save(temporary, array)
+    return {name: block_sums(run / f"{name}.npy") for name in arrays}
+
+
+def run_array(run: Path, name: str) -> NDArray[Any]:
+    """An array that `keep_arrays` wrote, compared with its checksums.
+
+    Raises:
+        StoreCorruptError: it is missing or damaged.
+    """
+    path = run / f"{name}.npy"
+    sums = read_run(run).get(ARRAYS, {})
+    try:
+        if checking() and isinstance(sums, dict) and name in sums:
+            FileBlocks(path, sums[name], _damaged).check_all()
+        found: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise _damaged(path, str(error)) from error
+    return found
+
+
+def is_finished(run: Path) -> bool:
+    """Whether a run has made an encoder; raises as `read_run`."""
+    return "fingerprint" in read_run(run)
+
+
+def damaged_runs(store: Path) -> Iterator[str]:
+    """Yields a line for every training run of a store whose record or arrays are damaged."""
+    for file in sorted((store / RUNS).glob(f"*/{RECORD}")):
+        run = file.parent
+        if run.name.startswith("audit-"):  # which are looked after as audits
+            continue
+        try:
+            for name in read_run(run).get(ARRAYS, ()) or _ARRAYS:
+                run_array(run, name)
+        except StoreCorruptError as error:
+            yield str(error)
+
+
+def _damaged(path: Path, fault: str) -> StoreCorruptError:
+    return StoreCorruptError(
+        f"{path} is damaged ({fault}): restore it from a backup, or remove the run and train again"
+    )
 
 
 def write_run(run: Path, record: Mapping[str, Any]) -> None:
     """Replaces what a run recorded, in one step: every later command reads the records of all runs."""
-    write_whole(run / RECORD, json.dumps(record, indent=1).encode())
+    write_whole(run / RECORD, checked_json(record))
 
 
 def run_of(store: Path, fingerprint: str) -> Path | None:
@@ -79,6 +144,6 @@ def selection_ids(store: Path, info: SpaceInfo) -> I64 | None:
     run = run_behind(store, info)
     if run is None:
         return None
-    ids: I64 = np.load(run / "ids.npy")
-    held_back: Bool = np.load(run / "selection.npy")
+    ids: I64 = run_array(run, "ids")
+    held_back: Bool = run_array(run, "selection")
     return ids[held_back]

@@ -11,55 +11,40 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import select
 
-from olrsearch.core.errors import DatasetError, IndexBuildError, OlrsearchError
-from olrsearch.core.files import leftovers, sha256_hex
+from olrsearch.core.errors import DatasetError, IndexBuildError, OlrsearchError, StoreCorruptError
+from olrsearch.core.files import sha256_hex
 from olrsearch.store.audit_runs import RunFolder, audit_folders
-from olrsearch.store.files import DATABASE, HOLDER, INDEXES, LOCK, MODELS, RUNS, SEGMENTS, STORE_JSON
+from olrsearch.store.files import RUNS
+from olrsearch.store.leftovers import Registered, entries, missing_folders, strays
+from olrsearch.store.problems import Problem
+from olrsearch.store.read.audits import read_audits
+from olrsearch.store.read.snapshot import Snapshot
 from olrsearch.store.sql import schema
-from olrsearch.store.sql.commit import current
 from olrsearch.store.sql.database import translated
+from olrsearch.store.sql.seal import unsealed
+from olrsearch.store.training_runs import damaged_runs
 from olrsearch.store.vectors.segments import open_segment, verify_segment
+from olrsearch.store.verify_metadata import check_database, check_labels, check_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from olrsearch.core.arrays import I64
     from olrsearch.store.backend import Backend
-    from olrsearch.store.read.snapshot import Snapshot
     from olrsearch.store.values import SpaceInfo
 
 ReadSource: TypeAlias = "Callable[[Path, str], bytes]"
 """Bytes of a source by root and uri; raises `DatasetError` where there are none."""
 
 EXAMPLES: Final = 5
-_KNOWN: Final = frozenset((STORE_JSON, SEGMENTS, MODELS, INDEXES, RUNS, LOCK, HOLDER)) | {
-    f"{DATABASE}{suffix}" for suffix in ("", "-wal", "-shm")
-}
-_BACKUP: Final = f"{DATABASE}.before-"
 _ROWS: Final = 10_000
-_PACKED_VALUES: Final = b"\x00\x01\xff"
-"""The bytes of 0, +1 and −1 as int8."""
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Damage.
-
-    Attributes:
-        code: Stable name for programs: `segment`, `metadata`, `model`, `index`, `embeddings`,
-            `labels`, `audit`, `source-changed`.
-        message: One line for people.
-    """
-
-    code: str
-    message: str
 
 
 @dataclass(slots=True)
@@ -74,6 +59,7 @@ class VerifyReport:
         to_rebuild: Indexes that are gone. They are derived from the segments, queries answer
             exactly without them, so this is no damage.
         unreferenced: Files and folders, relative to the store, that belong to nothing.
+        notes: What is no damage either: runs that are unfinished, metadata without checksums.
         sources_checked: How many source files were read; None when they were not asked for.
         sources_missing: How many of them are not where the store knows them. Images may be
             elsewhere while the store is whole, so this is no damage.
@@ -86,6 +72,7 @@ class VerifyReport:
     problems: list[Problem] = field(default_factory=list)
     to_rebuild: list[str] = field(default_factory=list)
     unreferenced: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     sources_checked: int | None = None
     sources_missing: int = 0
     missing_examples: list[str] = field(default_factory=list)
@@ -99,7 +86,10 @@ class VerifyReport:
         """The report for people, a line each."""
         lines = [f"damaged: {problem.message}" for problem in self.problems]
         lines += [f"to rebuild: {message}" for message in self.to_rebuild]
-        lines += [f"belongs to nothing: {name} (left by an interrupted write)" for name in self.unreferenced]
+        lines += [f"belongs to nothing: {name}" for name in self.unreferenced]
+        if self.unreferenced:
+            lines.append("what interrupted writes have left is removed by `olrsearch store clean`")
+        lines += [f"note: {message}" for message in self.notes]
         if self.sources_checked is not None:
             lines.append(f"sources: {self.sources_checked:,} read, {self.sources_missing:,} missing")
             lines += [f"missing: {uri}" for uri in self.missing_examples]
@@ -132,82 +122,61 @@ def verify(
     Returns:
         What was found; look at `ok`.
     """
-    found = _entries(store.path)  # before SQL: what is registered meanwhile is not called stray
-    snapshot = store.snapshot()
-    report = VerifyReport(snapshot.generation, snapshot.image_count)
-    with translated(store.path), store.engine.begin() as connection:
-        report.problems += _check_metadata(connection, snapshot)
-        report.problems += _check_labels(connection, len(snapshot.label_names))
-        ids = np.array(connection.scalars(select(schema.image.c.id)).all(), np.int64)
-        registered = set(connection.scalars(select(schema.segment.c.uuid)))
-        fingerprints = set(connection.scalars(select(schema.space.c.fingerprint)))
-        audits = set(connection.scalars(select(schema.audit_run.c.name)))
-    for space in snapshot.spaces():
-        report.segments += len(space.segments)
-        report.to_rebuild += [
-            f"{space.index_path / name} is missing: run `olrsearch index build --recipe {name}`"
-            for name in space.indexes
-            if not (space.index_path / name).exists()
-        ]
-        report.problems += _check_space(space, ids, check_model)
-        if check_artefacts is not None:
-            try:
-                check_artefacts(space)
-            except OlrsearchError as error:
-                code = "index" if isinstance(error, IndexBuildError) else "metadata"
-                report.problems.append(Problem(code, f"{space.name}: {error}"))
-    report.problems += _check_audits(store.path / RUNS, audits, report.to_rebuild)
-    if read_source is not None:
-        report.problems += _check_sources(snapshot, read_source, report)
-    known = {".": _KNOWN, SEGMENTS: registered, MODELS: fingerprints, INDEXES: fingerprints}
-    report.unreferenced += sorted(_strays(found, known))
+    found = entries(store.path)  # before SQL: what is registered meanwhile is not called stray
+    report = VerifyReport(0, 0)
+    try:
+        _check_all(store, found, report, check_model, check_artefacts)
+        if read_source is not None:
+            snapshot = Snapshot(store.engine, store.path, lambda _: None)
+            report.problems += _check_sources(snapshot, read_source, report)
+    except OlrsearchError as error:  # nothing behind it can be looked at
+        report.problems.append(Problem("metadata", str(error)))
     return report
 
 
-def _entries(folder: Path) -> set[Path]:
-    """What lies in a store, relative to it: at the top, in its folders, and unfinished anywhere below."""
-    places = (folder, *(folder / name for name in (SEGMENTS, MODELS, INDEXES)))
-    found = {entry for place in places if place.is_dir() for entry in place.iterdir()}
-    return {entry.relative_to(folder) for entry in found.union(leftovers(folder))}
+def _check_all(
+    store: Backend,
+    found: Collection[Path],
+    report: VerifyReport,
+    check_model: Callable[[Path], str] | None,
+    check_artefacts: Callable[[SpaceInfo], None] | None,
+) -> None:
+    """Checks everything but sources into a report, the metadata first: the rest is named by them."""
+
+    def note(error: StoreCorruptError) -> None:
+        report.problems.append(Problem("metadata", str(error)))
+
+    with translated(store.path), store.engine.begin() as connection:
+        report.problems += check_database(connection, store.path)
+    snapshot = Snapshot(store.engine, store.path, note)
+    report.generation, report.images = snapshot.generation, snapshot.image_count
+    with translated(store.path), store.engine.begin() as connection:
+        report.problems += check_numbers(connection, store.path, store.about)
+        report.problems += check_labels(connection, len(snapshot.label_names))
+        ids = np.array(connection.scalars(select(schema.image.c.id)).all(), np.int64)
+        registered = Registered.read(connection)
+    if store.about.backend == "sqlite" and (why := unsealed(store.path, snapshot.generation)) is not None:
+        report.notes.append(why)
+    read_audits(snapshot, note)
+    report.to_rebuild += missing_folders(snapshot.spaces())
+    for space in snapshot.spaces():
+        report.segments += len(space.segments)
+        report.problems += _check_space(space, ids, check_model)
+        if check_artefacts is not None:
+            report.problems += _check_derived(space, check_artefacts)
+    report.problems += _check_audits(store.path / RUNS, registered.audits, report.to_rebuild)
+    report.problems += (Problem("run", message) for message in damaged_runs(store.path))
+    left = strays(store.path, found, registered)
+    report.unreferenced += left.names(store.path)
+    report.notes += left.unfinished
 
 
-def _strays(found: Iterable[Path], known: Mapping[str, Collection[str]]) -> Iterator[str]:
-    """Entries that are not among the known names of their folder."""
-    for path in found:
-        place = path.parent.as_posix()
-        if path.name in known.get(place, ()) or (place == "." and path.name.startswith(_BACKUP)):
-            continue
-        yield path.as_posix()
-
-
-def _check_metadata(connection: Connection, snapshot: Snapshot) -> Iterator[Problem]:
-    damaged = partial(Problem, "metadata")
-    if connection.dialect.name == "sqlite":
-        for (said,) in connection.execute(text("PRAGMA integrity_check(10)")):
-            if said != "ok":
-                yield damaged(f"{DATABASE}: {said}; restore it from a backup")
-        for table, row, other, _ in connection.execute(text("PRAGMA foreign_key_check")):
-            yield damaged(f"{DATABASE}: row {row} of {table} points to no row of {other}")
-    highest = connection.scalar(select(func.max(schema.image.c.id))) or 0
-    if highest > snapshot.last_image_id:
-        yield damaged(f"image {highest} lies beyond the last id given, {snapshot.last_image_id}")
-    labels = connection.scalar(select(func.count()).select_from(schema.label)) or 0
-    expected = current(connection).label_count
-    if labels != expected:
-        yield damaged(f"the vocabulary has {labels} labels; expected {expected}")
-    for folder in (SEGMENTS, MODELS):
-        if not (snapshot.folder / folder).is_dir():
-            yield damaged(f"{snapshot.folder / folder} is missing")
-
-
-def _check_labels(connection: Connection, count: int) -> Iterator[Problem]:
-    a = schema.annotation.c
-    rows = connection.execution_options(yield_per=_ROWS).execute(select(a.image_id, a.packed))
-    for image, packed in rows:
-        if len(packed) > count or packed.strip(_PACKED_VALUES):
-            yield Problem(
-                "labels", f"the labels of image {image} are no row of at most {count} values −1, 0, 1"
-            )
+def _check_derived(space: SpaceInfo, check_artefacts: Callable[[SpaceInfo], None]) -> Iterator[Problem]:
+    try:
+        check_artefacts(space)
+    except OlrsearchError as error:
+        code = "index" if isinstance(error, IndexBuildError) else "metadata"
+        yield Problem(code, f"{space.name}: {error}")
 
 
 def _check_space(

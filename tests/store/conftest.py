@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from olrsearch.store import Backend
-from olrsearch.store.files import StoreFile
+from olrsearch.store.files import SUMS, StoreFile
 from olrsearch.store.sql.database import postgres_engine, schema_name
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def _another(empty: Path, path: Path) -> Path:
     about.write(path)
     with closing(sqlite3.connect(path / "metadata.db")) as connection, connection:
         connection.execute("UPDATE store SET store_id = ?", (about.store_id,))
+    (path / SUMS).unlink()  # of the other store
     return path
 
 

@@ -27,6 +27,7 @@ from olrsearch.core.errors import (
     StoreReadOnlyError,
     StoreVersionError,
 )
+from olrsearch.core.files import checked_json
 from olrsearch.store import Backend
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +46,8 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 
 def edit_json(path: Path, **changes) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    content = json.loads(path.read_text()) | changes
+    path.write_bytes(checked_json({key: value for key, value in content.items() if key != "checksum"}))
 
 
 def test_a_new_store_is_empty(stores):
@@ -330,7 +332,7 @@ def test_changes_waiting_on_unwritable_media(sqlite_stores, tmp_path, monkeypatc
     shutil.copytree(store.path, copy)
     (copy / "metadata.db-shm").unlink()
     assert (copy / "metadata.db-wal").stat().st_size > 0
-    monkeypatch.setattr("olrsearch.store.sql.database.writable", lambda _: False)
+    monkeypatch.setattr("olrsearch.store.sql.sqlite.writable", lambda _: False)
     with pytest.raises(StoreReadOnlyError, match="open the store once where it can be written"):
         Backend.open(copy, read_only=True)
     monkeypatch.undo()
@@ -397,7 +399,7 @@ def test_the_lock_is_released_after_an_error(stores):
 
 
 def test_a_busy_database_is_a_named_error(sqlite_stores, monkeypatch):
-    monkeypatch.setattr("olrsearch.store.sql.database.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("olrsearch.store.sql.sqlite.BUSY_SECONDS", 0.05)
     store = sqlite_stores.create()
     other = sqlite3.connect(store.path / "metadata.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

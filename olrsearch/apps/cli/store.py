@@ -1,4 +1,4 @@
-"""`olrsearch store …`: create, inspect, verify, relocate and migrate stores."""
+"""`olrsearch store …`: create, inspect, verify, clean, relocate and migrate stores."""
 
 from __future__ import annotations
 
@@ -70,13 +70,28 @@ def verify(ctx: click.Context, sources: bool, as_json: bool) -> None:
     """Check every file against its checksums, and the metadata against the files.
 
     Exit code 1 if anything is damaged or missing. Files that belong to nothing
-    (left by an interrupted write) are named and are no damage.
+    (left by an interrupted write) are named and are no damage: `olrsearch store clean`
+    removes them.
     """
     with open_store(ctx, read_only=True) as store:
         report = store.verify(sources=sources)
     show([report.to_dict()], report.lines(), as_json=as_json)
     if not report.ok:
         ctx.exit(1)
+
+
+@store_command.command("clean", epilog=examples("olrsearch store clean"))
+@json_option("One JSON object.")
+@click.pass_context
+def clean(ctx: click.Context, as_json: bool) -> None:
+    """Remove what interrupted writes have left behind.
+
+    Files that no program of ours has made stay, as do runs that can be gone on with.
+    """
+    with open_store(ctx) as store:
+        gone = store.clean()
+    lines = [*(f"removed {name}" for name in gone), f"{len(gone):,} removed"]
+    show([{"removed": gone}], lines, as_json=as_json)
 
 
 @store_command.command("relocate", epilog=examples("olrsearch store relocate celeba /media/celeba"))

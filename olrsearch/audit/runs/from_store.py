@@ -23,7 +23,7 @@ from olrsearch.encoders.folder.card import read_card
 from olrsearch.search.index.view import EmbeddingView
 from olrsearch.search.spaces.about import matching
 from olrsearch.search.spaces.labels import OpenSpace
-from olrsearch.store.training_runs import run_behind
+from olrsearch.store.training_runs import run_array, run_behind
 from olrsearch.store.vectors.layout import LABELS
 
 if TYPE_CHECKING:
@@ -249,8 +249,8 @@ def _seen(backend: Backend, opened: OpenSpace, ids: I64) -> Bool:
     run = run_behind(backend.path, opened.info)
     if run is None:
         return np.zeros(len(ids), np.bool_)
-    trained: I64 = np.load(run / "ids.npy")
-    held_back: Bool = np.load(run / "selection.npy")
+    trained: I64 = run_array(run, "ids")
+    held_back: Bool = run_array(run, "selection")
     return np.isin(ids, trained[~held_back])
 
 

@@ -21,18 +21,29 @@ from olrsearch.store.decision_rules import VALUE_NAMES, VERDICT_CODES
 from olrsearch.store.files import RUNS
 from olrsearch.store.read.audits import Suspect, read_audits, read_suspects
 from olrsearch.store.read.decisions import read_history, read_verdicts
+from olrsearch.store.read.stored_json import RESTORE, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from olrsearch.audit.runs.results import LabelIssues
     from olrsearch.store.backend import Backend
     from olrsearch.store.read.audits import AuditInfo
     from olrsearch.store.read.snapshot import Snapshot
+    from olrsearch.store.read.stored_json import Form
 
 COLUMNS: Final = ("image", "label", "given", "suggested", "score", "run", "decision")
 """Of the CSV; `Store.labels.decide_file` reads it back when the last is filled in."""
 
+_CONFIG: Final[Mapping[str, Form]] = {"space": str, "labels": list, "scorers": list}
+_SUMMARY: Final[Mapping[str, Form]] = {
+    "present": str,
+    "suspicious": int,
+    "history": int,
+    "estimates": list,
+    "notes": list,
+}
+"""What is read of an audit's settings and of its summary."""
 _BATCH: Final = 200
 _VERDICTS: Final = {code: verdict for verdict, code in VERDICT_CODES.items()}
 
@@ -121,6 +132,7 @@ def find_audit(backend: Backend, name: str | None = None) -> AuditInfo:
     found = read_audits(backend.snapshot())
     chosen = next((info for info in reversed(found) if name in {None, info.name}), None)
     if chosen is not None:
+        _check_said(chosen)
         return chosen
     unfinished = [folder.name for folder in audit_folders(backend.path / RUNS)]
     if name in unfinished or (name is None and unfinished):
@@ -128,6 +140,13 @@ def find_audit(backend: Backend, name: str | None = None) -> AuditInfo:
     if not found:
         raise AuditError("no audit has been run in this store: run `olrsearch audit run`")
     raise AuditError(f"no audit is called {name!r}; there are {', '.join(info.name for info in found)}")
+
+
+def _check_said(info: AuditInfo) -> None:
+    """Refuses an audit whose settings or summary lack what is read of them."""
+    for column, value, fields in (("config", info.config, _CONFIG), ("summary", info.summary, _SUMMARY)):
+        advice = f"`olrsearch audit delete {info.name}` and audit again, or {RESTORE}"
+        Place("audit_run", info.name, column, advice).record(value, fields)
 
 
 def suspects(

@@ -9,12 +9,10 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from olrsearch.core.errors import TrainingError
 from olrsearch.encoders.folder.card import CELEBA_TERMS, OWN_TERMS, Training, setting_text
 from olrsearch.encoders.registry import config_class, trainable
-from olrsearch.store.training_runs import RECORD, read_run, teacher_of
+from olrsearch.store.training_runs import RECORD, read_run, run_array, teacher_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,8 +42,8 @@ def training_of(run: Path, snapshot: Snapshot, *, hardware: str) -> Training:
         TrainingError: its configuration is of another version, or of an unknown kind of encoder.
     """
     config = _config_of(run)
-    stored: I8 = np.load(run / "labels.npy")
-    held_back: Bool = np.load(run / "selection.npy")
+    stored: I8 = run_array(run, "labels")
+    held_back: Bool = run_array(run, "selection")
     learnt = stored[~held_back]
     known = (learnt != 0).sum(axis=0)
     present = (learnt > 0).sum(axis=0)
@@ -70,7 +68,7 @@ def training_of(run: Path, snapshot: Snapshot, *, hardware: str) -> Training:
 
 def data_of(run: Path, snapshot: Snapshot) -> tuple[DatasetInfo, ...]:
     """The data sets that a run took its images from, in the order they came into the store."""
-    ids: I64 = np.load(run / "ids.npy")
+    ids: I64 = run_array(run, "ids")
     names = set(snapshot.columns(ids, ("dataset",))["dataset"].tolist())
     return tuple(item for item in snapshot.datasets() if item.name in names)
 

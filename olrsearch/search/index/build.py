@@ -10,7 +10,7 @@ import numpy as np
 
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import IndexBuildError, RecallError, VectorError
-from olrsearch.core.files import whole_folder
+from olrsearch.core.files import file_sha256, whole_folder
 from olrsearch.core.progress import Track, silent
 from olrsearch.search.artefacts import IDS, write_index_json
 from olrsearch.search.index.built import (
@@ -90,7 +90,7 @@ def _build_one(
     if part is None:
         raise IndexBuildError(f"the recipe {recipe.name} does not say how to index this part")
     view, metric = indexes.view, indexes.metric
-    longest, size = None, 0
+    longest, size, checksum = None, 0, ""
     if part.device is not None:
         index: Searched = DeviceVectors(indexes, label, view.ids, part.device)
     else:
@@ -103,8 +103,8 @@ def _build_one(
         made = FaissIndex.build(view.ids, vectors, part.factory, ef_construction=part.ef_construction)
         path = folder / BuiltFile(label, None, 0, Recall(0.0, 0.0)).name
         made.save(path)
-        size, index = path.stat().st_size, made
-    file = BuiltFile(label, longest, size, Recall(0.0, 0.0))
+        size, checksum, index = path.stat().st_size, file_sha256(path), made
+    file = BuiltFile(label, longest, size, Recall(0.0, 0.0), checksum)
     file = replace(file, recall=_measure(indexes, recipe, file, index, tests))
     _log.info("%s: recall@10 %.3f, recall@100 %.3f", file.name, file.recall.at_10, file.recall.at_100)
     if file.recall.at_10 < recipe.recall_at_10:

@@ -28,8 +28,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from olrsearch.core.arrays import digest
+from olrsearch.core.checksums import checking
 from olrsearch.core.errors import IndexBuildError
-from olrsearch.search.artefacts import IDS, check_ids, check_size, map_array, read_index_json
+from olrsearch.search.artefacts import IDS, KeptFile, check_ids, check_size, map_array, read_index_json
 from olrsearch.search.device import DeviceScan
 from olrsearch.search.index.faiss_index import FaissIndex
 from olrsearch.search.index.label import WholeIndex, nearest
@@ -74,17 +75,31 @@ class BuiltFile:
         longest: M of the augmentation; None where the metric is L2 already.
         bytes: Size of the file.
         recall: Measured against the exact scan.
+        sha256: Of the file; empty where an older program wrote it.
     """
 
     label: int | None
     longest: float | None
     bytes: int
     recall: Recall
+    sha256: str = ""
 
     @property
     def name(self) -> str:
         """The file's name."""
         return "whole.faiss" if self.label is None else f"label-{self.label:04d}.faiss"
+
+    def check(self, folder: Path) -> None:
+        """Compare the file with its size and its checksum.
+
+        Raises:
+            IndexBuildError: it is missing, cut or damaged.
+        """
+        kept = KeptFile(self.name, self.bytes, self.sha256)
+        if self.sha256:
+            kept.verify(folder)
+        else:
+            check_size(folder / self.name, self.bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,13 +218,20 @@ class BuiltIndex:
         self._open: dict[int | None, Searched] = {}
 
     @classmethod
-    def open(cls, folder: Path, indexes: LabelIndexes) -> BuiltIndex:
+    def open(
+        cls, folder: Path, indexes: LabelIndexes, registered: Mapping[str, Any] | None = None
+    ) -> BuiltIndex:
         """The indexes of a folder written by `build_recipe`; each is read when it is first searched.
+
+        Args:
+            folder: Of the indexes.
+            indexes: The exact label indexes of the view.
+            registered: What the store's metadata say of them; not compared when None.
 
         Raises:
             IndexBuildError: missing, damaged, of a newer format, or built with another metric.
         """
-        described = IndexDescription.from_dict(read_index_json(folder, FORMAT_VERSION))
+        described = IndexDescription.from_dict(read_index_json(folder, FORMAT_VERSION, registered))
         ids: I64 = map_array(folder / IDS)
         check_ids(folder, ids, described.ids)
         if metric_digest(indexes.metric) != described.metric:
@@ -224,6 +246,8 @@ class BuiltIndex:
                 return DeviceVectors(indexes, file.label, ids, part.device)
             view, path = indexes.view, folder / file.name
             size = view.size * (view.labels if file.label is None else 1) + (file.longest is not None)
+            if checking():
+                file.check(folder)
             check_size(path, file.bytes)
             return FaissIndex.load(path, size=size, count=described.count)
 
@@ -323,6 +347,25 @@ def plain_query(metric: Metric, query: F32, label: int | None) -> F32:
 
 def _factor(metric: Metric, label: int) -> np.float32:
     return np.float32(1.0 / np.sqrt(metric.scale[label]))
+
+
+def verify(folder: Path, registered: Mapping[str, Any]) -> None:
+    """Read everything.
+
+    Args:
+        folder: Of the indexes.
+        registered: What the store's metadata say of them.
+
+    Raises:
+        IndexBuildError: `index.json` is missing, damaged or of a newer format, or a file is not what was
+            written.
+    """
+    described = IndexDescription.from_dict(read_index_json(folder, FORMAT_VERSION, registered))
+    check_ids(folder, map_array(folder / IDS), described.ids)
+    for file in described.files:
+        part = described.recipe.part(file.label)
+        if part is None or part.device is None:  # of a scan on a device no file is kept
+            file.check(folder)
 
 
 def exact_scorer(indexes: LabelIndexes, label: int | None) -> LabelIndex | WholeIndex:

@@ -21,10 +21,11 @@ an image.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from olrsearch.core.checksums import checking
 from olrsearch.core.errors import IndexBuildError
 from olrsearch.maths.kl_features import feature_size
 from olrsearch.search.artefacts import IDS, check_ids, check_size
@@ -41,7 +42,7 @@ from olrsearch.search.kl.query import ask
 from olrsearch.search.kl.view import KlView
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from olrsearch.core.arrays import F64, I64, Bool
@@ -60,15 +61,15 @@ FEW: Final = 0.25
 """Share of the images below which a filter is answered by the exact search."""
 
 
-def open_built(folder: Path, index: KlIndex) -> BuiltKl:
+def open_built(folder: Path, index: KlIndex, registered: Mapping[str, Any] | None = None) -> BuiltKl:
     """The index of a folder that `build_kl` wrote.
 
-    Arrays are mapped and read once, to compare them with their checksums. The index of faiss is compared by
-    size; `verify` reads it whole.
+    Every file is read once, to compare it with its checksum.
 
     Args:
         folder: Of the index.
         index: The exact index of the space.
+        registered: What the store's metadata say of it; not compared when None.
 
     Raises:
         IndexBuildError: missing, damaged, of a newer format, of a kind that is no longer searched, or of
@@ -76,7 +77,7 @@ def open_built(folder: Path, index: KlIndex) -> BuiltKl:
         FaissInstallError: no usable faiss.
         DeviceError: its device is not there, or has too little memory.
     """
-    described = read_description(folder)
+    described = read_description(folder, registered)
     if (described.frame, described.size) != (frame_digest(index.frame), index.view.size):
         raise IndexBuildError(
             f"{folder} was built of features of another frame than the space has now: run olrsearch "
@@ -86,6 +87,8 @@ def open_built(folder: Path, index: KlIndex) -> BuiltKl:
         device = described.recipe.parameters.device
         return BuiltKl(described, on_device(index, described.direction, device), index.view.ids)
     for file in described.files:
+        if file.name == FAISS and checking():
+            file.verify(folder)
         check_size(folder / file.name, file.bytes)
     arrays = {
         file.name.removesuffix(".npy"): file.open(folder) for file in described.files if file.name != FAISS
@@ -271,12 +274,16 @@ def why_exact(
     return None
 
 
-def verify(folder: Path) -> None:
+def verify(folder: Path, registered: Mapping[str, Any]) -> None:
     """Read everything.
+
+    Args:
+        folder: Of the index.
+        registered: What the store's metadata say of it.
 
     Raises:
         IndexBuildError: `index.json` is missing, damaged, or of a newer format, or a file is not what was
             written.
     """
-    for file in read_description(folder).files:
+    for file in read_description(folder, registered).files:
         file.verify(folder)

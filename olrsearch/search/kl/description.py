@@ -94,13 +94,18 @@ class KlDescription:
             ) from error
 
 
-def read_description(folder: Path) -> KlDescription:
+def read_description(folder: Path, registered: Mapping[str, Any] | None = None) -> KlDescription:
     """What the index in a folder says.
 
+    Args:
+        folder: Of the index.
+        registered: What the store's metadata say of it; not compared when None.
+
     Raises:
-        IndexBuildError: it is missing, damaged, of a newer format, or of a kind that is no longer searched.
+        IndexBuildError: it is missing, damaged, not what was registered, of a newer format, or of a kind that
+            is no longer searched.
     """
-    return KlDescription.from_dict(read_index_json(folder, FORMAT_VERSION))
+    return KlDescription.from_dict(read_index_json(folder, FORMAT_VERSION, registered))
 
 
 def retired_note(name: str, data: Mapping[str, Any]) -> str | None:

@@ -145,7 +145,7 @@ class KlFeatures:
         """
         path = folder / f"{segment}.{direction}"
         description = _description(part, frame, direction, segment)
-        found = kept_arrays(path / DESCRIPTION, _forms(part), description, checked=True)
+        found = kept_arrays(path / DESCRIPTION, _forms(part), description, complete=True)
         return None if found is None else cls(found[0], found[1], direction, frame_digest(frame), path)
 
     def verify(self) -> None:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from olrsearch.core.errors import IndexBuildError, ModelFileError, StoreCorruptError, StoreVersionError
+from olrsearch.core.errors import (
+    IncompatibleEncoderError,
+    IndexBuildError,
+    ModelFileError,
+    StoreCorruptError,
+    StoreVersionError,
+)
 from olrsearch.encoders.folder import model_files
 from olrsearch.search.index.recipe import estimate_memory, load_recipe
 from olrsearch.search.index.scores import read_scores, write_scores
@@ -78,17 +84,26 @@ def unused(info: SpaceInfo) -> dict[str, str]:  # noqa: ARG001 - as of other kin
 
 
 def check(info: SpaceInfo) -> None:
-    """Kept scores answer every attribute query, and no checksum stands over them: they are computed again."""
+    """Whether kept scores and built indexes are what they should be.
+
+    Scores of older programs have no checksum: all are computed again.
+    """
+    from olrsearch.search.index.built import verify
+
+    for name, registered in sorted(info.indexes.items()):
+        if (info.index_path / name).exists():  # what is gone is named as such
+            verify(info.index_path / name, registered)
     try:
         readout = model_files.read_readout(info.model_path)
         segments = [open_segment(segment) for segment in info.segments]
-    except (ModelFileError, StoreCorruptError, StoreVersionError):
+        computed = [readout.logits(segment.embeddings) for segment in segments]
+    except (IncompatibleEncoderError, ModelFileError, StoreCorruptError, StoreVersionError):
         return  # which is reported as what it is
-    for segment in segments:
+    for segment, expected in zip(segments, computed, strict=True):
         path = scores_path(segment, info)
         found = read_scores(path, segment, readout, segment=segment.info.uuid)
         # Another processor may round otherwise.
-        if found is not None and not np.allclose(found, readout.logits(segment.embeddings), 1e-4, 1e-4):
+        if found is not None and not np.allclose(found, expected, 1e-4, 1e-4):
             raise IndexBuildError(f"{path} does not hold its segment's scores: run olrsearch index build")
 
 

@@ -150,7 +150,7 @@ class OpenSpace:
         from olrsearch.search.index.built import BuiltIndex
 
         check_built(self.info, recipe)
-        return BuiltIndex.open(self.info.index_path / recipe, self.indexes)
+        return BuiltIndex.open(self.info.index_path / recipe, self.indexes, self.info.indexes[recipe])
 
     def coverage_notes(self) -> tuple[str, ...]:
         """Says so where living images have no embedding and are not in the answer."""

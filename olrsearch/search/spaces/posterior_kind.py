@@ -131,7 +131,8 @@ def check(info: SpaceInfo) -> None:
     from olrsearch.search.kl.built import verify
 
     for name in sorted(info.indexes.keys() - unused(info).keys()):
-        verify(info.index_path / name)
+        if (info.index_path / name).exists():  # what is gone is named as such
+            verify(info.index_path / name, info.indexes[name])
 
 
 def _check_model(info: SpaceInfo) -> None:

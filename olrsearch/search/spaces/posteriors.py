@@ -152,7 +152,9 @@ class OpenPosteriors:
         if (retired := retired_note(recipe, self.info.indexes[recipe])) is not None:
             raise IndexBuildError(retired)
         if recipe not in self._built:
-            self._built[recipe] = open_built(self.info.index_path / recipe, self.index)
+            self._built[recipe] = open_built(
+                self.info.index_path / recipe, self.index, self.info.indexes[recipe]
+            )
         return self._built[recipe]
 
     @cached_property

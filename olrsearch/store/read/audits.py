@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Integer, func, select
 
+from olrsearch.core.errors import StoreCorruptError
 from olrsearch.store.files import RUNS
+from olrsearch.store.read.stored_json import RESTORE, Place
 from olrsearch.store.sql import schema
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from sqlalchemy import ColumnElement
@@ -63,8 +65,18 @@ class Suspect:
     present: float
 
 
-def read_audits(snapshot: Snapshot) -> list[AuditInfo]:
-    """Finished audits of a store, the oldest first; also those finished since the snapshot."""
+def read_audits(
+    snapshot: Snapshot, damaged: Callable[[StoreCorruptError], None] | None = None
+) -> list[AuditInfo]:
+    """Finished audits of a store, the oldest first; also those finished since the snapshot.
+
+    Args:
+        snapshot: Of the store.
+        damaged: Takes note of an audit that cannot be read, which is then left out; raised when None.
+
+    Raises:
+        StoreCorruptError: settings or summary of an audit are not what they should be.
+    """
     a, s = schema.audit_run.c, schema.space.c
     statement = (
         select(
@@ -73,7 +85,19 @@ def read_audits(snapshot: Snapshot) -> list[AuditInfo]:
         .join_from(schema.audit_run, schema.space)
         .order_by(a.name)
     )
-    return [AuditInfo(row[0], snapshot.folder / RUNS / row[0], *row[1:]) for row in snapshot.rows(statement)]
+    found = []
+    for name, *others, config, summary in snapshot.rows(statement):
+        advice = f"`olrsearch audit delete {name}` and audit again, or {RESTORE}"
+        places = [Place("audit_run", name, column, advice) for column in ("config", "summary")]
+        try:
+            said = [place.record(value) for place, value in zip(places, (config, summary), strict=True)]
+        except StoreCorruptError as error:
+            if damaged is None:
+                raise
+            damaged(error)
+        else:
+            found.append(AuditInfo(name, snapshot.folder / RUNS / name, *others, *said))
+    return found
 
 
 def read_suspects(

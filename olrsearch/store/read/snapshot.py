@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 from sqlalchemy import func, or_, select
 
-from olrsearch.core.errors import QueryError, UnknownImageError
+from olrsearch.core.errors import QueryError, StoreCorruptError, UnknownImageError
 from olrsearch.core.names import LONGEST, LabelNames, is_storable, nearest_names
 from olrsearch.core.shown import shown
 from olrsearch.store.read.columns import FILTER_COLUMNS, as_array, with_source
@@ -62,9 +62,17 @@ class Snapshot:
         last_image_id: The highest image id given so far.
         label_names: The store's label vocabulary; a label's position in it never changes.
         folder: The store's folder.
+
+    Args:
+        engine: Connections to the metadata.
+        folder: The store's folder.
+        damaged: Takes note of spaces and artefacts that cannot be read, which are then left out; they are
+            raised as errors when None.
     """
 
-    def __init__(self, engine: Engine, folder: Path) -> None:
+    def __init__(
+        self, engine: Engine, folder: Path, damaged: Callable[[StoreCorruptError], None] | None = None
+    ) -> None:
         self._engine = engine
         self.folder = folder
         with self.reading() as connection:
@@ -76,7 +84,7 @@ class Snapshot:
             names = select(schema.label.c.name).order_by(schema.label.c.position).limit(now.label_count)
             self.label_names: tuple[str, ...] = tuple(connection.scalars(names))
             # Read now: what a later generation prunes is then still known here.
-            self._spaces = tuple(read_spaces(connection, folder, self.generation))
+            self._spaces = tuple(read_spaces(connection, folder, self.generation, damaged))
 
     # ---- data sets and spaces
 

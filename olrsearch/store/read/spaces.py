@@ -6,31 +6,67 @@ Apart from the writer, which a cold query need not import.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Connection, and_, or_, select
 
-from olrsearch.core.errors import EmptyStoreError, IncompatibleEncoderError, UnknownSpaceError
+from olrsearch.core.errors import (
+    EmptyStoreError,
+    IncompatibleEncoderError,
+    StoreCorruptError,
+    UnknownSpaceError,
+)
 from olrsearch.core.shown import shown
 from olrsearch.store.files import INDEXES, MODELS, SEGMENTS
+from olrsearch.store.read.stored_json import RESTORE, Place
 from olrsearch.store.sql import schema
 from olrsearch.store.values import SpaceInfo
 from olrsearch.store.vectors.layout import HELD, LABELS, as_layout
 from olrsearch.store.vectors.values import SegmentInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from olrsearch.core.arrays import Layout
+    from olrsearch.store.read.stored_json import Form
+
+Value = TypeVar("Value")
+
+_FIELDS: Final[Mapping[str, Mapping[str, Form]]] = {
+    "calibration": {"label_revision": (int, type(None)), "split": str}
+}
+"""What the store itself puts into an artefact, by its kind."""
 
 
-def read_spaces(connection: Connection, folder: Path, generation: int) -> Iterator[SpaceInfo]:
+def read_spaces(
+    connection: Connection,
+    folder: Path,
+    generation: int,
+    damaged: Callable[[StoreCorruptError], None] | None = None,
+) -> Iterator[SpaceInfo]:
     """Yields the spaces one generation sees, oldest first, with their segments and artefacts.
 
+    Args:
+        connection: Inside a transaction.
+        folder: The store's.
+        generation: Its number.
+        damaged: Takes note of what cannot be read, which is then left out; raised when None.
+
     Raises:
+        StoreCorruptError: a stored text is not what it should be; names table and row.
         StoreVersionError: a space has a layout that this program does not know.
     """
+
+    def read(value: Callable[[], Value]) -> Value | None:
+        try:
+            return value()
+        except StoreCorruptError as error:
+            if damaged is None:
+                raise
+            damaged(error)
+            return None
 
     def seen(added: Column[int], removed: Column[int | None]) -> ColumnElement[bool]:
         return and_(added <= generation, or_(removed.is_(None), removed > generation))
@@ -44,26 +80,36 @@ def read_spaces(connection: Connection, folder: Path, generation: int) -> Iterat
     ):
         segments[space_id].append((item, count, manifest))
     payloads: defaultdict[tuple[int, str], dict[str, dict[str, Any]]] = defaultdict(dict)
-    for space_id, kind, name, payload in connection.execute(
-        select(a.space_id, a.kind, a.name, a.payload).where(seen(a.added_in, a.removed_in)).order_by(a.id)
+    for number, space_id, kind, name, payload in connection.execute(
+        select(a.id, a.space_id, a.kind, a.name, a.payload)
+        .where(seen(a.added_in, a.removed_in))
+        .order_by(a.id)
     ):
-        payloads[space_id, kind][name] = payload
+        place = Place("artefact", f"{number} ({kind} {name}".rstrip() + ")", "payload", _made_by(kind, name))
+        content = read(partial(place.record, payload, _FIELDS.get(kind)))
+        if content is not None:
+            payloads[space_id, kind][name] = content
     for number, fingerprint, name, kind, stored, labels, k, config in connection.execute(
         select(s.id, s.fingerprint, s.name, s.kind, s.layout, s.labels, s.k, s.config)
         .where(s.added_in <= generation)
         .order_by(s.id)
     ):
         layout = as_layout(stored, where=f"the space {name} in {folder}")
-        of_space = (fingerprint, layout, len(labels), k)
+        row = f"{number} ({name})"
+        names = read(partial(Place("space", row, "labels", RESTORE).texts, labels))
+        about = read(partial(Place("space", row, "config", RESTORE).record, config))
+        if names is None or about is None:
+            continue
+        of_space = (fingerprint, layout, len(names), k)
         yield SpaceInfo(
             id=number,
             fingerprint=fingerprint,
             name=name,
             kind=kind,
             layout=layout,
-            labels=tuple(labels),
+            labels=names,
             k=k,
-            config=config,
+            config=about,
             segments=tuple(
                 SegmentInfo(item, count, folder / SEGMENTS / item, *of_space, manifest)
                 for item, count, manifest in segments[number]
@@ -74,6 +120,13 @@ def read_spaces(connection: Connection, folder: Path, generation: int) -> Iterat
             calibration=payloads[number, "calibration"].get(""),
             indexes=payloads[number, "index"],
         )
+
+
+def _made_by(kind: str, name: str) -> str:
+    """What makes an artefact anew, or gives it back."""
+    if kind == "index":
+        return f"run `olrsearch index build --recipe {name}`, or {RESTORE}"
+    return f"run `olrsearch calibrate`, or {RESTORE}"
 
 
 def choose_space(

@@ -1,14 +1,14 @@
-"""Connections to a store's metadata: SQLite in WAL mode, or a schema of its own in PostgreSQL."""
+"""What the databases of metadata say, in our words; connections to PostgreSQL, where a store has a schema."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from olrsearch.core.errors import (
@@ -18,75 +18,15 @@ from olrsearch.core.errors import (
     StoreLockedError,
     StoreReadOnlyError,
 )
-from olrsearch.core.files import whole_file, writable
+from olrsearch.core.files import free_bytes, what_system_said
 from olrsearch.store.files import DATABASE
+from olrsearch.store.read.stored_json import decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 DATABASE_URL: Final = "OLRSEARCH_DATABASE_URL"
 """Environment variable with the URL of a PostgreSQL database; never stored."""
-
-BUSY_SECONDS: Final = 30.0
-IMMEDIATE: Final = "olrsearch_immediate"
-"""Execution option of a writer's connection: its SQLite transactions take the write lock at once."""
-
-
-def sqlite_engine(folder: Path, *, read_only: bool) -> Engine:
-    """An engine on a store's `metadata.db`.
-
-    Read-only, no content changes. Where the folder can be written, SQLite keeps its
-    shared memory file beside the database while it is open (readers see a writer's
-    commits) and refuses every change. On unwritable media the database is taken as it
-    lies: nothing can change it while it is open.
-
-    Raises:
-        StoreReadOnlyError: changes of an interrupted writer wait in the write-ahead log and
-            the medium does not let SQLite read it.
-    """
-    path = folder / DATABASE
-    options = "mode=rw"
-    if read_only and not (writable(folder) and writable(path)):
-        log, shared = (folder / f"{DATABASE}{suffix}" for suffix in ("-wal", "-shm"))
-        pending = log.exists() and log.stat().st_size > 0
-        if pending and not shared.exists():
-            raise StoreReadOnlyError(
-                f"{folder} has changes in {log.name} that cannot be read on an unwritable medium: open the"
-                " store once where it can be written, then copy it again"
-            )
-        options = "mode=ro" if pending else "mode=ro&immutable=1"
-    uri = f"file:{quote(str(path.absolute()))}?{options}"
-
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
-        )
-        try:
-            connection.execute("PRAGMA foreign_keys = ON")
-            if read_only:
-                connection.execute("PRAGMA query_only = ON")
-            else:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")  # a commit is on disk when it returns
-        except BaseException:  # a damaged database, of which nobody else will close the file
-            connection.close()
-            raise
-        return connection
-
-    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
-    event.listen(engine, "begin", _begin)
-    return engine
-
-
-def copy_sqlite(folder: Path, revision: str) -> None:
-    """Copies `metadata.db`, write-ahead log included, to `metadata.db.before-<revision>`."""
-    with (
-        whole_file(folder / f"{DATABASE}.before-{revision}") as temporary,
-        closing(sqlite3.connect(folder / DATABASE)) as here,
-        closing(sqlite3.connect(temporary)) as there,
-    ):
-        here.backup(there)
 
 
 def postgres_engine(url: str, store_id: str | None, *, read_only: bool) -> Engine:
@@ -113,7 +53,9 @@ def postgres_engine(url: str, store_id: str | None, *, read_only: bool) -> Engin
     if read_only:
         options.append("-cdefault_transaction_read_only=on")
     arguments = {"options": " ".join(options)} if options else {}
-    return create_engine(_postgres_url(url), connect_args=arguments, pool_pre_ping=True)
+    return create_engine(
+        _postgres_url(url), connect_args=arguments, pool_pre_ping=True, json_deserializer=decode
+    )
 
 
 def schema_name(store_id: str) -> str:
@@ -127,37 +69,69 @@ def url_from_environment() -> str | None:
 
 
 @contextmanager
-def translated(where: object) -> Iterator[None]:
+def translated(folder: Path) -> Iterator[None]:
     """Turns the database's errors into ours, named and on one line.
+
+    Args:
+        folder: The store's.
 
     Raises:
         StoreLockedError: the database stayed busy.
         StoreReadOnlyError: it refuses changes.
         StoreCorruptError: it is damaged, or no database.
-        StoreError: anything else it says.
+        StoreError: it cannot be opened by this user, the disk is full, or anything else it says.
     """
     try:
         yield
     except SQLAlchemyError as error:
         cause: Any = error.orig if isinstance(error, DBAPIError) else error
-        said = " ".join(str(cause).split())
-        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
-        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-            raise StoreLockedError(f"{where}: the database is busy ({said}); try again later") from error
-        if code == sqlite3.SQLITE_READONLY:
-            raise StoreReadOnlyError(f"{where}: the database cannot be written ({said})") from error
-        if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN}:
-            raise StoreCorruptError(
-                f"{where}: {DATABASE} is missing or damaged ({said}); restore it from a backup"
-            ) from error
-        raise StoreError(f"{where}: the database says: {said}") from error
+        raise _ours(folder, cause) from error
+    except OSError as error:
+        if error.filename is not None and Path(error.filename).name.startswith(DATABASE):
+            raise _unopened(folder, str(error.strerror or error)) from error
+        raise
 
 
-def _begin(connection: Connection) -> None:
-    # The driver's own transactions begin too late (at the first change) to give a reader
-    # one state for several SELECTs; so it is told to stay out of it and BEGIN is said here.
-    immediate = connection.get_execution_options().get(IMMEDIATE, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+def _ours(folder: Path, cause: Any) -> StoreError:  # noqa: ANN401 - an error of some driver
+    said = " ".join(str(cause).split())
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return StoreLockedError(f"{folder}: the database is busy ({said}); try again later")
+    if code == sqlite3.SQLITE_FULL:
+        return StoreError(
+            f"{folder}: the disk is full ({said}): nothing of this was written; free some space, then run the"
+            " command again"
+        )
+    if code == sqlite3.SQLITE_READONLY:
+        return StoreReadOnlyError(f"{folder}: the database cannot be written ({said})")
+    if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR}:
+        return _unopened(folder, said)
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB} or "decode to UTF-8" in said:
+        return StoreCorruptError(f"{folder}: {DATABASE} is damaged ({said}); restore it from a backup")
+    return StoreError(f"{folder}: the database says: {said}")
+
+
+def _unopened(folder: Path, said: str) -> StoreError:
+    """Why a database cannot be opened or read, as the system says it of the file at fault."""
+    try:
+        for suffix in ("", "-wal", "-shm"):
+            path = folder / f"{DATABASE}{suffix}"
+            if not suffix or path.exists():
+                with path.open("rb") as file:
+                    file.read(1)
+    except PermissionError as error:
+        return StoreError(
+            f"{error.filename} cannot be read by this user: ask its owner for the right to read it"
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return StoreCorruptError(f"{folder / DATABASE} is missing; restore it from a backup")
+    except OSError as error:
+        return StoreError(f"{folder / DATABASE} cannot be opened: {what_system_said(error)}")
+    if not free_bytes(folder):
+        return StoreError(f"{folder}: the disk is full ({said}): free some space, then run the command again")
+    return StoreError(
+        f"{folder / DATABASE} cannot be opened or read ({said}): look at the disk and its rights"
+    )
 
 
 def _postgres_url(url: str) -> URL:

@@ -6,13 +6,14 @@ segments/<uuid>/embeddings.npy    float32 [L, n, k], label-major       } layout 
 segments/<uuid>/mean.npy          float32 [n, d]                       } layout `posterior`
 segments/<uuid>/factor.npy        float32 [n, T], packed row by row    }
 segments/<uuid>/fit.npy           float32 [n], 0 to 1; lacks where the encoder measured none
-segments/<uuid>/manifest.json     format_version, layout, fingerprint, shapes, sha256 by block of 1 MiB
+segments/<uuid>/manifest.json     format_version, layout, fingerprint, shapes, checksums by block of 1 MiB
 ```
 
 A segment is written under a temporary name, fsynced and renamed; it belongs to the store
 only once SQL says so, with the hash of its manifest. Opening checks everything but the
 payload: manifest, sizes, headers, and the first bytes of each array, which tell files put
-in another's place. `verify_segment` reads the payload.
+in another's place. Each block of the payload is compared when it is first read; `verify_segment`
+reads all of them.
 
 Notation: L labels, n images, k numbers a label; d = k dimensions and T = d(d+1)/2 of posteriors.
 """
@@ -27,6 +28,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from olrsearch._version import __version__
+from olrsearch.core.checked_arrays import checked as checked_array
+from olrsearch.core.checksums import BLOCK, KEY, FileBlocks, block_sums, checking, file_blocks, sums_of
 from olrsearch.core.errors import GaussianError, StoreCorruptError, StoreVersionError, VectorError
 from olrsearch.core.files import parse_json, remove_tree, sha256_hex, whole_folder
 from olrsearch.maths.gaussian import SIGMA0, Gaussians
@@ -54,8 +57,6 @@ if TYPE_CHECKING:
     from olrsearch.store.values import SpaceInfo
     from olrsearch.store.vectors.layout import ArrayForm
 
-BLOCK: Final = 1 << 20
-"""Bytes under one checksum."""
 HEAD: Final = 1 << 12
 """Bytes compared at opening: the array's header and its first numbers."""
 
@@ -252,29 +253,27 @@ def verify_segment(info: SegmentInfo) -> Iterator[str]:
     whole = True
     for name, entry in manifest["files"].items():
         path = info.path / name
-        with path.open("rb") as file:
-            for number, expected in enumerate(entry["sha256"]):
-                if sha256_hex(file.read(BLOCK)) != expected:
+        try:
+            for number, (block, expected) in enumerate(zip(file_blocks(path), entry["sha256"], strict=True)):
+                if sha256_hex(block) != expected:
                     whole = False
                     yield f"{path}: block {number} (bytes from {number * BLOCK}) does not match its checksum"
+        except OSError as error:
+            whole = False
+            yield f"{path} cannot be read ({error.strerror or error})"
     if whole and np.any(np.diff(segment.ids) <= 0):
         yield f"{info.path / IDS}: ids are not ascending"
 
 
 def _write_array(path: Path, array: NDArray[Any]) -> dict[str, Any]:
     np.save(path, array, allow_pickle=False)
-    blocks: list[str] = []
-    with path.open("rb") as file:
-        head = sha256_hex(file.read(HEAD))
-        file.seek(0)
-        while block := file.read(BLOCK):
-            blocks.append(sha256_hex(block))
     return {
         "bytes": path.stat().st_size,
         "dtype": array.dtype.str,
         "shape": list(array.shape),
-        "head_sha256": head,
-        "sha256": blocks,
+        "head_sha256": sha256_hex(_read(path, HEAD)),
+        "sha256": [sha256_hex(block) for block in file_blocks(path)],
+        KEY: block_sums(path),
     }
 
 
@@ -330,4 +329,18 @@ def _open_array(
         raise StoreCorruptError(
             f"{path} is {array.dtype} of shape {array.shape}; expected {dtype} of shape {shape}"
         )
-    return array
+    sums = sums_of(entry) if checking() else None
+    if sums is None:
+        return array
+    blocks = FileBlocks(path, sums, _changed)
+    if name == IDS:  # small, and read as a whole
+        blocks.check_all()
+        return array
+    return checked_array(array, blocks)
+
+
+def _changed(path: Path, fault: str) -> StoreCorruptError:
+    return StoreCorruptError(
+        f"{path}: {fault}: it was damaged; `olrsearch store verify` says what else is, restore it from a "
+        "backup or encode again"
+    )

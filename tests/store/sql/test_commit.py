@@ -96,9 +96,10 @@ def test_an_interrupt_while_files_are_written_removes_them(stores, monkeypatch):
         def interrupted(*_):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("olrsearch.core.files.sync", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            writer.spaces.add_segment(space, ids, vectors(10))
+        with monkeypatch.context() as patch:
+            patch.setattr("olrsearch.core.files.sync", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                writer.spaces.add_segment(space, ids, vectors(10))
     assert list((store.path / "segments").iterdir()) == []
 
 

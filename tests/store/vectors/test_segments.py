@@ -20,6 +20,7 @@ from made_stores import (
 )
 from sqlalchemy import update
 
+from olrsearch.core.checked_arrays import CheckedArray
 from olrsearch.core.errors import (
     IncompatibleEncoderError,
     StoreCorruptError,
@@ -124,10 +125,10 @@ def test_what_comes_out_is_what_went_in(stores):
     assert segment.ids.dtype == np.int64
     assert np.array_equal(segment.embeddings, given)
     assert segment.embeddings.shape == (3, 10, 4)
-    assert isinstance(segment.embeddings, np.memmap)
+    assert isinstance(segment.embeddings, CheckedArray)
     assert segment.embeddings[1].flags.c_contiguous
     with pytest.raises(ValueError, match="read-only"):
-        segment.embeddings[0, 0, 0] = 1
+        segment.embeddings[0][0, 0] = 1
 
 
 def test_posteriors_come_out_as_they_went_in(stores):
@@ -150,9 +151,9 @@ def test_posteriors_come_out_as_they_went_in(stores):
     assert np.array_equal(segment.factor, given["factor"])
     assert segment.factor.shape == (10, 10)
     assert set(segment.arrays) == {"mean", "factor"}
-    assert all(isinstance(array, np.memmap) for array in segment.arrays.values())
+    assert all(isinstance(array, CheckedArray) for array in segment.arrays.values())
     with pytest.raises(ValueError, match="read-only"):
-        segment.mean[0, 0] = 1
+        segment.mean[0][0] = 1
     assert list(verify_segment(info)) == []
     assert store.snapshot().missing_embeddings(space).tolist() == []
 
