@@ -1,20 +1,20 @@
-"""`olrsearch bench richness`, `papers` and `speed`: what measures olrsearch and is not for its users."""
+"""`olrsearch bench corruption`, `papers`, `richness`, `speed`: what measures olrsearch, not for its users."""
 
 from __future__ import annotations
 
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from olrsearch.apps.cli.bench import queries_option, shared_options
-from olrsearch.apps.cli.common import Group, examples, open_to_measure, say, store_path
+from olrsearch.apps.cli.common import Group, examples, open_to_measure, say, show, store_path, tracker
 from olrsearch.apps.cli.options import PATH, POSITIVE
 from olrsearch.apps.cli.reports import render
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from olrsearch import Store
     from olrsearch.apps.cli.options import Option
     from olrsearch.evaluation.report import Report
@@ -35,6 +35,40 @@ def richness(
     with open_to_measure(ctx) as store:
         data, metric = store.bench.data(space=space), store.indexes.metric(space=space)
     render(run_richness(data, metric=metric, queries=asked, seed=seed), out, as_json=as_json)
+
+
+@click.command(
+    "corruption", epilog=examples("olrsearch bench corruption --faults 500 --seed 0 --folder damaged")
+)
+@click.option("--faults", type=POSITIVE, default=500, show_default=True, help="How many.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the store and the faults.")
+@click.option("--images", type=POSITIVE, default=120, show_default=True, help="How many avatars it holds.")
+@click.option("--folder", type=PATH, help="Keep the store here, and use it again where it is there already.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.pass_context
+def corruption(
+    ctx: click.Context, faults: int, seed: int, images: int, folder: Path | None, as_json: bool
+) -> None:
+    """Damage a store of avatars at random, and see how that is noticed.
+
+    Exit code 1 if any fault gave a wrong answer or a traceback.
+    """
+    from olrsearch_benchmarks.corruption.made_store import make_store
+    from olrsearch_benchmarks.corruption.run import run_corruption
+
+    with tempfile.TemporaryDirectory() as temporary:
+        home, track = folder or Path(temporary), tracker(ctx)
+        stores = []
+        for number, place in enumerate((home / "one", home / "another")):
+            if not (place / "store" / "store.json").exists():
+                make_store(place, images=images - 20 * number, seed=seed + number, track=track)
+            stores.append(place / "store")
+        work = Path(temporary) / "work"
+        work.mkdir()
+        report = run_corruption(stores[0], stores[1], work, faults=faults, seed=seed, track=track)
+    show([report.to_dict()], report.lines(), as_json=as_json)
+    if not report.passed:
+        ctx.exit(1)
 
 
 @click.group("papers", cls=Group)

@@ -1,0 +1,1 @@
+"""What a store says when its files are damaged."""
