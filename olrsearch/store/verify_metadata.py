@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,7 +28,6 @@ from olrsearch.store.sql import schema, seal
 from olrsearch.store.sql.commit import current
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -54,7 +54,10 @@ def check_database(connection: Connection, folder: Path) -> Iterator[Problem]:
     for table, row, other, _ in connection.execute(text("PRAGMA foreign_key_check")):
         yield _damaged(f"{DATABASE}: row {row} of {table} points to no row of {other}")
     for table in schema.metadata.sorted_tables:
-        yield from _check_values(opened, table)
+        try:
+            yield from _check_values(opened, table)
+        except sqlite3.Error as error:
+            yield _damaged(f"{DATABASE}: {table.name} cannot be read ({error}); {RESTORE}")
 
 
 def check_numbers(connection: Connection, folder: Path, about: StoreFile) -> Iterator[Problem]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import math
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -36,7 +35,7 @@ def questions(store: Store) -> dict[str, Callable[[Store], Any]]:
         "pictures": lambda s: [s.picture(image) for image in (1, 2, 40)],
         "label counts": lambda s: s.labels.counts(),
         "history": lambda s: s.labels.history(),
-        "labels": _exported,
+        "labels": _labels,
         "encoders": lambda s: [entry.name for entry in s.encoders.list() if entry.source == "store"],
         "audits": lambda s: s.audit.runs(),
         "audit list": lambda s: s.audit.list(k=30),
@@ -68,7 +67,7 @@ def _of_labels(store: Store, space: Mapping[str, Any]) -> dict[str, Callable[[St
         "norms": lambda s: s.looks.norms(),
         "indexes of labels": lambda s: s.indexes.info(space=space["name"]),
     }
-    for recipe in sorted(set(space["indexes"]) - {"exact"}):
+    for recipe in sorted({"hnsw"} & set(space["indexes"])):
         asked[f"similar by {recipe}"] = partial(_similar_by, recipe=recipe, by=None)
         asked[f"similar in a label by {recipe}"] = partial(_similar_by, recipe=recipe, by=first)
     return asked
@@ -90,10 +89,10 @@ def _of_posteriors(store: Store, space: Mapping[str, Any]) -> dict[str, Callable
         "words that match": lambda s: s.words([word, other], mode="match", k=20),
         "words of images": lambda s: s.describe_words([5, 6]),
         "posterior": lambda s: vars_of(s.looks.posterior(9)),
-        "similar by divergence": lambda s: s.similar(5, space=space["name"], k=20),
+        "similar by divergence": lambda s: s.similar(5, by="posterior", k=20),
         "indexes of posteriors": lambda s: s.indexes.info(space=space["name"]),
     }
-    for recipe in sorted(set(space["indexes"]) - {"exact"}):
+    for recipe in sorted({"kl-projected"} & set(space["indexes"])):
         asked[f"words by {recipe}"] = partial(_words_by, recipe=recipe, word=word)
     return asked
 
@@ -108,11 +107,9 @@ def _rows(store: Store) -> Any:  # noqa: ANN401
     return [dataclasses.replace(row, root=Path()) for row in snapshot.images(snapshot.image_ids())]
 
 
-def _exported(store: Store) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "labels.csv"
-        store.labels.export(path)
-        return path.read_text(encoding="utf-8")
+def _labels(store: Store) -> Any:  # noqa: ANN401
+    snapshot = store.session.snapshot()
+    return snapshot.label_names, snapshot.stored_labels(snapshot.image_ids())
 
 
 def _shown(store: Store) -> Callable[[Store], Any]:

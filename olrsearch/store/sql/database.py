@@ -86,6 +86,8 @@ def translated(folder: Path) -> Iterator[None]:
     except SQLAlchemyError as error:
         cause: Any = error.orig if isinstance(error, DBAPIError) else error
         raise _ours(folder, cause) from error
+    except sqlite3.Error as error:  # of the driver itself
+        raise _ours(folder, error) from error
     except OSError as error:
         if error.filename is not None and Path(error.filename).name.startswith(DATABASE):
             raise _unopened(folder, str(error.strerror or error)) from error
