@@ -136,7 +136,8 @@ def _swap(store: Path, path: Path, others: Mapping[str, Path], rng: np.random.Ge
     """A file of this name, or at least this ending, of another store or from elsewhere in the same one."""
     home = store if rng.random() < 0.5 else others["other"]
     alike = [found for found in sorted(home.rglob(path.name)) if found.is_file()]
-    alike = alike or [found for found in sorted(home.rglob(f"*{path.suffix}")) if found.is_file()]
+    alike = alike or [found for found in sorted(home.rglob("*")) if found.suffix == path.suffix]
+    alike = [found for found in alike or sorted(home.rglob("*.json")) if found.is_file()]
     other = alike[int(rng.integers(len(alike)))]
     if other.read_bytes() == path.read_bytes():
         return f"replaced by its own bytes, of {other.name}"
