@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from olrsearch.core.errors import DatasetError
 from olrsearch.core.files import sha256_hex
 from olrsearch.core.progress import Track, silent
+from olrsearch.datasets.base import EXAMPLES
 from olrsearch.datasets.images import (
     THUMBNAIL_EDGE,
     decode_with_size,
@@ -63,6 +64,7 @@ class ImportReport:
         restored: Images that were dead: their files came back, or deleted ones were asked for.
         removed: Tombstones of images whose files are gone, or whose name the file of another image has now.
         gone: Images that still answer although their files are gone: `sync` removes them.
+        gone_examples: The first few of their keys.
         stayed_deleted: Files whose images were deleted from the store and stay so: see `restore`.
         kept: What replaced and restored images have from those of their keys before them.
         failed: Images that could not be read, with the reason.
@@ -79,6 +81,7 @@ class ImportReport:
     restored: int = 0
     removed: int = 0
     gone: int = 0
+    gone_examples: tuple[str, ...] = ()
     stayed_deleted: int = 0
     kept: Kept = field(default_factory=Kept)
     failed: list[Failure] = field(default_factory=list)
@@ -173,7 +176,8 @@ def import_dataset(
         rest = [record for record, file in waiting if file.key not in found.deleted | set(found.left)]
         for batch in track(batched(rest, _IMPORT_BATCH), total=len(rest), what="import changes"):
             run.take_changed(batch, found)
-        report.gone = 0 if sync else len(files.gone)
+        if not sync:
+            report.gone, report.gone_examples = len(files.gone), tuple(sorted(files.gone)[:EXAMPLES])
     logger.info("imported %s: %d added, %d failed", name, report.added, len(report.failed))
     return report
 

@@ -10,10 +10,11 @@ import pytest
 from command import call, good, refused, running
 from pictures import LABELS, name, picture, write_pictures
 from PIL import Image
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from olrsearch import DecisionRequest, Store
-from olrsearch.core.errors import DatasetError, UnknownImageError
+from olrsearch.core.errors import DatasetError, StoreError, UnknownImageError
+from olrsearch.pipeline import importing as ingest
 from olrsearch.store.sql.database import schema_name
 
 
@@ -404,6 +405,38 @@ def test_a_sync_that_is_killed_leaves_a_whole_store_and_goes_on(faces, where):
     assert faces.again(sync=True).unchanged == 12
 
 
+# -- a full disk -------------------------------------------------------------------------
+
+
+def test_a_disk_that_is_full_leaves_what_was_imported(faces, monkeypatch):
+    """The database may not grow: SQLite says what it says where nothing is left."""
+    monkeypatch.setattr(ingest, "_IMPORT_BATCH", 4)
+    write_pictures(faces.folder, 40, first=100)
+    (faces.folder / name(3)).rename(faces.folder / "0000-first.png")
+    before = faces.about(name(3))
+    engine = faces.store.session.backend.engine
+
+    with engine.begin() as connection:
+        pages = connection.execute(text("PRAGMA page_count")).scalar()
+
+    def little(connection, *_):
+        connection.execute(f"PRAGMA max_page_count = {pages + 4}")
+
+    event.listen(engine, "checkout", little)
+    with pytest.raises(StoreError, match="disk is full"):
+        faces.again()
+    event.remove(engine, "checkout", little)
+    faces.store.close()  # and the limit with the connection
+    with Store.open(faces.home) as store:
+        assert store.verify(sources=False).ok
+        had = len(store.select("id > 0"))
+        assert 12 < had < 52
+        report = store.import_folder(faces.folder, name="faces")
+        assert (report.moved, report.added, report.unchanged) == (1, 52 - had, had - 1)
+    faces.store = Store.open(faces.home)
+    assert faces.about("0000-first.png") == before
+
+
 # -- what is said ------------------------------------------------------------------------
 
 
@@ -414,11 +447,11 @@ def test_the_command_says_what_was_kept_and_what_to_run(faces):
     arguments = ("import", "folder", faces.folder, "--name", "faces")
     said = good(faces.home, *arguments)
     assert said.out == "faces: 0 added, 9 unchanged, 0 relabelled, 1 replaced, 0 unreadable\n"
-    assert "note: 1 image replaced or restored, which kept 1 labels, 1 partitions, 1 identities, 2 decis" in (
-        said.err
-    )
+    kept = "labels of 1, partition of 1, identity of 1, decisions: 2"
+    assert f"note: kept of 1 image replaced or restored: {kept}; `olrsearch audit history` says" in said.err
     command = f"olrsearch --store {faces.home} import folder {faces.folder} --name faces"
-    assert f"1 image still answer although their files are gone: `{command} --sync` removes them" in said.err
+    gone = f"1 image still answer although their files are gone ({name(1)})"
+    assert f"note: {gone}: `{command} --sync` removes them" in said.err
     assert f"`{command} --restore` brings them back" in said.err
     said = good(faces.home, *arguments, "--sync", "--restore")
     assert said.out == (

@@ -220,22 +220,27 @@ def _counts(report: ImportReport) -> Iterator[str]:
 def _notes(ctx: click.Context, report: ImportReport) -> Iterator[str]:
     """What stayed as it was although something about it changed, and how to have it otherwise."""
     again = this_call(ctx).again
-    kept = {
-        "labels": report.kept.labels,
-        "partitions": report.kept.partitions,
-        "identities": report.kept.identities,
-        "decisions": report.kept.decisions,
-    }
-    if any(kept.values()):
-        what = ", ".join(f"{count:,} {name}" for name, count in kept.items() if count)
+    kept = report.kept
+    parts = [
+        f"{what} {count:,}"
+        for what, count in (
+            ("labels of", kept.labels),
+            ("partition of", kept.partitions),
+            ("identity of", kept.identities),
+            ("decisions:", kept.decisions),
+        )
+        if count
+    ]
+    if parts:
         yield (
-            f"{images(report.replaced + report.restored)} replaced or restored, which kept {what}; "
+            f"kept of {images(report.replaced + report.restored)} replaced or restored: {', '.join(parts)}; "
             "`olrsearch audit history` says which decisions were on other bytes"
         )
     if report.gone:
         yield (
-            f"{images(report.gone)} still answer although their files are gone: `{again('--sync')}` "
-            "removes them"
+            f"{images(report.gone)} still answer although their files are gone "
+            f"({', '.join(report.gone_examples)}{', …' if report.gone > len(report.gone_examples) else ''}): "
+            f"`{again('--sync')}` removes them"
         )
     if report.stayed_deleted:
         yield (
