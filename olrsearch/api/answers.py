@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from olrsearch.search.results import Hit, Ranking
+from olrsearch.search.spaces.fits import fits_in, foreign_notes, plain_fits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +37,7 @@ def ranking(
         understood: What words were taken for.
     """
     rows = opened.snapshot.images(page.ids.tolist())
+    fits = plain_fits(fits_in(opened.segments, page.ids))
     hits = tuple(
         Hit(
             rank=page.first_rank + place,
@@ -45,6 +47,7 @@ def ranking(
             distance=float(page.distances[place]),
             score=-float(page.distances[place]),
             contributions=page.contributions[place],
+            fit=fits[place],
         )
         for place, row in enumerate(rows)
     )
@@ -55,7 +58,13 @@ def ranking(
         total=page.total,
         generation=opened.snapshot.generation,
         exact=page.exact,
-        notes=(*page.notes, *notes, *_nothing(opened, page, where), *opened.coverage_notes()),
+        notes=(
+            *page.notes,
+            *notes,
+            *foreign_notes(fits, opened.info.name),
+            *_nothing(opened, page, where),
+            *opened.coverage_notes(),
+        ),
         understood=understood,
     )
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from olrsearch.pipeline.encoding import EncodeReport
     from olrsearch.pipeline.reading_pixels import OnError
     from olrsearch.pipeline.training import TrainedSpace
+    from olrsearch.store.values import SpaceInfo
 
 
 class Encoders:
@@ -96,6 +97,20 @@ class Encoders:
 
         return unfinished_run(self._session.path, kind) is not None
 
+    def advice(self, space: str | None = None) -> tuple[str, ...]:
+        """What somebody who asks a space should know first.
+
+        A newer training run waits to be finished, or the encoder knows none of the store's labels.
+
+        Args:
+            space: Name or fingerprint; the newest when None.
+
+        Raises:
+            EmptyStoreError: nothing is encoded.
+            UnknownSpaceError: no space has this name or fingerprint, or several have.
+        """
+        return tuple(advice(self._session, self._session.snapshot().space(space)))
+
     def calibrate(self, space: str | None = None, *, where: str | None = None) -> CalibrationReport:
         """Fit probabilities, and choose the label indexes' metric, on labelled images.
 
@@ -154,6 +169,34 @@ def card_page(entry: EncoderEntry) -> str:
     return read_card_page(entry.path)
 
 
+def advice(session: Session, info: SpaceInfo) -> list[str]:
+    """What somebody who asks a space should know first: a run that waits, labels that it does not share."""
+    from olrsearch.encoders.registry import trainable
+    from olrsearch.store.training_runs import waiting_run
+
+    found = []
+    for kind in trainable():
+        run = waiting_run(session.path, kind)
+        if run is not None:
+            found.append(
+                f"{info.name} answers, but a newer training run, {run.name}, waits to be finished: "
+                f"olrsearch train {kind} --resume"
+            )
+    names = session.snapshot().label_names
+    if names and info.layout == LABELS and not set(names) & set(info.labels):
+        found.append(
+            f"{info.name} knows none of this store's labels ({_some(names)}), only its own "
+            f"({_some(info.labels)}): train an encoder of the store's labels with olrsearch train"
+        )
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names of a list, and how many follow."""
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+
+
 def encode(
     store: HasSession, encoder: str | Path | None = None, *, batch_size: int = 256, on_error: OnError = "skip"
 ) -> EncodeReport:
@@ -200,6 +243,7 @@ def encode(
             keep_new(session.backend, info.fingerprint)
         except (IndexBuildError, OSError) as error:  # queries compute what is not kept
             report.notes.append(f"{info.name}: KL features are not kept: {error}")
+    report.notes.extend(advice(session, info))
     unfitted = info.calibration is None or (info.layout == LABELS and info.metric is None)
     if unfitted and held:
         try:

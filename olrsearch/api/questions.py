@@ -20,6 +20,7 @@ from olrsearch.search.page import check_page
 from olrsearch.search.query.parser import parse
 from olrsearch.search.results import Description, LabelEstimate, Ranking
 from olrsearch.search.spaces.about import stored_labels
+from olrsearch.search.spaces.fits import image_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -92,7 +93,7 @@ def describe(
 
 
 def _describe(session: Session, opened: OpenSpace, image: ImageRef | Pixels) -> Description[LabelEstimate]:
-    source = session.source(opened, image)
+    source, fit, size = session.seen(opened, image)
     labels = opened.info.labels
     if isinstance(source, int):
         embedding = opened.view.embedding(source)
@@ -114,7 +115,8 @@ def _describe(session: Session, opened: OpenSpace, image: ImageRef | Pixels) -> 
         for row, label in enumerate(labels)
     ]
     estimates.sort(key=lambda item: (-item.probability, item.label))
-    return Description(name, image_id, tuple(estimates))
+    notes = image_notes(opened.info, fit, size)
+    return Description(name, image_id, tuple(estimates), fit, notes)
 
 
 def _log(probability: float) -> float:

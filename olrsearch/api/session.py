@@ -7,7 +7,7 @@ encoded. Notation: L labels, k numbers a label.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from olrsearch.core.errors import EmptyStoreError, UnknownImageError
 from olrsearch.core.files import is_file
 from olrsearch.core.progress import Track, silent
 from olrsearch.search.spaces.about import matching
+from olrsearch.search.spaces.fits import fits_in, plain_fits
 from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.store.vectors.layout import LABELS, POSTERIOR
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from olrsearch.api.images_asked import Asked
     from olrsearch.core.arrays import F32, I64, U8, Bool, Layout
-    from olrsearch.encoders.protocol import Encoder, LabelEncoder, PosteriorEncoder
+    from olrsearch.encoders.protocol import Encoder, PosteriorEncoder
     from olrsearch.maths.gaussian import Gaussians
     from olrsearch.search.spaces.posteriors import OpenPosteriors
     from olrsearch.store.backend import Backend
@@ -32,6 +33,20 @@ if TYPE_CHECKING:
     from olrsearch.store.values import SpaceInfo
 
 Opened = TypeVar("Opened")
+
+
+class Seen(NamedTuple):
+    """An image as a space sees it.
+
+    Attributes:
+        source: Its id, or the embedding float32 [L, k] of one outside the store.
+        fit: How well it fits the encoder's training, 0 to 1; None where unknown.
+        size: Width and height in pixels.
+    """
+
+    source: int | F32
+    fit: float | None
+    size: tuple[int, int]
 
 
 class Session:
@@ -132,11 +147,22 @@ class Session:
 
     def source(self, opened: OpenSpace, image: Asked | Pixels) -> int | F32:
         """An image of the store by id, or the embedding float32 [L, k] of one outside it."""
+        return self.seen(opened, image).source
+
+    def seen(self, opened: OpenSpace, image: Asked | Pixels) -> Seen:
+        """An image of the store, or one outside it, with its fit and its size."""
         found = self.find(opened.snapshot, image)
         if isinstance(found, int):
-            return found
-        encoder = cast("LabelEncoder", self.encoder(opened.info))
-        return encoder.encode(_pixels(found, encoder))[:, 0]
+            row = opened.snapshot.images([found])[0]
+            fits = plain_fits(fits_in(opened.segments, np.asarray([found], np.int64)))
+            return Seen(found, fits[0], (row.width, row.height))
+        from olrsearch.datasets.images import load_image
+        from olrsearch.pipeline.encoding import encode_with_fit
+
+        encoder = self.encoder(opened.info)
+        made, measured = encode_with_fit(encoder, _pixels(found, encoder))
+        size = found.image.size if isinstance(found, Pixels) else load_image(found.parent, found.name).size
+        return Seen(cast("F32", made)[:, 0], None if measured is None else float(measured[0]), size)
 
     def gaussian(self, opened: OpenPosteriors, image: Asked | Pixels) -> tuple[int | None, Gaussians]:
         """An image's id, None of one outside the store, and its posterior, a batch of one."""
@@ -180,4 +206,4 @@ def _pixels(found: Path | Pixels, encoder: Encoder) -> U8:
 
 def allowed(opened: OpenSpace | OpenPosteriors, where: str | None) -> Bool | None:
     """Which rows of a space's view a condition selects, bool [N]; None without a condition."""
-    return None if where is None else matching(opened.snapshot, opened.view.ids, where)
+    return None if where is None else matching(opened.snapshot, opened.view.ids, where, opened.info)

@@ -12,6 +12,7 @@ from olrsearch.core.errors import IncompatibleEncoderError
 
 if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, U8
+    from olrsearch.encoders.folder.fit_file import TrainingFit
     from olrsearch.encoders.words.vocabulary import Vocabulary
     from olrsearch.maths.readout import Readout
 
@@ -117,6 +118,21 @@ class PosteriorEncoder(Encoder, Protocol):
         Raises:
             EncoderError: points of another shape, or an encoder without decoder.
         """
+
+
+@runtime_checkable
+class MeasuringEncoder(Encoder, Protocol):
+    """A trained model that can tell how well images fit those it was trained on."""
+
+    @property
+    def training_fit(self) -> TrainingFit | None:
+        """What it is told by; None where the model folder has no statistics."""
+
+    def features(self, pixels: U8) -> F32 | None:
+        """What the network sees of images, float32 [B, D]; None where it cannot be looked into."""
+
+    def encode_with_fit(self, pixels: U8) -> tuple[F32 | Posteriors, F32 | None]:
+        """What `encode` makes of a batch, and each image's fit, float32 [B], 0 to 1; None where unknown."""
 
 
 def check_pixels(pixels: U8, input_size: tuple[int, int]) -> None:

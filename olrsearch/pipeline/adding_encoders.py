@@ -10,6 +10,7 @@ from olrsearch.core.errors import EmptyStoreError, ModelFileError
 from olrsearch.encoders.folder import model_config, model_files
 from olrsearch.encoders.folder.card import read_card
 from olrsearch.encoders.folder.defaults import read_defaults
+from olrsearch.encoders.folder.fit_file import copy_fit, read_fit
 from olrsearch.encoders.folder.sharing import whole_model
 from olrsearch.pipeline.known_encoders import default_encoder, find_encoder
 from olrsearch.store.files import MODELS
@@ -53,7 +54,7 @@ def add_model(backend: Backend, path: Path, *, name: str | None = None) -> str:
 
     The space has the layout of the encoder. The copy is whole, also of a model that shares tensors with
     another one. One that the store has already is left alone, and replaced where it is damaged. The
-    calibration and the metric that the folder brings are taken where the space has none.
+    calibration, the metric and the fit that the folder brings are taken where the space has none.
 
     Args:
         backend: The store, writable.
@@ -72,6 +73,8 @@ def add_model(backend: Backend, path: Path, *, name: str | None = None) -> str:
             with tempfile.TemporaryDirectory() as scratch:
                 whole = whole_model(path, Path(scratch) / fingerprint)
                 writer.spaces.add_model(fingerprint, whole, replace=damaged)
+        elif read_fit(copy) is None:  # taken in by a program that knew of none
+            copy_fit(path, copy)
         number = writer.spaces.add(
             fingerprint=fingerprint,
             name=f"{config['kind'] if name is None else name}-{fingerprint[:8]}",
@@ -111,4 +114,5 @@ def check_model(path: Path) -> str:
     model_files.read_tensors(path)
     read_defaults(path)
     read_card(path)
+    read_fit(path)
     return fingerprint

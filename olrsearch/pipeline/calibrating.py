@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from olrsearch.core.errors import CalibrationError
+from olrsearch.encoders.folder.card import CELEBA_TERMS, read_card
 from olrsearch.maths.calibration import fit_calibration
 from olrsearch.maths.metric import metric_name
+from olrsearch.pipeline.publishing.provenance import is_celeba
 from olrsearch.search.spaces.about import known_labels, stored_labels
 from olrsearch.search.spaces.registry import open_space, space_of
 from olrsearch.store.training_runs import selection_ids
@@ -35,12 +37,14 @@ class CalibrationReport:
         metric: The metric now stored, with the trials of all that were compared; None for posteriors,
             which are compared by divergences.
         outdated: Recipes whose indexes were built with the metric before.
+        learnt: How many of the images the encoder was probably trained on: on these it is too sure.
     """
 
     space: str
     calibration: Calibration
     metric: Metric | None
     outdated: tuple[str, ...] = ()
+    learnt: int = 0
 
     def lines(self) -> list[str]:
         """For a person."""
@@ -55,6 +59,12 @@ class CalibrationReport:
         if self.calibration.uncalibrated:
             names = ", ".join(self.calibration.uncalibrated)
             lines.append(f"too few examples to calibrate, raw predictions used: {names}")
+        if self.learnt:
+            lines.append(
+                f"{self.learnt:,} of these images are of the part of CelebA that {self.space} was trained "
+                "on, and it is surer of them than of others: probabilities come out too extreme; fit on "
+                "images it has not seen, as in olrsearch calibrate --where \"partition = 'val'\""
+            )
         lines.extend(
             f"{name} was built with the metric before: run olrsearch index build --recipe {name}"
             for name in self.outdated
@@ -105,6 +115,7 @@ def calibrate(backend: Backend, ref: str | None = None, *, ids: I64 | None = Non
                 f"{len(rows)} of {len(chosen)} images ({split}) have an embedding and a label, "
                 f"expected {_MIN_IMAGES} or more: choose others with --where, or import labels"
             )
+        used = opened.view.ids[rows]
         metric = opened.choose_metric(rows, labels)
         calibration = fit_calibration(
             opened.raw_scores(rows),
@@ -119,7 +130,22 @@ def calibrate(backend: Backend, ref: str | None = None, *, ids: I64 | None = Non
         if metric is not None:
             writer.spaces.set_metric(info.id, metric.to_dict())
     outdated = () if metric is None else _outdated(info, metric)
-    return CalibrationReport(info.name, calibration, metric, outdated)
+    learnt = 0 if selection_ids(backend.path, info) is not None else _learnt(snapshot, info, used)
+    return CalibrationReport(info.name, calibration, metric, outdated, learnt)
+
+
+def _learnt(snapshot: Snapshot, info: SpaceInfo, ids: I64) -> int:
+    """How many of some images an encoder from elsewhere has been trained on, as far as that can be known.
+
+    CelebA's train partition is the same everywhere, so an encoder whose card says that it was trained on
+    CelebA has learnt from it. Other data are unknown here.
+    """
+    card = read_card(info.model_path)
+    if card is None or card["terms"]["subject"] != CELEBA_TERMS.subject:
+        return 0
+    names = {item.name for item in snapshot.datasets() if is_celeba([item], snapshot.label_names)}
+    columns = snapshot.columns(ids, ("dataset", "partition"))
+    return int((np.isin(columns["dataset"], sorted(names)) & (columns["partition"] == "train")).sum())
 
 
 def _outdated(info: SpaceInfo, metric: Metric) -> tuple[str, ...]:

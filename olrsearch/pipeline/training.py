@@ -19,6 +19,9 @@ from olrsearch.core.names import LabelNames
 from olrsearch.core.progress import Track, silent
 from olrsearch.encoders.folder.model_config import layout_of, read_config
 from olrsearch.encoders.registry import config_class, trainer
+from olrsearch.encoders.single_valued import single_valued
+from olrsearch.maths.fit import LEAST_HELD_OUT, LEAST_TRAINING
+from olrsearch.pipeline.fitting import add_fit, shapes_of
 from olrsearch.pipeline.known_encoders import find_encoder
 from olrsearch.pipeline.new_run import new_run, run_with_teacher
 from olrsearch.pipeline.reading_pixels import cache_pixels
@@ -26,10 +29,10 @@ from olrsearch.store.files import MODELS, RUNS
 from olrsearch.store.training_runs import read_run, run_array, teacher_of, unfinished_run, write_run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from olrsearch.core.arrays import I64, Bool
+    from olrsearch.core.arrays import I8, I64, Bool
     from olrsearch.encoders.trainer.config import TrainerConfig
     from olrsearch.encoders.trainer.run import Trained
     from olrsearch.store.backend import Backend
@@ -50,6 +53,7 @@ class TrainedSpace:
         selection: Images held back for validation and calibration.
         metrics: The figures on the selection images that chose the weights.
         seconds: Wall time of each part.
+        notes: What whoever trained must know.
     """
 
     space: str
@@ -59,6 +63,7 @@ class TrainedSpace:
     selection: int
     metrics: dict[str, float]
     seconds: dict[str, float]
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict."""
@@ -71,6 +76,7 @@ class TrainedSpace:
         return [
             f"trained {self.space} ({self.fingerprint[:12]}) on {self.images:,} images: {spent}",
             f"on {self.selection:,} selection images: {scores}",
+            *self.notes,
         ]
 
 
@@ -139,6 +145,11 @@ def train(
         trained = _fit(snapshot, run, config, backend.path / MODELS, progress=progress)
         name = f"{kind}-{trained.fingerprint[:8]}"
         model = read_config(trained.path)
+        selection: Bool = run_array(run, "selection")
+        measured = time.perf_counter()
+        shapes = shapes_of(snapshot, run_array(run, "ids")[~selection])
+        has_fit = add_fit(trained.path, np.load(run / _PIXELS, mmap_mode="r"), selection, shapes)
+        trained.seconds["fit"] = time.perf_counter() - measured
         writer.spaces.add(
             fingerprint=trained.fingerprint,
             name=name,
@@ -151,7 +162,6 @@ def train(
         record = read_run(run)
         write_run(run, {**record, "fingerprint": trained.fingerprint, "seconds": trained.seconds})
         (run / _PIXELS).unlink()
-    selection: Bool = run_array(run, "selection")
     return TrainedSpace(
         space=name,
         fingerprint=trained.fingerprint,
@@ -160,7 +170,29 @@ def train(
         selection=int(selection.sum()),
         metrics=trained.metrics,
         seconds={"decoding": decoded - started, **trained.seconds},
+        notes=tuple(_notes(run_array(run, "labels")[~selection], config.labels, has_fit=has_fit)),
     )
+
+
+def _notes(labels: I8, names: Sequence[str], *, has_fit: bool) -> Iterator[str]:
+    """What whoever trained must know.
+
+    Args:
+        labels: int8 [n, L], of the images trained on.
+        names: Their L names.
+        has_fit: Whether the encoder can tell how well images fit.
+    """
+    single = single_valued(labels, names)
+    if single:
+        yield (
+            f"nothing could be learnt about {', '.join(single)}: all known values are the same, so what the "
+            "encoder says of them means nothing; import images with the other value too, and train again"
+        )
+    if not has_fit:
+        yield (
+            "too few images to say how well others fit: foreign images are not marked (this takes "
+            f"{LEAST_TRAINING} images, and {LEAST_HELD_OUT} held back)"
+        )
 
 
 def _configured(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import partial, reduce
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
     from sqlalchemy.types import TypeEngine
 
-    from olrsearch.core.arrays import I8, I64, Bool
+    from olrsearch.core.arrays import F32, I8, I64, Bool
     from olrsearch.search.query.where import Value, Where
 
 
@@ -117,6 +118,7 @@ def allowed_rows(
     texts: Callable[[str], NDArray[np.str_]],
     stored: I8 | None = None,
     label_names: Sequence[str] = (),
+    measured: Mapping[str, F32] = MappingProxyType({}),
 ) -> Bool:
     """Which images satisfy a condition.
 
@@ -128,6 +130,7 @@ def allowed_rows(
         texts: The values of a column of text, str [N], '' where there is none.
         stored: Stored labels with overrides applied, int8 [N, L]; needed where labels are tested.
         label_names: Their L names.
+        measured: Columns that no database has, float32 [N] each; NaN where nothing was measured.
 
     Returns:
         bool [N].
@@ -135,7 +138,7 @@ def allowed_rows(
     Raises:
         QueryError: labels are tested and there are none.
     """
-    if not _tests_beyond(node, Like | LabelIs):
+    if not _is_beyond(node, measured):
         return np.isin(ids, select_ids(compile_where(node, columns)))
     if isinstance(node, LabelIs):
         if stored is None or node.label not in label_names:
@@ -145,6 +148,8 @@ def allowed_rows(
 
     if isinstance(node, Like):
         return alike(node.pattern, texts(node.column))
+    if isinstance(node, Comparison | Membership | IsNull):  # others were answered above
+        return _test_measured(node, measured[node.column])
 
     inner = partial(
         allowed_rows,
@@ -154,18 +159,39 @@ def allowed_rows(
         texts=texts,
         stored=stored,
         label_names=label_names,
+        measured=measured,
     )
     if isinstance(node, WhereNot):
         return ~inner(node.child)
     if not isinstance(node, WhereAnd | WhereOr):  # all else is a test of a column
         raise QueryError(f"a condition of kind {type(node).__name__} is for the database")
     # What the database answers is one statement instead of one each.
-    beyond = [_tests_beyond(child, Like | LabelIs) for child in node.children]
+    beyond = [_is_beyond(child, measured) for child in node.children]
     plain = tuple(child for child, apart in zip(node.children, beyond, strict=True) if not apart)
     masks = [inner(child) for child, apart in zip(node.children, beyond, strict=True) if apart]
     if plain:
         masks.append(inner(plain[0] if len(plain) == 1 else type(node)(plain)))
     return reduce(np.logical_and if isinstance(node, WhereAnd) else np.logical_or, masks)
+
+
+def _is_beyond(node: Where, measured: Mapping[str, F32]) -> bool:
+    """Whether a condition holds a test that the database cannot answer."""
+    return any(isinstance(test, Like | LabelIs) or test.column in measured for test in tests_of(node))
+
+
+def _test_measured(node: Comparison | Membership | IsNull, values: F32) -> Bool:
+    """A test of numbers, bool [N]; what was not measured passes none but `is null`."""
+    if isinstance(node, IsNull):
+        return np.isnan(values)
+    if isinstance(node, Membership):
+        return np.isin(values, np.asarray(node.values, np.float32))
+    found: Bool = COMPARISONS[node.operator](values, np.asarray(node.value, np.float32))
+    return found
+
+
+def tests_column(node: Where, column: str) -> bool:
+    """Whether a condition tests a column anywhere."""
+    return any(not isinstance(test, LabelIs) and test.column == column for test in tests_of(node))
 
 
 def tests_labels(node: Where) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from olrsearch.maths.fit import FOREIGN
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -46,6 +48,7 @@ class Hit:
         score: −distance; for an attribute query the log-probability of the query, nats.
         contributions: One entry a literal, label or divergence. But for a disjunction they
             add up to `score`.
+        fit: How well the image fits the encoder's training, 0 to 1, see `maths.fit`; None where unknown.
     """
 
     rank: int
@@ -55,6 +58,12 @@ class Hit:
     distance: float
     score: float
     contributions: tuple[Contribution, ...] = ()
+    fit: float | None = None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the image is unlike those that the encoder was trained on."""
+        return self.fit is not None and self.fit < FOREIGN
 
     @property
     def is_probability(self) -> bool:
@@ -152,11 +161,21 @@ class WordEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Description(Generic[Estimate]):
-    """What an image looks like to an encoder, in labels or in words: estimates, most probable first."""
+    """What an image looks like to an encoder, in labels or in words.
+
+    Attributes:
+        image: Its key, or the file's name as it was given.
+        image_id: None of a file outside the store.
+        estimates: Most probable first.
+        fit: How well it fits the encoder's training, 0 to 1, see `maths.fit`; None where unknown.
+        notes: What a reader must know of this image.
+    """
 
     image: str
     image_id: int | None
     estimates: tuple[Estimate, ...]
+    fit: float | None = None
+    notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Estimate]:
         return iter(self.estimates)

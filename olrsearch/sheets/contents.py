@@ -131,6 +131,8 @@ def _card(hit: Hit, picture: bytes | None, ranges: dict[str, tuple[float, float]
     # An attribute score is a log-probability: shown as the probability it stands for.
     chance = f"p = {math.exp(min(hit.score, 0.0)):#.3g}"
     score = chance if hit.is_probability else f"distance {hit.distance:.4g}"
+    if hit.is_foreign:
+        score += f" · foreign, fit {hit.fit:.3g}"
     return Card(
         title=f"{hit.rank}. {hit.key}",
         score=score,

@@ -116,6 +116,12 @@ def run_of(store: Path, fingerprint: str) -> Path | None:
     return None
 
 
+def waiting_run(store: Path, kind: str) -> Path | None:
+    """The newest run of a kind where it has made no encoder yet; an older one was given up."""
+    files = sorted((store / RUNS).glob(f"{kind}-*/{RECORD}"))
+    return None if not files or "fingerprint" in read_run(files[-1].parent) else files[-1].parent
+
+
 def unfinished_run(store: Path, kind: str) -> Path | None:
     """The newest run of a kind that has made no encoder yet."""
     for file in sorted((store / RUNS).glob(f"{kind}-*/{RECORD}"), reverse=True):

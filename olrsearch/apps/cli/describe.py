@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from olrsearch import WordEstimate
-from olrsearch.apps.cli.common import examples, open_store, show
+from olrsearch.apps.cli.common import examples, open_store, say_notes, show
 from olrsearch.apps.cli.options import POSITIVE, json_option, meanings_option, space_option
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def describe_command(
             found = store.describe_words(images, others=others, meanings=meanings, space=space)
         else:
             found = store.describe(images, space=space)
+        say_notes(store.encoders.advice(space))
     show([one.to_dict() for one in found], _lines(found, count), as_json=as_json)
 
 
@@ -72,6 +73,7 @@ def _lines(
         width = max(len(name) for name, _ in rows)
         for name, said in rows:
             yield f"  {name:<{width}}  {said}".rstrip()
+        yield from (f"  {note}" for note in description.notes)
 
 
 def _rows(

@@ -91,4 +91,7 @@ def _explanation(hit: Hit) -> str:
         else f"{part.literal} {-part.value:.3g}"
         for part in hit.top_contributions()
     ]
-    return ("  " if len(parts) == len(hit.contributions) else "  most apart: ").join(["", "  ".join(parts)])
+    lead = "  " if len(parts) == len(hit.contributions) else "  most apart: "
+    if hit.is_foreign:
+        parts.append(f"[foreign: fit {hit.fit:.3g}]")
+    return f"{lead}{'  '.join(parts)}"

@@ -9,10 +9,13 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+import numpy as np
 import torch
 
 from olrsearch.core.errors import ModelFileError, TrainingError, WordVectorsError
 from olrsearch.encoders.engines.engine import Task, make_engine, run_all
+from olrsearch.encoders.engines.observed import ObservedNetwork, features_of
+from olrsearch.encoders.folder.fit_file import read_fit
 from olrsearch.encoders.folder.model_config import read_config
 from olrsearch.encoders.folder.model_files import read_tensors
 from olrsearch.encoders.protocol import check_pixels
@@ -46,6 +49,7 @@ class TorchEncoder(ABC):
     Attributes:
         device: Where it computes.
         engine: What computes, a name of `engine.ENGINES`.
+        training_fit: How well images fit its training; None where that is not known.
 
     Raises:
         ModelFileError: missing, damaged or unfitting files.
@@ -79,9 +83,17 @@ class TorchEncoder(ABC):
             raise ModelFileError(
                 f"{path} is no {self.title} model of this version: {reason}; train or copy it again"
             ) from None
-        task = Task(self._prepared(network), self.device, self.input_size, calibration)
+        self.training_fit = read_fit(Path(path))
+        self._seen = features_of(network)
+        prepared = self._prepared(ObservedNetwork(network) if self._seen else network)
+        task = Task(prepared, self.device, self.input_size, calibration)
         self._engine = make_engine(task, engine)
         self.engine = self._engine.name
+
+    @property
+    @abstractmethod
+    def numbers(self) -> int:
+        """How many numbers the network makes of an image."""
 
     @abstractmethod
     def _build(self, config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> nn.Module:
@@ -94,10 +106,34 @@ class TorchEncoder(ABC):
         """A network ready to compute on the device."""
         return channels_last(network.to(self.device)).eval().requires_grad_(requires_grad=False)
 
-    def _run(self, pixels: U8, out: F32) -> None:
-        """Check pixels and run the network on them; see `engine.run_all`."""
+    def features(self, pixels: U8) -> F32 | None:
+        """What the network sees of images, float32 [B, D]; None for a network that cannot be looked into."""
+        return self._run(pixels, np.empty((len(pixels), self.numbers), np.float32))
+
+    def _fits(self, features: F32 | None) -> F32 | None:
+        """How well images fit the training, float32 [B]; None where that is not known."""
+        if features is None or self.training_fit is None:
+            return None
+        return self.training_fit.model.fits(features)
+
+    def _run(self, pixels: U8, out: F32) -> F32 | None:
+        """Check pixels and run the network on them; see `engine.run_all`.
+
+        Args:
+            pixels: uint8 [B, H, W, 3].
+            out: float32 [B, …], perhaps a view: what the network makes of the images is written to it.
+
+        Returns:
+            What it sees of them, float32 [B, D]; None where it cannot be looked into.
+        """
         check_pixels(pixels, self.input_size)
-        run_all(self._engine, pixels, out)
+        if not self._seen:
+            run_all(self._engine, pixels, out)
+            return None
+        both = np.empty((len(pixels), self.numbers + self._seen), np.float32)
+        run_all(self._engine, pixels, both)
+        out[...] = both[:, : self.numbers].reshape(out.shape)
+        return both[:, self.numbers :]
 
 
 def state_of(tensors: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, Tensor]:

@@ -62,12 +62,21 @@ class InformedPriorEncoder(TorchEncoder):
         self.has_decoder = self._decoder is not None
         return network.encoder
 
+    @property
+    def numbers(self) -> int:
+        """Those of a mean and a packed factor: d + T."""
+        return self.k + triangle(self.k)
+
     def encode(self, pixels: U8) -> Posteriors:
         """See `Encoder.encode`: uint8 [B, H, W, 3] → float32 [B, d] and [B, T]."""
-        numbers = np.empty((len(pixels), self.k + triangle(self.k)), np.float32)
-        self._run(pixels, numbers)
+        return self.encode_with_fit(pixels)[0]
+
+    def encode_with_fit(self, pixels: U8) -> tuple[Posteriors, F32 | None]:
+        """See `MeasuringEncoder.encode_with_fit`."""
+        numbers = np.empty((len(pixels), self.numbers), np.float32)
+        seen = self._run(pixels, numbers)
         mean, factor = to_gaussian(torch.from_numpy(numbers), self.k)
-        return Posteriors(mean.numpy(), pack(factor.numpy()))
+        return Posteriors(mean.numpy(), pack(factor.numpy())), self._fits(seen)
 
     def decode(self, points: F32) -> U8:
         """See `PosteriorEncoder.decode`: expected images, float32 [m, d] → uint8 [m, H, W, 3]."""

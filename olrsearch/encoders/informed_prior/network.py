@@ -58,8 +58,16 @@ class PosteriorNetwork(nn.Module):
 
     def features(self, pixels: Tensor) -> Tensor:
         """Pixels [B, 3, H, W] → pooled features [B, C] or [B, C·h·w]."""
-        maps: Tensor = self.trunk(self.normalise(pixels))
+        return self.pooled(self.trunk(self.normalise(pixels)))
+
+    def pooled(self, maps: Tensor) -> Tensor:
+        """The trunk's features [B, C, h, w] → [B, C] or [B, C·h·w]."""
         return maps.mean(dim=(2, 3)) if self.average else maps.flatten(1)
+
+    def answer(self, maps: Tensor) -> Tensor:
+        """The trunk's features [B, C, h, w] → float32 [B, d + T], see `to_gaussian`."""
+        numbers: Tensor = self.head(self.pooled(maps))
+        return numbers
 
 
 def start_head(layer: nn.Module, size: int) -> None:

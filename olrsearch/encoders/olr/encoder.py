@@ -49,11 +49,20 @@ class OlrEncoder(TorchEncoder):
         self.readout = Readout(weight=tensors["readout.weight"], bias=tensors["readout.bias"])
         return network
 
+    @property
+    def numbers(self) -> int:
+        """L · k."""
+        return len(self.labels) * self.k
+
     def encode(self, pixels: U8) -> F32:
         """See `Encoder.encode`: uint8 [B, H, W, 3] → float32 [L, B, k]."""
+        return self.encode_with_fit(pixels)[0]
+
+    def encode_with_fit(self, pixels: U8) -> tuple[F32, F32 | None]:
+        """See `MeasuringEncoder.encode_with_fit`."""
         out = np.empty((len(self.labels), len(pixels), self.k), np.float32)
-        self._run(pixels, out.transpose(1, 0, 2))
-        return out
+        seen = self._run(pixels, out.transpose(1, 0, 2))
+        return out, self._fits(seen)
 
 
 def save(root: Path, config: OlrConfig, network: OlrNetwork) -> Path:

@@ -85,5 +85,9 @@ class OlrNetwork(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels [B, 3, H, W], 0–255 → label embeddings float32 [B, L, k]."""
-        embeddings: Tensor = self.head(self.trunk(self.normalise(pixels)))
+        return self.answer(self.trunk(self.normalise(pixels)))
+
+    def answer(self, features: Tensor) -> Tensor:
+        """The trunk's features [B, C, h, w] → label embeddings float32 [B, L, k]."""
+        embeddings: Tensor = self.head(features)
         return embeddings

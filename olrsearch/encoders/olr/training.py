@@ -30,6 +30,7 @@ from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.encoders.olr.network import OlrNetwork, TeacherNetwork
 from olrsearch.encoders.olr.readout_fit import fit_readout
 from olrsearch.encoders.olr.stages import SiameseStage, TeacherStage, start_readout
+from olrsearch.encoders.single_valued import single_valued
 from olrsearch.encoders.trainer.data import derived_seed, to_planes
 from olrsearch.encoders.trainer.run import (
     best_device,
@@ -117,12 +118,25 @@ def train_olr(
     network.load_state_dict(second.state)
     if config.readout_weight == 0:
         _fit_readout(network, images)
+    _silence(network, images, config)
     path = olr_encoder.save(model_root, config, network)
     metrics = {
         **{f"teacher_{name}": first.best[f"selection_{name}"] for name in ("map", "accuracy")},
         **{name: second.best[f"selection_{name}"] for name in ("map", "accuracy")},
     }
     return trained(path, metrics, teacher=first, siamese=second)
+
+
+def _silence(network: OlrNetwork, images: TrainingImages, config: OlrConfig) -> None:
+    """Let the readout say nothing of labels that nothing could be learnt about: a logit of 0 for every image.
+
+    One value alone teaches a network to be sure of it, whatever it sees.
+    """
+    single = single_valued(images.labels[images.train], config.labels)
+    rows = [config.labels.index(name) for name in single]
+    with torch.no_grad():
+        network.readout.weight[rows] = 0
+        network.readout.bias[rows] = 0
 
 
 def train_teacher(

@@ -16,6 +16,7 @@ import torch
 
 from olrsearch.core.errors import TrainingError
 from olrsearch.core.files import write_whole
+from olrsearch.encoders.single_valued import single_valued
 from olrsearch.encoders.trainer.config import TrainerConfig
 from olrsearch.encoders.trainer.data import PixelBatches, StageData, pixel_statistics
 
@@ -105,7 +106,7 @@ class TrainingImages:
             raise TrainingError(
                 f"no training image has a known value of {', '.join(unknown)}: leave such labels out"
             )
-        single = names[(present == 0) | (present == known)]
+        single = single_valued(labels, config.labels)
         if len(single):
             _log.warning(
                 "all known values of %s are the same in the training images: "

@@ -30,6 +30,9 @@ PIXEL_MEAN, PIXEL_STD = 127.0, 128.0
 
 _STEM, _HEAD = 32, 1280
 
+_SEEN = (5, 11, 16)
+"""Blocks whose maps tell how an image looks, whatever its labels: of 1/8, 1/16 and 1/32 of its sides."""
+
 
 class _Stage(NamedTuple):
     """Blocks of one resolution."""
@@ -97,6 +100,7 @@ class EfficientNetLite0(nn.Module):
     Attributes:
         channels: 1280.
         halvings: How often height and width are halved.
+        seen: 472, the channels of the maps on the way that `maps` gives.
     """
 
     def __init__(self) -> None:
@@ -111,12 +115,27 @@ class EfficientNetLite0(nn.Module):
         self.stages = nn.Sequential(*blocks)
         self.head = nn.Sequential(*_convolution(channels, _HEAD, 1), nn.ReLU6(inplace=True))
         self.channels = _HEAD
+        self.seen = sum(_channels_after(block) for block in _SEEN)
         self.halvings = 1 + sum(stage.stride == 2 for stage in _STAGES)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, 3, H, W] → [B, 1280, h, w], turned by half a circle."""
-        features: Tensor = self.head(self.stages(self.stem(x.flip((2, 3)))))
-        return features
+        return self.maps(x)[-1]
+
+    def maps(self, x: Tensor) -> tuple[Tensor, ...]:
+        """[B, 3, H, W] → maps of 40, 112 and 320 channels on the way, and those of `forward`, turned."""
+        x = self.stem(x.flip((2, 3)))
+        seen = []
+        for number, block in enumerate(self.stages, start=1):
+            x = block(x)
+            if number in _SEEN:
+                seen.append(x)
+        return (*seen, self.head(x))
+
+
+def _channels_after(block: int) -> int:
+    """Channels of the map that a block, counted from 1, ends with."""
+    return [stage.channels for stage in _STAGES for _ in range(stage.blocks)][block - 1]
 
 
 def load_pretrained(trunk: EfficientNetLite0) -> None:

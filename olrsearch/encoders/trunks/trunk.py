@@ -25,6 +25,9 @@ from olrsearch.encoders.trunks.efficientnet import (
 
 Network = TypeVar("Network", bound=nn.Module)
 
+_SEEN = 3
+"""Stages, the last ones, whose maps tell how an image looks, whatever its labels."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
@@ -80,6 +83,7 @@ class ResidualTrunk(nn.Module):
     Attributes:
         channels: C.
         halvings: How often height and width are halved.
+        seen: The channels of the maps on the way that `maps` gives.
     """
 
     def __init__(self, backbone: str, width: int) -> None:
@@ -96,11 +100,23 @@ class ResidualTrunk(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.channels = channels
         self.halvings = len(shape.multipliers)
+        ends = [sum(shape.blocks[: stage + 1]) for stage in range(len(shape.blocks))]
+        self._seen = frozenset(ends[-_SEEN:])
+        self.seen = width * sum(shape.multipliers[-_SEEN:])
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, 3, H, W] → [B, channels, h, w]."""
-        features: Tensor = self.stages(self.stem(x))
-        return features
+        return self.maps(x)[-1]
+
+    def maps(self, x: Tensor) -> tuple[Tensor, ...]:
+        """[B, 3, H, W] → the maps that the last stages end with, at most three, and those of `forward`."""
+        x = self.stem(x)
+        seen = []
+        for number, block in enumerate(self.stages, start=1):
+            x = block(x)
+            if number in self._seen:
+                seen.append(x)
+        return (*seen, x)
 
 
 Trunk = ResidualTrunk | EfficientNetLite0

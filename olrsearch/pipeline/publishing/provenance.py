@@ -80,8 +80,17 @@ def terms_of(data: Sequence[DatasetInfo], label_names: Sequence[str]) -> Terms:
         data: The data sets.
         label_names: The store's labels.
     """
-    celeba = bool(data) and all(item.kind == "celeba" for item in data) and set(label_names) >= _TELLING
-    return CELEBA_TERMS if celeba else OWN_TERMS
+    return CELEBA_TERMS if is_celeba(data, label_names) else OWN_TERMS
+
+
+def is_celeba(data: Sequence[DatasetInfo], label_names: Sequence[str]) -> bool:
+    """Whether data sets are CelebA itself, and not other data in its layout.
+
+    Args:
+        data: The data sets.
+        label_names: The store's labels.
+    """
+    return bool(data) and all(item.kind == "celeba" for item in data) and set(label_names) >= _TELLING
 
 
 def train_commands(run: Path, label_names: Sequence[str]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from olrsearch.core.errors import BenchmarkError, CalibrationError, EncoderError
 from olrsearch.core.files import TEMPORARY, put_folder
 from olrsearch.encoders.folder.card import OWN_TERMS, ModelCard, Rounding, WordSource, read_card, write_card
 from olrsearch.encoders.folder.defaults import Defaults, write_defaults
+from olrsearch.encoders.folder.fit_file import copy_fit
 from olrsearch.encoders.folder.model_config import CONFIG_NAME, read_config
 from olrsearch.encoders.folder.model_files import WEIGHTS_NAME, read_tensors, save_model
 from olrsearch.encoders.folder.sharing import share_tensors
@@ -202,11 +203,14 @@ def _write_model(root: Path, opened: _Opened, *, half: bool) -> Path:
     if half:
         if any(entry["dtype"] == "float16" for entry in config["tensors"].values()):
             raise ModelFileError(f"{opened.info.name} is in half precision already: leave --half out")
-        return save_model(root, {**config, ROUNDED_FROM: config["fingerprint"]}, tensors, half=True)
+        folder = save_model(root, {**config, ROUNDED_FROM: config["fingerprint"]}, tensors, half=True)
+        copy_fit(source, folder)  # rounding moves what a network sees by less than images differ
+        return folder
     folder = root / str(config["fingerprint"])
     folder.mkdir()
     for name in (CONFIG_NAME, WEIGHTS_NAME):
         shutil.copyfile(source / name, folder / name)
+    copy_fit(source, folder)
     return folder
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from olrsearch.core.errors import EmptyStoreError, IncompatibleEncoderError, IndexBuildError
 from olrsearch.core.shown import shown
 from olrsearch.maths.calibration import Calibration
-from olrsearch.store.vectors.layout import HELD, POSTERIOR
+from olrsearch.store.vectors.layout import FIT, HELD, POSTERIOR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,27 +145,30 @@ def stored_labels(snapshot: Snapshot, ids: I64, names: Sequence[str]) -> I8:
     return found
 
 
-def matching(snapshot: Snapshot, ids: I64, where: str) -> Bool:
+def matching(snapshot: Snapshot, ids: I64, where: str, info: SpaceInfo | None = None) -> Bool:
     """Which of some images a condition selects.
 
     Args:
         snapshot: The generation.
         ids: int64 [n], images of it.
-        where: `partition = 'test' and Smiling = present`; columns of images and stored labels.
+        where: `partition = 'test' and Smiling = present`; columns of images, stored labels, and `fit`.
+        info: The space whose fits are meant; the newest that has any when None.
 
     Returns:
         bool [n].
 
     Raises:
         QuerySyntaxError: it does not parse, or names another column.
-        QueryError: it names a partition or a data set that the store does not have.
+        QueryError: it names a partition or a data set that the store does not have, or fits where none are
+            known.
     """
     from olrsearch.search.filter_values import check_named_parts
-    from olrsearch.search.filters import allowed_rows, column_types, tests_labels
+    from olrsearch.search.filters import allowed_rows, column_types, tests_column, tests_labels
     from olrsearch.search.query.where import parse_where
+    from olrsearch.search.spaces.fits import known_fits
     from olrsearch.store.read.columns import FILTER_COLUMNS
 
-    node = parse_where(where, column_types(FILTER_COLUMNS), snapshot.label_names)
+    node = parse_where(where, {**column_types(FILTER_COLUMNS), FIT: float}, snapshot.label_names)
     check_named_parts(node, snapshot)
     return allowed_rows(
         node,
@@ -175,4 +178,5 @@ def matching(snapshot: Snapshot, ids: I64, where: str) -> Bool:
         texts=lambda column: snapshot.columns(ids, [column])[column],
         stored=snapshot.labels(ids) if tests_labels(node) else None,
         label_names=snapshot.label_names,
+        measured={FIT: known_fits(snapshot, ids, info)} if tests_column(node, FIT) else {},
     )

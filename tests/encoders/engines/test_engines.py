@@ -377,8 +377,8 @@ class Slow:
 
     name, chunk, workers = "slow", 2, 3
 
-    def __init__(self, shape, *, fails=False):
-        self.shape, self.fails = shape, fails
+    def __init__(self, numbers, *, fails=False):
+        self.numbers, self.fails = numbers, fails
         self.together = self.most = 0
         self.lock = threading.Lock()
 
@@ -391,20 +391,19 @@ class Slow:
             self.together -= 1
         if self.fails:
             raise RuntimeError("out of order")
-        return np.broadcast_to(
-            pixels[:, 0, 0, 0].astype(np.float32)[:, None, None], (len(pixels), *self.shape)
-        )
+        return np.broadcast_to(pixels[:, 0, 0, 0].astype(np.float32)[:, None], (len(pixels), self.numbers))
 
 
 def test_chunks_side_by_side_keep_their_places(tmp_path, monkeypatch):
     encoder = OlrEncoder(olr_encoder.save(tmp_path, CONFIG, network_of()), "cpu")
     pixels = np.zeros((15, *SIZE, 3), np.uint8)
     pixels[:, 0, 0, 0] = np.arange(15)
-    slow = Slow((3, CONFIG.k))
+    numbers = encoder.numbers + encoder.features(pixels).shape[1]
+    slow = Slow(numbers)
     monkeypatch.setattr(encoder, "_engine", slow)
     np.testing.assert_array_equal(encoder.encode(pixels)[1, :, 0], np.arange(15))
     assert 1 < slow.most <= 3
-    monkeypatch.setattr(encoder, "_engine", Slow((3, CONFIG.k), fails=True))
+    monkeypatch.setattr(encoder, "_engine", Slow(numbers, fails=True))
     with pytest.raises(RuntimeError, match="out of order"):
         encoder.encode(pixels)
 

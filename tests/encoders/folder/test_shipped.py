@@ -83,6 +83,8 @@ def test_what_the_package_ships_is_whole_and_small():
             "config.json",
             "weights.safetensors",
             "defaults.json",
+            "fit.json",
+            "fit.safetensors",
             "card.json",
             "MODEL_CARD.md",
         }

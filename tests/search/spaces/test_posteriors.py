@@ -110,7 +110,7 @@ def test_an_interrupted_encoding_keeps_what_it_had(gallery, posterior_model, tmp
         store.session._encoders.clear()
         report = store.encode()
         assert (report.encoded, report.present) == (88, 32)
-        assert ["calibrated on 96 images" in note for note in report.notes] == [True]
+        assert any("calibrated on 96 images" in note for note in report.notes)
         assert store.verify().ok
 
 
