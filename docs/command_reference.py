@@ -120,6 +120,9 @@ def json_keys() -> dict[str, tuple[str, dict[str, str]]]:
         "image_id": "The image's stable id; null for a file.",
         "estimates": f"One object a label, most probable first:{_inner(LabelEstimate)} With --words one "
         f"object a word:{_inner(WordEstimate)}",
+        "fit": "How well the image fits the encoder's training, 0 to 1: the share of images like its "
+        "own that lie farther out. Below 0.02 it is foreign; null where unknown.",
+        "notes": "What a reader must know of this image: that it is foreign, or squashed.",
     }
     if set(describe) != set(Description.__slots__):
         raise TypeError(f"the reference describes {sorted(describe)} of {Description.__slots__}")
