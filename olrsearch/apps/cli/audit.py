@@ -256,15 +256,22 @@ def _entry_lines(found: AuditedEntry) -> Iterator[str]:
 
 
 def _summary_lines(rows: AuditSummary) -> Iterator[str]:
-    width = max((len(row.label) for row in rows), default=5)
-    head = f"{'label':<{width}}  {'entries':>9}  {'wrongly present':>24}  {'wrongly absent':>24}"
-    yield f"{head}  reviewed  wrong"
-    for row in rows:
-        doubt = "" if row.identifiable else "  (the evidence can hardly tell)"
-        yield (
-            f"{row.label:<{width}}  {row.entries:>9,}  {_counted(row.false_present):>24}  "
-            f"{_counted(row.false_absent):>24}  {row.reviewed:>8,}  {row.wrong:>5,}{doubt}"
-        )
+    yield from table(
+        ("label", "entries", "wrongly present", "wrongly absent", "reviewed", "wrong", ""),
+        [
+            (
+                row.label,
+                f"{row.entries:,}",
+                _counted(row.false_present),
+                _counted(row.false_absent),
+                f"{row.reviewed:,}",
+                f"{row.wrong:,}",
+                "" if row.identifiable else "(the evidence can hardly tell)",
+            )
+            for row in rows
+        ],
+        align="lrrrrrl",
+    )
 
 
 def _run_line(run: AuditRun) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from olrsearch import WordEstimate
+from olrsearch.apps.cli.columns import left, width
 from olrsearch.apps.cli.common import examples, open_store, say_notes, show
 from olrsearch.apps.cli.options import POSITIVE, json_option, meanings_option, space_option
 
@@ -70,9 +71,9 @@ def _lines(
     for description in found:
         yield description.image
         rows = _rows(description, count)
-        width = max(len(name) for name, _ in rows)
+        columns = max(width(name) for name, _ in rows)
         for name, said in rows:
-            yield f"  {name:<{width}}  {said}".rstrip()
+            yield f"  {left(name, columns)}  {said}".rstrip()
         yield from (f"  {note}" for note in description.notes)
 
 

@@ -71,7 +71,7 @@ def interruptible(ctx: click.Context, line: str | None = None) -> None:
         line: What to call, without the program's name; the same command again when None.
     """
     call = this_call(ctx)
-    call.goes_on = shlex.join(["olrsearch", *call.arguments]) if line is None else call.command(line)
+    call.goes_on = call.again() if line is None else call.command(line)
 
 
 def _take_store(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> None:

@@ -197,6 +197,7 @@ def _import(
                 f"nothing was imported: none of the {len(report.failed):,} files of {report.dataset!r} can "
                 f"be read; the first, {report.failed[0].key}: {report.failed[0].reason}"
             )
+        encoded = bool(store.info()["spaces"])
     if as_json:
         emit_json(report.to_dict())
         return
@@ -206,6 +207,9 @@ def _import(
         say(f"unreadable: {failure.key}: {failure.reason}")
     if len(report.failed) > _MANY:
         say(f"unreadable: and {len(report.failed) - _MANY:,} more (--json lists them all)")
+    if report.added and not encoded:
+        call = this_call(ctx)
+        say(f"next: {call.command('list')} shows them, {call.command('encode')} makes them searchable")
 
 
 def _counts(report: ImportReport) -> Iterator[str]:

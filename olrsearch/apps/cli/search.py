@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from olrsearch.apps.cli.columns import left, width
 from olrsearch.apps.cli.common import examples, open_store, say, say_notes, show
 from olrsearch.apps.cli.options import (
     NATURAL,
@@ -76,11 +77,11 @@ def render(
 
 
 def _lines(ranking: Ranking) -> Iterator[str]:
-    width = max((len(hit.key) for hit in ranking), default=3)
+    columns = max((width(hit.key) for hit in ranking), default=3)
     for hit in ranking:
         # What is shown beside it adds up to it: log-probabilities to a score, distances to a distance.
         value = hit.score if hit.is_probability else hit.distance
-        yield f"{hit.rank:>4}  {hit.key:<{width}}  {value:>z9.4f}  {_explanation(hit)}"
+        yield f"{hit.rank:>4}  {left(hit.key, columns)}  {value:>z9.4f}  {_explanation(hit)}"
 
 
 def _explanation(hit: Hit) -> str:

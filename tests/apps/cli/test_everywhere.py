@@ -264,3 +264,37 @@ def test_streams_that_are_closed_are_no_fault(gallery, monkeypatch, tmp_path):
         with monkeypatch.context() as patched:
             patched.setattr(sys, stream, None)
             assert run(["--store", str(gallery.copy(tmp_path / f"{stream}{words[0]}")), *words]) == 0
+
+
+def test_an_import_says_what_comes_next_until_something_is_encoded(gallery, tmp_path):
+    store = tmp_path / "a store"
+    first = good(store, "import", "folder", gallery.data, "--limit", 3)
+    assert (
+        f"next: olrsearch --store '{store}' list shows them, olrsearch --store '{store}' encode" in first.err
+    )
+    assert "next: " not in good(store, "import", "folder", gallery.data, "--limit", 3).err
+    other = gallery.copy(tmp_path / "encoded")
+    assert "next: " not in good(other, "import", "folder", gallery.data, "--name", "more", "--limit", 2).err
+
+
+JSON = (
+    ("store", "info"),
+    ("store", "verify"),
+    ("label", "list"),
+    ("list", "-k", 3),
+    ("search", "bright", "-k", 3),
+    ("similar", name(1), "-k", 3),
+    ("describe", name(1)),
+    ("encoders", "list"),
+    ("index", "info"),
+    ("look", "norms"),
+    ("audit", "history"),
+    ("audit", "runs"),
+    ("audit", "rules"),
+)
+
+
+@pytest.mark.parametrize("words", JSON, ids=lambda words: " ".join(map(str, words[:2])))
+def test_json_is_all_of_stdout(gallery, words):
+    rows = good(gallery.store, *words, "--json", "-v").rows
+    assert all(isinstance(row, dict) for row in rows)
