@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, cast
 
+from olrsearch.datasets.registry import READERS
 from olrsearch.datasets.table_options import TableOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from olrsearch.datasets.base import Dataset
     from olrsearch.pipeline.reading_pixels import OnError
+    from olrsearch.store.values import DatasetInfo
 
 
 class ReadOptions(TypedDict, total=False):
@@ -64,6 +68,21 @@ def split_options(options: FileOptions) -> tuple[TableOptions, ReadOptions]:
     of_table = {name: said for name, said in options.items() if name in TableOptions.__annotations__}
     of_images = {name: said for name, said in options.items() if name in ReadOptions.__annotations__}
     return cast("TableOptions", of_table), cast("ReadOptions", of_images)
+
+
+def name_in(datasets: Iterable[DatasetInfo], dataset: Dataset, usual: str) -> str:
+    """What a store calls a data set that nobody names: as it does already, or the usual name.
+
+    Data sets in CelebA's layout were all called `celeba` once; importing such a one again must not double it.
+
+    Args:
+        datasets: Those of the store.
+        dataset: The one to import.
+        usual: From `open_dataset`.
+    """
+    before, root = READERS[dataset.kind].name, dataset.root.resolve()
+    same = (one for one in datasets if one.kind == dataset.kind and one.root.resolve() == root)
+    return next((one.name for one in same if one.name == before), usual)
 
 
 def open_truth(path: Path | str) -> Dataset:

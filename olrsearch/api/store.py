@@ -242,14 +242,30 @@ class Store:
         name = options.get("name")
         of_table, of_images = split_options(options)
         dataset, called = open_dataset(kind, path, **reader, **of_table)
-        return self.import_dataset(dataset, name=called if name is None else name, **of_images)
+        return self.import_dataset(dataset, name=name, usual=called, **of_images)
 
-    def import_dataset(self, dataset: Dataset, *, name: str, **options: Unpack[ReadOptions]) -> ImportReport:
-        """Import a data set that is open; see `olrsearch.pipeline.importing.import_dataset`."""
+    def import_dataset(
+        self,
+        dataset: Dataset,
+        *,
+        name: str | None = None,
+        usual: str = "",
+        **options: Unpack[ReadOptions],
+    ) -> ImportReport:
+        """Import a data set that is open; see `olrsearch.pipeline.importing.import_dataset`.
+
+        Args:
+            dataset: From a reader.
+            name: Name of the data set in the store.
+            usual: Its name where that is None, as `open_dataset` gives it; a data set that the store has
+                under its layout's name keeps that.
+        """
+        from olrsearch.api.imports import name_in
         from olrsearch.pipeline.importing import import_dataset
 
         session = self.session
-        return import_dataset(session.backend, dataset, name=name, **options, track=session.track)
+        called = name_in(session.backend.snapshot().datasets(), dataset, usual) if name is None else name
+        return import_dataset(session.backend, dataset, name=called, **options, track=session.track)
 
     def delete(self, images: Iterable[ImageRef] = (), *, where: str | None = None) -> int:
         """Take images out of every answer, at once; the data set's files are not touched.

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from olrsearch.datasets.base import Dataset
 
 
+CELEBA_LABELS: Final = frozenset({"5_o_Clock_Shadow", "Attractive", "Bags_Under_Eyes", "Blurry", "Chubby"})
+"""Labels that CelebA has, and that other data in its layout (generated avatars) do not have together."""
+
+
 class Reader(NamedTuple):
     """Where a reader is, and what its data sets are called.
 
@@ -21,15 +25,17 @@ class Reader(NamedTuple):
         module: Below `olrsearch.datasets`; loaded when it is asked for.
         function: Opens a path, with options of its own by keyword.
         name: What a store calls its data set where nobody says otherwise; None for the name of the path.
+        telling: Labels without which it is another data set in this layout, called by its path.
     """
 
     module: str
     function: str
     name: str | None = None
+    telling: frozenset[str] = frozenset()
 
 
 READERS: Final[Mapping[str, Reader]] = {
-    "celeba": Reader("celeba", "open_celeba", "celeba"),
+    "celeba": Reader("celeba", "open_celeba", "celeba", CELEBA_LABELS),
     "folder": Reader("folder", "open_folder"),
     "idx": Reader("idx", "open_idx"),
     "cifar100": Reader("cifar", "open_cifar100", "cifar100"),
@@ -52,7 +58,9 @@ def open_dataset(kind: str, path: Path | str, **options: Any) -> tuple[Dataset, 
     """
     if kind not in READERS:
         raise DatasetError(f"no reader {kind!r}; expected one of {', '.join(READERS)}")
-    module, function, name = READERS[kind]
+    module, function, name, telling = READERS[kind]
     opened = getattr(import_module(f"olrsearch.datasets.{module}"), function)
     dataset: Dataset = opened(path, **{key: value for key, value in options.items() if value is not None})
-    return dataset, Path(path).resolve().name if name is None else name
+    if name is None or not telling <= set(dataset.label_names):
+        name = Path(path).resolve().name
+    return dataset, name

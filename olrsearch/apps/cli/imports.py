@@ -186,10 +186,10 @@ def _import(
 
     interruptible(ctx)
     # First: where there is no data set, no store is made for it.
-    dataset, called = open_dataset(kind, path, **reader)
+    dataset, usual = open_dataset(kind, path, **reader)
     with open_store(ctx, create=True) as store:
         report = store.import_dataset(
-            dataset, name=called if name is None else name, thumbnails=not no_thumbnails, **options
+            dataset, name=name, usual=usual, thumbnails=not no_thumbnails, **options
         )
         # A store that was made for these images is not kept without any (`open_store`).
         if report.read == 0 and report.failed:

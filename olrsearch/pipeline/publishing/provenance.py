@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from olrsearch.core.errors import TrainingError
+from olrsearch.datasets.registry import CELEBA_LABELS
 from olrsearch.encoders.folder.card import CELEBA_TERMS, OWN_TERMS, Training, setting_text
 from olrsearch.encoders.registry import config_class, trainable
 from olrsearch.store.training_runs import RECORD, read_run, run_array, teacher_of
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from olrsearch.encoders.trainer.config import TrainerConfig
     from olrsearch.store.read.snapshot import Snapshot
     from olrsearch.store.values import DatasetInfo
-
-_TELLING = frozenset({"5_o_Clock_Shadow", "Attractive", "Bags_Under_Eyes", "Blurry", "Chubby"})
-"""Labels that CelebA has, and that other data in its layout (generated avatars) do not have together."""
 
 _PATHS = frozenset({"words", "label_words", "start_from"})
 """Settings that may be the path of a file or folder: its name is told, and not where it lay."""
@@ -90,7 +88,7 @@ def is_celeba(data: Sequence[DatasetInfo], label_names: Sequence[str]) -> bool:
         data: The data sets.
         label_names: The store's labels.
     """
-    return bool(data) and all(item.kind == "celeba" for item in data) and set(label_names) >= _TELLING
+    return bool(data) and all(item.kind == "celeba" for item in data) and set(label_names) >= CELEBA_LABELS
 
 
 def train_commands(run: Path, label_names: Sequence[str]) -> tuple[str, ...]:
