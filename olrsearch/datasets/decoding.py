@@ -45,6 +45,9 @@ _JPEGS: Final = frozenset({"JPEG", "MPO"})
 LARGE: Final = 32_000_000
 """Pixels above which a picture of any format is reduced where a smaller one suffices."""
 
+_EDGE: Final = 2048
+"""Pixels of the shorter side at which larger pictures are compared."""
+
 _TILE: Final = 1_000_000
 """Pixels that are converted at once."""
 
@@ -118,10 +121,12 @@ def decode_with_size(data: bytes, *, where: str, at_least: tuple[int, int] | Non
 def _ended(body: bytes, where: str) -> bytes | None:
     """A JPEG with the end marker it lacks; None where more is lacking."""
     endings = jpeg.endings(body)
+    frame = jpeg.read_frame(body)
+    is_small = frame is None or frame.width * frame.height <= LARGE
     pictures = set()
     for ending in endings:
         try:
-            image = _decoded(ending, where, (1, 1)).image
+            image = _decoded(ending, where, None if is_small else (_EDGE, _EDGE)).image
         except Exception as cause:  # noqa: BLE001 - as above
             log.debug("%s lacks more than its end: %s", where, cause)
             return None
