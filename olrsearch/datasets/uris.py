@@ -99,13 +99,13 @@ def _room_for(size: int, largest: int | None, uri: str) -> Iterator[None]:
 def _opened(path: Path) -> FileIO:
     try:
         # A pipe that nobody writes to would make an ordinary `open` wait for ever.
-        file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as cause:
         raise _unreadable(path, cause) from cause
-    mode = os.fstat(file.fileno()).st_mode
+    mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
-        return file
-    file.close()
+        return FileIO(descriptor)
+    os.close(descriptor)
     what = next((name for is_it, name in _NO_FILES if is_it(mode)), "no file")
     raise ImageMissingError(f"{path} is {what}, expected a file")
 
