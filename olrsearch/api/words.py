@@ -202,9 +202,11 @@ def _describe(
         None if source is None else stored_labels(opened.snapshot, np.asarray([source], np.int64), names)[0]
     )
 
-    def estimate(own: int, *, negated: bool = False, found: Understood | None = None) -> WordEstimate:
+    def estimate(
+        own: int, *, negated: bool = False, found: Understood | None = None
+    ) -> tuple[float, WordEstimate]:
         chance = float(np.exp(log_sigmoid(np.asarray(-logits[own] if negated else logits[own]))))
-        return WordEstimate(
+        return chance, WordEstimate(
             word=names[own] if found is None else found.text,
             probability=chance if _is_calibrated(opened, names[own]) else None,
             ratio=float(ratios[own]),
@@ -219,15 +221,9 @@ def _describe(
         for found in asked
         for label, negated in found.meaning
     ]
-    estimates.sort(key=_order)
+    estimates.sort(key=lambda item: (-item[0], item[1].word))
     name = str(image) if source is None else opened.snapshot.images([source])[0].key
-    return Description(name, source, tuple(estimates))
-
-
-def _order(item: WordEstimate) -> tuple[bool, float, str]:
-    """Probable words first; behind them those that are not calibrated, by ratio."""
-    raw = item.probability is None
-    return raw, -(item.ratio if item.probability is None else item.probability), item.word
+    return Description(name, source, tuple(item for _, item in estimates))
 
 
 def _is_calibrated(opened: OpenPosteriors, word: str) -> bool:

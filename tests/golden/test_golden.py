@@ -110,13 +110,31 @@ NEW = frozenset({"sha256", "replaced"})
 """What is said of a decision since then: the bytes it was decided on, and whether the image has others."""
 
 
+def of_other_words(question):
+    """Whether a question names a word that is no label: these are taken for labels since then."""
+    return question.verb in {"words", "describe_words"} and any(
+        word in question.spelt() for word in questions.OTHER_WORDS
+    )
+
+
+def without_raw(kept, found):
+    """An answer kept without probabilities of words that are not calibrated: these are shown no more."""
+    if isinstance(kept, list) and isinstance(found, list) and len(kept) == len(found):
+        return [without_raw(*pair) for pair in zip(kept, found, strict=True)]
+    if not (isinstance(kept, dict) and isinstance(found, dict)):
+        return kept
+    hidden = "probability" in kept and found.get("probability", 0) is None
+    made = {name: without_raw(value, found.get(name)) for name, value in kept.items()}
+    return made | ({"probability": None} if hidden else {})
+
+
 def without_new(answer):
-    """An answer with decisions as they were told then."""
+    """An answer with decisions as they were told then, and without what words were taken for."""
     if isinstance(answer, list):
         return [without_new(item) for item in answer]
     if not isinstance(answer, dict):
         return answer
-    left_out = NEW if {"verdict", "who", "when"} <= answer.keys() else ()
+    left_out = {"understood"} | (NEW if {"verdict", "who", "when"} <= answer.keys() else set())
     return {name: without_new(value) for name, value in answer.items() if name not in left_out}
 
 
@@ -125,14 +143,15 @@ def faults(stores, revision, section):
     store, home = stores(revision)
     for row in KEPT[revision]:
         question = questions.Question.of(row)
-        if row["section"] != section or by_gone(question):
+        if row["section"] != section or by_gone(question) or of_other_words(question):
             continue
         kept, found = told(row["answer"]), told(answers.readable(question.ask(store), home))
         kept, found = without_gone(kept), without_new(without_gone(found))
         allowed = FITTED if question.verb == "disagreements" else RELATIVE
-        lines = answers.differences(
-            kept, aligned(kept, found), relative=allowed, absolute=allowed, place=question.spelt()
-        )
+        found = aligned(kept, found)
+        if question.verb in {"words", "describe_words"}:
+            kept = without_raw(kept, found)
+        lines = answers.differences(kept, found, relative=allowed, absolute=allowed, place=question.spelt())
         yield from lines
 
 
