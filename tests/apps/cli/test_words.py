@@ -165,8 +165,8 @@ def test_posteriors_alone_answer_without_labels(alone):
     assert {item["stored"] for item in row["estimates"]} == {None}
     # Nothing is calibrated: an order, and no probability.
     assert {item["probability"] for item in row["estimates"]} == {None}
-    ratios = [item["ratio"] for item in row["estimates"]]
-    assert ratios == sorted(ratios, reverse=True)
+    order = [np.exp(-np.logaddexp(0, -item["ratio"])) for item in row["estimates"]]
+    assert order == sorted(order, reverse=True)
     assert {part["probability"] for row in called.rows for part in row["contributions"]} == {None}
     assert "–" in good(alone, "describe", name(3), "--words").out
     assert "no stored label that tiny-posterior-" in refused(alone, "calibrate")
