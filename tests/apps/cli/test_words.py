@@ -10,6 +10,7 @@ from PIL import Image
 from tiny_encoders.posteriors import TinyPosteriorEncoder
 
 from olrsearch import Store
+from olrsearch.core.checked_arrays import CheckedArray
 from olrsearch.core.errors import QueryError
 from olrsearch.evaluation.looks.gaussians import word_correlations
 from olrsearch.maths.divergences import jeffreys, kl
@@ -285,7 +286,7 @@ def test_encoding_calibrates_and_keeps_what_a_first_query_needs(both):
         (segment,) = opened.segments
         assert (opened.kl_folder / f"{segment.info.uuid}.query-to-image").is_dir()
         assert not (opened.kl_folder / f"{segment.info.uuid}.image-to-query").exists()
-        assert isinstance(opened.scores._of(0).own.base, np.memmap)
+        assert isinstance(opened.scores._of(0).own, CheckedArray)
     assert (
         "query-to-image 1, image-to-query 0, word scores 1"
         in good(both, "index", "info", "--space", posteriors["name"]).out
