@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from olrsearch.api.pictures import pictures
+from olrsearch.api.thumbnails import Thumbnails
 from olrsearch.audit.runs.lists import (
     Page,
     agreement_notes,
@@ -156,7 +157,7 @@ class Audits:
         ended = [f"{info.name} keeps {total:,} suspects of this kind: there are no more"]
         issues = page.issues()[offset:]
         notes = (*agreement_notes(issues), *page.notes(), *([] if full or unknown else ended))
-        return LabelIssues(info.name, issues, total, notes)
+        return LabelIssues(info.name, issues, total, notes, Thumbnails(snapshot))
 
     def show(self, image: int | str, label: str, *, run: str | None = None) -> AuditedEntry:
         """One entry with all that is known of it: every scorer's evidence and why, and decisions.

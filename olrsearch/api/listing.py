@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from olrsearch.api.thumbnails import Thumbnails
 from olrsearch.core.files import write_whole
+from olrsearch.core.label_values import as_json
+from olrsearch.core.rows import Rows
 from olrsearch.search.page import check_page
 from olrsearch.store.decision_rules import VALUE_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from olrsearch.api.session import HasSession
 
 _COLUMNS: Final = ("image", "id", "dataset", "partition", "identity", "width", "height")
@@ -56,7 +57,7 @@ class StoredImage:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredImages:
+class StoredImages(Rows[StoredImage]):
     """A page of the images of a store, in the order of their ids.
 
     Attributes:
@@ -67,7 +68,10 @@ class StoredImages:
         generation: The store generation that answered.
         label_names: The labels of the store.
         several: Whether keys are of several data sets.
+        thumbnails: Pictures of the images, for notebooks.
     """
+
+    ROWS: ClassVar[str] = "images"
 
     images: tuple[StoredImage, ...]
     total: int
@@ -77,15 +81,16 @@ class StoredImages:
     label_names: tuple[str, ...]
     several: bool
 
-    def __iter__(self) -> Iterator[StoredImage]:
-        return iter(self.images)
+    thumbnails: Thumbnails | None = field(default=None, repr=False, compare=False)
 
-    def __len__(self) -> int:
-        return len(self.images)
+    def _flat(self, row: StoredImage) -> dict[str, Any]:
+        """An image with a column a label."""
+        found: dict[str, Any] = as_json(row)
+        labels = found.pop("labels")
+        return found | {name: labels.get(name) for name in self.label_names if name not in found}
 
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """One JSON-ready dict an image."""
-        return [asdict(image) for image in self.images]
+    def _heading(self) -> str:
+        return f"{len(self)} of {self.total:,} images" + (f" where {self.where}" if self.where else "")
 
     def name(self, image: StoredImage) -> str:
         """What an image is called in questions: its key, with the data set where there are several."""
@@ -156,6 +161,7 @@ def images(store: HasSession, where: str | None = None, k: int = 20, *, offset: 
         generation=snapshot.generation,
         label_names=names,
         several=len(snapshot.datasets()) > 1,
+        thumbnails=Thumbnails(snapshot),
     )
 
 

@@ -48,7 +48,7 @@ def picture_of(session: Session, image: Asked | Pixels, edge: int = EDGE) -> byt
             raise
         path = Path(str(named)).resolve()
         return load_thumbnail(path.parent, path.name, edge)
-    return _of_row(snapshot, row, edge)
+    return picture_of_row(snapshot, row, edge)
 
 
 def check_sheet(path: Path) -> None:
@@ -77,7 +77,7 @@ def pictures(session: Session, ids: Iterable[int], edge: int = EDGE) -> Picture:
     """One generation and one query for all pictures of a sheet; images deleted since are still shown."""
     snapshot = session.snapshot()
     rows = {row.id: row for row in snapshot.images(ids)}
-    return lambda image_id: _of_row(snapshot, rows[image_id], edge)
+    return lambda image_id: picture_of_row(snapshot, rows[image_id], edge)
 
 
 @checked
@@ -103,7 +103,7 @@ def sheet(
     return sheets.write_sheet(sheets.ranking_sheet(ranking, found, asked=question), path, columns=columns)
 
 
-def _of_row(snapshot: Snapshot, row: ImageRow, edge: int) -> bytes | None:
+def picture_of_row(snapshot: Snapshot, row: ImageRow, edge: int) -> bytes | None:
     """A JPEG of an image of the store: of its file, else its thumbnail, else None."""
     from olrsearch.datasets.images import load_thumbnail
 

@@ -114,7 +114,8 @@ def similar(
             built=built_index(whole, recipe),
         )
         how = "unlike" if farthest else "like"
-        return ranking(whole, page, query=f"{how} {like_image} by {SPELT[chosen]} of posteriors", where=where)
+        asked_for = f"{how} {like_image} by {SPELT[chosen]} of posteriors"
+        return ranking(whole, page, query=asked_for, where=where, farthest=farthest)
     if direction is not None or farthest:
         raise QueryError(
             "a direction and the farthest are of divergences: compare by posterior (--by posterior)"

@@ -154,7 +154,7 @@ def words(
             built=built,
         )
     page = _without_raw(page, opened, terms)
-    return ranking(opened, page, notes, query=heading, where=where, understood=understood)
+    return ranking(opened, page, notes, query=heading, where=where, understood=understood, farthest=farthest)
 
 
 @checked

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from olrsearch.core.label_values import label_fields
 from olrsearch.evaluation.bootstrap import Interval
 
 if TYPE_CHECKING:
@@ -136,7 +137,10 @@ def jsonable(value: Any) -> Any:  # noqa: ANN401  # any JSON value in, any out
         parts = {name: jsonable(getattr(value, name)) for name in ("estimate", "low", "high")}
         return {**parts, "excludes_zero": value.excludes_zero}
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: jsonable(getattr(value, field.name)) for field in fields(value)}
+        named = label_fields(value)
+        return {
+            field.name: jsonable(named.get(field.name, getattr(value, field.name))) for field in fields(value)
+        }
     if isinstance(value, dict):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

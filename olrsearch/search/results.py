@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from olrsearch.core.label_values import as_json
+from olrsearch.core.rows import Rows
 from olrsearch.maths.fit import FOREIGN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from olrsearch.core.label_values import LabelValue
+    from olrsearch.core.rows import Thumbnails
     from olrsearch.encoders.words.understanding import Understood
 
 Estimate = TypeVar("Estimate", "LabelEstimate", "WordEstimate")
@@ -49,6 +52,9 @@ class Hit:
         contributions: One entry a literal, label or divergence. But for a disjunction they
             add up to `score`.
         fit: How well the image fits the encoder's training, 0 to 1, see `maths.fit`; None where unknown.
+        similarity: For an answer by distances: the share of the other images that were ranked which
+            lie farther, 1 for the nearest and 0 for the farthest. None where the score is a
+            log-probability, which is readable itself.
     """
 
     rank: int
@@ -59,6 +65,7 @@ class Hit:
     score: float
     contributions: tuple[Contribution, ...] = ()
     fit: float | None = None
+    similarity: float | None = field(default=None, compare=False)
 
     @property
     def is_foreign(self) -> bool:
@@ -69,6 +76,11 @@ class Hit:
     def is_probability(self) -> bool:
         """Whether the score is a log-probability: every contribution is one, and none a distance."""
         return bool(self.contributions) and all(part.probability is not None for part in self.contributions)
+
+    @property
+    def similarity_percent(self) -> str:
+        """The similarity for people, `99.97 %`, rounded down; empty where there is none."""
+        return "" if self.similarity is None else f"{math.floor(self.similarity * 10_000) / 100:g} %"
 
     def top_contributions(self, most: int = 6) -> tuple[Contribution, ...]:
         """All contributions if there are at most `most`, else the half as many that cost most, worst first.
@@ -81,8 +93,10 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Ranking:
+class Ranking(Rows[Hit]):
     """An answer: hits in order of distance, ties by image id.
+
+    `ranking[0]` is the first hit, `ranking[:5]` a ranking of the first five.
 
     Attributes:
         query: What was asked, in canonical spelling.
@@ -93,7 +107,10 @@ class Ranking:
         exact: True when the order is proven to be that of a full scan.
         notes: What a reader must know (a stale calibration, images without embedding, …).
         understood: What words were taken for, where words were asked; see `Understood`.
+        thumbnails: Pictures of the hits, for notebooks.
     """
+
+    ROWS: ClassVar[str] = "hits"
 
     query: str
     hits: tuple[Hit, ...]
@@ -103,12 +120,15 @@ class Ranking:
     exact: bool = True
     notes: tuple[str, ...] = ()
     understood: tuple[Understood, ...] = ()
+    thumbnails: Thumbnails | None = field(default=None, repr=False, compare=False)
 
-    def __iter__(self) -> Iterator[Hit]:
-        return iter(self.hits)
-
-    def __len__(self) -> int:
-        return len(self.hits)
+    def _flat(self, row: Hit) -> dict[str, Any]:
+        """A hit with a column a contribution."""
+        found: dict[str, Any] = as_json(row)
+        for part in found.pop("contributions"):
+            name = part["literal"]
+            found[name if name not in found else f"{name} (contribution)"] = part["value"]
+        return found
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """One JSON-ready dict a hit, keys as documented in the command reference.
@@ -116,7 +136,10 @@ class Ranking:
         Where a word was taken for something else than a label of its name, every hit says so (`understood`).
         """
         taken = [found.to_dict() for found in self.understood if found.basis != "label"]
-        return [asdict(hit) | ({"understood": taken} if taken else {}) for hit in self.hits]
+        return [as_json(hit) | ({"understood": taken} if taken else {}) for hit in self.hits]
+
+    def _heading(self) -> str:
+        return f"{self.query}: {len(self)} of {self.total:,} images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +156,7 @@ class LabelEstimate:
     label: str
     probability: float
     norm: float
-    stored: int | None = None
+    stored: LabelValue | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +177,13 @@ class WordEstimate:
     word: str
     probability: float | None
     ratio: float
-    stored: int | None = None
+    stored: LabelValue | None = None
     own: bool = True
     understood: Understood | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Description(Generic[Estimate]):
+class Description(Rows[Estimate]):
     """What an image looks like to an encoder, in labels or in words.
 
     Attributes:
@@ -171,19 +194,21 @@ class Description(Generic[Estimate]):
         notes: What a reader must know of this image.
     """
 
+    ROWS: ClassVar[str] = "estimates"
+
     image: str
     image_id: int | None
     estimates: tuple[Estimate, ...]
     fit: float | None = None
     notes: tuple[str, ...] = ()
 
-    def __iter__(self) -> Iterator[Estimate]:
-        return iter(self.estimates)
-
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict; of words that were taken for a label it says so (`understood`)."""
-        out = asdict(self)
+        out: dict[str, Any] = as_json(self)
         for row, item in zip(out["estimates"], self.estimates, strict=True):
             if row.pop("understood", None) is not None and isinstance(item, WordEstimate):
                 row["understood"] = None if item.understood is None else item.understood.to_dict()
         return out
+
+    def _heading(self) -> str:
+        return self.image

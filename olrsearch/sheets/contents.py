@@ -114,48 +114,72 @@ def ranking_sheet(ranking: Ranking, picture: Picture, *, asked: tuple[Card, ...]
         picture: JPEG or PNG bytes of an image id, or None.
         asked: Pictures that are part of the question.
     """
-    ranges = _ranges(ranking)
+    extent = _extent(ranking)
     shown = f"{len(ranking.hits)} of {ranking.total:,} images"
     if ranking.total != ranking.candidates:
         shown += f" above the cut-off ({ranking.candidates:,} ranked)"
+    found = "nothing better was missed" if ranking.exact else "by an index: a few of the best may be missing"
     return Sheet(
         heading=ranking.query,
-        summary=f"{shown} · generation {ranking.generation} · {'exact' if ranking.exact else 'approximate'}",
-        cards=tuple(_card(hit, picture(hit.image_id), ranges) for hit in ranking.hits),
-        notes=ranking.notes,
+        summary=f"{shown} · {found} · state {ranking.generation} of the store",
+        cards=tuple(_card(hit, picture(hit.image_id), extent) for hit in ranking.hits),
+        notes=(*_legend(ranking, extent), *ranking.notes),
         asked=asked,
     )
 
 
-def _card(hit: Hit, picture: bytes | None, ranges: dict[str, tuple[float, float]]) -> Card:
+def _card(hit: Hit, picture: bytes | None, extent: tuple[float, float] | None) -> Card:
     # An attribute score is a log-probability: shown as the probability it stands for.
     chance = f"p = {math.exp(min(hit.score, 0.0)):#.3g}"
-    score = chance if hit.is_probability else f"distance {hit.distance:.4g}"
+    alike = "" if hit.similarity is None else f"nearer than {hit.similarity_percent} · "
+    score = chance if hit.is_probability else f"{alike}score {hit.score:z.4g}"
     if hit.is_foreign:
         score += f" · foreign, fit {hit.fit:.3g}"
     return Card(
         title=f"{hit.rank}. {hit.key}",
         score=score,
         picture=picture,
-        bars=tuple(_bar(part, ranges[part.literal]) for part in hit.top_contributions()),
+        bars=tuple(_bar(part, extent) for part in hit.top_contributions()),
     )
 
 
-def _ranges(ranking: Ranking) -> dict[str, tuple[float, float]]:
-    """The smallest and largest value of every literal on the page."""
-    found: dict[str, tuple[float, float]] = {}
-    for hit in ranking.hits:
-        for part in hit.contributions:
-            low, high = found.get(part.literal, (part.value, part.value))
-            found[part.literal] = (min(low, part.value), max(high, part.value))
-    return found
+def _legend(ranking: Ranking, extent: tuple[float, float] | None) -> tuple[str, ...]:
+    """What the numbers and bars of a ranking mean."""
+    if not ranking.hits:
+        return ()
+    parts = [part for hit in ranking.hits for part in hit.contributions]
+    lines = []
+    if ranking.hits[0].is_probability:
+        lines.append("p: probability that all of it holds; bars: of each part, full is certain")
+    else:
+        lines.append(
+            f"nearer than: of the other {ranking.candidates - 1:,} images that were ranked, 100 % is the "
+            "nearest of all; score: minus the distance, larger is nearer, and may be above or below 0"
+        )
+        if any(part.probability is not None for part in parts):
+            lines.append("bars with numbers from 0 to 1: probability of each part, full is certain")
+    if extent is not None:
+        low, high = extent
+        lines.append(
+            "bars of scores: what each part adds to the score, all on one scale, full is "
+            f"{high:z.3g}, the best of this sheet, and a tenth {low:z.3g}"
+        )
+    return tuple(lines)
 
 
-def _bar(part: Contribution, extent: tuple[float, float]) -> Bar:
-    if part.probability is not None:
-        return Bar(part.literal, f"{part.probability:.2f}", part.probability)
-    # Distances have no natural end, and those of inner products may be negative: bars compare
-    # the hits of the page, from a tenth (the farthest) to full (the nearest).
+def _extent(ranking: Ranking) -> tuple[float, float] | None:
+    """The smallest and largest value of all parts that are no probabilities; None where there are none."""
+    values = [
+        part.value for hit in ranking.hits for part in hit.top_contributions() if part.probability is None
+    ]
+    return (min(values), max(values)) if values else None
+
+
+def _bar(part: Contribution, extent: tuple[float, float] | None) -> Bar:
+    if part.probability is not None or extent is None:
+        chance = part.probability or 0.0
+        return Bar(part.literal, f"{chance:.2f}", chance)
+    # Scores have no natural end: bars compare the parts on the page, from a tenth (the farthest) to full.
     low, high = extent
     share = (part.value - low) / (high - low) if high > low else 1.0
-    return Bar(part.literal, f"{-part.value:.3g}", 0.1 + 0.9 * share)
+    return Bar(part.literal, f"{part.value:z.3g}", 0.1 + 0.9 * share)

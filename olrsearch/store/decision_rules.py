@@ -19,11 +19,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, TypeGuard, TypeVar, cast
 
+from olrsearch.core import label_values
 from olrsearch.core.errors import AuditError
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Hashable, Iterable, Mapping, Sequence
+
+    from olrsearch.core.label_values import LabelValue
 
 Verdict: TypeAlias = Literal["set", "accept", "flip", "unsure", "undo"]
 VERDICTS: Final[tuple[Verdict, ...]] = ("set", "accept", "flip", "unsure", "undo")
@@ -31,7 +34,7 @@ VERDICTS: Final[tuple[Verdict, ...]] = ("set", "accept", "flip", "unsure", "undo
 VERDICT_CODES: Final[Mapping[str, int]] = {"accept": 1, "flip": 2, "unsure": 3, "set": 4}
 """What `read_verdicts` gives for the verdict in force; 0 where there is none."""
 
-VALUE_NAMES: Final[Mapping[int, str]] = {1: "present", -1: "absent", 0: "unknown"}
+VALUE_NAMES: Final[Mapping[int, str]] = label_values.VALUE_NAMES
 NAMED_VALUES: Final[Mapping[str, int]] = {name: value for value, name in VALUE_NAMES.items()}
 
 K = TypeVar("K", bound="Hashable")
@@ -63,8 +66,8 @@ class Decision:
     key: str
     label: str
     verdict: Verdict
-    given: int | None
-    value: int | None
+    given: LabelValue | None
+    value: LabelValue | None
     who: str
     when: dt.datetime
     why: str
@@ -106,7 +109,7 @@ class Standing(NamedTuple):
     """A decision that is in force: its verdict, and the value that holds by it (None: the annotation)."""
 
     verdict: Verdict
-    value: int | None
+    value: LabelValue | None
 
     @property
     def reviewed(self) -> bool:
@@ -175,7 +178,7 @@ class Settled(NamedTuple):
     """What a decision comes to: the effective value before it, and the value in force after it."""
 
     given: int
-    value: int | None
+    value: LabelValue | None
 
 
 def settle(

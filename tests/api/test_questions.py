@@ -1,6 +1,8 @@
 """What is asked: conditions, very long names, arguments of other types."""
 
 import json
+import math
+import pickle
 import time
 
 import numpy as np
@@ -203,3 +205,56 @@ def test_pillows_images_are_read_as_their_files_are(store, tmp_path):
     cut.fp.close()
     with pytest.raises(QueryError, match="the image given cannot be read"):
         store.describe(cut)
+
+
+# -- what comes back ---------------------------------------------------------------------
+
+
+def answers(store):
+    return [
+        store.search("bright & !red", 5),
+        store.similar(1, k=5),
+        store.images(k=5),
+        *store.describe([1]),
+    ]
+
+
+def test_answers_are_sequences_tables_and_pages_of_notebooks(store):
+    pytest.importorskip("pandas")
+    for answer in answers(store):
+        assert len(answer[:2]) == 2
+        assert type(answer[:2]) is type(answer)
+        assert answer[:2][0] == answer[0] == next(iter(answer))
+        assert len(answer.to_pandas()) == len(answer)
+        page = answer._repr_html_()
+        assert page.count("<tr>") == len(answer) + 1
+        assert page.count("data:image/jpeg") == (0 if hasattr(answer, "estimates") else len(answer))
+        assert pickle.loads(pickle.dumps(answer)) == answer
+    assert list(store.search("bright & !red").to_pandas().columns[-3:]) == ["similarity", "Bright", "!Red"]
+
+
+def test_pictures_are_gone_with_the_store_and_in_copies(gallery):
+    with Store.open(gallery.store, read_only=True) as opened:
+        ranking = opened.similar(1, k=3)
+    copy = pickle.loads(pickle.dumps(ranking))
+    assert "data:image" not in copy._repr_html_()
+    assert copy == ranking
+    assert ranking._repr_html_()
+
+
+def test_similarity_is_the_share_of_images_that_lie_farther(store):
+    ranking = store.similar(1, k=200)
+    shares = [hit.similarity for hit in ranking]
+    assert len(shares) == ranking.candidates == 119
+    assert (shares[0], shares[-1]) == (1.0, 0.0)
+    assert shares == sorted(shares, reverse=True)
+    assert [hit.similarity_percent for hit in ranking][:2] == ["100 %", "99.15 %"]
+    assert {hit.similarity for hit in store.search("bright")} == {None}
+    assert [hit.similarity for hit in store.similar(1, k=3, offset=5)] == shares[5:8]
+
+
+def test_no_number_of_an_answer_is_minus_zero(store):
+    for ranking in (store.similar(1, include_self=True), store.search("bright", 200)):
+        for hit in ranking:
+            numbers = [hit.score, hit.distance, *(part.value for part in hit.contributions)]
+            assert not any(number == 0 and math.copysign(1, number) < 0 for number in numbers)

@@ -87,7 +87,9 @@ def _plain(  # noqa: C901 - a type after another
         if isinstance(value, np.ndarray):
             return array(value)
         if dataclasses.is_dataclass(value):
-            return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+            # What does not count when answers are compared follows from the rest, or is no answer.
+            fields = [field.name for field in dataclasses.fields(value) if field.compare]
+            return {name: plain(getattr(value, name)) for name in fields}
         if isinstance(value, dict):
             return {str(key): plain(item) for key, item in value.items()}
         return [plain(item) for item in value]

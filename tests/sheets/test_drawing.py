@@ -44,7 +44,7 @@ def test_html_is_well_formed_and_self_contained(tmp_path):
         "Label0",
         "0.90",
         "p = 0.74",
-        "generation 7",
+        "state 7 of the store",
     ):
         assert part in text
 
@@ -114,9 +114,30 @@ def test_similarity_cards_show_distances_and_few_bars():
     parts = tuple(Contribution(f"L{number:02}", -float(number)) for number in range(40))
     far = Hit(1, 1, "a", "a", 780.0, -780.0, parts)
     (card,) = ranking_sheet(ranking(far), lambda _: None).cards
-    assert card.score == "distance 780"
+    assert card.score == "score -780"
     assert [bar.label for bar in card.bars] == ["L39", "L38", "L37"]
     assert all(0 <= bar.fill <= 1 for bar in card.bars)
+
+
+def test_scores_of_distances_are_told_as_shares_and_bars_have_one_scale():
+    near = Hit(1, 1, "a", "a", -52.7, 52.7, (Contribution("A", 50.0), Contribution("B", 2.7)), similarity=1.0)
+    far = Hit(
+        2, 2, "b", "b", 1.0, -1.0, (Contribution("A", -2.0), Contribution("B", 1.0)), similarity=0.98989
+    )
+    sheet = ranking_sheet(ranking(near, far), lambda _: None)
+    assert [card.score for card in sheet.cards] == [
+        "nearer than 100 % · score 52.7",
+        "nearer than 98.98 % · score -1",
+    ]
+    bars = [bar for card in sheet.cards for bar in card.bars]
+    assert [(bar.label, bar.text) for bar in bars] == [("A", "50"), ("B", "2.7"), ("A", "-2"), ("B", "1")]
+    assert sorted(bars, key=lambda bar: float(bar.text)) == sorted(bars, key=lambda bar: bar.fill)
+    assert (min(bar.fill for bar in bars), max(bar.fill for bar in bars)) == pytest.approx((0.1, 1.0))
+    legend = " ".join(sheet.notes)
+    for said in ("of the other 99 images", "score: minus the distance", "full is 50", "a tenth -2"):
+        assert said in legend
+    assert "exact" not in sheet.summary
+    assert "nothing better was missed" in sheet.summary
 
 
 def test_a_sheet_replaces_another_only_when_it_is_whole(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from olrsearch.api.labels import VALUE_NAMES
 from olrsearch.apps.cli.common import examples, open_store, show
 from olrsearch.apps.cli.common import images as images_said
 from olrsearch.apps.cli.options import PATH, conditions_option, json_option, who_option
+from olrsearch.core.label_values import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -117,7 +118,8 @@ def _value_name(value: int | None) -> str:
 
 def _to_dict(row: Decision) -> dict[str, Any]:
     """A row of the history, JSON-ready, as `audit decide --from` reads it too."""
-    return {**dataclasses.asdict(row), "when": row.when.isoformat()}
+    found: dict[str, Any] = as_json(row)
+    return found
 
 
 @click.command("export", epilog=examples("olrsearch audit export labels.csv --where \"partition = 'train'\""))

@@ -79,9 +79,9 @@ def render(
 def _lines(ranking: Ranking) -> Iterator[str]:
     columns = max((width(hit.key) for hit in ranking), default=3)
     for hit in ranking:
-        # What is shown beside it adds up to it: log-probabilities to a score, distances to a distance.
-        value = hit.score if hit.is_probability else hit.distance
-        yield f"{hit.rank:>4}  {left(hit.key, columns)}  {value:>z9.4f}  {_explanation(hit)}"
+        # What is shown beside it adds up to it, as the contributions of JSON and Python do.
+        alike = "" if hit.similarity is None else f"  {hit.similarity_percent:>7}"
+        yield f"{hit.rank:>4}  {left(hit.key, columns)}  {hit.score:>z9.4f}{alike}  {_explanation(hit)}"
 
 
 def _explanation(hit: Hit) -> str:
@@ -89,7 +89,7 @@ def _explanation(hit: Hit) -> str:
     parts = [
         f"{part.literal} {part.probability:.2f}"
         if part.probability is not None
-        else f"{part.literal} {-part.value:.3g}"
+        else f"{part.literal} {part.value:z.3g}"
         for part in hit.top_contributions()
     ]
     lead = "  " if len(parts) == len(hit.contributions) else "  most apart: "

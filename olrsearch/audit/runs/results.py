@@ -1,15 +1,21 @@
 """What an audit answers: plain frozen values, the same from Python and as JSON.
 
-Values of labels are −1 absent, 0 unknown, +1 present.
+Values of labels are −1 absent, 0 unknown, +1 present; as JSON they are these words.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from olrsearch.core.label_values import as_json
+from olrsearch.core.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from olrsearch.core.label_values import LabelValue
+    from olrsearch.core.rows import Thumbnails
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +24,8 @@ class _Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict."""
-        return asdict(self)
+        found: dict[str, Any] = as_json(self)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +116,15 @@ class LabelIssue(_Answer):
     image_id: int
     key: str
     label: str
-    given: int
-    suggested: int
+    given: LabelValue
+    suggested: LabelValue
     score: float | None
     present: float
     verdict: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class LabelIssues:
+class LabelIssues(Rows[LabelIssue]):
     """A page of a list.
 
     Attributes:
@@ -125,22 +132,19 @@ class LabelIssues:
         issues: The page, most suspicious first.
         total: How many the run keeps, before what was reviewed or changed is left out.
         notes: What a reader must know.
+        thumbnails: Pictures of the images, for notebooks.
     """
+
+    ROWS: ClassVar[str] = "issues"
 
     run: str
     issues: tuple[LabelIssue, ...]
     total: int
     notes: tuple[str, ...] = ()
+    thumbnails: Thumbnails | None = field(default=None, repr=False, compare=False)
 
-    def __iter__(self) -> Iterator[LabelIssue]:
-        return iter(self.issues)
-
-    def __len__(self) -> int:
-        return len(self.issues)
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """One JSON-ready dict an entry."""
-        return [issue.to_dict() for issue in self.issues]
+    def _heading(self) -> str:
+        return f"{self.run}: the first {len(self)} of {self.total:,} entries that may be wrong"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,7 @@ class EvidenceImage:
 
     image_id: int
     key: str
-    given: int
+    given: LabelValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +194,8 @@ class DecisionMade:
     """
 
     verdict: str
-    given: int | None
-    value: int | None
+    given: LabelValue | None
+    value: LabelValue | None
     who: str
     when: str
     why: str
@@ -221,9 +225,9 @@ class AuditedEntry(_Answer):
     image_id: int
     key: str
     label: str
-    given: int
-    now: int
-    suggested: int
+    given: LabelValue
+    now: LabelValue
+    suggested: LabelValue
     score: float | None
     present: float | None
     evidence: tuple[Evidence, ...]
@@ -306,7 +310,7 @@ class RuleCount(_Answer):
     text: str
     kind: str
     labels: tuple[str, str]
-    values: tuple[int, int]
+    values: tuple[LabelValue, LabelValue]
     source: str
     support: tuple[int, int]
     expected: float

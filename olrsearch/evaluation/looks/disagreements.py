@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from olrsearch.core.arrays import I8, Bool, Floats
+    from olrsearch.core.label_values import LabelValue
     from olrsearch.evaluation.data import BenchData
 
 
@@ -44,7 +45,7 @@ class Disagreement:
     image_id: int
     key: str
     label: str
-    stored: int
+    stored: LabelValue
     probe: float
     teacher: float
     gap: float

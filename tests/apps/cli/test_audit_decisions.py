@@ -53,7 +53,8 @@ def test_what_json_prints_is_what_is_documented(store, tmp_path):
     assert decided["verdicts"] == {"flip": 1}
     row = good(store, "audit", "history", "--json").row
     assert list(row) == list(json_keys()["audit history"][1])
-    assert (row["key"], row["verdict"], row["value"]) == (name(1), "flip", -row["given"])
+    opposite = {"present": "absent", "absent": "present"}
+    assert (row["key"], row["verdict"], row["value"]) == (name(1), "flip", opposite[row["given"]])
     for arguments in (("labels.csv",), ("history.json", "--decisions")):
         written = good(store, "audit", "export", tmp_path / arguments[0], *arguments[1:], "--json").row
         assert list(written) == list(json_keys()["audit export"][1])

@@ -130,7 +130,7 @@ def test_a_sheet_of_words(both, tmp_path):
         text = out.read_text()
         assert "<h1>Bright &amp; !Red" in text
         assert ("p = " in text) is (mode == "contains")
-        assert ("distance " in text) is (mode == "match")
+        assert ("nearer than " in text) is (mode == "match")
 
 
 def test_errors_of_word_queries(both, gallery):
@@ -266,7 +266,7 @@ def test_descriptions_in_words(both, gallery):
     np.testing.assert_allclose([found[word]["ratio"] for word in LABELS], ratio, rtol=1e-9)
     chances = [item["probability"] for item in row["estimates"]]
     assert chances == sorted(chances, reverse=True)
-    assert {item["stored"] for item in row["estimates"]} <= {-1, 1}
+    assert {item["stored"] for item in row["estimates"]} <= {"absent", "present"}
     assert len(good(both, "describe", name(3), "--words", "-k", 2).out.splitlines()) == 3
     file = good(both, "describe", gallery.data / name(3), "--words", "--json").row
     assert (file["image_id"], file["estimates"][0]["stored"]) == (None, None)
