@@ -77,7 +77,8 @@ def test_matched_words_are_ranked_by_divergence(both):
     assert [row["key"] for row in rows] == [keys[row] for row in order[:5]]
     np.testing.assert_allclose([row["distance"] for row in rows], value[order[:5]], rtol=1e-9)
     line = good(both, "words", "bright", "framed", "--mode", "match", "-k", 1).out
-    assert f"{value[order[0]]:.4f}    KL(query‖image) {value[order[0]]:.3g}  Bright 0." in line
+    first = -value[order[0]]
+    assert f"{first:.4f}    100 %    KL(query‖image) {first:.3g}  Bright 0." in line
     far = good(both, "words", "bright", "framed", "--mode", "match", "--farthest", "-k", 2, "--json").rows
     assert [row["key"] for row in far] == [keys[row] for row in order[::-1][:2]]
     wide = kl(images, word_prior(opened.vocabulary.vectors[[0]], 1.0))
