@@ -58,7 +58,8 @@ def test_json_keys_are_the_documented_ones(gallery, command, arguments):
 
 def test_json_keys_of_hits_are_those_of_the_design(gallery):
     row = good(gallery.store, "search", "bright & red", "-k", 1, "--json").row
-    assert list(row) == ["rank", "image_id", "key", "uri", "distance", "score", "contributions", "similarity"]
+    named = ["rank", "image_id", "key", "uri", "distance", "score", "contributions", "fit", "similarity"]
+    assert list(row) == named
     assert [list(part) for part in row["contributions"]] == [["literal", "value", "probability"]] * 2
 
 

@@ -120,10 +120,10 @@ def test_similarity_cards_show_distances_and_few_bars():
 
 
 def test_scores_of_distances_are_told_as_shares_and_bars_have_one_scale():
-    near = Hit(1, 1, "a", "a", -52.7, 52.7, (Contribution("A", 50.0), Contribution("B", 2.7)), similarity=1.0)
-    far = Hit(
-        2, 2, "b", "b", 1.0, -1.0, (Contribution("A", -2.0), Contribution("B", 1.0)), similarity=0.98989
-    )
+    best = (Contribution("A", 50.0), Contribution("B", 2.7))
+    worst = (Contribution("A", -2.0), Contribution("B", 1.0))
+    near = Hit(1, 1, "a", "a", -52.7, 52.7, best, similarity=1.0)
+    far = Hit(2, 2, "b", "b", 1.0, -1.0, worst, similarity=0.98989)
     sheet = ranking_sheet(ranking(near, far), lambda _: None)
     assert [card.score for card in sheet.cards] == [
         "nearer than 100 % · score 52.7",
