@@ -193,7 +193,12 @@ class Backend:
             Whether it was removed; a store that somebody writes to, or that cannot be opened, is left alone.
         """
         url = database_url or url_from_environment()
-        with suppress(StoreError), cls.open(path, database_url=url) as store, store.writer():
+        with (
+            suppress(StoreError),
+            cls.open(path, database_url=url) as store,
+            store.engine.connect() as connection,
+            _lock(connection, path, store.about),  # not `writer`, which leaves checksums behind
+        ):
             snapshot = store.snapshot()
             if snapshot.last_image_id or snapshot.spaces():
                 return False

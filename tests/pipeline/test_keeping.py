@@ -473,6 +473,7 @@ def test_a_store_that_nothing_gets_into_is_not_kept(tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
     (folder / "a.jpg").write_text("no image")
+    assert "WARNING" not in call(tmp_path / "store", "import", "folder", folder).err
     line = refused(tmp_path / "store", "import", "folder", folder)
     assert "nothing was imported: none of the 1 files of 'pictures' can be read; the first, a.jpg: " in line
     assert not (tmp_path / "store").exists()
