@@ -19,7 +19,7 @@ from typing import Final
 
 from olrsearch.core.errors import QueryError, QuerySyntaxError
 from olrsearch.search.query.ast import RESERVED, Literal, Node, conjunction, disjunction, negation, weighted
-from olrsearch.search.query.tokens import Token, Tokens, after_spaces, unexpected
+from olrsearch.search.query.tokens import Token, Tokens, after_spaces, check_length, unexpected
 
 _WORD = re.compile(r"\w[\w-]*")
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
@@ -104,6 +104,7 @@ def _tokenise(text: str) -> list[Token]:
         else:
             tokens += [*_name(bare), token]
             bare = []
+            check_length(tokens, text)
             labels += token.sign in {"and", "or"}
             if labels > MAX_LABELS:
                 message = f"more than {MAX_LABELS:,} labels in one query: split it"

@@ -17,6 +17,9 @@ _T = TypeVar("_T")
 
 _ENDS_NAME: Final = re.compile(r"""[\s()&|,!^"'=<>]""").match
 
+MAX_TOKENS: Final = 50_000
+"""Words and signs in one query or condition; more are refused while they are read."""
+
 MAX_DEPTH: Final = 64
 """Parentheses inside parentheses; far beyond what anyone writes, well within Python's stack."""
 
@@ -58,14 +61,25 @@ def unexpected(text: str, position: int) -> str:
     if not (found.isprintable() or unicodedata.category(found) == "Cf"):
         return f"unexpected {found!r}"
     start, end = position, position + 1
-    while start and not _ENDS_NAME(text[start - 1]):
+    while start and position - start <= QUOTED and not _ENDS_NAME(text[start - 1]):
         start -= 1
-    while end < len(text) and not _ENDS_NAME(text[end]):
+    while end < len(text) and end - position <= QUOTED and not _ENDS_NAME(text[end]):
         end += 1
     if text[start].isdigit():
         return f"unexpected {found!r}"
     name = f'"{escaped(text[start:end])}"' if end - start <= QUOTED else "as here"
     return f"unexpected {found!r}: names with such characters need double quotes, {name}"
+
+
+def check_length(tokens: Sequence[Token], text: str) -> None:
+    """Refuse a text while it is read, once it has more tokens than anyone writes.
+
+    Raises:
+        QuerySyntaxError: it has more than `MAX_TOKENS`.
+    """
+    if len(tokens) > MAX_TOKENS:
+        message = f"more than {MAX_TOKENS:,} words and signs: split it"
+        raise QuerySyntaxError(message, text=text, position=tokens[-1].position)
 
 
 class Tokens:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from olrsearch.core.errors import QueryError, QuerySyntaxError, UnknownLabelError
 from olrsearch.core.names import LabelNames, is_storable, nearest_names, normalise_name
 from olrsearch.core.shown import shown
-from olrsearch.search.query.tokens import Token, Tokens, after_spaces, unexpected
+from olrsearch.search.query.tokens import Token, Tokens, after_spaces, check_length, unexpected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,9 +38,6 @@ MAX_TESTS = 400
 
 MAX_VALUES = 10_000
 """Values in one list; databases take some tens of thousands of parameters, no more."""
-
-MAX_TOKENS = 50_000
-"""Words and signs in one condition: room for two lists of the longest kind, and little to read in vain."""
 
 STORED = {"present": 1, "absent": -1, "unknown": 0}
 
@@ -326,9 +323,7 @@ def _tokenise(text: str) -> list[Token]:
             raise QuerySyntaxError("text no database can hold", text=text, position=position)
         sign = written.casefold() if kind in {"word", "symbol", "prefix"} else ""
         tokens.append(Token(kind, written, position, sign))
-        if len(tokens) > MAX_TOKENS:
-            message = f"more than {MAX_TOKENS:,} words and signs in one condition: split the query"
-            raise QuerySyntaxError(message, text=text, position=position)
+        check_length(tokens, text)
         position = match.end()
     return [*tokens, Token("end", "", position)]
 

@@ -151,6 +151,10 @@ def test_long_queries_do_not_exhaust_the_stack():
     assert len(parse(" & ".join(["a"] * MAX_LABELS)).children) == MAX_LABELS
     with pytest.raises(QuerySyntaxError, match="more than 1,000 labels"):
         parse(" & ".join(["a"] * 100_000))
+    with pytest.raises(QuerySyntaxError, match="more than 50,000 words and signs"):
+        parse("(" * 1_000_000)
+    with pytest.raises(QuerySyntaxError, match="need double quotes, as here"):
+        parse("\u0130\u0307" * 500_000)
     assert parse("word " * 100_000).name.count("word") == 100_000
     assert parse("!" * 5001 + "a") == Not(Literal("a"))
 
