@@ -14,19 +14,21 @@ from olrsearch.api.answers import ranking
 from olrsearch.api.arguments import checked
 from olrsearch.api.images_asked import several_images
 from olrsearch.api.session import allowed
-from olrsearch.core.errors import QueryError
+from olrsearch.core.errors import QueryError, UnknownLabelError
 from olrsearch.search.attributes import search_attributes
 from olrsearch.search.page import check_page
 from olrsearch.search.query.parser import parse
 from olrsearch.search.results import Description, LabelEstimate, Ranking
 from olrsearch.search.spaces.about import stored_labels
 from olrsearch.search.spaces.fits import image_notes
+from olrsearch.search.stored_evidence import StoredEvidence, is_stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from olrsearch.api.images_asked import Asked, Pixels
     from olrsearch.api.session import HasSession, Session
+    from olrsearch.search.attributes import LiteralScores
     from olrsearch.search.index.scores import Evidence
     from olrsearch.search.spaces.labels import OpenSpace
     from olrsearch.store.values import ImageRef
@@ -52,7 +54,8 @@ def search(
         offset: Skip this many hits.
         min_probability: Leave out hits whose score is below this probability.
         where: Only images this selects, e.g. `partition = 'test'`.
-        evidence: `predicted`, `labels` or `both`.
+        evidence: `predicted`, `labels` or `both`. By stored labels a query may also name labels that the
+            encoder does not know; their stored values alone count.
         space: Of label embeddings.
 
     Returns:
@@ -66,15 +69,26 @@ def search(
     check_page(k, offset)
     node = parse(query)
     opened = session.space(space)
-    page = search_attributes(
-        node,
-        opened.scores(evidence),
-        count=k,
-        offset=offset,
-        min_score=None if min_probability is None else _log(min_probability),
-        allowed=allowed(opened, where),
-    )
-    return ranking(opened, page, opened.score_notes(evidence), where=where)
+    scores, notes = opened.scores(evidence), opened.score_notes(evidence)
+    by: LiteralScores = scores
+    if evidence != "predicted":
+        by = stored = StoredEvidence(scores, opened.snapshot)
+        notes = (*notes, *stored.notes(node))
+    try:
+        page = search_attributes(
+            node,
+            by,
+            count=k,
+            offset=offset,
+            min_score=None if min_probability is None else _log(min_probability),
+            allowed=allowed(opened, where),
+        )
+    except UnknownLabelError as error:
+        if evidence == "predicted" and is_stored(error.name, opened.snapshot):
+            why = f"it is stored, and {opened.info.name} does not know it: add --evidence labels, or both"
+            raise UnknownLabelError(error.name, error.nearest, why) from error
+        raise
+    return ranking(opened, page, notes, where=where)
 
 
 @checked

@@ -258,3 +258,52 @@ def test_no_number_of_an_answer_is_minus_zero(store):
         for hit in ranking:
             numbers = [hit.score, hit.distance, *(part.value for part in hit.contributions)]
             assert not any(number == 0 and math.copysign(1, number) < 0 for number in numbers)
+
+
+# -- evidence by stored labels -----------------------------------------------------------
+
+
+@pytest.fixture
+def more(gallery, tmp_path):
+    """A store with a label that its encoder does not know, stored of a few images, and one of none."""
+    with Store.open(gallery.copy(tmp_path / "store")) as opened:
+        with opened.session.backend.writer() as writer:
+            writer.gallery.add_labels(["Wears hat", "Empty", "bright"])
+        opened.labels.set([1, 2, 3], "wears hat", "present", who="me")
+        opened.labels.set([4, 5], "wears hat", "absent", who="me")
+        yield opened
+
+
+@pytest.mark.parametrize("evidence", ["labels", "both"])
+def test_stored_labels_that_no_encoder_knows_answer(more, evidence):
+    ranking = more.search("wears hat", 120, evidence=evidence)
+    assert ranking.query == "Wears hat"
+    assert [hit.image_id for hit in ranking[:3]] == [1, 2, 3]
+    assert {hit.image_id for hit in ranking[-2:]} == {4, 5}
+    chances = [round(hit.contributions[0].probability, 6) for hit in ranking]
+    assert (chances[0], chances[-1]) == (0.98, 0.02)
+    assert set(chances[3:-2]) == {round(4 / 7, 6)}
+    assert any("does not know Wears hat: stored labels alone" in note for note in ranking.notes)
+
+
+def test_they_stand_beside_labels_that_the_encoder_knows(more):
+    mixed = more.search("Bright & !wears hat", 120, evidence="both")
+    plain = {hit.image_id: hit.score for hit in more.search("Bright", 120, evidence="both")}
+    (first,) = (hit for hit in mixed if hit.image_id == 1)
+    assert first.score == pytest.approx(plain[1] + math.log(0.02))
+    assert [part.literal for part in first.contributions] == ["Bright", "!Wears hat"]
+    assert more.search("BRIGHT", 5, evidence="labels").query == "Bright"
+
+
+def test_labels_of_which_nothing_is_stored_say_so(more):
+    for evidence in ("labels", "both"):
+        ranking = more.search("empty", evidence=evidence)
+        assert any("no image has a stored value of Empty" in note for note in ranking.notes)
+    assert not any("stored" in note for note in more.search("bright", evidence="both").notes)
+
+
+def test_without_that_evidence_the_error_says_how_to_ask(more):
+    with pytest.raises(UnknownLabelError, match=r"unknown label 'wears hat'.*add --evidence labels"):
+        more.search("wears hat")
+    with pytest.raises(UnknownLabelError, match=r"^(?!.*evidence)"):
+        more.search("wears nothing")

@@ -108,13 +108,9 @@ class LabelScores:
         if self.evidence == "predicted" or self.stored is None:
             return prediction
         observed = self.stored[:, label]
-        shift: F64 = observed * np.log((1.0 - LABEL_ERROR) / LABEL_ERROR)
         if self.evidence == "both":
-            return prediction + shift
-        present, absent = int((observed > 0).sum()), int((observed < 0).sum())
-        base = np.log((present + 1.0) / (absent + 1.0))  # Laplace's rule: finite without any example
-        found: F64 = np.where(observed == 0, base, shift)
-        return found
+            return prediction + _shift(observed)
+        return stored_logits(observed)
 
     def log_probability(self, label: int) -> F64:
         """Logarithm of the probability of a label, float64 [N], finite."""
@@ -124,6 +120,24 @@ class LabelScores:
         """The function `evaluate` asks: a label's log p by name, or log(1 − p); reads each label once."""
         positions = {name: position for position, name in enumerate(self.label_names)}
         return literals(lambda name: self.logits(positions[name]))
+
+
+def stored_logits(observed: I8) -> F64:
+    """Logits of a label's presence by its stored values alone, float64 [N].
+
+    Args:
+        observed: int8 [N], −1/0/+1.
+    """
+    present, absent = int((observed > 0).sum()), int((observed < 0).sum())
+    base = np.log((present + 1.0) / (absent + 1.0))  # Laplace's rule: finite without any example
+    found: F64 = np.where(observed == 0, base, _shift(observed))
+    return found
+
+
+def _shift(observed: I8) -> F64:
+    """What a stored value says as a witness that errs: ± log((1 − ε)/ε), 0 where it is unknown."""
+    found: F64 = observed * np.log((1.0 - LABEL_ERROR) / LABEL_ERROR)
+    return found
 
 
 def write_scores(path: Path, part: EmbeddingPart, readout: Readout, *, segment: str) -> None:

@@ -188,6 +188,14 @@ def _resolve(node: Node, names: LabelNames) -> Node:
     return weighted(_join(type(node), [_resolve(child, names) for child in node.children]), node.weight)
 
 
+def literal_names(node: Node) -> tuple[str, ...]:
+    """The names in a tree, each once, from left to right."""
+    if isinstance(node, Literal):
+        return (node.name,)
+    parts = (node.child,) if isinstance(node, Not) else node.children
+    return tuple(dict.fromkeys(name for part in parts for name in literal_names(part)))
+
+
 def conjuncts(node: Node) -> tuple[Node, ...]:
     """The terms whose values add up to the query's value, in negation normal form.
 
