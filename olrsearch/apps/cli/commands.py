@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import logging
 import os
 import sys
 from typing import Any, Final
@@ -115,6 +116,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and exit with its code."""
     wait_without_spinning()
+    logging.captureWarnings(capture=True)  # so that -q hides Python's own, too
     sys.exit(run())
 
 

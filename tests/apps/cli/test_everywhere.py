@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import sys
+import warnings
 
 import click
 import pytest
@@ -12,7 +13,8 @@ from command import call, good
 from pictures import name, write_pictures
 
 from olrsearch.apps.cli import cli, run
-from olrsearch.apps.cli.commands import _COMMANDS, wait_without_spinning
+from olrsearch.apps.cli.commands import _COMMANDS, main, wait_without_spinning
+from olrsearch.apps.cli.everywhere import start_logging
 
 
 def said(*arguments):
@@ -298,3 +300,19 @@ JSON = (
 def test_json_is_all_of_stdout(gallery, words):
     rows = good(gallery.store, *words, "--json", "-v").rows
     assert all(isinstance(row, dict) for row in rows)
+
+
+def test_quiet_hides_the_warnings_of_libraries(monkeypatch, capsys):
+    def warned():
+        start_logging()
+        logging.getLogger().setLevel(logging.ERROR)  # as -q does
+        warnings.warn("what a library warns of", stacklevel=1)
+        return 0
+
+    monkeypatch.setattr("olrsearch.apps.cli.commands.run", warned)
+    monkeypatch.setattr("olrsearch.apps.cli.commands.wait_without_spinning", lambda: None)
+    with warnings.catch_warnings(), pytest.raises(SystemExit):
+        warnings.simplefilter("always")
+        main()
+    logging.captureWarnings(capture=False)
+    assert "library" not in capsys.readouterr().err
