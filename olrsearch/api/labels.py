@@ -33,6 +33,10 @@ class Labels:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    def names(self) -> tuple[str, ...]:
+        """The labels of the store, in the order in which it met them."""
+        return self._session.snapshot().label_names
+
     def counts(self) -> list[dict[str, Any]]:
         """How often each label is present, absent and unknown among living images."""
         snapshot = self._session.snapshot()

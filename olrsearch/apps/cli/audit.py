@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from olrsearch.api.labels import VALUE_NAMES
-from olrsearch.apps.cli import audit_decisions
+from olrsearch.apps.cli import audit_decisions, completion
 from olrsearch.apps.cli.columns import table
 from olrsearch.apps.cli.common import Group, examples, open_store, say, say_notes, show
 from olrsearch.apps.cli.options import (
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from olrsearch import AuditedEntry, AuditReport, AuditRun, AuditSummary, ErrorCount, LabelIssues
 
 _VALUE = click.Choice(["present", "absent"])
-_run_option = click.option("--run", metavar="NAME", help="Of the audit; the newest by default.")
+_run_option = click.option(
+    "--run", metavar="NAME", help="Of the audit; the newest by default.", shell_complete=completion.audits()
+)
 _choice_options = together(
     click.option("-k", "--count", "k", type=POSITIVE, default=20, show_default=True, help="How many."),
     click.option("--given", type=_VALUE, help="Only entries that are stored so."),
@@ -48,7 +50,10 @@ def audit_command() -> None:
 
 @audit_command.command("run", epilog=examples("olrsearch audit run --labels Eyeglasses,Smiling"))
 @click.option(
-    "--labels", callback=names, help="Only these labels, comma-separated; all that are stored by default."
+    "--labels",
+    callback=names,
+    shell_complete=completion.labels(listed=True),
+    help="Only these labels, comma-separated; all that are stored by default.",
 )
 @where_option
 @click.option(
@@ -91,7 +96,12 @@ def refit(ctx: click.Context, run: str | None, as_json: bool) -> None:
 @audit_command.command(
     "list", epilog=examples("olrsearch audit list --label Eyeglasses -k 50 --csv review.csv")
 )
-@click.option("--label", multiple=True, help="Only of this label (repeatable); of all by default.")
+@click.option(
+    "--label",
+    multiple=True,
+    shell_complete=completion.labels(),
+    help="Only of this label (repeatable); of all by default.",
+)
 @_choice_options
 @click.option("--suggested", type=_VALUE, help="Only entries that the evidence finds so.")
 @click.option("--offset", type=NATURAL, default=0, show_default=True, help="Skip this many entries.")
@@ -120,8 +130,8 @@ def list_issues(ctx: click.Context, /, csv_file: Path | None, as_json: bool, **o
 
 
 @audit_command.command("show", epilog=examples("olrsearch audit show 000001.jpg Eyeglasses --out entry.html"))
-@click.argument("image")
-@click.argument("label")
+@click.argument("image", shell_complete=completion.images())
+@click.argument("label", shell_complete=completion.labels())
 @click.option("--out", type=SHEET, help="Also a page with pictures, .html or .png.")
 @_run_option
 @json_option("One JSON object.")
@@ -173,7 +183,11 @@ def rules(ctx: click.Context, file: Path | None, as_json: bool) -> None:
 )
 @click.argument("out", type=SHEET)
 @click.option(
-    "--label", "labels", multiple=True, help="A section for this label (repeatable); else one over all."
+    "--label",
+    "labels",
+    multiple=True,
+    shell_complete=completion.labels(),
+    help="A section for this label (repeatable); else one over all.",
 )
 @_choice_options
 @click.pass_context
@@ -200,7 +214,7 @@ def runs(ctx: click.Context, as_json: bool) -> None:
 
 
 @audit_command.command("delete", epilog=examples("olrsearch audit delete NAME"))
-@click.argument("name")
+@click.argument("name", shell_complete=completion.audits())
 @click.pass_context
 def delete(ctx: click.Context, name: str) -> None:
     """Remove the audit NAME with all it kept; decisions stay."""

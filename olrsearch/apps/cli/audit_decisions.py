@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from olrsearch.api.labels import VALUE_NAMES
+from olrsearch.apps.cli import completion
 from olrsearch.apps.cli.common import examples, open_store, show
 from olrsearch.apps.cli.common import images as images_said
 from olrsearch.apps.cli.options import PATH, conditions_option, json_option, who_option
@@ -29,8 +30,8 @@ _DONE = {"accept": "accepted", "flip": "flipped", "unsure": "left unsure", "undo
         "olrsearch audit decide --from review.csv",
     ),
 )
-@click.argument("image", required=False)
-@click.argument("label", required=False)
+@click.argument("image", required=False, shell_complete=completion.images())
+@click.argument("label", required=False, shell_complete=completion.labels())
 @click.argument("verdict", type=click.Choice(["accept", "flip", "unsure"]), required=False)
 @click.option(
     "--from",
@@ -43,7 +44,7 @@ _DONE = {"accept": "accepted", "flip": "flipped", "unsure": "left unsure", "undo
 @click.option("--undo", "take_back", is_flag=True, help="Take the latest decision on IMAGE and LABEL back.")
 @click.option("--why", default="", help="The reason, kept beside the decision.")
 @who_option("Who decides.")
-@click.option("--run", help="The audit run that led to it.")
+@click.option("--run", shell_complete=completion.audits(), help="The audit run that led to it.")
 @json_option("What was written as one JSON object.")
 @click.pass_context
 def decide(
@@ -91,8 +92,10 @@ def _decided_lines(written: Decided) -> Iterator[str]:
 
 
 @click.command("history", epilog=examples("olrsearch audit history --label Eyeglasses"))
-@click.argument("image", required=False)
-@click.option("--label", multiple=True, help="Of this label only (repeatable).")
+@click.argument("image", required=False, shell_complete=completion.images())
+@click.option(
+    "--label", multiple=True, shell_complete=completion.labels(), help="Of this label only (repeatable)."
+)
 @json_option("One JSON object a decision.")
 @click.pass_context
 def history(ctx: click.Context, image: str | None, label: tuple[str, ...], as_json: bool) -> None:
@@ -129,7 +132,7 @@ def _to_dict(row: Decision) -> dict[str, Any]:
     type=click.Choice(["txt", "csv", "json"]),
     help="txt: CelebA's list_attr_celeba.txt; csv; json: JSON lines. By the name of OUT when left out.",
 )
-@click.option("--dataset", help="Of this data set only.")
+@click.option("--dataset", shell_complete=completion.datasets(), help="Of this data set only.")
 @conditions_option("Of these images only: \"partition = 'train' and Smiling = present\".")
 @click.option("--decisions", "history_only", is_flag=True, help="Write the history of decisions instead.")
 @click.option("--replace", is_flag=True, help="Write over OUT if it is there.")

@@ -15,6 +15,7 @@ import sys
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from olrsearch._version import __version__
 from olrsearch.apps.cli.everywhere import (
@@ -81,6 +82,15 @@ class _LazyGroup(Group):
         module = importlib.import_module(f"olrsearch.apps.cli.{_COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """As click does, from the table above: no command module is imported."""
+        named = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in _COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*named, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def invoke(self, ctx: click.Context) -> Any:
         # Here, because click's own main() would make exit code 1 of it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from olrsearch.apps.cli import completion
 from olrsearch.apps.cli.common import examples, open_store, say
 from olrsearch.apps.cli.common import images as images_said
 from olrsearch.apps.cli.options import conditions_option
@@ -15,7 +16,7 @@ from olrsearch.apps.cli.options import conditions_option
         "olrsearch delete 000001.jpg 000002.jpg", "olrsearch delete --where \"partition = 'val'\""
     ),
 )
-@click.argument("images", nargs=-1)
+@click.argument("images", nargs=-1, shell_complete=completion.images())
 @conditions_option("Delete every image this selects, e.g. \"partition = 'test'\".")
 @click.option("--yes", is_flag=True, help="Do not ask before a --where.")
 @click.pass_context

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from olrsearch import WordEstimate
+from olrsearch.apps.cli import completion
 from olrsearch.apps.cli.columns import left, width
 from olrsearch.apps.cli.common import examples, open_store, say_notes, show
 from olrsearch.apps.cli.options import POSITIVE, json_option, meanings_option, space_option
@@ -25,7 +26,7 @@ _STORED = {None: "", -1: "stored: absent", 0: "stored: unknown", 1: "stored: pre
         "olrsearch describe 000001.jpg holiday.jpg", "olrsearch describe 000001.jpg --words --open sunglasses"
     ),
 )
-@click.argument("images", nargs=-1, required=True)
+@click.argument("images", nargs=-1, required=True, shell_complete=completion.images(files=True))
 @click.option("--words", "by_words", is_flag=True, help="By words of the posterior, instead of labels.")
 @click.option(
     "--open",

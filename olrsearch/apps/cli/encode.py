@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from olrsearch.apps.cli import completion
 from olrsearch.apps.cli.common import examples, open_store, say, say_notes
 from olrsearch.apps.cli.everywhere import interruptible
 from olrsearch.apps.cli.options import POSITIVE, conditions_option, on_error_option, space_option
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 @click.command("encode", epilog=examples("olrsearch encode", "olrsearch encode --encoder faces-words"))
 @click.option(
     "--encoder",
+    shell_complete=completion.encoders(),
     help="Name or fingerprint of a space, a shipped encoder, or a model folder; by default the newest "
     "space's, else the shipped face encoder.",
 )

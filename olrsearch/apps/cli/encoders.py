@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from olrsearch.apps.cli import completion
 from olrsearch.apps.cli.common import Group, examples, open_store, open_to_measure, say, show, store_path
 from olrsearch.apps.cli.options import PATH, json_option
 
@@ -55,7 +56,7 @@ def _table(entries: tuple[EncoderEntry, ...]) -> Iterator[str]:
 
 
 @encoders_command.command("info", epilog=examples("olrsearch encoders info faces --card"))
-@click.argument("name")
+@click.argument("name", shell_complete=completion.encoders())
 @json_option("One JSON object.")
 @click.option("--card", is_flag=True, help="Print the model card.")
 @click.pass_context
@@ -161,7 +162,7 @@ def _figure(value: float | None) -> str:
 @encoders_command.command(
     "publish", epilog=examples("olrsearch encoders publish olr-1a2b3c4d encoders --name my-faces --half")
 )
-@click.argument("space")
+@click.argument("space", shell_complete=completion.spaces())
 @click.argument("out_dir", type=PATH)
 @click.option("--name", required=True, help="What the encoder is to be called: OUT_DIR/NAME is written.")
 @click.option("--half", is_flag=True, help="Store matrices as float16: half the size, another fingerprint.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from olrsearch.apps.cli import completion
 from olrsearch.apps.cli.common import Group, examples, open_store, say, show
 from olrsearch.apps.cli.everywhere import interruptible
 from olrsearch.apps.cli.options import json_option, space_option
@@ -28,6 +29,7 @@ def index_command() -> None:
 )
 @click.option(
     "--recipe",
+    shell_complete=completion.one_of("exact", "hnsw", "sq8", "torch", "kl-projected", "kl-torch"),
     default="exact",
     show_default=True,
     help="exact, hnsw, sq8, torch, of posteriors kl-projected, kl-torch, or a recipe file.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from olrsearch.apps.cli import completion
 from olrsearch.apps.cli.columns import table
 from olrsearch.apps.cli.common import Group, examples, open_store, say, show
 from olrsearch.apps.cli.common import images as images_said
@@ -41,9 +42,9 @@ def _lines(rows: list[dict[str, Any]]) -> Iterator[str]:
 @label_command.command(
     "set", epilog=examples("olrsearch label set Smiling absent 000001.jpg --why 'the mouth is closed'")
 )
-@click.argument("label")
+@click.argument("label", shell_complete=completion.labels())
 @click.argument("value", type=click.Choice(["present", "absent", "unknown"]))
-@click.argument("images", nargs=-1, required=True)
+@click.argument("images", nargs=-1, required=True, shell_complete=completion.images())
 @click.option("--why", default="", help="The reason, kept beside the correction.")
 @who_option("Who says so.")
 @click.pass_context

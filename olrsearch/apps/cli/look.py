@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from olrsearch.api.labels import VALUE_NAMES
+from olrsearch.apps.cli import completion
 from olrsearch.apps.cli.common import Group, examples, open_store, open_to_measure, say, say_notes, show
 from olrsearch.apps.cli.options import (
     NATURAL,
@@ -60,7 +61,10 @@ def look_command() -> None:
     "norms", epilog=examples("olrsearch look norms --labels Male,Young,Smiling --out norms.png")
 )
 @click.option(
-    "--labels", callback=names, help="Only these labels, comma-separated; all the encoder knows by default."
+    "--labels",
+    callback=names,
+    shell_complete=completion.labels(listed=True),
+    help="Only these labels, comma-separated; all the encoder knows by default.",
 )
 @where_option
 @_plot_option("the heat maps")
@@ -82,7 +86,7 @@ def norms(ctx: click.Context, /, out: Path | None, as_json: bool, **options: Any
 @look_command.command(
     "components", epilog=examples("olrsearch look components Smiling --out smiling.png --sheet smiling.html")
 )
-@click.argument("label")
+@click.argument("label", shell_complete=completion.labels())
 @click.option("--component", type=POSITIVE, default=1, show_default=True, help="Which one, from 1.")
 @click.option("--count", type=click.IntRange(min=2), default=32, show_default=True, help="Images shown.")
 @where_option
@@ -114,7 +118,7 @@ def components(
 @look_command.command(
     "disagreements", epilog=examples("olrsearch look disagreements --label Smiling --sheet apart.html")
 )
-@click.option("--label", help="Only this label; all by default.")
+@click.option("--label", shell_complete=completion.labels(), help="Only this label; all by default.")
 @click.option("--count", type=POSITIVE, default=50, show_default=True, help="Entries listed.")
 @sheets_option
 @_space_option
@@ -141,7 +145,7 @@ _posterior_space_option = space_option("of posteriors")
 
 
 @look_command.command("posterior", epilog=examples("olrsearch look posterior 000001.jpg --out posterior.png"))
-@click.argument("images", nargs=-1, required=True)
+@click.argument("images", nargs=-1, required=True, shell_complete=completion.images(files=True))
 @_drawing_option
 @_samples_options
 @_posterior_space_option
@@ -156,7 +160,7 @@ def posterior(ctx: click.Context, /, images: tuple[str, ...], out: Path, **optio
 
 
 @look_command.command("words", epilog=examples("olrsearch look words beard smiling --out prior.png"))
-@click.argument("words", nargs=-1, required=True)
+@click.argument("words", nargs=-1, required=True, shell_complete=completion.words())
 @_drawing_option
 @click.option("--shrinkage", type=float, help="λ of the prior; the encoder's by default.")
 @_samples_options

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import click
 
 from olrsearch.api.pictures import check_plot, check_sheet
+from olrsearch.apps.cli import completion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -56,7 +57,9 @@ def json_option(text: str) -> Option:
 
 def space_option(newest: str) -> Option:
     """Which space; the text says which is taken when none is named."""
-    return click.option("--space", help=f"Name or fingerprint; the newest {newest}.")
+    return click.option(
+        "--space", help=f"Name or fingerprint; the newest {newest}.", shell_complete=completion.spaces()
+    )
 
 
 def seed_option(what: str) -> Option:
@@ -66,7 +69,13 @@ def seed_option(what: str) -> Option:
 
 def conditions_option(text: str) -> Option:
     """A condition on images; of several all must hold."""
-    return click.option("--where", multiple=True, callback=_all_of, help=f"{text} Of several all must hold.")
+    return click.option(
+        "--where",
+        multiple=True,
+        callback=_all_of,
+        help=f"{text} Of several all must hold.",
+        shell_complete=completion.conditions(),
+    )
 
 
 def _all_of(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> str | None:

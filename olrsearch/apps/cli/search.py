@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from olrsearch.apps.cli import completion
 from olrsearch.apps.cli.columns import left, width
 from olrsearch.apps.cli.common import examples, open_store, say, say_notes, show
 from olrsearch.apps.cli.options import (
@@ -42,7 +43,7 @@ ranking_options = together(
         "olrsearch search '(bald | wavy hair) & young' --where \"partition = 'test'\" --sheet answer.html",
     ),
 )
-@click.argument("query")
+@click.argument("query", shell_complete=completion.query())
 @click.option(
     "--min-probability", type=click.FloatRange(0, 1), help="Leave out hits whose score is below this."
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from olrsearch.apps.cli import completion
 from olrsearch.apps.cli.common import examples, open_store
 from olrsearch.apps.cli.options import pairs, split_name
 from olrsearch.apps.cli.search import ranking_options, render
@@ -25,9 +26,10 @@ BY_POSTERIOR = "posterior"
         "olrsearch similar --with Smiling=000001.jpg --with Wavy_Hair=000002.jpg --sheet mixed.html",
     ),
 )
-@click.argument("image", required=False)
+@click.argument("image", required=False, shell_complete=completion.images(files=True))
 @click.option(
     "--by",
+    shell_complete=completion.labels(),
     multiple=True,
     help="Compare in this label only (repeatable); LABEL^W weighs it, e.g. --by Smiling^2 --by Young. "
     "Alone, --by posterior compares posteriors.",
@@ -35,6 +37,7 @@ BY_POSTERIOR = "posterior"
 @click.option(
     "--with",
     "with_",
+    shell_complete=completion.labels(ending="="),
     multiple=True,
     metavar="LABEL=IMAGE",
     callback=pairs,
@@ -43,6 +46,7 @@ BY_POSTERIOR = "posterior"
 @click.option(
     "--prototype",
     "prototypes",
+    shell_complete=completion.labels(),
     multiple=True,
     metavar="LABEL",
     help="Nearest to the mean embedding of the images that have the label (repeatable).",

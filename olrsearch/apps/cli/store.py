@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from olrsearch.apps.cli import completion
 from olrsearch.apps.cli.common import Group, examples, open_store, say, show, store_path
 from olrsearch.apps.cli.options import json_option
 
@@ -95,7 +96,7 @@ def clean(ctx: click.Context, as_json: bool) -> None:
 
 
 @store_command.command("relocate", epilog=examples("olrsearch store relocate celeba /media/celeba"))
-@click.argument("dataset")
+@click.argument("dataset", shell_complete=completion.datasets())
 @click.argument("root", type=click.Path(path_type=Path, exists=True))
 @click.pass_context
 def relocate(ctx: click.Context, dataset: str, root: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from olrsearch.apps.cli import completion
 from olrsearch.apps.cli.common import Group, examples, open_store, show
 from olrsearch.apps.cli.everywhere import interruptible, this_call
 from olrsearch.apps.cli.options import json_option, names, pairs, together
@@ -23,7 +25,11 @@ def _training_options(profiles: str, default: str, example: str) -> Option:
     """The options of every command that trains."""
     return together(
         click.option(
-            "--profile", default=default, show_default=True, help=f"{profiles}: networks, sizes and lengths."
+            "--profile",
+            shell_complete=completion.one_of(*re.findall(r"\w+", profiles.replace(" or ", " "))),
+            default=default,
+            show_default=True,
+            help=f"{profiles}: networks, sizes and lengths.",
         ),
         click.option(
             "--set",
@@ -35,6 +41,7 @@ def _training_options(profiles: str, default: str, example: str) -> Option:
         ),
         click.option(
             "--labels",
+            shell_complete=completion.labels(listed=True),
             callback=names,
             help="Only these labels, comma-separated; all of the store's by default.",
         ),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from olrsearch.apps.cli import completion
 from olrsearch.apps.cli.common import examples, open_store
 from olrsearch.apps.cli.options import meanings_option
 from olrsearch.apps.cli.search import ranking_options, render
@@ -24,7 +25,7 @@ DIRECTIONS = ("query-to-image", "image-to-query", "jeffreys")
         "olrsearch words 'blonde hair^2' smiling --mode match --sheet answer.html",
     ),
 )
-@click.argument("words", nargs=-1, required=True)
+@click.argument("words", nargs=-1, required=True, shell_complete=completion.words())
 @click.option(
     "--mode",
     type=click.Choice(["contains", "match"]),

@@ -311,8 +311,7 @@ def test_quiet_hides_the_warnings_of_libraries(monkeypatch, capsys):
 
     monkeypatch.setattr("olrsearch.apps.cli.commands.run", warned)
     monkeypatch.setattr("olrsearch.apps.cli.commands.wait_without_spinning", lambda: None)
-    with warnings.catch_warnings(), pytest.raises(SystemExit):
-        warnings.simplefilter("always")
+    with warnings.catch_warnings(action="always"), pytest.raises(SystemExit):
         main()
     logging.captureWarnings(capture=False)
     assert "library" not in capsys.readouterr().err
