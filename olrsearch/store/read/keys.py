@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.sql import visitors
 
 from olrsearch.store.sql import schema
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
     from olrsearch.store.sql.ids import AnySelect
 
+_RENAMED = (
+    select(schema.former_key.c.until).where(schema.former_key.c.until > bindparam("generation")).limit(1)
+)
+"""Made once: it is asked after every SELECT."""
+
 
 def renamed_since(connection: Connection, generation: int) -> bool:
     """Whether any image was renamed after a generation.
@@ -25,8 +30,7 @@ def renamed_since(connection: Connection, generation: int) -> bool:
     To be asked after a SELECT of keys, in its transaction: what the SELECT has seen is seen here too, even
     where each statement sees what was committed meanwhile.
     """
-    until = schema.former_key.c.until
-    return connection.scalar(select(until).where(until > generation).limit(1)) is not None
+    return connection.execute(_RENAMED, {"generation": generation}).first() is not None
 
 
 def with_keys_of(statement: AnySelect, generation: int) -> AnySelect:
