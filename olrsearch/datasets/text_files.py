@@ -6,6 +6,7 @@ import codecs
 from typing import TYPE_CHECKING, Final
 
 from olrsearch.core.errors import DatasetNotFoundError, LabelFileError
+from olrsearch.core.shown import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +58,8 @@ def read_file(
         raise missing(f"no {what} at {path}") from cause
     except OSError as cause:
         raise missing(f"cannot read the {what} {path} ({cause.strerror})") from cause
+    except ValueError as cause:  # a path that no system has: half a character, or a NUL in it
+        raise missing(f"no {what} at {shown(str(path))}") from cause
 
 
 def decode_text(data: bytes, *, where: str, damaged: type[OlrsearchError] = LabelFileError) -> str:

@@ -387,7 +387,7 @@ def _read_numbers(data: bytes) -> None:
 def _read_decisions(data: bytes) -> None:
     name = "decisions.jsonl" if data[:2].strip()[:1] in {b"{", b"["} else "decisions.csv"
     found = parse_decisions(_written(data, name))
-    if any("\n" in fault or len(fault) > 400 for _, fault in found.faults):
+    if any("\n" in fault or len(fault) > 1_000 for _, fault in found.faults):
         raise AssertionError("a fault of several lines, or a very long one")
 
 

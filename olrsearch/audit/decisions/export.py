@@ -191,6 +191,8 @@ def _write_new(path: Path, data: bytes) -> None:
         write_whole(path.absolute(), data)
     except OSError as error:
         raise AuditError(f"{path} cannot be written: {error.strerror or error}") from error
+    except ValueError as error:  # a path that no system has: half a character, or a NUL in it
+        raise AuditError(f"{str(path)!r} cannot be written: expected a path") from error
 
 
 def _chosen(snapshot: Snapshot, dataset: str | None, where: str | None) -> I64:

@@ -19,6 +19,7 @@ from olrsearch.core.errors import (
     StoreReadOnlyError,
 )
 from olrsearch.core.files import free_bytes, what_system_said
+from olrsearch.core.shown import shown
 from olrsearch.store.files import DATABASE
 from olrsearch.store.read.stored_json import decode
 
@@ -79,7 +80,8 @@ def translated(folder: Path) -> Iterator[None]:
         StoreLockedError: the database stayed busy.
         StoreReadOnlyError: it refuses changes.
         StoreCorruptError: it is damaged, or no database.
-        StoreError: it cannot be opened by this user, the disk is full, or anything else it says.
+        StoreError: it cannot be opened by this user, the disk is full, it was asked for what is no text, or
+            anything else it says.
     """
     try:
         yield
@@ -88,6 +90,8 @@ def translated(folder: Path) -> Iterator[None]:
         raise _ours(folder, cause) from error
     except sqlite3.Error as error:  # of the driver itself
         raise _ours(folder, error) from error
+    except UnicodeEncodeError as error:  # likewise: half a character, or a byte that is no UTF-8
+        raise StoreError(f"no database can look for {shown(error.object)}: expected text") from error
     except OSError as error:
         if error.filename is not None and Path(error.filename).name.startswith(DATABASE):
             raise _unopened(folder, str(error.strerror or error)) from error
