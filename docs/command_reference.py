@@ -131,6 +131,7 @@ def json_keys() -> dict[str, tuple[str, dict[str, str]]]:
     return {
         "store info": ("One object", _INFO),
         "store verify": ("One object", checked),
+        "store clean": ("One object", {"removed": "Names of what is gone, relative to the store's folder."}),
         "import celeba": ("One object", report),
         "import folder": ("One object", report),
         "import idx": ("One object", report),
