@@ -147,6 +147,7 @@ def run(arguments: list[str] | None = None) -> int:
         arguments: As typed after the program's name; `sys.argv` when None.
     """
     from olrsearch import OlrsearchError
+    from olrsearch.core.shown import one_line
 
     start_logging()
     call = Call(list(sys.argv[1:] if arguments is None else arguments))
@@ -169,7 +170,7 @@ def run(arguments: list[str] | None = None) -> int:
     except OSError as error:
         # What the system refuses (a full disk, a folder that is a file) is no bug of ours.
         where = f"{error.filename}: " if error.filename is not None else ""
-        click.echo(f"error: {where}{error.strerror or error}", err=True)
+        click.echo(f"error: {one_line(f'{where}{error.strerror or error}')}", err=True)
         return 1
     except MemoryError as error:
         click.echo(f"error: out of memory{f' ({error})' if str(error) else ''}", err=True)

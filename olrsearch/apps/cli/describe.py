@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _STORED = {None: "", -1: "stored: absent", 0: "stored: unknown", 1: "stored: present"}
 
+_NORM = "a line is a label, its probability, and its norm: the length of its vector, how much of it is seen"
+_RATIO = "a line is a word, its probability, and its ratio: how much likelier than the mean word, in nats"
+
 
 @click.command(
     "describe",
@@ -63,6 +66,8 @@ def describe_command(
         else:
             found = store.describe(images, space=space)
         say_notes(store.encoders.advice(space))
+    if not as_json:
+        say_notes([_RATIO if by_words else _NORM])
     show([one.to_dict() for one in found], _lines(found, count), as_json=as_json)
 
 
