@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from olrsearch.store.values import DatasetInfo
 
 
+__all__ = [
+    "FileOptions",
+    "ImportOptions",
+    "ReadOptions",
+    "TableOptions",
+    "name_in",
+    "open_truth",
+    "split_options",
+]
+
+
 class ReadOptions(TypedDict, total=False):
     """How every import reads images.
 
@@ -39,16 +50,6 @@ class ReadOptions(TypedDict, total=False):
     max_file_mb: int
 
 
-__all__ = [
-    "FileOptions",
-    "ImportOptions",
-    "ReadOptions",
-    "TableOptions",
-    "open_truth",
-    "split_options",
-]
-
-
 class ImportOptions(ReadOptions, total=False):
     """What every import takes, beside where the data set lies and how it is read (`ReadOptions`).
 
@@ -66,7 +67,7 @@ class FileOptions(ImportOptions, TableOptions, total=False):
 def split_options(options: FileOptions) -> tuple[TableOptions, ReadOptions]:
     """What is said of a table, and of images; the name is in neither."""
     of_table = {name: said for name, said in options.items() if name in TableOptions.__annotations__}
-    of_images = {name: said for name, said in options.items() if name in ReadOptions.__annotations__}
+    of_images = {name: said for name, said in options.items() if name not in {*of_table, "name"}}
     return cast("TableOptions", of_table), cast("ReadOptions", of_images)
 
 

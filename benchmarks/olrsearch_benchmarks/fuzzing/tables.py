@@ -308,7 +308,7 @@ def _parquet_files() -> tuple[bytes, ...]:
         _invalid_text,
     )
     files = []
-    for number in range(300):
+    for number in range(120):
         count = random.randint(0, 5)
         few = random.sample((*NAMES[:-1], "a.b"), random.randint(1, 4))
         names = ["image", *(name for name in few if name != "image")]

@@ -4,6 +4,8 @@ import pytest
 from command import call, good, refused
 from pictures import jpeg
 
+from olrsearch import Store
+
 
 @pytest.fixture
 def photos(tmp_path):
@@ -60,6 +62,11 @@ def test_what_no_header_and_folders_do(photos, table, tmp_path):
     assert labels(tmp_path / "other") == {"cats": 1, "dogs": 2}
     both = call(tmp_path / "other", "import", "folder", photos, "--columns", "cats")
     assert "error: columns says how to read a table of labels: name the table" in both.err
+
+
+def test_an_option_that_nobody_knows_is_no_option(photos, tmp_path):
+    with Store.create(tmp_path / "store") as store, pytest.raises(TypeError, match="colums"):
+        store.import_folder(photos, colums=["cats"])
 
 
 def test_plain_photos_are_told_where_to_go(photos, tmp_path):
