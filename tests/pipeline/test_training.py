@@ -158,7 +158,7 @@ def test_some_labels_only(tmp_path):
     folder, store = tmp_path / "pictures", tmp_path / "store"
     table = write_pictures(folder, 60)
     good(store, "import", "folder", folder, "--labels", table)
-    called = good(store, "-q", "train", "olr", "--profile", "tiny", "--labels", "striped, red")
+    called = good(store, "train", "olr", "--profile", "tiny", "--labels", "striped, red")
     assert "next: olrsearch encode" in called.err
     with Store.open(store) as opened:
         opened.encode()
