@@ -1,4 +1,4 @@
-"""Phrases that deny something, by their grammar: `without glasses`, `not a man`, `hatless`, `unsmiling`."""
+"""The grammar of phrases: what denies (`without glasses`), what affirms (`with glasses`), what joins."""
 
 from __future__ import annotations
 
@@ -15,10 +15,39 @@ _VERBS: Final = r"(?:wearing|wears?|having|has|have|with|any|being|at all|longer
 _DENIED = re.compile(rf"{_FRONT}(?: {_VERBS})* (?P<rest>.+)")
 _FREE = re.compile(r"(?P<rest>.+) (?:free|less|lacking|missing|absent)")
 _LESS = re.compile(r"(?P<rest>\w{2,})less")
-_UN = re.compile(r"(?:un|non|in|im|dis)(?P<rest>\w{3,})")
+_UN = re.compile(r"(?:un ?|non|in|im|dis)(?P<rest>\w{3,})")
 
 
-_ARTICLE = re.compile(r"(?:an?|the|some) (?=.)")
+_AFFIRMED = re.compile(rf"(?:with|{_VERBS})(?: {_VERBS})* (?P<rest>.+)")
+_JOINED = re.compile(r" ?, ?| (?:and|or|nor) ")
+
+FILLERS: Final = frozenset(
+    (
+        "a",
+        "an",
+        "the",
+        "with",
+        "and",
+        "of",
+        "in",
+        "wearing",
+        "wears",
+        "has",
+        "having",
+        "is",
+        "who",
+        "that",
+        "looks",
+        "looking",
+        "person",
+        "people",
+        "face",
+        "someone",
+    )
+)
+"""Words that join others in a phrase and ask for nothing themselves."""
+
+_ARTICLE = re.compile(r"\A(?:an?|the|some) (?=.)")
 
 
 class Denial(NamedTuple):
@@ -49,3 +78,14 @@ def denial(text: str) -> Denial | None:
         if found := form.fullmatch(phrase):
             return Denial(found["rest"], certain=False)
     return None
+
+
+def affirmed(text: str) -> str | None:
+    """What `with glasses` or `wears a hat` speaks of; None of a phrase without such a beginning."""
+    found = _AFFIRMED.fullmatch(plain(text))
+    return None if found is None else plain(found["rest"])
+
+
+def joined(text: str) -> tuple[str, ...]:
+    """The parts of `a hat, glasses or a beard`; the phrase itself where nothing is joined."""
+    return tuple(plain(part) for part in _JOINED.split(plain(text)) if plain(part))

@@ -20,7 +20,7 @@ from olrsearch.core.shown import shown
 from olrsearch.encoders.words.label_words import own_words
 from olrsearch.encoders.words.likeness import LEAST, GloveVectors, References, SentenceVectors
 from olrsearch.encoders.words.meanings import Asked, Meanings, read_meanings, spell
-from olrsearch.encoders.words.negation import denial, plain
+from olrsearch.encoders.words.negation import FILLERS, affirmed, denial, joined, plain
 from olrsearch.encoders.words.sentences import INSTALL, find_sentences
 from olrsearch.encoders.words.vectors import GLOVE, GLOVE_MODULE, WordVectors
 
@@ -134,20 +134,74 @@ class Understanding:
         if len(text) > _LONGEST and not self._labels.matches(text):
             why = f"a phrase has up to {_LONGEST} characters, this has {len(text):,}"
             raise self._refusal(text, (), why)
-        certain = self._certain(text) or self._turned(text)
-        if certain is not None:
-            return certain
+        if not any(letter.isalnum() for letter in text):
+            raise self._refusal(text, (), "it has neither letters nor digits")
+        known = self._sure(text) or self._denies(text)
+        if known is None and len(joined(text)) > 1 and " or " in plain(text):
+            raise self._refusal(text, (), "words have no or: ask for one after the other")
+        return known or self._composed(text) or self._likely(text, text)
+
+    def _sure(self, text: str) -> Understood | None:
+        """What is certain: labels, words of the table, their opposites, and these with `with` before them."""
+        found = self._certain(text) or self._turned(text)
+        if found is None and "-" in text:  # wo-man
+            found = self._certain(text.replace("-", ""))
+        if found is None and (rest := affirmed(text)) is not None:
+            found = self._certain(rest) or self._turned(rest)
+        if found is None or found.text == text:
+            return found
+        return Understood(text, found.meaning, "table")
+
+    def _denies(self, text: str) -> Understood | None:
+        """The opposite of what a phrase denies; None of a phrase that denies nothing, or nothing known.
+
+        Raises:
+            UnknownWordError: it denies something that is not understood.
+            QueryError: it denies several labels together.
+        """
         denied = denial(text)
-        if denied is not None:
-            known = self._certain(denied.rest) or self._turned(denied.rest)
-            if known is None and denied.certain:
-                twice = denial(denied.rest)
-                known = self._denied(denied.rest, text) if twice is None else self.of(denied.rest)
-            if known is not None:
-                basis: Basis = "table" if known.basis == "label" else known.basis
-                meaning = _opposite(known.meaning, text)
-                return Understood(text, meaning, basis, known.similarity, known.sureness)
-        return self._likely(text, text)
+        if denied is None:
+            return None
+        if denied.certain and len(parts := joined(denied.rest)) > 1:
+            found = [self._sure(part) for part in parts]
+            if any(one is None for one in found):
+                raise self._refusal(text, (), "not all that it denies is known: deny one after the other")
+            opposites = [_opposite(one.meaning, text)[0] for one in found if one is not None]
+            return Understood(text, tuple(dict.fromkeys(opposites)), "table")
+        known = self._sure(denied.rest)
+        if known is None and denied.certain:
+            known = self._composed(denied.rest)
+        if known is None and denied.certain:
+            twice = denial(denied.rest)
+            known = self._denied(denied.rest, text) if twice is None else self.of(denied.rest)
+        if known is None:
+            return None
+        basis: Basis = "table" if known.basis == "label" else known.basis
+        return Understood(text, _opposite(known.meaning, text), basis, known.similarity, known.sureness)
+
+    def _composed(self, text: str) -> Understood | None:
+        """What the words of a phrase ask for together, where every one is certain: `old man with glasses`.
+
+        Raises:
+            QueryError: it asks for a label and for its absence.
+        """
+        tokens, found, at = plain(text).split(" "), list[Asked](), 0
+        while at < len(tokens):
+            for end in range(len(tokens), at, -1):
+                part = " ".join(tokens[at:end])
+                known = None if self.meanings.find(part) == () else self._certain(part)
+                if known is not None:
+                    found += known.meaning
+                    at = end
+                    break
+            else:
+                if tokens[at] not in FILLERS:
+                    return None
+                at += 1
+        meaning = tuple(dict.fromkeys(found))
+        if both := [asked.label for asked in meaning if asked.opposite in meaning]:
+            raise QueryError(f"{shown(text)} asks for {both[0]} and for its absence: leave one of them out")
+        return Understood(text, meaning, "table") if meaning else None
 
     def _certain(self, text: str) -> Understood | None:
         """A label of this name, or a word of the table; None where it is neither.
@@ -161,6 +215,8 @@ class Understanding:
             if (name := self._phrases.get(plain(text))) is not None:
                 return Understood(text, (Asked(name, negated=False),), "label")
             meaning = self.meanings.find(text)
+        if meaning == () and not self.meanings.entries:
+            return None  # a table of faces says nothing of labels of other things
         if meaning == ():
             raise self._refusal(
                 text, (), f"the table of meanings has it as none of the {len(self.names)} labels"
@@ -226,7 +282,9 @@ class Understanding:
             found.setdefault(phrase, (phrase, (Asked(name, negated=False),)))
         for meaning, words in self.meanings.entries:
             for word in words:
-                found.setdefault(plain(word), (word, meaning))
+                denied = denial(word)
+                if denied is None or not denied.certain:  # `without hair` makes nothing like `with hair` bald
+                    found.setdefault(plain(word), (word, meaning))
         for word in self.meanings.nothing:
             found.setdefault(plain(word), (word, ()))
         return list(found.values())

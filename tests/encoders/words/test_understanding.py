@@ -77,6 +77,14 @@ def test_a_phrase_of_the_encoder_is_as_good_as_its_name():
         ("not without glasses", "Eyeglasses"),
         ("no hair", "Bald"),
         ("non-smiling", "!Smiling"),
+        ("with hair", "!Bald"),
+        ("wears a hat", "Wearing_Hat"),
+        ("un happy", "!Smiling"),
+        ("wo-man", "!Male"),
+        ("no beard or mustache", "No_Beard & !Mustache"),
+        ("old man with a beard and glasses", "!Young & Male & !No_Beard & Eyeglasses"),
+        ("a smiling woman", "Smiling & !Male"),
+        ("happy person", "Smiling"),
     ],
 )
 def test_no_word_is_taken_for_its_opposite(text, wanted):
@@ -99,6 +107,26 @@ def test_refused_without_an_encoder_with_what_to_install():
     assert "\n" not in str(caught.value)
     with pytest.raises(UnknownWordError, match="has it as none of the 10 labels"):
         taken("freckles")
+
+
+@pytest.mark.parametrize("text", ["", "  ", "!", "😀", "…"])
+def test_what_has_no_letters_is_refused(text):
+    with pytest.raises(UnknownWordError, match="neither letters nor digits"):
+        taken(text, vectors=MadeVectors())
+
+
+def test_what_cannot_be_one_set_is_refused():
+    with pytest.raises(UnknownWordError, match="words have no or"):
+        taken("hat or glasses")
+    with pytest.raises(UnknownWordError, match="deny one after the other"):
+        taken("no hat or spaceship")
+    with pytest.raises(QueryError, match="asks for Smiling and for its absence"):
+        taken("a sad smile")
+
+
+def test_a_table_of_faces_says_nothing_of_other_labels():
+    vectors = MadeVectors(sneaker=(1.0, 0, 0), shoes=(0.9, 0.1, 0), dress=(0, 1, 0))
+    assert taken("shoes", ("Sneaker", "Dress"), vectors=vectors, cache=None).taken_for == "Sneaker"
 
 
 def test_long_input_is_refused_at_once():
