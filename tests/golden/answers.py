@@ -125,12 +125,10 @@ def differences(  # noqa: C901 - a type after another
         place: What lines begin with.
     """
     if isinstance(kept, dict) and isinstance(found, dict):
-        for key in [*kept, *(key for key in found if key not in kept)]:
+        for key in kept:  # an answer that says more than it did is no other answer
             inner = f"{place}.{key}" if place else key
             if key not in found:
                 yield f"{inner}: is missing, was {_short(kept[key])}"
-            elif key not in kept:
-                yield f"{inner}: is new, {_short(found[key])}"
             else:
                 yield from differences(
                     kept[key], found[key], relative=relative, absolute=absolute, place=inner
