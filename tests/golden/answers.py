@@ -112,7 +112,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return head, rows
 
 
-def differences(  # noqa: C901 - a type after another
+def differences(
     kept: Any, found: Any, *, relative: float = 0.0, absolute: float = 0.0, place: str = ""
 ) -> Iterator[str]:
     """Where two JSON-ready answers differ, a line each: the place, what was kept, what is found.
