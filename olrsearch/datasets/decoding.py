@@ -45,6 +45,9 @@ _JPEGS: Final = frozenset({"JPEG", "MPO"})
 LARGE: Final = 32_000_000
 """Pixels above which a picture of any format is reduced where a smaller one suffices."""
 
+_SMALL: Final = 100_000
+"""Pixels of which no decoder makes as much as would have to be asked for."""
+
 _EDGE: Final = 2048
 """Pixels of the shorter side at which larger pictures are compared."""
 
@@ -188,6 +191,8 @@ def _formats(data: bytes, where: str) -> tuple[str, ...]:
 def _need(image: ImageFile.ImageFile, data: bytes, factor: int) -> int:
     """Bytes that decoding takes at its height, beside the file's own."""
     size = image.width * image.height
+    if size <= _SMALL:
+        return 0
     known = str(image.format)
     decoder = size * _BESIDE.get(known, 0)
     if known == "TIFF" and image.info.get("compression") != "raw":
