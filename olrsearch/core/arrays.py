@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 Number = TypeVar("Number", bound=np.generic)
 
@@ -36,6 +37,28 @@ def npy(array: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
+
+
+def read_npy(path: Path, *, mapped: bool = False) -> NDArray[Any]:
+    """The array of a `.npy` file, whatever is wrong with the file.
+
+    Args:
+        path: The file.
+        mapped: Memory-mapped, read-only, instead of read.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+        ValueError: it holds no array. numpy itself raises a dozen kinds of errors at a damaged header.
+    """
+    try:
+        found: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:
+        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
+    if not isinstance(found, np.ndarray):  # an archive of arrays
+        raise ValueError("no array")  # noqa: TRY004 - the file is at fault
+    return found
 
 
 def digest(*arrays: NDArray[Any]) -> str:

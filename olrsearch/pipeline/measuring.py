@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
+import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from olrsearch.store.backend import Backend
     from olrsearch.store.read.snapshot import Snapshot
     from olrsearch.store.values import SpaceInfo
+
+_log = logging.getLogger(__name__)
 
 
 def bench_data(backend: Backend, opened: OpenSpace, *, name: str | None = None) -> BenchData:
@@ -136,11 +141,8 @@ def teacher_probabilities(backend: Backend, opened: OpenSpace, ids: I64) -> F32 
     if run is None:
         return None
     kept = run / "teacher_p.npz"
-    if kept.exists():
-        with np.load(kept, allow_pickle=False) as before:
-            if np.array_equal(before["ids"], ids):
-                found: F32 = before["probabilities"]
-                return found
+    if (found := _kept_answers(kept, ids)) is not None:
+        return found
     from olrsearch.encoders.olr.config import OlrConfig
     from olrsearch.encoders.olr.training import teacher_probabilities as ask
 
@@ -158,3 +160,16 @@ def teacher_probabilities(backend: Backend, opened: OpenSpace, ids: I64) -> F32 
             with whole_file(kept, durable=False) as temporary:  # computed again where it is lost
                 np.savez(temporary, ids=ids, probabilities=probabilities)
     return probabilities
+
+
+def _kept_answers(path: Path, ids: I64) -> F32 | None:
+    """The teacher's answers as they were kept; None where there are none, about others, or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as before:
+            found: F32 = before["probabilities"]
+            return found if np.array_equal(before["ids"], ids) and found.shape[-1] == len(ids) else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        _log.warning("%s is damaged (%s): the teacher is asked again", path, error)
+        return None

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from olrsearch.core.arrays import digest
+from olrsearch.core.arrays import digest, read_npy
 from olrsearch.core.checked_arrays import checked as checked_array
 from olrsearch.core.checksums import KEY, FileBlocks, block_sums, checking, sums_of
 from olrsearch.core.errors import IndexBuildError
@@ -150,7 +150,7 @@ def map_array(path: Path) -> NDArray[Any]:
 
 def _map(path: Path, error: type[Exception]) -> NDArray[Any]:
     try:
-        found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        found: NDArray[Any] = read_npy(path, mapped=True)
     except (OSError, ValueError, EOFError) as failure:
         raise error(f"{path} is damaged ({failure}): run index build again") from failure
     return found

@@ -16,10 +16,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from olrsearch._version import __version__
-from olrsearch.core.arrays import npy
+from olrsearch.core.arrays import npy, read_npy
 from olrsearch.core.checksums import checking
 from olrsearch.core.errors import AuditError, StoreCorruptError
 from olrsearch.core.files import (
@@ -145,7 +143,7 @@ class RunFolder:
                 raise StoreCorruptError(
                     f"{file} has {size} bytes, expected {entry['bytes']}: it was cut; {self._advice}"
                 )
-            array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+            array: NDArray[Any] = read_npy(file, mapped=True)
         except (OSError, ValueError) as error:
             raise StoreCorruptError(f"{file} cannot be read ({error}): {self._advice}") from error
         if array.dtype.str != entry["dtype"] or list(array.shape) != entry["shape"]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from olrsearch.core.arrays import read_npy
 from olrsearch.core.checksums import FileBlocks, block_sums, checking
 from olrsearch.core.errors import StoreCorruptError
 from olrsearch.core.files import checked_json, parse_json, what_system_said, whole_file, write_whole
@@ -73,7 +74,7 @@ def run_array(run: Path, name: str) -> NDArray[Any]:
     try:
         if checking() and isinstance(sums, dict) and name in sums:
             FileBlocks(path, sums[name], _damaged).check_all()
-        found: NDArray[Any] = np.load(path, allow_pickle=False)
+        found: NDArray[Any] = read_npy(path)
     except (OSError, ValueError, EOFError) as error:
         raise _damaged(path, str(error)) from error
     return found

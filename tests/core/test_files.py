@@ -14,8 +14,10 @@ import pytest
 from olrsearch.core import files
 from olrsearch.core.errors import StoreCorruptError
 from olrsearch.core.files import (
+    checked_json,
     discard_folder,
     file_sha256,
+    free_bytes,
     is_free,
     is_leftover,
     leftovers,
@@ -23,6 +25,7 @@ from olrsearch.core.files import (
     put_folder,
     remove_leftovers,
     sha256_hex,
+    what_system_said,
     whole_file,
     whole_folder,
     write_whole,
@@ -232,3 +235,43 @@ def test_a_full_disk_is_said(tmp_path, monkeypatch):
         write_whole(tmp_path / "a", NEW)
     assert content(tmp_path / "a") == OLD
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_short_write_names_its_file(tmp_path):
+    """numpy says only how many numbers it could not write."""
+
+    def write() -> None:
+        with whole_file(tmp_path / "array.npy"):
+            raise OSError("2500 requested and 0 written")
+
+    with pytest.raises(OSError, match="requested") as caught:
+        write()
+    assert caught.value.filename == str(tmp_path / "array.npy")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EDQUOT, "the disk is full"),
+        (errno.EMFILE, "ulimit -n"),
+        (errno.EACCES, "owner"),
+        (errno.EROFS, "nothing can be written"),
+        (errno.EIO, "Input/output error"),
+    ],
+)
+def test_what_the_system_says_has_advice(number, said):
+    assert said in what_system_said(OSError(number, os.strerror(number), "somewhere"))
+
+
+def test_json_with_a_checksum_of_its_own(tmp_path):
+    data = checked_json({"a": 1, "b": ["é", 0.1]})
+    assert parse_json(data, tmp_path) == {"a": 1, "b": ["é", 0.1]}
+    assert parse_json(b'{"a": 1}', tmp_path) == {"a": 1}  # of older programs
+    with pytest.raises(StoreCorruptError, match="its own checksum"):
+        parse_json(data.replace(b'"a": 1', b'"a": 2'), tmp_path)
+    with pytest.raises(StoreCorruptError, match="not JSON"):
+        parse_json(b"[" * 100_000, tmp_path)
+    assert free_bytes(tmp_path) > 0
+    assert free_bytes(tmp_path / "nothing") == 1

@@ -7,8 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from olrsearch.core.errors import StoreCorruptError
 from olrsearch.store.training_runs import (
+    damaged_runs,
+    keep_arrays,
     read_run,
+    run_array,
     run_behind,
     run_of,
     selection_ids,
@@ -63,3 +67,33 @@ def test_the_run_behind_a_space_is_found_through_rounding(tmp_path, run, fingerp
     assert run_behind(tmp_path, info) == (run if found else None)
     ids = selection_ids(tmp_path, info)
     assert (None if ids is None else ids.tolist()) == ([3, 8] if found else None)
+
+
+def test_arrays_and_records_that_are_damaged_are_named(tmp_path):
+    store, run = tmp_path, tmp_path / "runs" / "olr-1"
+    held_back = np.array([True, False, True])
+    arrays = {"ids": np.array([3, 5, 8]), "labels": np.zeros((3, 2), np.int8), "selection": held_back}
+    write_run(run, {"kind": "olr", "arrays": keep_arrays(run, arrays)})
+    assert list(damaged_runs(store)) == []
+    assert np.array_equal(run_array(run, "ids"), arrays["ids"])
+    whole = (run / "ids.npy").read_bytes()
+    for bad in (whole[:-1] + b"\x01", whole[:60], b"", whole.replace(b"fortran_order", b"fortran(order")):
+        (run / "ids.npy").write_bytes(bad)
+        with pytest.raises(StoreCorruptError, match=r"ids\.npy is damaged .* train again"):
+            run_array(run, "ids")
+        (said,) = damaged_runs(store)
+        assert "ids.npy" in said
+    (run / "ids.npy").unlink()
+    with pytest.raises(StoreCorruptError, match="damaged"):
+        run_array(run, "ids")
+    for text, named in (("{", "not JSON"), ("{}", "no record"), ("\xff", "not JSON")):
+        (run / "run.json").write_text(text, encoding="latin-1")
+        with pytest.raises(StoreCorruptError, match=named):
+            run_of(store, "ab")
+        assert "run.json" in next(damaged_runs(store))
+
+
+def test_runs_of_older_programs_have_no_checksums(run, tmp_path):
+    assert run_array(run, "ids").tolist() == [3, 5, 8]
+    np.save(run / "labels.npy", np.zeros((3, 2), np.int8))
+    assert list(damaged_runs(tmp_path)) == []

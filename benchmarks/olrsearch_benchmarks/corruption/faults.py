@@ -154,10 +154,13 @@ def _older(store: Path, path: Path, others: Mapping[str, Path], _: np.random.Gen
 
 def _text(store: Path, path: Path, _: Mapping[str, Path], rng: np.random.Generator) -> str:
     """JSON in the metadata changed through SQL, with or without the checksums of the file."""
-    table, column = TEXTS[int(rng.integers(len(TEXTS)))]
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        rows = connection.execute(f"SELECT rowid, {column} FROM {table}").fetchall()  # noqa: S608 - of ours
-        row, text = rows[int(rng.integers(len(rows)))]
+        places = [
+            (table, column, *found)
+            for table, column in TEXTS
+            for found in connection.execute(f"SELECT rowid, {column} FROM {table}")  # noqa: S608 - of ours
+        ]
+        table, column, row, text = places[int(rng.integers(len(places)))]
         how = str(rng.choice(["cut", "empty", "list", "other type", "key"]))
         changed = _changed(text, how, rng)
         connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (changed, row))  # noqa: S608

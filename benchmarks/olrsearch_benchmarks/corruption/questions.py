@@ -38,10 +38,13 @@ def questions(store: Store) -> dict[str, Callable[[Store], Any]]:
         "labels": _labels,
         "encoders": lambda s: [entry.name for entry in s.encoders.list() if entry.source == "store"],
         "audits": lambda s: s.audit.runs(),
-        "audit list": lambda s: s.audit.list(k=30),
-        "audit summary": lambda s: s.audit.summary(),
-        "audit show": _shown(store),
     }
+    if store.audit.runs():
+        asked |= {
+            "audit list": lambda s: s.audit.list(k=30),
+            "audit summary": lambda s: s.audit.summary(),
+            "audit show": _shown(store),
+        }
     if "labels" in spaces:
         asked |= _of_labels(store, spaces["labels"])
     if "posterior" in spaces:

@@ -169,8 +169,10 @@ def run(arguments: list[str] | None = None) -> int:
         return 1
     except OSError as error:
         # What the system refuses (a full disk, a folder that is a file) is no bug of ours.
+        from olrsearch.core.files import what_system_said
+
         where = f"{error.filename}: " if error.filename is not None else ""
-        click.echo(f"error: {one_line(f'{where}{error.strerror or error}')}", err=True)
+        click.echo(f"error: {one_line(f'{where}{what_system_said(error)}')}", err=True)
         return 1
     except MemoryError as error:
         click.echo(f"error: out of memory{f' ({error})' if str(error) else ''}", err=True)

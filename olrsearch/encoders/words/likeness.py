@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 
+from olrsearch.core.arrays import read_npy
 from olrsearch.core.files import write_whole
 from olrsearch.encoders.words.negation import plain
 from olrsearch.encoders.words.sentences import NAME, SHA256, SentenceEncoder
@@ -204,7 +205,7 @@ def _kept(texts: Sequence[str], vectors: TextVectors, cache: Path | None) -> F64
     path = None if root is None else root.parent / "meanings" / f"{named}.npy"
     if path is not None:
         try:
-            found = np.load(path, allow_pickle=False)
+            found = read_npy(path)
             if found.ndim == 2 and len(found) == len(texts) and np.isfinite(found).all():
                 return np.asarray(found, np.float64)
         except (OSError, EOFError, ValueError):

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from olrsearch.core.arrays import read_npy
 from olrsearch.core.files import whole_folder, write_whole
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ def _load(folder: Path, mapped: Path | None) -> WordTable | None:
 
 def _map(path: Path) -> Any:  # noqa: ANN401, arrays of several types
     # A plain view: slices of a memmap cost several times as much.
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    return np.asarray(read_npy(path, mapped=True))
 
 
 def _write(root: Path, content: str, words: WordList, *, source: str, mapped: Path | None) -> bool:
@@ -251,7 +252,7 @@ def _write(root: Path, content: str, words: WordList, *, source: str, mapped: Pa
             }
             (staging / _META).write_text(json.dumps(meta), encoding="utf-8")
     except OSError as error:
-        if (target / _META).exists():  # another process was faster
+        if _read_json(target / _META):  # another process was faster
             return True
         log.warning("word vectors are kept in memory: %s cannot be written to (%s)", root, error)
         return False

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from olrsearch.core.errors import OptionalDependencyError, UnknownWordError, WordVectorsError
+from olrsearch.core.files import what_system_said
 from olrsearch.core.names import LONGEST
 from olrsearch.encoders.words.tables import WordList, WordTable, find_table, open_table
 
@@ -236,7 +237,11 @@ def _open_glove(cache: Path | None) -> WordTable:
 
     try:
         return open_table([vectors, index], read, source=GLOVE, cache=cache, mapped=vectors)
-    except (OSError, ValueError, EOFError) as error:  # pyarrow's errors are among them
+    except OSError as error:
+        raise WordVectorsError(
+            f"{error.filename or data} cannot be read: {what_system_said(error)}"
+        ) from None
+    except (ValueError, EOFError) as error:  # pyarrow's errors are among them
         raise WordVectorsError(
             f"the package {_PACKAGE} is damaged ({error}): run pip install --force-reinstall {_PACKAGE}"
         ) from None

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 import numpy as np
 
-from olrsearch.core.arrays import digest
+from olrsearch.core.arrays import digest, read_npy
 from olrsearch.core.errors import IndexBuildError
 from olrsearch.core.files import whole_file, whole_folder
 from olrsearch.maths.divergences import Direction, check_direction
@@ -199,7 +199,7 @@ def read_frame(path: Path, size: int) -> Frame | None:
         size: d.
     """
     try:
-        both = np.load(path, allow_pickle=False)
+        both = read_npy(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, EOFError):

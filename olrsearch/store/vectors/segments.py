@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from olrsearch._version import __version__
+from olrsearch.core.arrays import read_npy
 from olrsearch.core.checked_arrays import checked as checked_array
 from olrsearch.core.checksums import BLOCK, KEY, FileBlocks, block_sums, checking, file_blocks, sums_of
 from olrsearch.core.errors import GaussianError, StoreCorruptError, StoreVersionError, VectorError
@@ -324,7 +325,7 @@ def _open_array(
         raise StoreCorruptError(
             f"{path} does not begin as its manifest says: it was swapped or damaged; restore it from a backup"
         )
-    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    array: NDArray[Any] = read_npy(path, mapped=True)
     if array.dtype != dtype or array.shape != shape:
         raise StoreCorruptError(
             f"{path} is {array.dtype} of shape {array.shape}; expected {dtype} of shape {shape}"

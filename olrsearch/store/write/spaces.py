@@ -14,7 +14,7 @@ from olrsearch.store.files import MODELS, SEGMENTS
 from olrsearch.store.sql import schema
 from olrsearch.store.sql.ids import as_ids
 from olrsearch.store.vectors.layout import LABELS
-from olrsearch.store.vectors.segments import IDS, checked, write_segment
+from olrsearch.store.vectors.segments import checked, open_segment, write_segment
 from olrsearch.store.write.session import plain_json
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ class SpaceWriter:
 
 def _require_new(space: SpaceInfo, ids: I64) -> None:
     for segment in space.segments:
-        there = np.load(segment.path / IDS, mmap_mode="r", allow_pickle=False)
+        there = open_segment(segment).ids
         twice = ids[np.isin(ids, there)]
         if twice.size:
             raise VectorError(
