@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PARTITIONS = ("train", "val", "test")
 EXAMPLES = 5
 """How many examples an issue keeps."""
+UNREADABLE_FOLDERS = "unreadable-folders"
+"""The issue of folders that cannot be listed: what they hold is not seen, and not gone either."""
 _LONGEST = 80
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from olrsearch.core.errors import DatasetError, DatasetNotFoundError
 from olrsearch.core.names import unfit_character
 from olrsearch.core.shown import escaped
-from olrsearch.datasets.base import ArrayDataset, Dataset, issues_of
+from olrsearch.datasets.base import UNREADABLE_FOLDERS, ArrayDataset, Dataset, issues_of
 from olrsearch.datasets.containers import zip_members
 from olrsearch.datasets.folder_classes import labels_from_folders
 from olrsearch.datasets.kinds import LeftOut, is_image_name, issues_of_kinds
@@ -131,7 +131,7 @@ def _of_folder(folder: Path, left_out: LeftOut) -> tuple[dict[str, str], list[Da
     keys = sorted(key for key in names if is_image_name(key))
     return {key: key for key in keys}, [
         *issues_of("unusable-names", _shown(odd), "images have names that no uri can hold; rename them"),
-        *issues_of("unreadable-folders", _shown(unread), f"folders cannot be read ({_reason(closed)})"),
+        *issues_of(UNREADABLE_FOLDERS, _shown(unread), f"folders cannot be read ({_reason(closed)})"),
         *issues_of(
             "linked-folders", _shown(linked), "links to folders are not followed; import those folders"
         ),

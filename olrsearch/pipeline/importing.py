@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from olrsearch.core.errors import DatasetError
 from olrsearch.core.files import sha256_hex
 from olrsearch.core.progress import Track, silent
-from olrsearch.datasets.base import EXAMPLES
+from olrsearch.datasets.base import EXAMPLES, UNREADABLE_FOLDERS
 from olrsearch.datasets.images import (
     THUMBNAIL_EDGE,
     decode_with_size,
@@ -31,7 +31,6 @@ from olrsearch.store.values import Kept, NewImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from olrsearch.datasets.base import Dataset, DatasetIssue, ImageRecord
     from olrsearch.pipeline.moved_files import Settlement
@@ -171,7 +170,7 @@ def import_dataset(
         ]
         found = files.settle([file for _, file in waiting])
         if sync:
-            _check_gone(dataset.root, name, run.known, files.gone, remove_most=remove_most)
+            _check_gone(dataset, name, run.known, files.gone, remove_most=remove_most)
         run.settle(found, waiting, list(files.gone.values()) if sync else [])
         rest = [record for record, file in waiting if file.key not in found.deleted | set(found.left)]
         for batch in track(batched(rest, _IMPORT_BATCH), total=len(rest), what="import changes"):
@@ -302,26 +301,36 @@ class _Import:
 
 
 def _check_gone(
-    root: Path, name: str, known: Mapping[str, KnownImage], gone: Mapping[str, int], *, remove_most: bool
+    dataset: Dataset,
+    name: str,
+    known: Mapping[str, KnownImage],
+    gone: Mapping[str, int],
+    *,
+    remove_most: bool,
 ) -> None:
     """Refuses to remove images where more seems to be wrong than that their files are gone.
 
     Raises:
-        DatasetError: a folder that held some of them cannot be read; or more than half would go.
+        DatasetError: folders cannot be read, which may hold some of them; or more than half would go.
     """
-    for folder in sorted({(root / known[key].uri).parent for key in gone}):
+    if not gone:
+        return
+    closed = [issue.message for issue in dataset.issues if issue.code == UNREADABLE_FOLDERS]
+    for folder in sorted({(dataset.root / known[key].uri).parent for key in gone}):
         try:
             with os.scandir(folder):
                 pass
         except (FileNotFoundError, NotADirectoryError):
             continue  # gone as well, or a zip
         except OSError as cause:
-            raise DatasetError(
-                f"{folder} cannot be read ({cause.strerror}), so its images may still be there: nothing was "
-                "removed; make it readable and sync again"
-            ) from cause
+            closed.append(f"{folder} cannot be read ({cause.strerror})")
+    if closed:
+        raise DatasetError(
+            f"{closed[0]}, so {len(gone)} images of {name!r} that were not found may still be there: nothing "
+            "was removed; make the folders readable and sync again"
+        )
     if not remove_most and len(gone) * 2 > len(known):
         raise DatasetError(
-            f"{len(gone)} of the {len(known)} images of {name!r} are not in {root} any more, more than half: "
-            "nothing was removed; if they are really gone, sync again with --remove-most"
+            f"{len(gone)} of the {len(known)} images of {name!r} are not in {dataset.root} any more, more than "
+            "half: nothing was removed; if they are really gone, sync again with --remove-most"
         )

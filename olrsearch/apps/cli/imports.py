@@ -242,7 +242,7 @@ def _notes(ctx: click.Context, report: ImportReport) -> Iterator[str]:
         )
     if report.gone:
         yield (
-            f"{images(report.gone)} still answer although their files are gone "
+            f"{images(report.gone)} still answer although their files are gone or left out "
             f"({', '.join(report.gone_examples)}{', …' if report.gone > len(report.gone_examples) else ''}): "
             f"`{again('--sync')}` removes them"
         )
