@@ -331,6 +331,6 @@ def _check_gone(
         )
     if not remove_most and len(gone) * 2 > len(known):
         raise DatasetError(
-            f"{len(gone)} of the {len(known)} images of {name!r} are not in {dataset.root} any more, more than "
-            "half: nothing was removed; if they are really gone, sync again with --remove-most"
+            f"{len(gone)} of the {len(known)} images of {name!r} are not in {dataset.root} any more, more "
+            "than half: nothing was removed; if they are really gone, sync again with --remove-most"
         )
