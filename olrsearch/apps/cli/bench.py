@@ -15,7 +15,7 @@ from olrsearch.apps.cli.reports import render
 from olrsearch.core.errors import OptionalDependencyError
 
 _BROUGHT: Final = "olrsearch.bench"
-_ELSEWHERE: Final = ("fuzz", "papers", "richness", "speed", "words")
+_ELSEWHERE: Final = ("foreign", "fuzz", "papers", "richness", "speed", "words")
 
 shared_options = together(
     space_option("by default"),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import jinja2
 
 from olrsearch.core.errors import ModelFileError
+from olrsearch.encoders.folder.fit_file import FIT
 from olrsearch.encoders.folder.model_config import read_companion, read_config, write_companion
 
 if TYPE_CHECKING:
@@ -245,7 +246,11 @@ def write_card(folder: Path, card: ModelCard) -> None:
         ModelFileError: the folder holds no model.
     """
     write_companion(folder, CARD, asdict(card))
-    (Path(folder) / CARD_PAGE).write_text(render_card(card, read_config(folder)), encoding="utf-8")
+    (Path(folder) / CARD_PAGE).write_text(_page(folder, card), encoding="utf-8")
+
+
+def _page(folder: Path, card: ModelCard) -> str:
+    return render_card(card, read_config(folder), fit=read_companion(folder, FIT) is not None)
 
 
 def read_card(folder: Path) -> dict[str, Any] | None:
@@ -272,12 +277,13 @@ def read_card_page(folder: Path) -> str:
         ) from None
 
 
-def render_card(card: ModelCard, config: Mapping[str, Any]) -> str:
+def render_card(card: ModelCard, config: Mapping[str, Any], *, fit: bool = False) -> str:
     """The card as Markdown.
 
     Args:
         card: What to say.
         config: The model's configuration, of `model_config.read_config`.
+        fit: Whether the encoder knows how well images fit its training.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("olrsearch.encoders.folder", "."),
@@ -292,6 +298,7 @@ def render_card(card: ModelCard, config: Mapping[str, Any]) -> str:
     return environment.get_template("model_card.md.jinja").render(
         card=card,
         config=config,
+        fit=fit,
         numbers=sum(math.prod(entry["shape"]) for entry in tensors.values()),
         half=any(entry["dtype"] == "float16" for entry in tensors.values()),
         everyone=card.measured.groups[0],
