@@ -196,7 +196,7 @@ class Looks:
         opened = self._session.posteriors(space)
         looks = []
         for image in several_images(images):
-            _, gaussian = self._session.gaussian(opened, image)
+            gaussian = self._session.gaussian(opened, image).gaussian
             shown = picture_of(self._session, image)
             looks.append(self._look(opened, str(image), gaussian, samples, seed, shown))
         return looks
@@ -248,7 +248,7 @@ class Looks:
 
     def posterior(self, image: ImageRef, *, space: str | None = None) -> Gaussians:
         """One image's posterior, a batch of one; a file outside the store is encoded."""
-        return self._session.gaussian(self._session.posteriors(space), image)[1]
+        return self._session.gaussian(self._session.posteriors(space), image).gaussian
 
     def decode(self, points: ArrayLike, *, space: str | None = None) -> U8:
         """Expected images at points of the latent space.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from olrsearch.api.images_asked import Asked
     from olrsearch.core.arrays import F32, I64, U8, Bool, Layout
-    from olrsearch.encoders.protocol import Encoder, PosteriorEncoder
+    from olrsearch.encoders.protocol import Encoder, Posteriors
     from olrsearch.maths.gaussian import Gaussians
     from olrsearch.search.spaces.posteriors import OpenPosteriors
     from olrsearch.store.backend import Backend
@@ -45,6 +45,22 @@ class Seen(NamedTuple):
     """
 
     source: int | F32
+    fit: float | None
+    size: tuple[int, int]
+
+
+class SeenPosterior(NamedTuple):
+    """An image as a space of posteriors sees it.
+
+    Attributes:
+        image_id: None of one outside the store.
+        gaussian: Its posterior, a batch of one.
+        fit: How well it fits the encoder's training, 0 to 1; None where unknown.
+        size: Width and height in pixels.
+    """
+
+    image_id: int | None
+    gaussian: Gaussians
     fit: float | None
     size: tuple[int, int]
 
@@ -153,27 +169,34 @@ class Session:
         """An image of the store, or one outside it, with its fit and its size."""
         found = self.find(opened.snapshot, image)
         if isinstance(found, int):
-            row = opened.snapshot.images([found])[0]
-            fits = plain_fits(fits_in(opened.segments, np.asarray([found], np.int64)))
-            return Seen(found, fits[0], (row.width, row.height))
+            return Seen(found, *_stored(opened, found))
+        made, fit, size = self._encoded(opened, found)
+        return Seen(cast("F32", made)[:, 0], fit, size)
+
+    def gaussian(self, opened: OpenPosteriors, image: Asked | Pixels) -> SeenPosterior:
+        """An image of the store or one outside it, with its posterior, its fit and its size."""
+        from olrsearch.maths.gaussian import Gaussians
+
+        found = self.find(opened.snapshot, image)
+        if isinstance(found, int):
+            return SeenPosterior(
+                found, opened.view.gaussians(opened.view.rows([found])), *_stored(opened, found)
+            )
+        made, fit, size = self._encoded(opened, found)
+        posterior = cast("Posteriors", made)
+        return SeenPosterior(None, Gaussians.of_packed(posterior.mean, posterior.factor), fit, size)
+
+    def _encoded(
+        self, opened: OpenSpace | OpenPosteriors, found: Path | Pixels
+    ) -> tuple[F32 | Posteriors, float | None, tuple[int, int]]:
+        """What the encoder makes of an image outside the store, a batch of one, with its fit and its size."""
         from olrsearch.datasets.images import load_image
         from olrsearch.pipeline.encoding import encode_with_fit
 
         encoder = self.encoder(opened.info)
         made, measured = encode_with_fit(encoder, _pixels(found, encoder))
         size = found.image.size if isinstance(found, Pixels) else load_image(found.parent, found.name).size
-        return Seen(cast("F32", made)[:, 0], None if measured is None else float(measured[0]), size)
-
-    def gaussian(self, opened: OpenPosteriors, image: Asked | Pixels) -> tuple[int | None, Gaussians]:
-        """An image's id, None of one outside the store, and its posterior, a batch of one."""
-        from olrsearch.maths.gaussian import Gaussians
-
-        found = self.find(opened.snapshot, image)
-        if isinstance(found, int):
-            return found, opened.view.gaussians(opened.view.rows([found]))
-        encoder = cast("PosteriorEncoder", self.encoder(opened.info))
-        made = encoder.encode(_pixels(found, encoder))
-        return None, Gaussians.of_packed(made.mean, made.factor)
+        return made, None if measured is None else float(measured[0]), size
 
     def select(self, where: str) -> I64:
         """Ids of the living images a condition selects, int64, ascending.
@@ -192,6 +215,13 @@ class HasSession(Protocol):
     @property
     def session(self) -> Session:
         """What the parts share."""
+
+
+def _stored(opened: OpenSpace | OpenPosteriors, image_id: int) -> tuple[float | None, tuple[int, int]]:
+    """The fit and the size of an image of the store."""
+    row = opened.snapshot.images([image_id])[0]
+    fits = plain_fits(fits_in(opened.segments, np.asarray([image_id], np.int64)))
+    return fits[0], (row.width, row.height)
 
 
 def _pixels(found: Path | Pixels, encoder: Encoder) -> U8:

@@ -99,7 +99,7 @@ def similar(
 
         check_page(k, offset)
         whole = session.posteriors(space)
-        source, query = session.gaussian(whole, like_image)
+        source, query, *_ = session.gaussian(whole, like_image)
         chosen = direction or "jeffreys"
         page = similar_posteriors(
             whole.index,

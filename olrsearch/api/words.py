@@ -21,6 +21,7 @@ from olrsearch.search.query.ast import canonical, resolve_names
 from olrsearch.search.query.parser import parse
 from olrsearch.search.results import Description, WordEstimate
 from olrsearch.search.spaces.about import stored_labels
+from olrsearch.search.spaces.fits import image_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -193,7 +194,7 @@ def _describe(
     from olrsearch.maths.calibration import log_sigmoid
     from olrsearch.search.kl.word_scores import log_mean_exp
 
-    source, gaussian = session.gaussian(opened, image)
+    source, gaussian, fit, size = session.gaussian(opened, image)
     densities = gaussian.log_likelihood(opened.vocabulary.vectors)[0]
     ratios = densities - log_mean_exp(densities[:, None])[0]
     names, calibration, known = opened.vocabulary.names, opened.calibration, opened.snapshot.label_names
@@ -223,7 +224,8 @@ def _describe(
     ]
     estimates.sort(key=lambda item: (-item[0], item[1].word))
     name = str(image) if source is None else opened.snapshot.images([source])[0].key
-    return Description(name, source, tuple(item for _, item in estimates))
+    notes = image_notes(opened.info, fit, size)
+    return Description(name, source, tuple(item for _, item in estimates), fit, notes)
 
 
 def _is_calibrated(opened: OpenPosteriors, word: str) -> bool:

@@ -129,12 +129,14 @@ def without_raw(kept, found):
 
 
 def without_new(answer):
-    """An answer with decisions as they were told then, and without what words were taken for."""
+    """An answer with decisions as they were told then, without what words are taken for, and what fits."""
     if isinstance(answer, list):
         return [without_new(item) for item in answer]
     if not isinstance(answer, dict):
         return answer
-    left_out = {"understood"} | (NEW if {"verdict", "who", "when"} <= answer.keys() else set())
+    left_out = {"understood", "fit"} | (NEW if {"verdict", "who", "when"} <= answer.keys() else set())
+    if "estimates" in answer:
+        left_out.add("notes")
     return {name: without_new(value) for name, value in answer.items() if name not in left_out}
 
 
