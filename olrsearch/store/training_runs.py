@@ -70,10 +70,13 @@ def run_array(run: Path, name: str) -> NDArray[Any]:
         StoreCorruptError: it is missing or damaged.
     """
     path = run / f"{name}.npy"
-    sums = read_run(run).get(ARRAYS, {})
+    kept = read_run(run).get(ARRAYS, {})
+    sums = kept.get(name) if isinstance(kept, dict) else ""
+    if sums is not None and not (isinstance(sums, list) and all(isinstance(item, str) for item in sums)):
+        raise _damaged(run / RECORD, f"no checksums of {name}")
     try:
-        if checking() and isinstance(sums, dict) and name in sums:
-            FileBlocks(path, sums[name], _damaged).check_all()
+        if checking() and sums is not None:
+            FileBlocks(path, sums, _damaged).check_all()
         found: NDArray[Any] = read_npy(path)
     except (OSError, ValueError, EOFError) as error:
         raise _damaged(path, str(error)) from error

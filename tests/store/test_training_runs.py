@@ -86,6 +86,8 @@ def test_arrays_and_records_that_are_damaged_are_named(tmp_path):
     (run / "ids.npy").unlink()
     with pytest.raises(StoreCorruptError, match="damaged"):
         run_array(run, "ids")
+    write_run(run, {"kind": "olr", "arrays": {"ids": {"sha256": "ab"}}})  # the record of an audit
+    assert "no checksums of ids" in next(damaged_runs(store))
     for text, named in (("{", "not JSON"), ("{}", "no record"), ("\xff", "not JSON")):
         (run / "run.json").write_text(text, encoding="latin-1")
         with pytest.raises(StoreCorruptError, match=named):
