@@ -175,7 +175,9 @@ def _check_derived(space: SpaceInfo, check_artefacts: Callable[[SpaceInfo], None
     try:
         check_artefacts(space)
     except OlrsearchError as error:
-        code = "index" if isinstance(error, IndexBuildError) else "metadata"
+        # Word scores are a space's indexes too, and their damage is a StoreCorruptError that names the file.
+        derived = isinstance(error, IndexBuildError) or str(space.index_path) in str(error)
+        code = "index" if derived else "metadata"
         yield Problem(code, f"{space.name}: {error}")
 
 
