@@ -137,6 +137,8 @@ def same(one: Any, other: Any) -> bool:  # noqa: ANN401 - answers of any kind
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(same, one, other))
+    if type(one) is type(other) and type(one).__module__.startswith("olrsearch."):
+        return True  # what answers carry to fetch pictures with
     return type(one) is type(other) and bool(one == other)
 
 

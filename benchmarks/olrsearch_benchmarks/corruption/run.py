@@ -151,7 +151,7 @@ def run_corruption(
     with Store.open(work / "whole") as later:  # so that `older` is older
         later.delete([later.session.snapshot().image_ids()[-1].item()])
     shutil.copytree(work / "whole", damaged)
-    with Store.open(work / "whole", read_only=True) as opened:
+    with Store.open(damaged, read_only=True) as opened:  # answers may name the folder
         asked = questions(opened)
         expected = {name: ask(opened) for name, ask in asked.items()}
     before = logging.root.manager.disable
