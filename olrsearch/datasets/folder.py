@@ -130,7 +130,11 @@ def _of_folder(folder: Path, left_out: LeftOut) -> tuple[dict[str, str], list[Da
     unread = [os.path.relpath(error.filename, folder) for error in closed]
     keys = sorted(key for key in names if is_image_name(key))
     return {key: key for key in keys}, [
-        *issues_of("unusable-names", _shown(odd), "images have names that no uri can hold; rename them"),
+        *issues_of(
+            "unusable-names",
+            _shown(odd),
+            f"images have names that no store can keep; rename them: {', '.join(_shown(odd)[:3])}",
+        ),
         *issues_of(UNREADABLE_FOLDERS, _shown(unread), f"folders cannot be read ({_reason(closed)})"),
         *issues_of(
             "linked-folders", _shown(linked), "links to folders are not followed; import those folders"
