@@ -95,6 +95,8 @@ def test_the_trunk_is_stored_once(trained):
         "card.json",
         "config.json",
         "defaults.json",
+        "fit.json",
+        "fit.safetensors",
         "shared.json",
         "weights.safetensors",
     ]
