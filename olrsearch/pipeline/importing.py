@@ -142,11 +142,14 @@ def import_dataset(
 
     Raises:
         ImageDecodeError, ImageMissingError: with `on_error='fail'`.
-        DatasetError: `sync` with a limit, of folders that cannot be read, or of fewer than half of the files.
+        DatasetError: `sync` with a limit, of folders that cannot be read, or of fewer than half of the files;
+            or `remove_most` without it.
         StoreLockedError: another writer is at work.
     """
     if sync and limit is not None:
         raise DatasetError("a sync looks at all files: leave the limit out, or the sync")
+    if remove_most and not sync:
+        raise DatasetError("remove_most lets a sync remove more: say sync too, or leave remove_most out")
     report = ImportReport(dataset=name, issues=list(dataset.issues))
     with backend.writer() as writer, ThreadPoolExecutor(WORKERS) as pool:
         dataset_id = writer.gallery.add_dataset(name, dataset.kind, dataset.root)

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from olrsearch.core.errors import OlrsearchError
 from olrsearch.core.files import write_whole
+from olrsearch.core.shown import escaped
 from olrsearch.sheets.contents import COMPANIONS, Section
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ def render_html(sheet: Sheet) -> str:
         loader=jinja2.PackageLoader("olrsearch.sheets", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        # What is no plain text is marked up, or a picture.
+        finalize=lambda value: escaped(value) if type(value) is str else value,
     )
     environment.filters["data_uri"] = _data_uri
     return environment.get_template("sheet.html.jinja").render(sheet=sheet)
@@ -208,6 +211,7 @@ def _paste(
 
 def _fit(draw: ImageDraw.ImageDraw, text: str, font: Font, width: float) -> str:
     """`text`, shortened with an ellipsis until it is at most `width` pixels wide."""
+    text = escaped(text)
     # No letter is narrower than a pixel: beyond `width` letters nothing need be measured.
     if len(text) <= width and draw.textlength(text, font) <= width:
         return text

@@ -1,5 +1,6 @@
 """`olrsearch bench fuzz`: every parser refuses by name, and the harness sees those that do not."""
 
+import contextlib
 import json
 
 import pytest
@@ -78,3 +79,16 @@ def test_the_command_says_what_was_found_and_fails(tmp_path, monkeypatch):
     done = runner.invoke(fuzz_command, ["--parser", "quries"], obj={"quiet": True})
     assert done.exit_code == 2
     assert "expected some of made, queries" in done.stderr
+
+
+def test_progress_counts_inputs(monkeypatch):
+    units = []
+
+    @contextlib.contextmanager
+    def counted(_, *, total, what, unit):
+        units.append((total, what, unit))
+        yield lambda _: None
+
+    monkeypatch.setattr("olrsearch_benchmarks.fuzzing.command.counter", counted)
+    assert CliRunner().invoke(fuzz_command, ["--count", "2", "--parser", "rule-files"]).exit_code == 0
+    assert units == [(2, "rule-files", "inputs")]

@@ -92,7 +92,7 @@ def test_store_and_folder_stay_together(tmp_path, seed):
             before = store.session.backend.snapshot()
             known = {row.sha256: row.id for row in before.images(before.image_ids())}
             there = Counter(row.sha256 for row in before.images(before.image_ids()))
-            report = store.import_folder(folder.path, name="faces", sync=sync, remove_most=True)
+            report = store.import_folder(folder.path, name="faces", sync=sync, remove_most=sync)
             now = store.session.backend.snapshot()
             rows = now.images(now.image_ids())
             files = folder.contents()

@@ -311,6 +311,11 @@ def test_a_sync_that_would_remove_most_is_refused(faces):
     assert (report.removed, report.unchanged) == (7, 6)
 
 
+def test_leave_to_remove_without_a_sync_is_refused(faces):
+    with pytest.raises(DatasetError, match="remove_most lets a sync remove more: say sync too"):
+        faces.again(remove_most=True)
+
+
 def test_moving_all_files_is_no_loss(faces):
     (faces.folder / "sub").mkdir()
     for row in range(12):

@@ -65,6 +65,14 @@ def test_html_escapes_everything_of_the_users(tmp_path):
     assert bad in " ".join(page.text)
 
 
+def test_control_characters_are_shown(tmp_path):
+    sheet = Sheet("Labels", "decided: flip by a\x07nn", (), notes=("dark\x1b[2J",))
+    text = write_sheet(sheet, tmp_path / "sheet.html").read_text()
+    assert "a\\x07nn" in text
+    assert "dark\\x1b[2J" in text
+    assert not {"\x07", "\x1b"} & set(text)
+
+
 def test_missing_pictures_and_empty_answers_are_said(tmp_path):
     page = read_page(write_sheet(ranking_sheet(ranking(hit(1)), lambda _: None), tmp_path / "gone.html"))
     assert "img" not in page.tags

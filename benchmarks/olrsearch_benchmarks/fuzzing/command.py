@@ -50,7 +50,7 @@ def fuzz_command(
         raise click.UsageError(f"no parser {unknown[0]!r}: expected some of {', '.join(known)}")
     outcomes = []
     for name in chosen or known:
-        with counter(ctx, total=count, what=name) as step:
+        with counter(ctx, total=count, what=name, unit="inputs") as step:
             outcome = fuzz(known[name], count, seed=seed, memory=memory, step=partial(step, 1))
         outcomes.append(outcome)
         if as_json:

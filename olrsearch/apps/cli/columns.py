@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
+from olrsearch.core.shown import escaped
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -52,8 +54,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, align: str) -> 
         rows: Texts, as many a row as the head has.
         align: A letter a column: `l` for texts, `r` for numbers.
     """
-    widths = [max(map(width, column)) for column in zip(head, *rows, strict=True)]
-    for row in (head, *rows):
+    lines = [head, *([escaped(cell) for cell in row] for row in rows)]
+    widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
+    for row in lines:
         cells = (
             (right if side == "r" else left)(text, most)
             for text, most, side in zip(row, widths, align, strict=True)

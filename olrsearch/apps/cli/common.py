@@ -13,6 +13,7 @@ import click
 from olrsearch.apps.cli.everywhere import Group as Group  # noqa: PLC0414 - handed on
 from olrsearch.apps.cli.everywhere import this_call
 from olrsearch.core.progress import Heartbeat, T, Track, silent, size
+from olrsearch.core.shown import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -84,15 +85,17 @@ def _bars(items: Iterable[T], *, total: int, what: str, unit: str = "images") ->
 
 
 @contextlib.contextmanager
-def counter(ctx: click.Context, *, total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """A function to call with how many images more are done; shows what `tracker` would."""
+def counter(
+    ctx: click.Context, *, total: int, what: str, unit: str = "images"
+) -> Iterator[Callable[[int], None]]:
+    """A function to call with how many units more are done; shows what `tracker` would."""
     if this_call(ctx).quiet:
         yield lambda _: None
     elif on_terminal(sys.stderr):
-        with _bar(total, what, "images") as bar:
+        with _bar(total, what, unit) as bar:
             yield bar.update
     else:
-        yield Heartbeat(say).work(total=total, what=what).update
+        yield Heartbeat(say).work(total=total, what=what, unit=unit).update
 
 
 def _bar(total: int, what: str, unit: str) -> tqdm:
@@ -102,9 +105,21 @@ def _bar(total: int, what: str, unit: str) -> tqdm:
 
 
 def say(text: str) -> None:
-    """A line for the person at the terminal: stderr, so that stdout stays data; nothing with `-q`."""
+    """A line for the person at the terminal: stderr, so that stdout stays data; nothing with `-q`.
+
+    As `tell`, it shows control characters instead of sending them to the terminal.
+    """
     if not this_call().quiet:
-        click.echo(text, err=True)
+        click.echo(escaped(text), err=True)
+
+
+def tell(text: str) -> None:
+    r"""A line of an answer for people, on stdout.
+
+    Reasons, names and keys were typed by somebody, or came with a file: what a terminal would obey, or take
+    for the end of the line, is shown as `\x1b`.
+    """
+    click.echo(escaped(text))
 
 
 def images(number: int) -> str:
@@ -139,7 +154,7 @@ def show(
             emit_json(item)
         return
     for line in lines:
-        (say if err else click.echo)(line)
+        (say if err else tell)(line)
     if nothing is not None and not found:
         say(nothing)
 

@@ -15,6 +15,7 @@ from olrsearch.apps.cli.common import (
     open_store,
     say,
     say_notes,
+    tell,
 )
 from olrsearch.apps.cli.everywhere import interruptible, this_call
 from olrsearch.apps.cli.options import PATH, POSITIVE, json_option, names, on_error_option, together
@@ -184,6 +185,8 @@ def _import(
 ) -> None:
     from olrsearch import open_dataset
 
+    if options["remove_most"] and not options["sync"]:
+        raise click.UsageError("--remove-most lets --sync remove more: add --sync, or leave it out")
     interruptible(ctx)
     # First: where there is no data set, no store is made for it.
     dataset, usual = open_dataset(kind, path, **reader)
@@ -201,7 +204,7 @@ def _import(
     if as_json:
         emit_json(report.to_dict())
         return
-    click.echo(f"{report.dataset}: {', '.join(_counts(report))}")
+    tell(f"{report.dataset}: {', '.join(_counts(report))}")
     say_notes([*(issue.message for issue in report.issues), *_notes(ctx, report)])
     for failure in report.failed[:_MANY]:
         say(f"unreadable: {failure.key}: {failure.reason}")

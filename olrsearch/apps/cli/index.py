@@ -65,7 +65,8 @@ def info(ctx: click.Context, space: str | None, as_json: bool) -> None:
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:
-    yield f"space: {found['space']}\nscan: {found['scan']}"
+    yield f"space: {found['space']}"
+    yield f"scan: {found['scan']}"
     for name, index in found["indexes"].items():
         files = index["files"]
         size = sum(file["bytes"] for file in files) / 1e6

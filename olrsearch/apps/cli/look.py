@@ -9,7 +9,16 @@ import click
 
 from olrsearch.api.labels import VALUE_NAMES
 from olrsearch.apps.cli import completion
-from olrsearch.apps.cli.common import Group, examples, open_store, open_to_measure, say, say_notes, show
+from olrsearch.apps.cli.common import (
+    Group,
+    examples,
+    open_store,
+    open_to_measure,
+    say,
+    say_notes,
+    show,
+    tell,
+)
 from olrsearch.apps.cli.options import (
     NATURAL,
     PLOT,
@@ -179,7 +188,7 @@ def _draw(store: Store, looks: Sequence[GaussianLook], out: Path) -> None:
     for look in looks:
         low, high = look.deviations
         length = float(math.hypot(*look.gaussian.mean[0]))
-        click.echo(
+        tell(
             f"{look.name:<{width}}  mean of length {length:.3f}, standard deviations {low:.3f} to {high:.3f}"
         )
     say(f"drawn: {store.looks.plot(looks, out)}")
@@ -191,16 +200,19 @@ def _norm_lines(found: NormCorrelations) -> Iterator[str]:
     width = max(map(len, listed), default=0)
     for heading, pairs in (("go together", found.together), ("go apart", found.apart)):
         if pairs:
-            yield f"\n{heading:<{width + 2}}   norms  labels"
+            yield ""
+            yield f"{heading:<{width + 2}}   norms  labels"
         for pair in pairs:
             yield f"  {_spelt(pair):<{width}}  {_signed(pair.norms)}  {_signed(pair.labels)}"
     if found.paper:
-        yield f"\n{'the paper names':<{width + 2}}   norms  labels   paper"
+        yield ""
+        yield f"{'the paper names':<{width + 2}}   norms  labels   paper"
     for row in found.paper:
         figures = f"{_signed(row.norms)}  {_signed(row.labels)}  {_signed(row.paper)}"
         yield f"  {_spelt(row):<{width}}  {figures}{'  reached' if row.reached else ''}"
     if math.isfinite(found.agreement):
-        yield f"\nover all pairs the two correlate at {found.agreement:+.3f}"
+        yield ""
+        yield f"over all pairs the two correlate at {found.agreement:+.3f}"
 
 
 def _component_lines(found: Components) -> Iterator[str]:
@@ -214,7 +226,8 @@ def _component_lines(found: Components) -> Iterator[str]:
         yield f"  {name:<{width}}  {_signed(value)}{'  (its own)' if name == found.label else ''}"
     width = max(len(item.key) for item in found.shown)
     digits = len(f"{found.images:,}")
-    yield f"\n{'rank':>{digits}}  {'image':<{width}}  projection  probability"
+    yield ""
+    yield f"{'rank':>{digits}}  {'image':<{width}}  projection  probability"
     for item in found.shown:
         yield (
             f"{item.rank:>{digits},}  {item.key:<{width}}  {item.projection:>+10.3f}  "
@@ -238,7 +251,8 @@ def _disagreement_lines(found: Disagreements) -> Iterator[str]:
         return
     wide = max(len(item.key) for item in found.shown)
     width = max(len(item.label) for item in found.shown)
-    yield f"\n{'image':<{wide}}  {'label':<{width}}  stored   probe  teacher"
+    yield ""
+    yield f"{'image':<{wide}}  {'label':<{width}}  stored   probe  teacher"
     for item in found.shown:
         yield (
             f"{item.key:<{wide}}  {item.label:<{width}}  {VALUE_NAMES[item.stored]:<7}  {item.probe:>5.3f}  "

@@ -23,3 +23,11 @@ def test_what_is_too_long_is_cut():
     assert cut("写真写真", 5) == "写真…"
     assert cut("abc", 3) == "abc"
     assert cut("abcd", 3) == "ab…"
+
+
+def test_what_is_shown_in_place_of_control_characters_has_its_width():
+    assert list(table(("a", "b"), [("x\ny", "1"), ("z", "2")], align="lr")) == [
+        "a       b",
+        "x\\x0ay  1",
+        "z       2",
+    ]

@@ -80,3 +80,10 @@ def test_a_table_of_other_images_is_refused_with_both_sides(photos, table, tmp_p
         "none of the 1 rows of labels.csv names an image: the first row names 'x.jpg', the first image is"
         in said
     )
+
+
+def test_leave_to_remove_without_a_sync_is_refused(photos, tmp_path):
+    called = call(tmp_path / "store", "import", "folder", photos, "--remove-most")
+    assert called.code == 2
+    assert "--remove-most lets --sync remove more: add --sync" in called.err
+    assert not (tmp_path / "store").exists()
