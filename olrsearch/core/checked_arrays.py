@@ -40,11 +40,32 @@ class CheckedArray:
         self._blocks = blocks
         # Numbers lie at the end of a `.npy` file, behind a header.
         self._start = int(getattr(mapped, "offset", 0))
+        self._width = self._bytes(1)
 
     def __len__(self) -> int:
         return int(self.shape[0])
 
     def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 - what numpy takes, and gives
+        # A question asked again meets what was compared: it must cost nothing then.
+        if not self._blocks.whole and not self._compared(index):
+            self._compare(index)
+        return self._mapped[index]
+
+    def _compared(self, index: Any) -> bool:  # noqa: ANN401
+        """Whether all that lies at the first of these axes was compared, where it is one run of bytes."""
+        first = index[0] if isinstance(index, tuple) and index else index
+        if isinstance(first, slice):
+            begin, end, _ = first.indices(len(self))
+        elif isinstance(first, int | np.integer) and 0 <= first < len(self):
+            begin, end = int(first), int(first) + 1
+        else:
+            return False
+        return begin < end and self._blocks.compared(
+            self._start + begin * self._width, self._start + end * self._width
+        )
+
+    def _compare(self, index: Any) -> None:  # noqa: ANN401
+        """Compares the blocks in which what an index means lies."""
         first, *others = index if isinstance(index, tuple) else (index,)
         rows = self._places(0, first)
         if rows is None or len(others) > 1:
@@ -61,7 +82,6 @@ class CheckedArray:
                 )
             else:
                 self._check(rows * width, width)
-        return self._mapped[index]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:  # noqa: ANN401
         self._blocks.check_all()
@@ -82,13 +102,13 @@ class CheckedArray:
 
     def _check(self, starts: I64, width: int) -> None:
         """Compares the blocks in which runs of `width` bytes lie that begin at these places of the array."""
+        if not width or not len(starts):
+            return
         first = (self._start + starts) // BLOCK
         last = (self._start + starts + width - 1) // BLOCK
         reach = int((last - first).max(initial=0))
         self._blocks.check_blocks(
             np.unique(np.concatenate([np.minimum(first + step, last) for step in range(reach + 1)]))
-            if width and len(first)
-            else first[:0]
         )
 
 

@@ -80,6 +80,9 @@ class FileBlocks:
         path: The file.
         sums: One a block, as `block_sums` gives them, or sha256.
         damaged: Makes the error to raise from the path and what is wrong with it.
+
+    Attributes:
+        whole: Whether all of it was compared.
     """
 
     def __init__(self, path: Path, sums: Sequence[str], damaged: Callable[[Path, str], Exception]) -> None:
@@ -87,6 +90,12 @@ class FileBlocks:
         self._sums = sums
         self._damaged = damaged
         self._unread = np.ones(len(sums), np.bool_)
+        self.whole = False
+
+    def compared(self, start: int, end: int) -> bool:
+        """Whether the bytes `start` to `end` were compared, which is cheap to ask."""
+        first, last = start // BLOCK, -(-end // BLOCK)
+        return last <= len(self._sums) and not self._unread[first:last].any()
 
     def check(self, start: int, end: int) -> None:
         """Compares the blocks of the bytes `start` to `end` that were not compared before.
@@ -115,6 +124,7 @@ class FileBlocks:
                         place = f"block {number} (bytes from {number * BLOCK})"
                         raise self._damaged(self._path, f"{place} does not match its checksum")
                     self._unread[number] = False
+            self.whole = not bool(self._unread.any())
         except OSError as error:
             raise self._damaged(self._path, f"cannot be read ({error.strerror or error})") from error
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from olrsearch.core.errors import CalibrationError
+from olrsearch.core.errors import CalibrationError, IndexBuildError
 from olrsearch.encoders.folder.card import CELEBA_TERMS, read_card
 from olrsearch.maths.calibration import fit_calibration
 from olrsearch.maths.metric import metric_name
@@ -36,7 +36,7 @@ class CalibrationReport:
         calibration: The calibration now stored.
         metric: The metric now stored, with the trials of all that were compared; None for posteriors,
             which are compared by divergences.
-        outdated: Recipes whose indexes were built with the metric before.
+        outdated: Recipes whose indexes were built with the metric before, or are damaged.
         learnt: How many of the images the encoder was probably trained on: on these it is too sure.
     """
 
@@ -66,7 +66,7 @@ class CalibrationReport:
                 "images it has not seen, as in olrsearch calibrate --where \"partition = 'val'\""
             )
         lines.extend(
-            f"{name} was built with the metric before: run olrsearch index build --recipe {name}"
+            f"{name} was not built with this metric: run olrsearch index build --recipe {name}"
             for name in self.outdated
         )
         return lines
@@ -149,13 +149,19 @@ def _learnt(snapshot: Snapshot, info: SpaceInfo, ids: I64) -> int:
 
 
 def _outdated(info: SpaceInfo, metric: Metric) -> tuple[str, ...]:
-    """The recipes whose indexes were built with another metric."""
-    from olrsearch.search.index.built import metric_digest
+    """The recipes whose indexes were built with another metric, or are damaged: they must be built again."""
+    from olrsearch.search.index.built import IndexDescription, metric_digest
 
-    now = metric_digest(metric)
-    return tuple(
-        name for name, built in sorted(info.indexes.items()) if built["files"] and built["metric"] != now
-    )
+    now, found = metric_digest(metric), []
+    for name, registered in sorted(info.indexes.items()):
+        try:
+            built = IndexDescription.from_dict(registered)
+        except IndexBuildError:
+            found.append(name)
+        else:
+            if built.files and built.metric != now:
+                found.append(name)
+    return tuple(found)
 
 
 def _calibration_images(backend: Backend, snapshot: Snapshot, info: SpaceInfo) -> tuple[I64, str]:

@@ -121,3 +121,19 @@ def test_checks_are_switched_off_by_the_environment(monkeypatch):
     assert checking()
     monkeypatch.setenv("OLRSEARCH_CHECKS", "off")
     assert not checking()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_was_compared_is_handed_out_without_asking_again(kept, monkeypatch, whole):
+    array, path, sums = kept
+    blocks = FileBlocks(path, sums, error)
+    found = CheckedArray(np.load(path, mmap_mode="r"), blocks)
+    if whole:
+        np.asarray(found)
+        assert blocks.whole
+    else:
+        found[1:3]
+        assert not blocks.whole
+    monkeypatch.setattr(blocks, "check_blocks", lambda _: pytest.fail("compared again"))
+    for index in (1, np.int64(2), slice(1, 3), (1, slice(5, 9)), (2, np.array([3, 999])), (1, 3, 7)):
+        assert np.array_equal(found[index], array[index])

@@ -134,6 +134,7 @@ class IndexDescription:
             IndexBuildError: it is damaged.
         """
         try:
+            int(data["format_version"])
             recipe = dict(data["recipe"])
             for part in ("label", "whole"):
                 recipe[part] = None if recipe[part] is None else PartRecipe(**recipe[part])
@@ -366,6 +367,21 @@ def verify(folder: Path, registered: Mapping[str, Any]) -> None:
         part = described.recipe.part(file.label)
         if part is None or part.device is None:  # of a scan on a device no file is kept
             file.check(folder)
+
+
+def check_registered(folder: Path, registered: Mapping[str, Any]) -> None:
+    """Compare what the metadata say of indexes with the form it must have, and with what their folder says.
+
+    Args:
+        folder: Of the indexes; it may be gone.
+        registered: What the store's metadata say of them.
+
+    Raises:
+        IndexBuildError: one of them is damaged.
+    """
+    IndexDescription.from_dict(registered)
+    if folder.exists():
+        read_index_json(folder, FORMAT_VERSION, registered)
 
 
 def exact_scorer(indexes: LabelIndexes, label: int | None) -> LabelIndex | WholeIndex:

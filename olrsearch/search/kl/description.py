@@ -73,7 +73,9 @@ class KlDescription:
                 raise IndexBuildError(retired)
             recipe = dict(data["recipe"])
             known = {field.name for field in fields(KlParameters)}
-            given = {name: value for name, value in recipe["parameters"].items() if name in known}
+            given = recipe["parameters"]
+            if version < FORMAT_VERSION:  # had more of them
+                given = {name: value for name, value in given.items() if name in known}
             recipe["parameters"] = KlParameters(**given)
             recipe["queries"] = tuple(recipe["queries"])
             return cls(
@@ -89,9 +91,7 @@ class KlDescription:
                 version,
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise IndexBuildError(
-                f"the description of an index for KL is damaged ({error!r}): run index build again"
-            ) from error
+            raise _damaged(error) from error
 
 
 def read_description(folder: Path, registered: Mapping[str, Any] | None = None) -> KlDescription:
@@ -108,17 +108,44 @@ def read_description(folder: Path, registered: Mapping[str, Any] | None = None) 
     return KlDescription.from_dict(read_index_json(folder, FORMAT_VERSION, registered))
 
 
+def check_registered(folder: Path, registered: Mapping[str, Any]) -> None:
+    """Compare what the metadata say of an index with the form it must have, and with what its folder says.
+
+    Args:
+        folder: Of the index; it may be gone.
+        registered: What the store's metadata say of it.
+
+    Raises:
+        IndexBuildError: one of them is damaged, or the index is of a kind that is no longer searched.
+    """
+    KlDescription.from_dict(registered)
+    if folder.exists():
+        read_index_json(folder, FORMAT_VERSION, registered)
+
+
 def retired_note(name: str, data: Mapping[str, Any]) -> str | None:
     """Says that an index that an older program built is no longer searched; None where it is.
 
     Args:
         name: Of the index.
         data: What its `index.json` says.
+
+    Raises:
+        IndexBuildError: it is damaged.
     """
-    kind, parameters = data["recipe"]["kind"], data["recipe"]["parameters"]
-    if kind in KINDS and not (kind == "projected" and parameters.get("prove")):
-        return None
+    try:
+        kind, parameters = data["recipe"]["kind"], data["recipe"]["parameters"]
+        if kind in KINDS and not (kind == "projected" and parameters.get("prove")):
+            return None
+    except (AttributeError, KeyError, TypeError) as error:
+        raise _damaged(error) from error
     return (
         f"the index {name!r} is not used: its kind was no quicker than the exact search, which answers "
         "without --recipe; for a quicker index run olrsearch index build --recipe kl-projected"
+    )
+
+
+def _damaged(error: Exception) -> IndexBuildError:
+    return IndexBuildError(
+        f"the description of an index for KL is damaged ({error!r}): run index build again"
     )

@@ -78,8 +78,12 @@ def kept(info: SpaceInfo) -> str:  # noqa: ARG001 - as of other kinds
     return "exact, over the segments"
 
 
-def unused(info: SpaceInfo) -> dict[str, str]:  # noqa: ARG001 - as of other kinds
+def unused(info: SpaceInfo) -> dict[str, str]:
     """None: every index that was ever built is searched."""
+    from olrsearch.search.index.built import check_registered
+
+    for name, registered in sorted(info.indexes.items()):
+        check_registered(info.index_path / name, registered)
     return {}
 
 

@@ -115,10 +115,15 @@ def kept(info: SpaceInfo) -> str:
 
 def unused(info: SpaceInfo) -> dict[str, str]:
     """Indexes of kinds that are no longer searched."""
-    from olrsearch.search.kl.description import retired_note
+    from olrsearch.search.kl.description import check_registered, retired_note
 
-    notes = {name: retired_note(name, built) for name, built in sorted(info.indexes.items())}
-    return {name: note for name, note in notes.items() if note is not None}
+    notes = {}
+    for name, registered in sorted(info.indexes.items()):
+        if (note := retired_note(name, registered)) is not None:
+            notes[name] = note
+        else:
+            check_registered(info.index_path / name, registered)
+    return notes
 
 
 def check(info: SpaceInfo) -> None:

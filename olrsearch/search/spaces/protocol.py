@@ -111,7 +111,11 @@ class SpaceKind(Protocol):
         """How the space is scanned and what is kept for it, for people."""
 
     def unused(self, info: SpaceInfo) -> dict[str, str]:
-        """Indexes of older programs that are no longer searched: why, by name."""
+        """Indexes of older programs that are no longer searched: why, by name.
+
+        Raises:
+            IndexBuildError: what the metadata say of an index is damaged, or not what its folder says.
+        """
 
     def check(self, info: SpaceInfo) -> None:
         """Whether what was derived for the space is what it should be.

@@ -145,7 +145,7 @@ def test_calibrating_anew_says_which_indexes_are_outdated(gallery, tmp_path):
     store = gallery.copy(tmp_path / "store")
     good(store, "index", "build", "--recipe", "sq8")
     again = good(store, "calibrate", "--where", "partition = 'val'").err
-    assert "sq8 was built with the metric before: run olrsearch index build --recipe sq8" in again
+    assert "sq8 was not built with this metric: run olrsearch index build --recipe sq8" in again
     refusal = refused(store, "similar", name(1), "--recipe", "sq8")
     assert refusal.endswith("run olrsearch index build --recipe sq8")
 

@@ -15,7 +15,7 @@ from olrsearch.maths.triangles import cholesky, pack
 from olrsearch.search.index.built import Recall
 from olrsearch.search.kl.build import HELD_IMAGES, HELD_WORDS, build_kl
 from olrsearch.search.kl.built import open_built, verify, why_exact
-from olrsearch.search.kl.description import KlDescription, read_description, retired_note
+from olrsearch.search.kl.description import KlDescription, check_registered, read_description, retired_note
 from olrsearch.search.kl.exact_search import KlIndex
 from olrsearch.search.kl.recipes import KlParameters, KlRecipe, kl_recipe_names, load_kl_recipe
 from olrsearch.search.kl.view import KlView, PlainPosteriors
@@ -337,6 +337,30 @@ def test_kinds_that_are_no_longer_searched_say_what_to_do(kind, prove, built_fol
     with pytest.raises(IndexBuildError, match="'kl-old' is not used") as raised:
         open_built(tmp_path / "kl-old", exact)
     assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda _: {},
+        lambda said: said | {"recipe": {}},
+        lambda said: said | {"recipe": said["recipe"] | {"parameters": [1]}},
+        lambda said: said | {"recipe": said["recipe"] | {"parameters": {"gone": 48}}},
+        lambda said: said | {"count": 7},
+    ],
+)
+def test_what_is_registered_of_a_damaged_index_is_refused(change, built_folders):
+    folder = built_folders / "kl-projected"
+    registered = json.loads((folder / "index.json").read_text())
+    check_registered(folder, registered)
+    with pytest.raises(IndexBuildError, match="run index build again"):
+        check_registered(folder, change(registered))
+
+
+def test_a_damaged_description_is_not_taken_for_one_of_an_older_program():
+    for damaged in ({}, {"recipe": 3}, {"recipe": {"kind": "projected", "parameters": [1]}}):
+        with pytest.raises(IndexBuildError, match="run index build again"):
+            retired_note("kl-old", damaged)
 
 
 @pytest.mark.parametrize("kind", ["floor", "far", "near"])
