@@ -319,7 +319,7 @@ class Snapshot:
         """What a SELECT gives, with the keys of this generation.
 
         Args:
-            statement: May name `schema.image.c.key`.
+            statement: May name the key, of the table of images.
             ask: Executes it; is called again where images were renamed since.
         """
         with self.reading() as connection:
