@@ -38,7 +38,7 @@ from olrsearch.search.page import check_page
 from olrsearch.store.audit_runs import RunFolder, audit_folders
 from olrsearch.store.decision_rules import NAMED_VALUES
 from olrsearch.store.files import RUNS
-from olrsearch.store.read.audits import count_suspects, read_audits
+from olrsearch.store.read.audits import count_gone, count_suspects, read_audits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,7 +121,8 @@ class Audits:
     ) -> LabelIssues:
         """The most suspicious entries of an audit, or what it suggests for unknown ones.
 
-        Deleted images are left out, and so are entries whose value has changed since, which is said.
+        Entries of images that were deleted or replaced since are left out, and so are those whose value has
+        changed, which is said.
 
         Args:
             label: Only of this label, or of any of these, in any spelling.
@@ -153,6 +154,7 @@ class Audits:
         else:
             batches = suspects(snapshot, info, positions, value)
             total = count_suspects(snapshot, info.name, positions=positions, given=value)
+            page.gone = count_gone(snapshot, info.name, positions=positions, given=value, suggested=wanted)
         full = any(page.take(batch) for batch in batches)
         ended = [f"{info.name} keeps {total:,} suspects of this kind: there are no more"]
         issues = page.issues()[offset:]

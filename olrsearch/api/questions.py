@@ -17,6 +17,7 @@ from olrsearch.api.session import allowed
 from olrsearch.core.errors import QueryError, UnknownLabelError
 from olrsearch.search.attributes import search_attributes
 from olrsearch.search.page import check_page
+from olrsearch.search.query.ast import Literal
 from olrsearch.search.query.parser import parse
 from olrsearch.search.results import Description, LabelEstimate, Ranking
 from olrsearch.search.spaces.about import stored_labels
@@ -87,6 +88,11 @@ def search(
         if evidence == "predicted" and is_stored(error.name, opened.snapshot):
             why = f"it is stored, and {opened.info.name} does not know it: add --evidence labels, or both"
             raise UnknownLabelError(error.name, error.nearest, why) from error
+        # Loaded here: the tables of words are for those who ask with words.
+        from olrsearch.api.words_as_labels import meant
+
+        if instead := meant(session, error.name, by.label_names, alone=isinstance(node, Literal)):
+            raise UnknownLabelError(error.name, error.nearest, instead=instead) from error
         raise
     return ranking(opened, page, notes, where=where)
 

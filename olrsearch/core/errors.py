@@ -129,10 +129,11 @@ class UnknownNameError(QueryError):
     advice = ""
     """What to do where no known name is similar."""
 
-    def __init__(self, name: str, nearest: Sequence[str], why: str = "") -> None:
+    def __init__(self, name: str, nearest: Sequence[str], why: str = "", *, instead: str = "") -> None:
         self.name = name
         self.nearest = tuple(nearest)
         hint = f"; did you mean {', '.join(self.nearest)}?" if self.nearest else self.advice
+        hint = f"; {instead}" if instead else hint
         super().__init__(f"unknown {self.what} {shown(name)}{hint}" + (f" ({why})" if why else ""))
 
 

@@ -69,6 +69,11 @@ def normalise_name(name: str) -> str:
     return _SEPARATORS.sub(" ", folded).strip()
 
 
+def unicode_forms(text: str) -> tuple[str, ...]:
+    """A text as different systems write it: `ü` as one character, and as two."""
+    return tuple(dict.fromkeys(unicodedata.normalize(form, text) for form in ("NFC", "NFD")))
+
+
 def path_form(key: str) -> str:
     r"""The form in which two spellings of one path are the same.
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from command import good
 from made_audits import UNLABELLED, WRONG, truth
-from pictures import LABELS, name
+from pictures import LABELS, jpeg, name
 
 from olrsearch import Store
 from olrsearch.core.errors import (
@@ -21,6 +21,7 @@ from olrsearch.core.errors import (
     UnknownImageError,
     UnknownLabelError,
 )
+from olrsearch.core.files import checked_json
 from olrsearch.store import DecisionRequest
 from olrsearch.store.audit_runs import RunFolder, audit_folders
 
@@ -321,7 +322,8 @@ def test_suggestions_as_a_table(read, tmp_path):
 def test_runs_that_other_programs_left_are_refused(asked):
     (path,) = audit_folders(asked.path / "runs")
     record = json.loads((path / "run.json").read_text())
-    (path / "run.json").write_text(json.dumps({**record, "format_version": 99}))
+    del record["checksum"]
+    (path / "run.json").write_bytes(checked_json({**record, "format_version": 99}))
     with pytest.raises(Exception, match="has format 99, written by olrsearch"):
         RunFolder.open(path)
     shutil.rmtree(path)
@@ -359,3 +361,25 @@ def test_a_table_carries_its_run_into_decisions(asked, tmp_path):
     path.write_text(f"{header}\n{first}flip\n{second}\n", "utf-8")
     asked.labels.decide_file(path, who="ann")
     assert asked.labels.history()[-1].run == found.run
+
+
+def test_what_became_of_replaced_images_is_said(asked, gallery, tmp_path):
+    first = asked.audit.list("red", 1)[0]
+    folder = tmp_path / "pictures"
+    shutil.copytree(gallery.data, folder)
+    (folder / first.key).write_bytes(jpeg())
+    before = asked.audit.list(k=1000)
+    asked.relocate("pictures", folder)
+    report = asked.import_folder(folder, name="pictures")
+    assert report.replaced == 1
+    found = asked.audit.list(k=1000)
+    gone = before.total - found.total
+    assert gone > 0
+    assert f"{gone} entries left out whose image was deleted or replaced since the audit" in found.notes
+    one = asked.audit.list("red", 1, suggested="absent" if first.suggested < 0 else "present")
+    assert "1 entry left out whose image was deleted or replaced since the audit" in one.notes
+    said = (
+        f"1 image that {found.run} looked at was deleted or replaced since: what replaced them is in no list"
+    )
+    for notes in (found.notes, asked.audit.summary().notes, asked.audit.show(5, "red").notes):
+        assert any(note.startswith(said) for note in notes)

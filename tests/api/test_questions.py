@@ -307,3 +307,31 @@ def test_without_that_evidence_the_error_says_how_to_ask(more):
         more.search("wears hat")
     with pytest.raises(UnknownLabelError, match=r"^(?!.*evidence)"):
         more.search("wears nothing")
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("gloomy", r"unknown label 'gloomy'; as a word it means !Bright: olrsearch search '!Bright'$"),
+        ("a plain one", r"it means Red & !Striped: olrsearch search 'Red & !Striped'$"),
+        ("framed & gloomy", r"it means !Bright: write \(!Bright\) in its place$"),
+        ("framed & rosy", r"it means Red: write Red in its place$"),
+    ],
+)
+def test_a_word_that_is_no_label_is_translated(gallery, tmp_path, query, said):
+    folder = gallery.copy(tmp_path / "store")
+    (folder / "meanings.toml").write_text(
+        '[asks]\n"!Bright" = ["gloomy"]\n"Red" = ["rosy"]\n"Red & !Striped" = ["plain one"]\n'
+    )
+    with Store.open(folder, read_only=True) as opened, pytest.raises(UnknownLabelError, match=said):
+        opened.search(query)
+
+
+def test_a_damaged_table_of_meanings_hides_no_unknown_label(gallery, tmp_path):
+    folder = gallery.copy(tmp_path / "store")
+    (folder / "meanings.toml").write_text("no table")
+    with (
+        Store.open(folder, read_only=True) as opened,
+        pytest.raises(UnknownLabelError, match="did you mean Bright"),
+    ):
+        opened.search("brihgt")

@@ -14,7 +14,7 @@ import numpy as np
 
 from olrsearch.audit.runs.results import LabelIssue
 from olrsearch.audit.scorers.retired import retired_notes
-from olrsearch.core.errors import AuditError
+from olrsearch.core.errors import AuditError, OlrsearchError
 from olrsearch.core.names import LabelNames
 from olrsearch.store.audit_runs import RunFolder, audit_folders
 from olrsearch.store.decision_rules import VALUE_NAMES, VERDICT_CODES
@@ -60,6 +60,7 @@ class Page:
         reviewed: Whether entries that people have judged are kept.
         changed: Entries left out so far because their label changed.
         hidden: Entries left out so far because people have judged them.
+        gone: Entries of the whole list that are left out because their images were deleted or replaced.
     """
 
     snapshot: Snapshot
@@ -69,6 +70,7 @@ class Page:
     reviewed: bool
     changed: int = 0
     hidden: int = 0
+    gone: int = 0
     _found: list[tuple[Suspect, int]] = field(default_factory=list)
 
     def take(self, batch: Sequence[Suspect]) -> bool:
@@ -120,6 +122,8 @@ class Page:
             notes.append(f"{entries(self.hidden)} reviewed already left out: --reviewed shows them")
         if self.changed:
             notes.append(f"{entries(self.changed)} left out whose label changed since the audit")
+        if self.gone:
+            notes.append(f"{entries(self.gone)} left out whose image was deleted or replaced since the audit")
         return (*notes, *stale_notes(self.snapshot, self.info))
 
 
@@ -227,8 +231,14 @@ def agreement_notes(issues: Sequence[LabelIssue]) -> tuple[str, ...]:
 
 
 def stale_notes(snapshot: Snapshot, info: AuditInfo) -> tuple[str, ...]:
-    """Says how old an audit is: scorers no longer asked, labels that changed, decisions not learnt from."""
+    """Says how old an audit is: scorers no longer asked, changes of images and labels, decisions to learn."""
     notes = list(retired_notes(info.config["scorers"]))
+    if gone := _images_gone(snapshot, info):
+        notes.append(
+            f"{gone:,} image{' that' if gone == 1 else 's that'} {info.name} looked at "
+            f"{'was' if gone == 1 else 'were'} deleted or replaced since: what replaced them is in no list "
+            "before you audit again"
+        )
     if snapshot.label_revision != info.label_revision:
         notes.append(
             f"{info.name} looked at labels of revision {info.label_revision}, they are at revision "
@@ -241,6 +251,18 @@ def stale_notes(snapshot: Snapshot, info: AuditInfo) -> tuple[str, ...]:
             "ranks with what they teach"
         )
     return tuple(notes)
+
+
+def _images_gone(snapshot: Snapshot, info: AuditInfo) -> int:
+    """How many images of an audit live no more; 0 where its files cannot be read, as `verify` says."""
+    dead = snapshot.tombstoned()
+    if not dead.size:
+        return 0
+    try:
+        looked = np.asarray(RunFolder.open(info.path).load("ids"))
+    except (OlrsearchError, OSError):
+        return 0
+    return int(np.isin(dead, looked).sum())
 
 
 def csv_table(snapshot: Snapshot, found: LabelIssues) -> bytes:

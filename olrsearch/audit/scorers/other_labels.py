@@ -52,14 +52,14 @@ class OtherLabels:
         weight = _fit(columns, material.given, material.outside(int(material.fold[row]), most=MOST), label)
         if weight is None:
             return Explanation("too few examples to say anything")
-        shares = (columns[row] - columns.mean(axis=0)) * weight
-        shares[-1] = 0.0
+        # Without the offset; the label itself has no share.
+        shares = ((columns[row] - columns.mean(axis=0)) * weight)[:-1]
         against = present < 0.5
         order = np.argsort(shares if against else -shares, kind="stable")[:3]
         named = [
             f"{'' if material.given[row, other] > 0 else 'not '}{material.names[other]}"
             for other in order.tolist()
-            if (shares[other] < 0) == against and material.given[row, other] != 0
+            if (shares[other] < 0 if against else shares[other] > 0) and material.given[row, other] != 0
         ]
         because = f", most of all by {', '.join(named)}" if named else ""
         return Explanation(f"{present:.0%} likely by the image's other labels{because}")

@@ -143,6 +143,35 @@ def count_suspects(
     return int(snapshot.rows(statement)[0][0])
 
 
+def count_gone(
+    snapshot: Snapshot,
+    run: str,
+    *,
+    positions: Sequence[int] | None = None,
+    given: int | None = None,
+    suggested: int | None = None,
+) -> int:
+    """How many suspected entries are of images that were deleted or replaced.
+
+    Args:
+        snapshot: Says which images live.
+        run: Name of the audit.
+        positions: Only of these labels.
+        given: Only entries that are stored so, −1 or +1.
+        suggested: Only entries that the evidence finds so, −1 or +1.
+    """
+    i, x = schema.image.c, schema.audit_suspect.c
+    conditions = _of(run, positions, given)
+    if suggested is not None:
+        conditions.append(x.present >= 0.5 if suggested > 0 else x.present < 0.5)
+    statement = (
+        select(func.count(None, type_=Integer))
+        .select_from(schema.audit_suspect.join(schema.image, x.image_id == i.id))
+        .where(*conditions, i.tombstone_version <= snapshot.tombstone_version)
+    )
+    return int(snapshot.rows(statement)[0][0])
+
+
 def _of(run: str, positions: Sequence[int] | None, given: int | None) -> list[ColumnElement[bool]]:
     x = schema.audit_suspect.c
     number = select(schema.audit_run.c.id).where(schema.audit_run.c.name == run).scalar_subquery()

@@ -18,7 +18,7 @@ import numpy as np
 from sqlalchemy import func, or_, select
 
 from olrsearch.core.errors import QueryError, StoreCorruptError, UnknownImageError
-from olrsearch.core.names import LONGEST, LabelNames, is_storable, nearest_names
+from olrsearch.core.names import LONGEST, LabelNames, is_storable, nearest_names, unicode_forms
 from olrsearch.core.shown import shown
 from olrsearch.store.read.columns import FILTER_COLUMNS, as_array, with_source
 from olrsearch.store.read.keys import renamed_since, with_keys_of
@@ -220,23 +220,25 @@ class Snapshot:
         """The id of a living image.
 
         Args:
-            image: Its id, or `key`, `dataset/key` or `id:123`; digits that are no key are an id.
+            image: Its id, or `key`, `dataset/key` or `id:123`; digits that are no key are an id. Where no
+                image has exactly this key, one that differs in Unicode's form alone is meant: names typed
+                on one system are written otherwise by another.
 
         Raises:
             UnknownImageError: no living image is meant, or several are.
         """
-        i, d = schema.image.c, schema.dataset.c
         # numpy's integers are ids too: queries return them, and digits alone could be a key.
         ref = f"id:{image}" if isinstance(image, int | np.integer) else str(image)
         if ref.startswith("id:") and ref[3:].isdecimal():
             return self._living_id(ref[3:], ref)
         if not is_storable(ref):
             raise UnknownImageError(f"no image {shown(ref)} in {self.folder}: no database can hold that text")
-        statement = select(i.id, d.name, i.key).join_from(schema.image, schema.dataset).where(self.living())
-        rows = self.rows(statement.where(i.key == ref))
-        name, slash, key = ref.partition("/")
-        if slash and not rows:
-            rows = self.rows(statement.where(d.name == name, i.key == key))
+        rows = self._called(ref, lambda text: (text,))
+        if not rows and not ref.isascii():
+            rows = self._called(ref, unicode_forms)
+            if len(rows) > 1:
+                several = " or ".join(f"id:{row[0]}" for row in rows)
+                raise UnknownImageError(f"{shown(ref)} may be the key of several images: write {several}")
         if len(rows) == 1:
             return int(rows[0][0])
         if rows:
@@ -327,6 +329,16 @@ class Snapshot:
             if renamed_since(connection, self.generation):
                 found = ask(connection, with_keys_of(statement, self.generation))
             return found
+
+    def _called(self, ref: str, forms: Callable[[str], Sequence[str]]) -> Sequence[AnyRow]:
+        """Id, data set and key of living images of a key, or else of a data set and a key, in some forms."""
+        i, d = schema.image.c, schema.dataset.c
+        statement = select(i.id, d.name, i.key).join_from(schema.image, schema.dataset).where(self.living())
+        rows = self.rows(statement.where(i.key.in_(forms(ref))).order_by(i.id))
+        name, slash, key = ref.partition("/")
+        if slash and not rows:
+            rows = self.rows(statement.where(d.name.in_(forms(name)), i.key.in_(forms(key))).order_by(i.id))
+        return rows
 
     def _living_id(self, digits: str, ref: str) -> int:
         number = int(digits) if len(digits) <= _DIGITS else _TOO_LARGE

@@ -118,3 +118,15 @@ def test_unknown_labels_are_not_named():
     given[3] = 0
     said = OtherLabels().explain(material(given), 3, MALE, 0.5)
     assert said.text == "50% likely by the image's other labels"
+
+
+@pytest.mark.parametrize("columns", [[BEARD], [BEARD, MALE]])
+def test_where_there_are_few_labels_neither_the_offset_nor_the_label_itself_is_named(columns):
+    given = drawn(unknown=0)[:, columns]
+    names = tuple(NAMES[column] for column in columns)
+    found = material(given, names=names)
+    for row in range(20):
+        for label, name in enumerate(names):
+            for present in (0.1, 0.9):
+                said = OtherLabels().explain(found, row, label, present).text
+                assert name not in said.partition("by the image's other labels")[2]

@@ -209,3 +209,27 @@ def test_sources_are_not_written_twice(store):
     settle(store, Move(1, "a", "img/a"), Move(2, "b", "img/b"))
     with store.engine.begin() as connection:
         assert connection.execute(text("SELECT count(*) FROM source")).scalar() == 6
+
+
+COMPOSED, APART = "caf\u00e9/1.jpg", "cafe\u0301/1.jpg"
+
+
+@pytest.mark.parametrize(("kept", "typed"), [(COMPOSED, APART), (APART, COMPOSED)])
+def test_a_key_is_found_in_the_other_form_of_unicode(store, kept, typed):
+    bring(store, new(kept, "accented"))
+    snapshot = store.snapshot()
+    wanted = snapshot.resolve(kept)
+    assert snapshot.resolve(typed) == snapshot.resolve(f"faces/{typed}") == wanted
+    decide(store, typed, "flip")
+    assert store.snapshot().labels([wanted]).tolist() != snapshot.labels([wanted]).tolist()
+    bring(store, new(typed, "another"))
+    both = store.snapshot()
+    assert both.resolve(typed) != both.resolve(kept) == wanted, "an exact key goes first"
+    with pytest.raises(UnknownImageError, match="no image"):
+        both.resolve(f"other/{typed}")
+
+
+def test_a_key_that_may_be_several_in_other_forms_is_not_guessed(store):
+    bring(store, new("\u00e9\u00e9", "one"), new("e\u0301e\u0301", "two"))
+    with pytest.raises(UnknownImageError, match="may be the key of several images: write id:5 or id:6"):
+        store.snapshot().resolve("\u00e9e\u0301")
