@@ -11,14 +11,15 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar
 
 from olrsearch.core.errors import QueryError
 from olrsearch.core.shown import shown
-from olrsearch.search.results import Ranking
+
+if TYPE_CHECKING:
+    from olrsearch.search.results import Ranking
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -52,15 +53,15 @@ def checked(verb: Callable[_P, _R]) -> Callable[_P, _R]:
 
 def whole_number(name: str, value: object) -> int:
     """A whole number: Python's or numpy's, and neither True nor False."""
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+    if isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
     raise _wrong(name, "a whole number", value)
 
 
 def number(name: str, value: object) -> float:
-    """Any number."""
-    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
-        return float(value) if isinstance(value, np.floating) else _python(value)
+    """A number: Python's or numpy's, and neither True nor False."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return int(value) if isinstance(value, Integral) else float(value)
     raise _wrong(name, "a number", value)
 
 
@@ -91,7 +92,7 @@ def path(name: str, value: object) -> Path:
 
 
 def _yes_or_no(name: str, value: object) -> bool:
-    if isinstance(value, bool | np.bool_):
+    if isinstance(value, bool) or type(value).__name__ == "bool" and type(value).__module__ == "numpy":
         return bool(value)
     raise _wrong(name, "True or False", value)
 
@@ -118,6 +119,8 @@ def _table(name: str, value: object) -> str | Path:
 
 
 def _ranking(name: str, value: object) -> Ranking:
+    from olrsearch.search.results import Ranking  # numpy comes with it, which a command's help does without
+
     if isinstance(value, Ranking):
         return value
     raise _wrong(name, "an answer of search, similar or words", value)
@@ -125,10 +128,6 @@ def _ranking(name: str, value: object) -> Ranking:
 
 def _optional(check: _Check) -> _Check:
     return lambda name, value: None if value is None else check(name, value)
-
-
-def _python(value: Any) -> Any:  # noqa: ANN401 - a number of Python's or numpy's
-    return value.item() if isinstance(value, np.integer) else value
 
 
 def _wrong(name: str, expected: str, value: object) -> QueryError:

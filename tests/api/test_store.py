@@ -248,8 +248,9 @@ def test_the_label_indexes_answer_similarity(store, monkeypatch):
     assert asked == [STRIPED, FRAMED]
 
 
-def test_each_label_has_its_own_index(own):
+def test_each_label_has_its_own_index(own, monkeypatch):
     """A changed plane of one label changes answers by that label, and no others."""
+    monkeypatch.setenv("OLRSEARCH_CHECKS", "off")
     before = {label: keys(own.similar(name(5), by=label, k=30, include_self=True)) for label in LABELS}
     composed = own.similar(with_={"Striped": name(5), "Red": name(6)}, k=30).hits
     (info,) = own.session.backend.snapshot().space(None).segments
@@ -490,6 +491,7 @@ def test_stores_that_are_not_there_or_are_already(gallery, tmp_path):
 def test_newer_stores_are_refused(gallery, tmp_path):
     files = gallery.copy(tmp_path / "files")
     about = json.loads((files / "store.json").read_text())
+    del about["checksum"]  # a newer program writes what fits, or another one
     (files / "store.json").write_text(json.dumps({**about, "format_version": 99, "created_by": "9.1"}))
     with pytest.raises(StoreVersionError, match=r"install olrsearch 9\.1 or newer"):
         Store.open(files)

@@ -109,6 +109,9 @@ def without_gone(answer):
 NEW = frozenset({"sha256", "replaced"})
 """What is said of a decision since then: the bytes it was decided on, and whether the image has others."""
 
+AGREEING = "the evidence agrees with what is stored"
+"""What the note says that lists of audits have since then."""
+
 
 def of_other_words(question):
     """Whether a question names a word that is no label: these are taken for labels since then."""
@@ -137,6 +140,8 @@ def without_new(answer):
     left_out = {"understood", "fit"} | (NEW if {"verdict", "who", "when"} <= answer.keys() else set())
     if "estimates" in answer:
         left_out.add("notes")
+    elif isinstance(answer.get("notes"), list):
+        answer = {**answer, "notes": [note for note in answer["notes"] if AGREEING not in str(note)]}
     return {name: without_new(value) for name, value in answer.items() if name not in left_out}
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
-from olrsearch.api.pictures import check_plot, check_sheet
 from olrsearch.apps.cli import completion
 
 if TYPE_CHECKING:
@@ -41,8 +40,20 @@ class _Drawn(click.Path):
         return path
 
 
-SHEET: Final = _Drawn(check_sheet)
-PLOT: Final = _Drawn(check_plot)
+def _check_sheet(path: Path) -> None:
+    from olrsearch.api.pictures import check_sheet  # numpy comes with it, which a command's help does without
+
+    check_sheet(path)
+
+
+def _check_plot(path: Path) -> None:
+    from olrsearch.api.pictures import check_plot
+
+    check_plot(path)
+
+
+SHEET: Final = _Drawn(_check_sheet)
+PLOT: Final = _Drawn(_check_plot)
 
 
 def together(*options: Option) -> Option:

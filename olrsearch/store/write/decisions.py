@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Fault = tuple[int, str]
 
 _UNSTORABLE = "half a character, or the character NUL"
-_SHOWN = 20
+_SHOWN = 10
 """Faults that an error tells in full; of more it says how many."""
 
 

@@ -167,7 +167,7 @@ def test_kept_scores_are_those_computed(tmp_path):
     write_scores(path, first, made.readout, segment="aa")
     kept = read_scores(path, first, made.readout, segment="aa")
     np.testing.assert_array_equal(kept, made.readout.logits(first.embeddings))
-    doubled = scores(made, kept=[2 * kept, None])
+    doubled = scores(made, kept=[2 * np.asarray(kept), None])
     np.testing.assert_allclose(doubled.raw(1)[:15], 2 * scores(made).raw(1)[:15], rtol=1e-5)
     np.testing.assert_array_equal(doubled.raw(1)[15:], scores(made).raw(1)[15:])
     # Of another segment, readout or place they are not used, and computed again instead.
@@ -180,7 +180,7 @@ def test_kept_scores_are_those_computed(tmp_path):
     with pytest.raises(StoreCorruptError, match="damaged"):
         read_scores(path, first, made.readout, segment="aa")
     np.save(path, np.zeros((5, 3), np.float32))
-    with pytest.raises(StoreCorruptError, match=r"\(5, 3\)"):
+    with pytest.raises(StoreCorruptError, match="cut, swapped or damaged"):
         read_scores(path, first, made.readout, segment="aa")
     path.with_suffix(".json").write_text("{")
     assert read_scores(path, first, made.readout, segment="aa") is None
