@@ -92,7 +92,7 @@ def path(name: str, value: object) -> Path:
 
 
 def _yes_or_no(name: str, value: object) -> bool:
-    if isinstance(value, bool) or type(value).__name__ == "bool" and type(value).__module__ == "numpy":
+    if isinstance(value, bool) or (type(value).__name__ == "bool" and type(value).__module__ == "numpy"):
         return bool(value)
     raise _wrong(name, "True or False", value)
 
