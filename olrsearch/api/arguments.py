@@ -53,14 +53,14 @@ def checked(verb: Callable[_P, _R]) -> Callable[_P, _R]:
 
 def whole_number(name: str, value: object) -> int:
     """A whole number: Python's or numpy's, and neither True nor False."""
-    if isinstance(value, Integral) and not isinstance(value, bool):
+    if not isinstance(value, bool) and isinstance(value, Integral):
         return int(value)
     raise _wrong(name, "a whole number", value)
 
 
 def number(name: str, value: object) -> float:
     """A number: Python's or numpy's, and neither True nor False."""
-    if isinstance(value, Real) and not isinstance(value, bool):
+    if not isinstance(value, bool) and isinstance(value, Real):
         return int(value) if isinstance(value, Integral) else float(value)
     raise _wrong(name, "a number", value)
 
