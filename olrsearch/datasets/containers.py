@@ -23,6 +23,7 @@ from olrsearch.core.errors import DatasetNotFoundError, ImageDecodeError, ImageM
 from olrsearch.datasets.cifar_format import parse_records
 from olrsearch.datasets.idx_format import is_idx, parse_idx
 from olrsearch.datasets.kinds import LeftOut
+from olrsearch.datasets.regular_files import read_regular
 from olrsearch.datasets.zips import Member, members, open_tolerant, read_member
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ def _close(opened: tuple[threading.Lock, zipfile.ZipFile]) -> None:
 
 def _images(path: Path, member: str | None) -> U8:
     if member is None:
-        name, where, data = path.name, str(path), path.read_bytes()
+        name, where, data = path.name, str(path), read_regular(path)
     else:
         name, where = member, f"{member} in {path}"
         found = tar_members(path, lambda other: other == member)

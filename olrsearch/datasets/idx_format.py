@@ -7,6 +7,7 @@ type 0x08 (unsigned byte) is used by MNIST and its relatives, and read here.
 from __future__ import annotations
 
 import gzip
+import io
 import struct
 import zlib
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ UNSIGNED_BYTE = 0x08
 MARKS = ("-", ".")
 """What stands before `idx` in a file's name."""
 _GZIP_MAGIC = b"\x1f\x8b"
+_PIECE = 1 << 24
 _LEVEL = 6  # level 9 takes twice as long for some hundredths
 
 
@@ -41,10 +43,10 @@ def read_idx(path: Path, *, dimensions: tuple[int, ...], error: type[DatasetErro
         uint8 array with that many dimensions, read-only.
 
     Raises:
-        DatasetNotFoundError: There is no such file.
+        DatasetNotFoundError: There is no such file, or it is a pipe or a device.
         DatasetError: `error`: another magic number, or more or fewer bytes than announced.
     """
-    data = read_file(path, what="idx file")
+    data = read_file(path, what="idx file", regular=True)
     return parse_idx(data, where=str(path), dimensions=dimensions, error=error)
 
 
@@ -80,33 +82,49 @@ def parse_idx(
 ) -> U8:
     """The array in the bytes of an idx file, as `read_idx`; `where` names the file in an error message.
 
+    What is compressed is unpacked no further than its header says.
+
     Raises:
         DatasetError: `error`: another magic number, or more or fewer bytes than announced.
     """
-    if data[:2] == _GZIP_MAGIC:
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as cause:
-            raise error(f"{where} is a damaged gzip file ({cause}); fetch it again") from cause
+    packed = data[:2] == _GZIP_MAGIC
+    longest = 4 + 4 * max(dimensions)
+    head = _unpacked(data, longest, where, error) if packed else data[:longest]
     expected = [_magic(number) for number in dimensions]
-    if data[:4] not in expected:
+    if head[:4] not in expected:
         raise error(
-            f"{where} begins with 0x{data[:4].hex()}, expected "
+            f"{where} begins with 0x{head[:4].hex()}, expected "
             f"{' or '.join(f'0x{magic.hex()}' for magic in expected)} (idx, unsigned bytes, "
             f"{' or '.join(map(str, dimensions))} dimension{'s'[: dimensions[-1] > 1]})"
         )
-    count = data[3]
+    count = head[3]
     header = 4 + 4 * count
-    if len(data) < header:
-        raise error(f"{where} ends within its header: {len(data)} bytes, expected at least {header}")
-    shape = struct.unpack(f">{count}I", data[4:header])
+    if len(head) < header:
+        raise error(f"{where} ends within its header: {len(head)} bytes, expected at least {header}")
+    shape = struct.unpack(f">{count}I", head[4:header])
     announced = header + int(np.prod(shape, dtype=object))
+    if packed:
+        data = _unpacked(data, announced + 1, where, error)
     if len(data) != announced:
+        more = "at least " if packed and len(data) > announced else ""
         raise error(
-            f"{where} holds {len(data)} bytes, expected {announced} for "
+            f"{where} holds {more}{len(data)} bytes, expected {announced} for "
             f"{' × '.join(map(str, shape))} items; fetch it again"
         )
     return np.frombuffer(data, dtype=np.uint8, offset=header).reshape(shape)
+
+
+def _unpacked(data: bytes, most: int, where: str, error: type[DatasetError]) -> bytes:
+    """The first bytes of what is compressed; never much more memory is taken than they need."""
+    pieces = []
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+            while most > 0 and (piece := stream.read(min(most, _PIECE))):
+                pieces.append(piece)
+                most -= len(piece)
+    except (OSError, EOFError, zlib.error) as cause:
+        raise error(f"{where} is a damaged gzip file ({cause}); fetch it again") from cause
+    return b"".join(pieces)
 
 
 def is_idx(data: bytes) -> bool:

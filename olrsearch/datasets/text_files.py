@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from olrsearch.core.errors import DatasetNotFoundError, LabelFileError
 from olrsearch.core.shown import shown
+from olrsearch.datasets.regular_files import read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,11 +50,18 @@ def read_text(
 
 
 def read_file(
-    path: Path, *, what: str = "label file", missing: type[OlrsearchError] = DatasetNotFoundError
+    path: Path,
+    *,
+    what: str = "label file",
+    missing: type[OlrsearchError] = DatasetNotFoundError,
+    regular: bool = False,
 ) -> bytes:
-    """The bytes of a file; arguments as of `read_text`."""
+    """The bytes of a file; arguments as of `read_text`.
+
+    With `regular` nothing but a file is read; tables may come through a pipe.
+    """
     try:
-        return path.read_bytes()
+        return read_regular(path) if regular else path.read_bytes()
     except FileNotFoundError as cause:
         raise missing(f"no {what} at {path}") from cause
     except OSError as cause:

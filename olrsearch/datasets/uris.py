@@ -20,11 +20,10 @@ from __future__ import annotations
 import io
 import os
 import re
-import stat
 from contextlib import contextmanager, nullcontext
 from io import FileIO
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -32,6 +31,7 @@ from PIL import Image
 from olrsearch.core.errors import ImageDecodeError, ImageMissingError
 from olrsearch.datasets import containers
 from olrsearch.datasets.memory import BUDGET, SMALL_FILE
+from olrsearch.datasets.regular_files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,14 +40,6 @@ _ZIP_MARK = re.compile(r"\.zip!", re.IGNORECASE)
 _TAR_NAME = re.compile(r"\.(?:tar(?:\.(?:gz|bz2|xz))?|tgz)\Z", re.IGNORECASE)
 _TAR_MARK = re.compile(_TAR_NAME.pattern.replace(r"\Z", "!"), re.IGNORECASE)
 _ITEM_MARK = re.compile(r"#([0-9]{1,10})\Z")
-
-_NO_FILES: Final = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
 
 
 def read_bytes(root: Path | str, uri: str) -> bytes:
@@ -98,16 +90,9 @@ def _room_for(size: int, largest: int | None, uri: str) -> Iterator[None]:
 
 def _opened(path: Path) -> FileIO:
     try:
-        # A pipe that nobody writes to would make an ordinary `open` wait for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return open_regular(path)
     except (OSError, ValueError) as cause:
         raise _unreadable(path, cause) from cause
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(mode):
-        return FileIO(descriptor)
-    os.close(descriptor)
-    what = next((name for is_it, name in _NO_FILES if is_it(mode)), "no file")
-    raise ImageMissingError(f"{path} is {what}, expected a file")
 
 
 def _content(file: FileIO, size: int, uri: str) -> bytes:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import gzip
+import os
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -170,3 +172,34 @@ def test_mnist_itself():
     assert first.labels.index(1) == 5  # the well-known first digit
     image = load_image(dataset.root, first.uri)
     assert (image.size, image.mode) == ((28, 28), "RGB")
+
+
+@pytest.mark.parametrize("which", ["images", "labels"])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path, which):
+    write_standard(tmp_path)
+    files = {
+        "images": tmp_path / "train-images-idx3-ubyte",
+        "labels": tmp_path / "train-labels-idx1-ubyte",
+    }
+    files[which] = tmp_path / "pipe"
+    os.mkfifo(files[which])
+    with pytest.raises(DatasetNotFoundError, match=r"pipe \(it is a pipe, expected a file\)"):
+        open_idx(files["images"], files["labels"])
+
+
+def test_what_is_packed_is_unpacked_no_further_than_its_header_says(tmp_path):
+    path = tmp_path / "bomb-images-idx3-ubyte.gz"
+    whole = idx(pictures(2))
+    path.write_bytes(gzip.compress(whole + bytes(200_000_000), compresslevel=1))
+    tracemalloc.start()
+    try:
+        said = rf"holds at least {len(whole) + 1} bytes, expected {len(whole)} for 2 × 6 × 5 items"
+        with pytest.raises(ImageDecodeError, match=said):
+            open_idx(path)
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+    claim = struct.pack(">4B3I", 0, 0, 8, 3, 2**32 - 1, 2**32 - 1, 2**32 - 1)
+    path.write_bytes(gzip.compress(claim + bytes(100)))
+    with pytest.raises(ImageDecodeError, match="holds 116 bytes, expected 7922816"):
+        open_idx(path)
