@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
 from olrsearch.core.errors import ImageDecodeError
 from olrsearch.datasets import jpeg
@@ -140,6 +140,7 @@ def _ended(body: bytes, where: str) -> bytes | None:
 def _decoded(data: bytes, where: str, at_least: tuple[int, int] | None) -> DecodedImage:
     with _without_pillows_limit(), Image.open(io.BytesIO(data), formats=_formats(data, where)) as image:
         width, height = image.size
+        _refuse_missing_strips(image, where)
         factor = 1
         if at_least is not None:
             edge = max(at_least)  # EXIF may swap the sides
@@ -162,6 +163,24 @@ def _decoded(data: bytes, where: str, at_least: tuple[int, int] | None) -> Decod
     if orientation >= 5:
         width, height = height, width
     return DecodedImage(upright, width, height, orientation)
+
+
+def _refuse_missing_strips(image: ImageFile.ImageFile, where: str) -> None:
+    """Pillow leaves black what no strip of a TIFF holds: millions of rows, where a header is damaged.
+
+    Raises:
+        ImageDecodeError: The strips, or tiles, do not reach the end of the picture.
+    """
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or not image.tile:
+        return
+    # As the picture lies in the file: `size` is turned as EXIF says.
+    whole = tuple(int(image.tag_v2[tag]) for tag in (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength))
+    held = tuple(max(part.extents[side] for part in image.tile if part.extents) for side in (2, 3))
+    if held[0] < whole[0] or held[1] < whole[1]:
+        raise ImageDecodeError(
+            f"{where} is a damaged TIFF: it says {whole[0]} × {whole[1]} pixels and holds "
+            f"{held[0]} × {held[1]}"
+        )
 
 
 def _megabytes(count: int) -> str:

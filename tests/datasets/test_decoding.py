@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from olrsearch.core.errors import ImageDecodeError
 from olrsearch.datasets import decoding, jpeg
@@ -189,3 +189,37 @@ def test_threads_share_the_budget():
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(use, [40_000_000, 70_000_000, budget.total, 30_000_000] * 50))
     assert 40_000_000 <= most[0] <= budget.total
+
+
+def rewritten(tiff, tag, value):
+    """A little-endian TIFF with another value of one tag, of four bytes or of two."""
+    start = struct.unpack_from("<I", tiff, 4)[0]
+    found = bytearray(tiff)
+    for place in range(struct.unpack_from("<H", tiff, start)[0]):
+        at = start + 2 + 12 * place
+        if struct.unpack_from("<H", tiff, at)[0] == tag:
+            struct.pack_into("<HII", found, at + 2, 4, 1, value)
+    return bytes(found)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_tiff_whose_strips_end_before_the_picture_is_damaged(orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    buffer = io.BytesIO()
+    Image.new("L", (24, 30), 90).save(buffer, "TIFF", exif=exif)
+    whole = rewritten(buffer.getvalue(), ExifTags.Base.RowsPerStrip, 30)
+    assert decode(whole, where="x").size == ((24, 30) if orientation == 1 else (30, 24))
+    broken = rewritten(whole, ExifTags.Base.ImageLength, 1_000_000)
+    with pytest.raises(ImageDecodeError, match="it says 24 × 1000000 pixels and holds 24 × 30"):
+        decode(broken, where="x")
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_deflate", "packbits", "tiff_ccitt"])
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "CMYK", "I;16"])
+def test_whole_tiffs_of_any_kind_are_read(mode, compression):
+    if compression == "tiff_ccitt" and mode != "1":
+        pytest.skip("only of two colours")
+    buffer = io.BytesIO()
+    Image.new(mode, (300, 700), 1).save(buffer, "TIFF", compression=compression)
+    assert decode(buffer.getvalue(), where="x").size == (300, 700)
