@@ -31,6 +31,7 @@ one a line. The exit code is 0; 1 for an error of ours, told in one line; 2 for 
 spelt right; 130 after Ctrl-C.
 
 An IMAGE is a key (`000001.jpg`), a key of one data set (`celeba/000001.jpg`) or an id (`id:17`);
+where no image has exactly this key, one that differs in Unicode's form alone is meant.
 `similar` and `describe` also take an image file that is in no store.
 """
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 import warnings
@@ -83,12 +84,12 @@ def good(store, *arguments):
 
 
 def refused(store, *arguments):
-    """For commands that must fail with an error of ours: its one line."""
+    """For commands that must fail with an error of ours: its one line, the store left out of its advice."""
     called = call(store, *arguments)
     assert called.code == 1, (called.code, called.err)
     assert not called.out
     (line,) = [line for line in called.err.splitlines() if line.startswith("error: ")]
-    return line
+    return line.replace(f"olrsearch --store {shlex.quote(str(store))} ", "olrsearch ")
 
 
 def environment(**more):

@@ -6,7 +6,8 @@ import shlex
 from typing import TYPE_CHECKING
 
 from olrsearch.core.errors import WordVectorsError
-from olrsearch.encoders.words.meanings import FILE, read_meanings, spell
+from olrsearch.encoders.words.meanings import FILE, read_meanings
+from olrsearch.search.query.ast import quote_name
 from olrsearch.store.vectors.layout import POSTERIOR
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def meant(session: Session, word: str, labels: Sequence[str], *, alone: bool) ->
         return ""
     if not meaning:
         return ""
-    query = " & ".join(spell(asked) for asked in meaning)
+    query = " & ".join(("!" if asked.negated else "") + quote_name(asked.label) for asked in meaning)
     if not alone:
         plain = len(meaning) == 1 and not meaning[0].negated
         return f"as a word it means {query}: write {query if plain else f'({query})'} in its place"

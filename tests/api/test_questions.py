@@ -10,6 +10,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from olrsearch import Store
+from olrsearch.api.words_as_labels import meant
 from olrsearch.core.errors import (
     IndexBuildError,
     OlrsearchError,
@@ -325,6 +326,14 @@ def test_a_word_that_is_no_label_is_translated(gallery, tmp_path, query, said):
     )
     with Store.open(folder, read_only=True) as opened, pytest.raises(UnknownLabelError, match=said):
         opened.search(query)
+
+
+def test_a_translation_is_spelt_as_queries_are(gallery, tmp_path):
+    folder = gallery.copy(tmp_path / "store")
+    (folder / "meanings.toml").write_text('[asks]\n"!black and white" = ["colourful"]\n')
+    with Store.open(folder, read_only=True) as opened:
+        said = meant(opened.session, "colourful", ("Black and White",), alone=True)
+    assert said == """as a word it means !"Black and White": olrsearch search '!"Black and White"'"""
 
 
 def test_a_damaged_table_of_meanings_hides_no_unknown_label(gallery, tmp_path):

@@ -11,6 +11,7 @@ import difflib
 import importlib
 import logging
 import os
+import re
 import sys
 from typing import Any, Final
 
@@ -29,6 +30,9 @@ from olrsearch.apps.cli.everywhere import (
 
 _LONGEST: Final = 400
 """Characters of a message about usage; what was typed may be longer."""
+
+_NEXT: Final = re.compile(r"\bolrsearch (?P<command>[a-z]+)\b(?: (?P<part>[a-z]+)\b)?")
+"""A command in a message, and the command of a group that it may be."""
 
 _COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module below olrsearch.apps.cli, one line of help)
@@ -165,7 +169,7 @@ def run(arguments: list[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except OlrsearchError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {_for_this_store(str(error), call)}", err=True)
         return 1
     except OSError as error:
         # What the system refuses (a full disk, a folder that is a file) is no bug of ours.
@@ -178,6 +182,23 @@ def run(arguments: list[str] | None = None) -> int:
         click.echo(f"error: out of memory{f' ({error})' if str(error) else ''}", err=True)
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _for_this_store(message: str, call: Call) -> str:
+    """An error whose commands to run next are for the store that was typed, where one was."""
+    if call.store_option is None:
+        return message
+    ctx = click.Context(cli, info_name="olrsearch")
+
+    def named(found: re.Match[str]) -> str:
+        command = cli.get_command(ctx, found["command"])
+        # A group alone is no command but a word: `no olrsearch store`. What follows imports differs.
+        whole = not isinstance(command, click.Group) or found["part"] in command.commands
+        if command is None or not (whole or found["command"] == "import"):
+            return found.group()
+        return call.command(found.group().removeprefix("olrsearch "))
+
+    return _NEXT.sub(named, message)
 
 
 def _wrong_usage(error: click.UsageError) -> int:

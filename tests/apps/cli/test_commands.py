@@ -231,7 +231,7 @@ def test_misspelt_commands_exit_with_2(gallery, arguments):
 @pytest.mark.usefixtures("nothing_shipped")
 def test_empty_stores_are_refused_with_what_to_do(gallery, tmp_path):
     store = tmp_path / "store"
-    assert "run `olrsearch --store" in refused(store, "search", "bright")
+    assert "run `olrsearch import folder IMAGES`" in refused(store, "search", "bright")
     good(store, "store", "create")
     assert "is a store already: import into it" in refused(store, "store", "create")
     for arguments in (

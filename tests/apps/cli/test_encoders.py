@@ -364,7 +364,10 @@ def test_no_encoder_is_announced_where_there_is_nothing_to_encode(tmp_path):
     good(tmp_path / "store", "store", "create")
     called = call(tmp_path / "store", "encode")
     assert called.code == 1
-    assert called.err == "error: the store holds no images: run olrsearch import first\n"
+    assert (
+        called.err
+        == f"error: the store holds no images: run olrsearch --store {tmp_path}/store import first\n"
+    )
 
 
 @pytest.mark.usefixtures("nothing_shipped")

@@ -12,6 +12,7 @@ import pytest
 from command import call, good
 from pictures import name, write_pictures
 
+from olrsearch import OlrsearchError, Store
 from olrsearch.apps.cli import cli, run
 from olrsearch.apps.cli.commands import _COMMANDS, main, wait_without_spinning
 from olrsearch.apps.cli.everywhere import start_logging
@@ -315,3 +316,27 @@ def test_quiet_hides_the_warnings_of_libraries(monkeypatch, capsys):
         main()
     logging.captureWarnings(capture=False)
     assert "library" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("message", "advised"),
+    [
+        ("run olrsearch encode", "run olrsearch --store 'my faces' encode"),
+        ("run `olrsearch audit run --resume`", "run `olrsearch --store 'my faces' audit run --resume`"),
+        ("run olrsearch import first", "run olrsearch --store 'my faces' import first"),
+        ("write one with olrsearch words woman", "write one with olrsearch --store 'my faces' words woman"),
+        ("it is no olrsearch store: make one", "it is no olrsearch store: make one"),
+        ("run olrsearch --store x encode", "run olrsearch --store x encode"),
+        ("pip install 'olrsearch[html]', olrsearch 1.2", "pip install 'olrsearch[html]', olrsearch 1.2"),
+    ],
+)
+def test_errors_advise_commands_for_the_store_that_was_typed(monkeypatch, tmp_path, message, advised):
+    def fail(_):
+        raise OlrsearchError(message)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("olrsearch.Store.info", fail)
+    Store.create("my faces").close()
+    assert call("my faces", "store", "info").err == f"error: {advised}\n"
+    monkeypatch.setenv("OLRSEARCH_STORE", "my faces")
+    assert said("store", "info") == (1, "", f"error: {message}\n")
