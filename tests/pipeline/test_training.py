@@ -90,7 +90,12 @@ def test_a_run_keeps_what_it_used_and_no_pixels(world):
 
 def test_the_model_folder_holds_no_teacher(world):
     (model,) = (world.store / "models").iterdir()
-    assert sorted(path.name for path in model.iterdir()) == ["config.json", "weights.safetensors"]
+    assert sorted(path.name for path in model.iterdir()) == [
+        "config.json",
+        "fit.json",
+        "fit.safetensors",
+        "weights.safetensors",
+    ]
     config = json.loads((model / "config.json").read_text())
     assert not any("teacher" in name for name in config["tensors"])
 

@@ -237,11 +237,11 @@ def _open_glove(cache: Path | None) -> WordTable:
 
     try:
         return open_table([vectors, index], read, source=GLOVE, cache=cache, mapped=vectors)
+    except (FileNotFoundError, ValueError, EOFError) as error:  # pyarrow's errors are among them
+        raise WordVectorsError(
+            f"the package {_PACKAGE} is damaged ({error}): run pip install --force-reinstall {_PACKAGE}"
+        ) from None
     except OSError as error:
         raise WordVectorsError(
             f"{error.filename or data} cannot be read: {what_system_said(error)}"
-        ) from None
-    except (ValueError, EOFError) as error:  # pyarrow's errors are among them
-        raise WordVectorsError(
-            f"the package {_PACKAGE} is damaged ({error}): run pip install --force-reinstall {_PACKAGE}"
         ) from None

@@ -229,7 +229,8 @@ def test_from_a_folder_to_answers_without_training_or_labels(shipped, plain, tmp
         "on, on the terms of whoever published it (olrsearch encoders info faces --card)"
     )
     assert "60 encoded" in first[1]
-    assert len(first) == 2
+    assert "does not know which images it was trained on" in first[2]
+    assert len(first) == 3
     assert "no encoder here yet" not in again["err"]
     assert "60 had embeddings" in again["err"]
     rows = [json.loads(line) for line in found["out"].splitlines()]
@@ -301,7 +302,8 @@ def test_labels_of_ones_own_replace_what_came(plain, tmp_path):
     good(plain, "import", "folder", tmp_path / "labelled", "--labels", tmp_path / "labelled" / "labels.csv")
     called = good(plain, "encode")
     assert "140 encoded" in called.err
-    assert "note: " not in called.err  # the encoder's own calibration stays until another is asked for
+    # The encoder's own calibration stays until another is asked for.
+    assert "calibrat" not in called.err
     note = good(plain, "search", "bright", "-k", 1).err
     assert "run olrsearch calibrate to fit them to the labels of this store" in note
     good(plain, "calibrate")

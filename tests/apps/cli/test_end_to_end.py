@@ -184,6 +184,8 @@ def test_real_faces_from_the_zips(celeba, tmp_path):
     good(store, "label", "set", "smiling", "absent", first)
     good(store, "delete", rows[1]["key"])
     again = good(store, "-q", "import", "celeba", celeba, "--limit", 300, "--json").row
-    assert (again["added"], again["unchanged"]) == (1, 299)  # what was deleted comes back as a new image
+    assert (again["added"], again["unchanged"], again["stayed_deleted"]) == (0, 299, 1)
+    again = good(store, "-q", "import", "celeba", celeba, "--limit", 300, "--restore", "--json").row
+    assert (again["added"], again["unchanged"], again["restored"]) == (0, 299, 1)
     assert good(store, "store", "verify", "--sources", "--json").row["ok"]
     assert sys.modules["torch"].get_num_threads() == 1

@@ -181,7 +181,8 @@ def test_the_callers_randomness_is_left_alone(tmp_path):
     torch.testing.assert_close(torch.rand(2), expected)
 
 
-def test_progress_goes_to_standard_error(tmp_path, capsys):
+def test_progress_goes_to_standard_error(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     config = olr_case.config(teacher_epochs="1", siamese_epochs="1")
     train_olr(olr_case.images(), config, tmp_path, tmp_path / "models")
     out, err = capsys.readouterr()

@@ -100,6 +100,11 @@ def agree(built, queries, *, least=0.85, count=10, **options):
     return np.mean(proofs)
 
 
+def said_of(folder):
+    """What a store's metadata say of an index that was built here."""
+    return json.loads((folder / "index.json").read_text())
+
+
 @pytest.mark.parametrize("name", kl_recipe_names())
 def test_every_kind_is_kept_and_answers_as_it_was_measured(name, built_folders, exact, vectors):
     built = open_built(built_folders / name, exact)
@@ -110,7 +115,7 @@ def test_every_kind_is_kept_and_answers_as_it_was_measured(name, built_folders, 
         "images": HELD_IMAGES
     }
     assert min(found.at_10 for found in described.recall.values()) >= recipe.recall_at_10
-    verify(built_folders / name)
+    verify(built_folders / name, said_of(built_folders / name))
     assert {path.name for path in (built_folders / name).iterdir()} == {
         "index.json",
         *(file.name for file in described.files),
@@ -215,7 +220,7 @@ def test_a_refused_index_leaves_what_was_there(exact, vectors, tmp_path, built_f
     blind = KlRecipe("kl-own", "", "projected", ("words",), 0.99, 0.9, KlParameters(proposals=1, width=1))
     with pytest.raises(RecallError, match=r"kl-own finds 0\.\d+ of the ten"):
         build_kl(exact, vectors, 0.1, blind, folder)
-    verify(folder)
+    verify(folder, said_of(folder))
     assert [path.name for path in tmp_path.iterdir()] == ["kl-own"]
     with pytest.raises(EmptyStoreError, match="run olrsearch encode"):
         build_kl(
@@ -250,13 +255,13 @@ def test_damage_is_found(built_folders, exact, part, tmp_path):
         with pytest.raises(IndexBuildError, match=message):
             open_built(folder, exact)
         with pytest.raises(IndexBuildError, match=f"{name} is missing"):
-            verify(folder)
+            verify(folder, said_of(source))
         for harm in (cut, flip):
             content = (source / name).read_bytes()
             folder = damaged(write(name, harm))
             assert (folder / name).read_bytes() != content
             with pytest.raises(IndexBuildError, match=rf"{name} .*{message}"):
-                verify(folder)
+                verify(folder, said_of(source))
             if (name, harm) != ("index.faiss", flip):  # which `verify` alone reads whole
                 with pytest.raises(IndexBuildError, match=message):
                     open_built(folder, exact)
@@ -316,7 +321,7 @@ def test_indexes_of_older_programs_are_searched_without_their_bounds(built_folde
     before, after = (open_built(root / "kl-projected", exact)._proposer for root in (built_folders, tmp_path))
     assert (before._kept, after._kept) == (len(before.scale), len(before.scale) - 3)
     agree(open_built(tmp_path / "kl-projected", exact), word_queries(vectors))
-    verify(tmp_path / "kl-projected")
+    verify(tmp_path / "kl-projected", said_of(tmp_path / "kl-projected"))
     # what they kept for a device is not needed
     shutil.copytree(built_folders / "kl-torch", tmp_path / "kl-torch")
     as_format_1(tmp_path / "kl-torch")
