@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _TOP: Final = frozenset((STORE_JSON, SEGMENTS, MODELS, INDEXES, RUNS, LOCK, HOLDER, SUMS)) | {
     f"{DATABASE}{suffix}" for suffix in ("", "-wal", "-shm")
-}
+} | {"meanings.toml"}  # which an owner may put there
 _BACKUP: Final = f"{DATABASE}.before-"
 _DESCRIPTION: Final = "index.json"
 """What makes a folder among a space's indexes a built one."""
