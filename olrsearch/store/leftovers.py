@@ -39,9 +39,11 @@ if TYPE_CHECKING:
     from olrsearch.store.backend import Backend
     from olrsearch.store.values import SpaceInfo
 
-_TOP: Final = frozenset((STORE_JSON, SEGMENTS, MODELS, INDEXES, RUNS, LOCK, HOLDER, SUMS)) | {
-    f"{DATABASE}{suffix}" for suffix in ("", "-wal", "-shm")
-} | {"meanings.toml"}  # which an owner may put there
+_TOP: Final = (
+    frozenset((STORE_JSON, SEGMENTS, MODELS, INDEXES, RUNS, LOCK, HOLDER, SUMS))
+    | {f"{DATABASE}{suffix}" for suffix in ("", "-wal", "-shm")}
+    | {"meanings.toml"}
+)  # which an owner may put there
 _BACKUP: Final = f"{DATABASE}.before-"
 _DESCRIPTION: Final = "index.json"
 """What makes a folder among a space's indexes a built one."""
