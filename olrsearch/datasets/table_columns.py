@@ -82,13 +82,13 @@ def choose_columns(table: RawTable, options: TableOptions) -> Columns:
         message = f"the {called} of {where} is an index of pandas, and was left out"
         issues.append(DatasetIssue("index-column", message, 1, (header[index],)))
     used = [name for at, name in enumerate(header) if at not in left_out]
-    twice = first_duplicate(used)
     key = _key_column(table, options.get("key_column"), left_out)
-    if twice is None and _is_row(table, key):
+    if _is_row(table, key):  # before doubled names, which the values of a row often are
         raise LabelFileError(
             f"{where}, line 1: found {shown(header[key])} where the names of columns should be: put a line "
             "such as image,Smiling above it, or say --no-header, which calls columns Column_1, Column_2, …"
         )
+    twice = first_duplicate(used)
     if twice is not None or ("" in used and header[key]):
         found = f"the column {shown(twice)} twice" if twice else "a column without a name"
         raise LabelFileError(

@@ -9,6 +9,7 @@ from olrsearch.core.errors import QueryError, UnknownImageError
 from olrsearch.core.shown import escaped, shown
 from olrsearch.datasets.base import PARTITIONS
 from olrsearch.search.query.where import Comparison, Membership, parse_where, tests_of
+from olrsearch.store.vectors.layout import FIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +22,18 @@ _NAMED: Final[Mapping[str, tuple[str, ...]]] = {"partition": PARTITIONS, "datase
 
 _LISTED: Final = 12
 """Values that an error lists."""
+
+
+def parse_condition(where: str, snapshot: Snapshot) -> Where:
+    """What a condition on images says: of their columns, their stored labels and their `fit`.
+
+    Raises:
+        QuerySyntaxError: it does not parse, or names another column.
+    """
+    from olrsearch.search.filters import column_types
+    from olrsearch.store.read.columns import FILTER_COLUMNS
+
+    return parse_where(where, {**column_types(FILTER_COLUMNS), FIT: float}, snapshot.label_names)
 
 
 def check_named_parts(node: Where, snapshot: Snapshot) -> None:
@@ -48,10 +61,7 @@ def why_nothing(where: str, snapshot: Snapshot) -> tuple[str, ...]:
     Returns:
         One note a value.
     """
-    from olrsearch.search.filters import column_types
-    from olrsearch.store.read.columns import FILTER_COLUMNS
-
-    node = parse_where(where, column_types(FILTER_COLUMNS), snapshot.label_names)
+    node = parse_condition(where, snapshot)
     notes = (_why(column, value, snapshot) for column, value in dict.fromkeys(_named(node)))
     return tuple(islice((note for note in notes if note), _LISTED))
 

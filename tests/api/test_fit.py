@@ -70,6 +70,19 @@ def test_answers_mark_what_is_foreign_and_a_condition_leaves_it_out(mixed):
         assert len(store.select("fit is null")) == 0
 
 
+def test_a_fit_that_no_image_has_leaves_nothing(mixed):
+    home, _, _ = mixed
+    with Store.open(home, read_only=True) as store:
+        asked = f"fit < {FOREIGN} and key = 'none.png'"
+        for answer in (
+            store.search("smiling", where=asked),
+            store.similar("noise1.png", where=asked),
+            store.search("smiling", where="fit > 1"),
+        ):
+            assert not len(answer)
+    assert "no image 'none.png' in" in good(home, "search", "smiling", "--where", asked).err
+
+
 def test_descriptions_mark_files_as_they_mark_images(mixed):
     home, noise, _ = mixed
     with Store.open(home, read_only=True) as store:

@@ -36,7 +36,13 @@ def refusal(path, **options):
 
 
 @pytest.mark.parametrize(
-    "text", ["000001.jpg,1,0\n000002.jpg,0,1\n", "a/000001.png;1;0\n2.png;1;1\n", "000001,1,-1\n2,1,1\n"]
+    "text",
+    [
+        "000001.jpg,1,0\n000002.jpg,0,1\n",
+        "a/000001.png;1;0\n2.png;1;1\n",
+        "000001,1,-1\n2,1,1\n",
+        "a.jpg,1,1\nb.jpg,0,0\n",
+    ],
 )
 def test_a_row_in_the_place_of_the_header_is_noticed(written, text):
     path = written(text)
@@ -48,7 +54,7 @@ def test_a_row_in_the_place_of_the_header_is_noticed(written, text):
     assert table.names == ("Column_2", "Column_3")
     assert len(table.keys) == 2
     assert table.labels[0].tolist()[0] == 1
-    assert "found the column '1' twice" in refusal(written("000001,1,1\n2,1,1\n"))
+    assert "found '000001' where" in refusal(written("000001,1,1\n2,1,1\n"))
 
 
 def test_headers_of_digits_are_headers(written):

@@ -162,13 +162,12 @@ def matching(snapshot: Snapshot, ids: I64, where: str, info: SpaceInfo | None = 
         QueryError: it names a partition or a data set that the store does not have, or fits where none are
             known.
     """
-    from olrsearch.search.filter_values import check_named_parts
-    from olrsearch.search.filters import allowed_rows, column_types, tests_column, tests_labels
-    from olrsearch.search.query.where import parse_where
+    from olrsearch.search.filter_values import check_named_parts, parse_condition
+    from olrsearch.search.filters import allowed_rows, tests_column, tests_labels
     from olrsearch.search.spaces.fits import known_fits
     from olrsearch.store.read.columns import FILTER_COLUMNS
 
-    node = parse_where(where, {**column_types(FILTER_COLUMNS), FIT: float}, snapshot.label_names)
+    node = parse_condition(where, snapshot)
     check_named_parts(node, snapshot)
     return allowed_rows(
         node,

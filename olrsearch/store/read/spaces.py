@@ -136,7 +136,8 @@ def choose_space(
 
     Args:
         spaces: All of them, oldest first.
-        ref: A name, or the beginning of a fingerprint; None for the newest space.
+        ref: A name, its short name (`olr` of `olr-46a681fc`) where one space alone has it, or the beginning
+            of a fingerprint; None for the newest space.
         layout: What the space must hold; either when None.
         folder: The store's, for messages.
     """
@@ -157,7 +158,8 @@ def choose_space(
             raise EmptyStoreError(f"{folder} has no {HELD[layout]} yet: {advice}")
         return fitting[-1]
     named = [space for space in spaces if space.name == ref]
-    begun = [space for space in spaces if ref and space.fingerprint.startswith(ref.lower())]
+    short = [space for space in spaces if space.name.rpartition("-")[0] == ref] if ref else []
+    begun = short or [space for space in spaces if ref and space.fingerprint.startswith(ref.lower())]
     if not named and len(begun) != 1:
         known = ", ".join(f"{space.name} ({space.fingerprint[:12]})" for space in spaces)
         found = "several spaces have" if begun else "no space has"

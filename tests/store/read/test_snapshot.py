@@ -210,6 +210,22 @@ def test_naming_a_space(stores):
             snapshot.space(unknown)
 
 
+def test_a_space_has_a_short_name_where_it_alone_has_it(stores):
+    store = stores.create()
+    with store.writer() as writer:
+        add_space(writer, "aa" * 32, "faces-aaaaaaaa")
+        add_space(writer, "bb" * 32, "informed-prior-bbbbbbbb")
+        for fingerprint in ("cc" * 32, "dd" * 32):
+            add_space(writer, fingerprint, f"olr-{fingerprint[:8]}")
+    snapshot = store.snapshot()
+    assert snapshot.space("faces").fingerprint == "aa" * 32
+    assert snapshot.space("informed-prior").fingerprint == "bb" * 32
+    with pytest.raises(UnknownSpaceError, match=r"several spaces have.*olr-cccccccc .*olr-dddddddd "):
+        snapshot.space("olr")
+    with pytest.raises(UnknownSpaceError, match=r"no space has .*faces-aaaaaaaa "):
+        snapshot.space("informed")
+
+
 def test_naming_a_space_of_one_layout(stores):
     store = stores.create()
     with store.writer() as writer:
