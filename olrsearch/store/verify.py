@@ -27,6 +27,7 @@ from olrsearch.store.sql.seal import unsealed
 from olrsearch.store.training_runs import damaged_runs
 from olrsearch.store.vectors.segments import open_segment, verify_segment
 from olrsearch.store.verify_metadata import check_database, check_labels, check_numbers
+from olrsearch.store.verify_sets import check_sets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -153,6 +154,7 @@ def _check_all(
     with translated(store.path), store.engine.begin() as connection:
         report.problems += check_numbers(connection, store.path, store.about)
         report.problems += check_labels(connection, len(snapshot.label_names))
+        report.problems += check_sets(connection)
         ids = np.array(connection.scalars(select(schema.image.c.id)).all(), np.int64)
         registered = Registered.read(connection)
     if store.about.backend == "sqlite" and (why := unsealed(store.path, snapshot.generation)) is not None:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from olrsearch.store.values import NewImage
 
 _FIRST: Final = 1 << 62
-_MOST_GIVEN: Final = 10**18
+MOST_GIVEN: Final = 10**18
+"""Numbers that data sets give are below it."""
 
 
 def number_of(name: str) -> int:
@@ -41,7 +42,7 @@ def with_numbers(change: Change, batch: Sequence[NewImage]) -> list[NewImage]:
     """
     for image in batch:
         who = image.identity
-        if isinstance(who, int) and not 0 <= who < _MOST_GIVEN:
+        if isinstance(who, int) and not 0 <= who < MOST_GIVEN:
             raise DatasetError(f"{image.key} shows number {who}: expected a number from 0 to 10¹⁸, or a name")
         if isinstance(who, str) and (unfit := unfit_character(who) or ("nothing" if not who else None)):
             raise DatasetError(f"{image.key} shows {who[:60]!r}, which holds {unfit}: expected a name")
