@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
@@ -22,6 +22,17 @@ if TYPE_CHECKING:
 
     Asked: TypeAlias = ImageRef | Image.Image | U8
     """An id, a key or a path; or an image of Pillow's, or its pixels, uint8 [height, width, 3]."""
+
+
+_IN_PNG: Final = frozenset(("1", "L", "LA", "P", "RGB", "RGBA", "I;16"))
+_WRITTEN_AS: Final = {
+    **{mode: mode for mode in (*_IN_PNG, "I", "I;16B", "I;16L", "F")},
+    "I;16N": "I",
+    "La": "LA",
+    "PA": "RGBA",
+    "RGBa": "RGBA",
+}
+"""The mode in which a file keeps an image of Pillow's; others become RGB. What no PNG keeps, a TIFF does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,9 +116,9 @@ def _of_pillow(value: Any) -> Pixels:  # noqa: ANN401 - an image of Pillow's
 
     try:
         upright = ImageOps.exif_transpose(value)
+        ready = upright.convert(_WRITTEN_AS.get(upright.mode, "RGB"))
         buffer = io.BytesIO()
-        written = upright.mode in {"1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16"}
-        (upright if written else upright.convert("RGB")).save(buffer, "PNG", compress_level=1)
+        ready.save(buffer, "PNG" if ready.mode in _IN_PNG else "TIFF", compress_level=1)
     except (OSError, ValueError, SyntaxError) as error:  # a file that is closed or cut off
         raise QueryError(f"the image given cannot be read: {error}") from error
     return Pixels(decode(buffer.getvalue(), where="the image given"))

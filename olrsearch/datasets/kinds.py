@@ -97,6 +97,8 @@ def kind_passed_over(name: str) -> str | None:
     ending = path.suffix.lower()
     if path.name.startswith("."):
         return None
+    if is_image_name(name.rstrip()):
+        return "blank-ended"
     if ending in _HEIC:
         return "HEIC"
     if ending in _AVIF:
@@ -121,6 +123,7 @@ def _issue(kind: str, names: Sequence[str]) -> DatasetIssue:
     cure = {
         "HEIC": f"{HEIC_EXTRA}, then import again",
         "AVIF": "install a Pillow that reads AVIF, then import again",
+        "blank-ended": "take the blank from the end of their names to import them",
         "video": "save the frames that matter as images",
     }.get(kind, "save them as JPEG, PNG or TIFF to import them")
     code = f"{kind.lower().replace(' ', '-')}-not-read"

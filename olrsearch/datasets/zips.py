@@ -120,7 +120,7 @@ def members(archive: zipfile.ZipFile, where: str) -> tuple[list[Member], list[Da
     r"""The files in a zip, in its order, and what is odd about their names.
 
     Names are UTF-8 whether they are marked so or not; what is no UTF-8 is read as code page 437, which the
-    format means. `\` between folders, as some programs of Windows write it, becomes `/`.
+    format means. `\` between folders, as some programs of Windows write it, becomes `/`, and `./` goes.
     """
     found: dict[str, Member] = {}
     unusable: list[str] = []
@@ -131,10 +131,11 @@ def members(archive: zipfile.ZipFile, where: str) -> tuple[list[Member], list[Da
             continue
         original = getattr(info, "orig_filename", info.filename)
         shown, is_certain = _shown(info, original)
-        if not info.filename or unfit_character(original) or unfit_character(shown):  # zipfile cuts at NUL
-            unusable.append(original if unfit_character(original) else shown)
+        key = "/".join(part for part in shown.replace("\\", "/").split("/") if part != ".")
+        is_unfit = unfit_character(original) or unfit_character(shown)  # zipfile cuts at NUL
+        if not info.filename or not key or is_unfit or ".." in key.split("/"):
+            unusable.append(escaped(original if unfit_character(original) else shown))
             continue
-        key = shown.replace("\\", "/")
         if key in found:
             twice.append(key)
         elif not is_certain:
@@ -143,8 +144,9 @@ def members(archive: zipfile.ZipFile, where: str) -> tuple[list[Member], list[Da
     return list(found.values()), [
         *issues_of(
             "unusable-names",
-            [escaped(name) for name in unusable],
-            f"files of {where} have names that break lines; they are left out",
+            unusable,
+            f"files of {where} have names that break lines or lead out of their folder, and are left out: "
+            f"{', '.join(unusable[:3])}",
         ),
         *issues_of("guessed-names", guessed, f"names of {where} are no UTF-8, and are read as code page 437"),
         *issues_of("repeated-members", twice, f"names stand twice in {where}; the last file of each is read"),

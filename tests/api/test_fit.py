@@ -116,6 +116,10 @@ def test_encoders_without_statistics_say_so(gallery, tmp_path):
             store.search("bright", where="fit > 0.5")
         with pytest.raises(QueryError, match="no image has a fit in any space"):
             store.select("fit > 0.5")
+        assert list(store.select("fit is null")) == [hit.image_id for hit in store.images(k=1000)]
+        assert len(store.select("fit > 0.5 or fit is null")) == len(store.select("fit is null"))
+        assert len(store.select("not fit is null")) == 0
+        assert store.search("bright", where="fit is null").total == len(store.search("bright", k=1000))
 
 
 def test_a_store_whose_labels_the_encoder_does_not_know_is_told(tmp_path):

@@ -202,6 +202,28 @@ def test_pillows_images_are_read_as_their_files_are(store, tmp_path):
     (clear_pixels,) = store.describe(clear)
     assert clear_pixels.estimates == store.describe(tmp_path / "clear.png")[0].estimates
     assert store.describe(turned)[0].image == "an image of 4 × 8 pixels"
+    for mode in (
+        "1",
+        "L",
+        "LA",
+        "P",
+        "PA",
+        "La",
+        "RGBa",
+        "I",
+        "I;16",
+        "I;16B",
+        "I;16L",
+        "I;16N",
+        "F",
+        "CMYK",
+    ):
+        (found,) = store.describe(Image.new(mode, (8, 8)))
+        assert found.estimates
+    grey = Image.fromarray(np.full((8, 8), 40_000, np.int32))
+    assert grey.mode == "I"
+    grey.save(tmp_path / "grey.tif")
+    assert store.describe(grey)[0].estimates == store.describe(tmp_path / "grey.tif")[0].estimates
     cut = Image.open(tmp_path / "clear.png")
     cut.fp.close()
     with pytest.raises(QueryError, match="the image given cannot be read"):

@@ -73,6 +73,19 @@ def test_names_of_every_kind(tmp_path, raw, marked, key, codes):
     assert found == codes
 
 
+def test_names_that_lead_out_of_the_folder_are_counted_and_named(tmp_path):
+    names = ("../up.png", "x/../r.png", "a\nb.png", "./s.png", "t.png ", "q.png")
+    dataset = open_folder(zipped(tmp_path / "a.zip", dict.fromkeys(names, png())))
+    assert [record.key for record in dataset] == ["q.png", "s.png"]
+    assert all(load_image(dataset.root, record.uri).size == (5, 4) for record in dataset)
+    said = {issue.code: (issue.count, issue.examples) for issue in dataset.issues}
+    assert said == {
+        "unusable-names": (3, ("../up.png", "x/../r.png", r"a\x0ab.png")),
+        "blank-ended-not-read": (1, ("t.png ",)),
+    }
+    assert all(name in dataset.issues[0].message for name in dataset.issues[0].examples)
+
+
 def test_a_name_in_utf8_beside_the_name_is_taken(tmp_path):
     raw = "süd.png".encode("cp850")
     extra = b"\x01" + struct.pack("<L", zlib.crc32(raw)) + "süd.png".encode()

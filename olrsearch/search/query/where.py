@@ -203,7 +203,9 @@ class _Parser:
         column = None if is_label else self._columns.get(normalise_name(name))
         # No value of a column is a bare word.
         if column is None or (self._tokens.after_next.sign in STORED and self._labels.matches(name)):
-            return self._label_test(name, token)
+            return self._label_test(
+                name, token, [] if is_label else [name for name, _ in self._columns.values()]
+            )
         return self._column_test(*column)
 
     def _column_test(self, column: str, kind: type) -> Where:
@@ -234,14 +236,17 @@ class _Parser:
         by_name = column == "identity" and self._tokens.next.kind == "string"
         return self._columns.get("person", (column, kind)) if by_name else (column, kind)
 
-    def _label_test(self, name: str, token: Token) -> Where:
+    def _label_test(self, name: str, token: Token, columns: Sequence[str]) -> Where:
+        """A test of a label; `columns` are what its name might have been meant for."""
         try:
             label = self._labels.find(name)
         except UnknownLabelError:
-            known = [column for column, _ in self._columns.values()]
-            near = nearest_names(name, [*known, *self._labels.names])
-            hint = f"did you mean {', '.join(near)}?" if near else _KNOWN.format(", ".join(known))
-            raise self._tokens.fault(f"no column or label {shown(name)}; {hint}", token) from None
+            what, prefix, known = "column or label", "", _KNOWN.format(", ".join(columns))
+            if not columns:
+                what, prefix, known = "label", "label:", "olrsearch label list shows the labels"
+            near = [f"{prefix}{other}" for other in nearest_names(name, [*columns, *self._labels.names])]
+            hint = f"did you mean {', '.join(near)}?" if near else known
+            raise self._tokens.fault(f"no {what} {shown(name)}; {hint}", token) from None
         except QueryError as error:
             raise self._tokens.fault(str(error), token) from None
         comparison, sign = self._tokens.next, self._sign(label)

@@ -14,7 +14,7 @@ from olrsearch.store.vectors.layout import FIT, HELD, POSTERIOR
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from olrsearch.core.arrays import I8, I64, Bool, Layout
+    from olrsearch.core.arrays import F32, I8, I64, Bool, Layout
     from olrsearch.store.read.snapshot import Snapshot
     from olrsearch.store.values import SpaceInfo
 
@@ -160,15 +160,20 @@ def matching(snapshot: Snapshot, ids: I64, where: str, info: SpaceInfo | None = 
     Raises:
         QuerySyntaxError: it does not parse, or names another column.
         QueryError: it names a partition or a data set that the store does not have, or fits where none are
-            known.
+            known and it does not ask for such images.
     """
     from olrsearch.search.filter_values import check_named_parts, parse_condition
     from olrsearch.search.filters import allowed_rows, tests_column, tests_labels
+    from olrsearch.search.query.where import IsNull, tests_of
     from olrsearch.search.spaces.fits import known_fits
     from olrsearch.store.read.columns import FILTER_COLUMNS
 
     node = parse_condition(where, snapshot)
     check_named_parts(node, snapshot)
+    measured: dict[str, F32] = {}
+    if tests_column(node, FIT):
+        may_lack = any(isinstance(test, IsNull) and test.column == FIT for test in tests_of(node))
+        measured[FIT] = known_fits(snapshot, ids, info, may_lack=may_lack)
     return allowed_rows(
         node,
         ids,
@@ -177,5 +182,5 @@ def matching(snapshot: Snapshot, ids: I64, where: str, info: SpaceInfo | None = 
         texts=lambda column: snapshot.columns(ids, [column])[column],
         stored=snapshot.labels(ids) if tests_labels(node) else None,
         label_names=snapshot.label_names,
-        measured={FIT: known_fits(snapshot, ids, info)} if tests_column(node, FIT) else {},
+        measured=measured,
     )

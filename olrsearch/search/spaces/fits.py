@@ -45,13 +45,14 @@ def plain_fits(fits: F32) -> list[float | None]:
     return [None if math.isnan(fit) else fit for fit in fits.tolist()]
 
 
-def known_fits(snapshot: Snapshot, ids: I64, info: SpaceInfo | None = None) -> F32:
+def known_fits(snapshot: Snapshot, ids: I64, info: SpaceInfo | None = None, *, may_lack: bool = False) -> F32:
     """Fits of images in a space, float32 [n]; NaN where none was measured.
 
     Args:
         snapshot: The generation.
         ids: int64 [n].
         info: The space; the newest that has any when None.
+        may_lack: Whether it is no error that no image has one.
 
     Raises:
         QueryError: no image has one.
@@ -61,6 +62,8 @@ def known_fits(snapshot: Snapshot, ids: I64, info: SpaceInfo | None = None) -> F
         segments = [snapshot.open_segment(segment) for segment in space.segments]
         if any(segment.fit is not None for segment in segments):
             return fits_in(segments, ids)
+    if may_lack:
+        return fits_in((), ids)
     where = "any space" if info is None else info.name
     raise QueryError(
         f"no image has a fit in {where}: it is measured as images are encoded, by encoders that know what "
