@@ -379,9 +379,9 @@ def check_registered(folder: Path, registered: Mapping[str, Any]) -> None:
     Raises:
         IndexBuildError: one of them is damaged.
     """
-    IndexDescription.from_dict(registered)
-    if folder.exists():
+    if folder.exists():  # first, for its error names the folder
         read_index_json(folder, FORMAT_VERSION, registered)
+    IndexDescription.from_dict(registered)
 
 
 def exact_scorer(indexes: LabelIndexes, label: int | None) -> LabelIndex | WholeIndex:

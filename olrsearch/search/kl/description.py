@@ -138,14 +138,13 @@ def retired_note(name: str, data: Mapping[str, Any]) -> str | None:
         if kind in KINDS and not (kind == "projected" and parameters.get("prove")):
             return None
     except (AttributeError, KeyError, TypeError) as error:
-        raise _damaged(error) from error
+        raise _damaged(error, name) from error
     return (
         f"the index {name!r} is not used: its kind was no quicker than the exact search, which answers "
         "without --recipe; for a quicker index run olrsearch index build --recipe kl-projected"
     )
 
 
-def _damaged(error: Exception) -> IndexBuildError:
-    return IndexBuildError(
-        f"the description of an index for KL is damaged ({error!r}): run index build again"
-    )
+def _damaged(error: Exception, name: str = "") -> IndexBuildError:
+    of = f"the index {name!r}" if name else "an index for KL"
+    return IndexBuildError(f"the description of {of} is damaged ({error!r}): run index build again")

@@ -52,7 +52,8 @@ def read_spaces(
         connection: Inside a transaction.
         folder: The store's.
         generation: Its number.
-        damaged: Takes note of what cannot be read, which is then left out; raised when None.
+        damaged: Takes note of what cannot be read, which is then left out; raised when None, but for indexes:
+            of those nothing is then known but the name.
 
     Raises:
         StoreCorruptError: a stored text is not what it should be; names table and row.
@@ -86,7 +87,7 @@ def read_spaces(
         .order_by(a.id)
     ):
         place = Place("artefact", f"{number} ({kind} {name}".rstrip() + ")", "payload", _made_by(kind, name))
-        content = read(partial(place.record, payload, _FIELDS.get(kind)))
+        content = read(partial(_payload, place, payload, kind, strict=damaged is not None))
         if content is not None:
             payloads[space_id, kind][name] = content
     for number, fingerprint, name, kind, stored, labels, k, config in connection.execute(
@@ -120,6 +121,16 @@ def read_spaces(
             calibration=payloads[number, "calibration"].get(""),
             indexes=payloads[number, "index"],
         )
+
+
+def _payload(place: Place, stored: object, kind: str, *, strict: bool) -> dict[str, Any]:
+    """What an artefact says; of an index that cannot be read nothing, where that is no error."""
+    try:
+        return place.record(stored, _FIELDS.get(kind))
+    except StoreCorruptError:
+        if strict or kind != "index":
+            raise
+        return {}  # derived: what asks for this index refuses it by name, and all else goes on
 
 
 def _made_by(kind: str, name: str) -> str:
