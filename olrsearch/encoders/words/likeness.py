@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 LEAST: Final = 0.6
 """The sureness below which a word is refused."""
 
+LEAST_SIMILAR: Final = 0.42
+"""The similarity below which a word alone is refused, however sure: foreign words are like anything."""
+
 MOST_AHEAD: Final = 0.3
 """Being farther ahead than this adds nothing."""
 

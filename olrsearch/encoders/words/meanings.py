@@ -20,6 +20,8 @@ FILE: Final = "meanings.toml"
 
 _SHIPPED: Final = Path(__file__).resolve().parent / FILE
 _ASKS, _OPPOSITES, _NONE = "asks", "opposites", "none"
+_NEVER: Final = "never"
+"""The line of [none] whose words spoil a phrase."""
 _EXAMPLE: Final = '"!Male" = ["woman", "lady"] under [asks]'
 
 
@@ -52,12 +54,15 @@ class Meanings:
         entries: Meanings with their words, a user's first. A meaning may stand here several times.
         nothing: Words that ask for nothing that labels say.
         opposites: Pairs of adjectives that turn a phrase round.
+        never: Words that no label is taken for, and that spoil a phrase, whatever else it says; likeness is
+            not measured to them.
         source: The user's file; None where there is none.
     """
 
     entries: tuple[tuple[Meaning, tuple[str, ...]], ...]
     nothing: tuple[str, ...]
     opposites: tuple[tuple[str, str], ...] = ()
+    never: tuple[str, ...] = ()
     source: Path | None = None
 
     def of_labels(self, names: Sequence[str]) -> Meanings:
@@ -83,11 +88,15 @@ class Meanings:
 
         Spelling matters as little as in labels, and an article in front not at all.
         """
-        wanted = plain(text)
-        for meaning, words in self.entries:
-            if any(plain(word) == wanted for word in words):
-                return meaning
-        return () if any(plain(word) == wanted for word in self.nothing) else None
+        return self.by_word().get(plain(text))
+
+    def by_word(self) -> dict[str, Meaning]:
+        """What every word asks for, by its plain form; see `find`."""
+        found: dict[str, Meaning] = {}
+        for meaning, words in (*self.entries, ((), self.nothing), ((), self.never)):
+            for word in words:
+                found.setdefault(plain(word), meaning)
+        return found
 
     def opposite(self, text: str) -> Meaning | None:
         """What a phrase asks for whose opposite stands here; None where none does.
@@ -146,6 +155,7 @@ def read_meanings(path: Path | str | None = None) -> Meanings:
         (*own.entries, *((meaning, words) for meaning, words in below if words)),
         (*own.nothing, *(word for word in shipped.nothing if plain(word) not in asked)),
         (*own.opposites, *shipped.opposites),
+        (*own.never, *(word for word in shipped.never if plain(word) not in asked)),
         Path(path),
     )
 
@@ -180,15 +190,14 @@ def _read(path: Path) -> Meanings:
     for query, words in found.get(_ASKS, {}).items():
         entries.append((_meaning(query, path, text), _words(query, words, path, text)))
     _check_once(entries, path, text)
-    nothing = [
-        word for name, words in found.get(_NONE, {}).items() for word in _words(name, words, path, text)
-    ]
+    none = {name: _words(name, words, path, text) for name, words in found.get(_NONE, {}).items()}
+    nothing = [word for name, words in none.items() if name != _NEVER for word in words]
     opposites = [
         (plain(one), plain(word))
         for one, words in found.get(_OPPOSITES, {}).items()
         for word in _words(one, words, path, text)
     ]
-    return Meanings(tuple(entries), tuple(nothing), tuple(opposites), path)
+    return Meanings(tuple(entries), tuple(nothing), tuple(opposites), none.get(_NEVER, ()), path)
 
 
 def _meaning(query: str, path: Path, text: str) -> Meaning:

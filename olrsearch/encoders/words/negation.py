@@ -7,18 +7,25 @@ from typing import Final, NamedTuple
 
 from olrsearch.core.names import normalise_name
 
-_FRONT: Final = (
-    r"(?:(?:does|do|did|is|are|was|were|has|have)(?:n't| not)|not|no|non|never|without|lacking|lacks|lack of|"
-    r"free of|free from|absence of|absent|missing|minus|nor|neither|no longer|anything but|(?:is|are) no)"
+FRONT: Final = (
+    r"(?:(?:does|do|did|is|are|was|were|has|have|had|ca|wo|could|would|should|ai)(?:n't|nt| not)|cannot|not|"
+    r"no longer|no|non|never|without|w/o|sans|lacking|lacks|lack of|free of|free from|absence of|absent|"
+    r"missing|minus|nor|neither|anything but|(?:is|are) no)"
 )
-_VERBS: Final = r"(?:wearing|wears?|having|has|have|with|any|being|at all|longer|really|very|a pair of)"
-_DENIED = re.compile(rf"{_FRONT}(?: {_VERBS})* (?P<rest>.+)")
+"""What denies, in front of what is denied."""
+
+VERBS: Final = (
+    r"(?:wearing|wears?|having|has|have|with|any|being|at all|longer|really|very|a pair of|an?|the)"
+)
+"""What may stand between a denial and what is denied."""
+
+_DENIED = re.compile(rf"{FRONT}(?: {VERBS})* (?P<rest>.+)")
 _FREE = re.compile(r"(?P<rest>.+) (?:free|less|lacking|missing|absent)")
 _LESS = re.compile(r"(?P<rest>\w{2,})less")
 _UN = re.compile(r"(?:un ?|non|in|im|dis)(?P<rest>\w{3,})")
 
 
-_AFFIRMED = re.compile(rf"(?:with|{_VERBS})(?: {_VERBS})* (?P<rest>.+)")
+_AFFIRMED = re.compile(rf"(?:with|{VERBS})(?: {VERBS})* (?P<rest>.+)")
 _JOINED = re.compile(r" ?, ?| (?:and|or|nor) ")
 
 FILLERS: Final = frozenset(
@@ -43,6 +50,11 @@ FILLERS: Final = frozenset(
         "people",
         "face",
         "someone",
+        "but",
+        "though",
+        "yet",
+        "some",
+        "any",
     )
 )
 """Words that join others in a phrase and ask for nothing themselves."""

@@ -14,13 +14,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from olrsearch.core.errors import QueryError, UnknownLabelError, UnknownWordError
+from olrsearch.core.errors import QueryError, UnknownWordError
 from olrsearch.core.names import LabelNames, nearest_names
 from olrsearch.core.shown import shown
 from olrsearch.encoders.words.label_words import own_words
-from olrsearch.encoders.words.likeness import LEAST, GloveVectors, References, SentenceVectors
+from olrsearch.encoders.words.likeness import LEAST, LEAST_SIMILAR, GloveVectors, References, SentenceVectors
 from olrsearch.encoders.words.meanings import Asked, Meanings, read_meanings, spell
-from olrsearch.encoders.words.negation import FILLERS, affirmed, denial, joined, plain
+from olrsearch.encoders.words.negation import affirmed, denial, joined, plain
+from olrsearch.encoders.words.phrases import (
+    UnclearDenialError,
+    holds_denial,
+    is_denial,
+    known_words,
+    parts_of,
+)
 from olrsearch.encoders.words.sentences import INSTALL, find_sentences
 from olrsearch.encoders.words.vectors import GLOVE, GLOVE_MODULE, WordVectors
 
@@ -104,6 +111,7 @@ class Understanding:
     ) -> None:
         self.names = tuple(names)
         self.meanings = (read_meanings() if meanings is None else meanings).of_labels(self.names)
+        self._meant = self.meanings.by_word()
         self._labels = LabelNames(self.names)
         self._phrases = dict(zip(map(plain, reversed(phrases or ())), reversed(self.names), strict=False))
         self._vectors = vectors
@@ -136,10 +144,20 @@ class Understanding:
             raise self._refusal(text, (), why)
         if not any(letter.isalnum() for letter in text):
             raise self._refusal(text, (), "it has neither letters nor digits")
-        known = self._sure(text) or self._denies(text)
-        if known is None and len(joined(text)) > 1 and " or " in plain(text):
+        self._refuse_never(text)
+        known = self._sure(text) or self._composed(text) or self._denies(text)
+        if known is not None:
+            return known
+        if len(joined(text)) > 1 and " or " in plain(text):
             raise self._refusal(text, (), "words have no or: ask for one after the other")
-        return known or self._composed(text) or self._likely(text, text)
+        if holds_denial(text):
+            why = (
+                "a denial needs its word, and a shell takes words apart: quote the phrase, 'without glasses'"
+                if is_denial(text)
+                else "it denies something, and not all of its words are known: leave out those that are not"
+            )
+            raise self._refusal(text, (), why, near=False)
+        return self._likely(text, text)
 
     def _sure(self, text: str) -> Understood | None:
         """What is certain: labels, words of the table, their opposites, and these with `with` before them."""
@@ -170,9 +188,9 @@ class Understanding:
             return Understood(text, tuple(dict.fromkeys(opposites)), "table")
         known = self._sure(denied.rest)
         if known is None and denied.certain:
-            known = self._composed(denied.rest)
-        if known is None and denied.certain:
             twice = denial(denied.rest)
+            if twice is None and holds_denial(denied.rest):
+                return None
             known = self._denied(denied.rest, text) if twice is None else self.of(denied.rest)
         if known is None:
             return None
@@ -180,28 +198,52 @@ class Understanding:
         return Understood(text, _opposite(known.meaning, text), basis, known.similarity, known.sureness)
 
     def _composed(self, text: str) -> Understood | None:
-        """What the words of a phrase ask for together, where every one is certain: `old man with glasses`.
+        """What the words of a phrase ask for together, where every one is certain: `old man without glasses`.
 
         Raises:
-            QueryError: it asks for a label and for its absence.
+            QueryError: it asks for a label and for its absence, or denies several labels together.
+            UnknownWordError: how far a denial reaches is not clear.
         """
-        tokens, found, at = plain(text).split(" "), list[Asked](), 0
-        while at < len(tokens):
-            for end in range(len(tokens), at, -1):
-                part = " ".join(tokens[at:end])
-                known = None if self.meanings.find(part) == () else self._certain(part)
-                if known is not None:
-                    found += known.meaning
-                    at = end
-                    break
-            else:
-                if tokens[at] not in FILLERS:
-                    return None
-                at += 1
+        try:
+            parts = parts_of(text, self._is_known)
+        except UnclearDenialError as error:
+            raise self._refusal(text, (), str(error), near=False) from None
+        found = []
+        for part in parts or ():
+            known = self._by_itself(part.text)
+            if known is not None:
+                found += _opposite(known, text) if part.denied else known
         meaning = tuple(dict.fromkeys(found))
         if both := [asked.label for asked in meaning if asked.opposite in meaning]:
             raise QueryError(f"{shown(text)} asks for {both[0]} and for its absence: leave one of them out")
         return Understood(text, meaning, "table") if meaning else None
+
+    def _is_known(self, part: str) -> bool:
+        return bool(self._by_itself(part))
+
+    def _by_itself(self, part: str) -> Meaning | None:
+        """What a part of a phrase asks for by itself: `()` for nothing that labels say; None if unknown."""
+        if self._meant.get(part) == () and not self._labels.matches(part):
+            return () if self.meanings.entries else None
+        known = self._certain(part)
+        denied = denial(part) if known is None else None
+        if denied is not None and not denied.certain:  # hatless
+            inner = self._certain(denied.rest) if self._meant.get(denied.rest) != () else None
+            return _opposite(inner.meaning, part) if inner is not None else None
+        return None if known is None else known.meaning
+
+    def _refuse_never(self, text: str) -> None:
+        """Refuse what no label may be taken for: origin, religion and the like, within phrases too.
+
+        Raises:
+            UnknownWordError: the phrase has such a word.
+        """
+        if self._labels.matches(text) or plain(text) in self._phrases or self._meant.get(plain(text)):
+            return
+        never = set(map(plain, self.meanings.never))
+        found = known_words(text, lambda part: part in never or self._is_known(part))
+        if said := [part for part in found if part in never]:
+            raise self._refusal(text, (), f"no label is taken for {said[0]}", near=False)
 
     def _certain(self, text: str) -> Understood | None:
         """A label of this name, or a word of the table; None where it is neither.
@@ -209,17 +251,16 @@ class Understanding:
         Raises:
             UnknownWordError: the table says that it asks for nothing that labels say.
         """
-        try:
+        if self._labels.matches(text):
             return Understood(text, (Asked(self._labels.find(text), negated=False),), "label")
-        except UnknownLabelError:
-            if (name := self._phrases.get(plain(text))) is not None:
-                return Understood(text, (Asked(name, negated=False),), "label")
-            meaning = self.meanings.find(text)
+        if (name := self._phrases.get(plain(text))) is not None:
+            return Understood(text, (Asked(name, negated=False),), "label")
+        meaning = self._meant.get(plain(text))
         if meaning == () and not self.meanings.entries:
             return None  # a table of faces says nothing of labels of other things
         if meaning == ():
             raise self._refusal(
-                text, (), f"the table of meanings has it as none of the {len(self.names)} labels"
+                text, (), f"the table of meanings has it as none of the {len(self.names)} labels", near=False
             )
         return None if meaning is None else Understood(text, meaning, "table")
 
@@ -242,12 +283,33 @@ class Understanding:
             why = f"it is no label and in no table; a sentence encoder understands more words: {INSTALL}"
             raise self._refusal(written, (), why)
         likely = self.references.likely(text)
-        if likely and likely[0].meaning and likely[0].sureness >= LEAST:
+        if likely and likely[0].meaning and likely[0].sureness >= LEAST and self._near(text, likely[0]):
             best = likely[0]
+            self._keeps_all(text, best.meaning, written)
             basis: Basis = "GloVe" if self.vectors.name == "GloVe" else "sentence encoder"
             return Understood(written, best.meaning, basis, best.similarity, best.sureness)
         more = "" if self.vectors.name != "GloVe" else f"; a sentence encoder understands more: {INSTALL}"
         raise self._refusal(written, likely, f"nothing is near enough by the {self.vectors.name}{more}")
+
+    def _near(self, text: str, best: Likely) -> bool:
+        """Whether a word alone is near enough: what it is made of may be like anything."""
+        return " " in plain(text) or best.similarity >= LEAST_SIMILAR
+
+    def _keeps_all(self, text: str, meaning: Meaning, written: str) -> None:
+        """Refuse a phrase whose likeness would lose words that are known by themselves.
+
+        `man with a tattoo` is not Male alone, nor `friendly old smile` Smiling.
+
+        Raises:
+            UnknownWordError: it would.
+        """
+        parts = known_words(text, lambda part: self._by_itself(part) is not None)
+        wanted = [self._by_itself(part) or () for part in parts]
+        for part, asked in zip(parts, wanted, strict=True):
+            if any(one not in meaning for one in asked) or (not asked and any(wanted)):
+                means = " & ".join(map(spell, asked)) or "none of the labels"
+                why = f"{part!r} in it asks for {means}, and not all of its words are known"
+                raise self._refusal(written, (), why, near=False)
 
     def _denied(self, rest: str, written: str) -> Understood:
         """The meaning of what a phrase denies.
@@ -262,13 +324,19 @@ class Understanding:
             raise self._refusal(written, whole, "whether it denies that or says it is not clear")
         return found
 
-    def _refusal(self, text: str, likely: Sequence[Likely], why: str) -> UnknownWordError:
-        """Says which labels are near, and what to do."""
-        near = nearest_names(text[:_SHOWN], self.names)  # a slip of the pen, before anything else
-        near = near or tuple(" & ".join(map(spell, one.meaning)) for one in likely if one.meaning)
+    def _refusal(
+        self, text: str, likely: Sequence[Likely], why: str, *, near: bool = True
+    ) -> UnknownWordError:
+        """Says which labels are near, and what to do; no labels where `near` is false."""
+        names = nearest_names(text[:_SHOWN], self.names) if near else ()  # a slip of the pen, before all else
+        names = names or tuple(
+            " & ".join(map(spell, one.meaning))
+            for one in likely
+            if one.meaning and one.similarity >= LEAST_SIMILAR
+        )
         return UnknownWordError(
             text if len(text) <= _SHOWN else text[:_SHOWN] + "…",
-            near[:_SUGGESTED],
+            names[:_SUGGESTED],
             f"{why}; olrsearch label list shows labels, and a table of yours says what it means: --meanings",
         )
 

@@ -146,7 +146,7 @@ def test_errors_of_word_queries(both, gallery):
         )
     assert "take the mode match" in refused(both, "words", "bright", "--farthest")
     line = refused(gallery.store, "words", "bright")
-    assert "has no posteriors yet: train an encoder that makes them" in line
+    assert "has no posteriors yet: run `olrsearch encode --encoder faces-words` where the images are" in line
     with Store.open(both, read_only=True) as store:
         with pytest.raises(QueryError, match="no mode 'like': expected one of contains, match"):
             store.words("bright", mode="like")

@@ -241,3 +241,113 @@ def test_a_sentence_encoder_that_is_not_there_or_damaged(tmp_path, monkeypatch):
         SentenceEncoder(tmp_path).encode(["man"])
     with pytest.raises(WordVectorsError, match="has the sha256"):
         SentenceEncoder(tmp_path).check()
+
+
+# -- phrases that deny --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("old man without glasses", "!Young & Male & !Eyeglasses"),
+        ("smiling woman without glasses", "Smiling & !Male & !Eyeglasses"),
+        ("bald man no glasses", "Bald & Male & !Eyeglasses"),
+        ("woman with a hat and without a beard", "!Male & Wearing_Hat & No_Beard"),
+        ("man not smiling", "Male & !Smiling"),
+        ("without glasses or a beard", "!Eyeglasses & No_Beard"),
+        ("man without glasses, hat or beard", "Male & !Eyeglasses & !Wearing_Hat & No_Beard"),
+        ("neither hat nor glasses", "!Wearing_Hat & !Eyeglasses"),
+        ("woman without glasses but with a hat", "!Male & !Eyeglasses & Wearing_Hat"),
+        ("non-smiling woman", "!Smiling & !Male"),
+        ("hatless man", "!Wearing_Hat & Male"),
+        ("glasses-free man", "!Eyeglasses & Male"),
+        ("man not without glasses", "Male & Eyeglasses"),
+        ("woman who doesn't wear glasses", "!Male & !Eyeglasses"),
+        ("man with no hair", "Male & Bald"),
+    ],
+)
+def test_denials_within_phrases(text, wanted):
+    assert taken(text).taken_for == wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "like without glasses",
+        "like no glasses",
+        "glasses not like",
+        "never like",
+        "like isn't glasses",
+        "like except glasses",
+        "toothless like",
+        "like lacking something",
+        "like",
+        "likeless",
+    ],
+)
+def test_likeness_never_answers_a_denial_as_a_whole(text, tmp_path):
+    class Always(MadeVectors):
+        """Everything is like glasses."""
+
+        def encode(self, texts):
+            return np.array([(0, 1.0, 0) if one in {"smile", "smiling"} else (1.0, 0, 0) for one in texts])
+
+    try:
+        found = taken(text, vectors=Always(), cache=tmp_path)
+    except UnknownWordError:
+        assert text != "like"
+    else:
+        assert text in {"like", "never like"}
+        assert found.meaning[0].negated == (text != "like")
+
+
+@pytest.mark.parametrize("text", ["without glasses and smiling", "not smiling woman", "no glasses smiling"])
+def test_a_denial_that_may_reach_less_far_or_farther_is_refused(text):
+    with pytest.raises(UnknownWordError, match="how far its denial reaches is not clear"):
+        taken(text)
+
+
+def test_a_denial_alone_says_to_quote_its_phrase():
+    with pytest.raises(UnknownWordError, match="quote the phrase, 'without glasses'"):
+        taken("without")
+
+
+def test_likeness_does_not_lose_known_words(tmp_path):
+    class Always(MadeVectors):
+        """Everything is like a smile, but for the word man."""
+
+        def encode(self, texts):
+            return np.array([(0, 1.0, 0) if one in {"man", "male"} else (1.0, 0, 0.0) for one in texts])
+
+    names, meanings = (
+        ("Smiling", "Male"),
+        Meanings((((Asked("Male", negated=False),), ("man",)),), ("tattoo",)),
+    )
+    vectors = Always()
+    assert (
+        taken("funny grin", names, meanings=meanings, vectors=vectors, cache=tmp_path).meaning[0].label
+        == "Smiling"
+    )
+    for text, why in (("grinning man", "'man' in it asks for Male"), ("man with tattoo", "'man' in it")):
+        with pytest.raises(UnknownWordError, match=why):
+            taken(text, names, meanings=meanings, vectors=vectors, cache=tmp_path)
+
+
+@pytest.mark.parametrize("text", ["asian", "asian woman", "old black man", "not gay", "Muslim"])
+def test_no_label_is_taken_for_origin_or_religion(text):
+    with pytest.raises(UnknownWordError, match="no label is taken for") as caught:
+        taken(text, (*FACES, "Pale_Skin", "Straight_Hair", "Black_Hair"))
+    assert not caught.value.nearest
+
+
+def test_a_word_of_no_meaning_suggests_no_label():
+    with pytest.raises(UnknownWordError) as caught:
+        taken("nurse", (*FACES, "Big_Nose"))
+    assert not caught.value.nearest
+
+
+@INSTALLED
+@pytest.mark.parametrize("text", ["Brille", "Frau", "homme"])
+def test_words_of_other_languages_are_refused(text):
+    with pytest.raises(UnknownWordError):
+        taken(text, (*FACES, "Brown_Hair"), vectors=SentenceVectors(find_sentences()))
