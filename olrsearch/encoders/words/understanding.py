@@ -223,12 +223,12 @@ class Understanding:
 
     def _by_itself(self, part: str) -> Meaning | None:
         """What a part of a phrase asks for by itself: `()` for nothing that labels say; None if unknown."""
-        if self._meant.get(part) == () and not self._labels.matches(part):
+        if self._meant.get(plain(part)) == () and not self._labels.matches(part):
             return () if self.meanings.entries else None
         known = self._certain(part)
         denied = denial(part) if known is None else None
         if denied is not None and not denied.certain:  # hatless
-            inner = self._certain(denied.rest) if self._meant.get(denied.rest) != () else None
+            inner = self._certain(denied.rest) if self._meant.get(plain(denied.rest)) != () else None
             return _opposite(inner.meaning, part) if inner is not None else None
         return None if known is None else known.meaning
 

@@ -164,8 +164,8 @@ def choose_space(
                 "name an encoder that makes them (`olrsearch encode --encoder NAME`), or ask the posteriors "
                 "that are here (`olrsearch words`)"
                 if layout == LABELS
-                else "run `olrsearch encode --encoder faces-words` where the images are aligned face crops, or "
-                "train an encoder of words that makes them (`olrsearch train --help`) and run `olrsearch encode`"
+                else "run `olrsearch encode --encoder faces-words` where the images are aligned face crops, "
+                "or train an encoder that makes them (`olrsearch train --help`) and run `olrsearch encode`"
             )
             raise EmptyStoreError(f"{folder} has no {HELD[layout]} yet: {advice}")
         return fitting[-1]
