@@ -208,7 +208,7 @@ class Understanding:
             parts = parts_of(text, self._is_known)
         except UnclearDenialError as error:
             raise self._refusal(text, (), str(error), near=False) from None
-        found = []
+        found: list[Asked] = []
         for part in parts or ():
             known = self._by_itself(part.text)
             if known is not None:
