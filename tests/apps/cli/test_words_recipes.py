@@ -1,7 +1,6 @@
 """KL recipes by the command line: built, described, asked, refused, on an encoder that needs no torch."""
 
 import json
-import re
 import shutil
 
 import numpy as np
@@ -216,9 +215,8 @@ def test_a_recipe_for_a_gpu(home, tmp_path, monkeypatch):
     space, folder = posterior_space(home)
     called = call(home, "index", "build", "--recipe", "kl-torch")
     assert called.code == 1
-    said = called.err.splitlines()
-    assert re.fullmatch(r"kl-torch: about 0 MB beside the segments, 0 MB on the device", said[0])
-    assert "torch sees no GPU here, and the index is for the device auto: leave --recipe out" in said[-1]
+    (said,) = called.err.splitlines()  # nothing is promised before
+    assert "torch sees no GPU here, and the index is for the device auto: leave --recipe out" in said
     assert not (folder / "kl-torch").exists()
     own = tmp_path / "kl-own.toml"
     text = (recipes_dir() / "kl-torch.toml").read_text("utf-8")
