@@ -1,8 +1,8 @@
 """Arguments of the public verbs, checked before anything is done with them.
 
-`checked` wraps a verb. What its annotations say of plain types is held against what was given: a wrong type
-is a `QueryError` that says what was expected, and numpy's numbers become Python's, so that answers hold no
-others. Which values are allowed is the verb's own business.
+`checked` wraps a verb, `checked_verbs` all public verbs of a class. What is given is held against their
+annotations of plain types: a wrong type is a `QueryError` that says what was expected, and numpy's numbers
+become Python's, so that answers hold no others. Which values are allowed is the verb's own business.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from olrsearch.core.shown import shown
 if TYPE_CHECKING:
     from olrsearch.search.results import Ranking
 
+_C = TypeVar("_C")
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -51,6 +52,16 @@ def checked(verb: Callable[_P, _R]) -> Callable[_P, _R]:
     return call
 
 
+def checked_verbs(kind: type[_C]) -> type[_C]:
+    """A class all of whose public verbs are `checked`."""
+    for name, found in list(vars(kind).items()):
+        how = type(found) if isinstance(found, staticmethod | classmethod) else None
+        verb = found if how is None else found.__func__
+        if not name.startswith("_") and inspect.isfunction(verb) and not hasattr(verb, "__wrapped__"):
+            setattr(kind, name, checked(verb) if how is None else how(checked(verb)))
+    return kind
+
+
 def whole_number(name: str, value: object) -> int:
     """A whole number: Python's or numpy's, and neither True nor False."""
     if not isinstance(value, bool) and isinstance(value, Integral):
@@ -79,6 +90,63 @@ def texts(name: str, value: object) -> Any:  # noqa: ANN401 - as it came, or a l
     if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes):
         return [text(f"each of {name}", item) for item in value]
     raise _wrong(name, "a text or a list of texts", value)
+
+
+def _text_list(name: str, value: object) -> list[str]:
+    """Several texts; one stands for a list of it."""
+    found = texts(name, value)
+    return [found] if isinstance(found, str) else found
+
+
+def _paths(name: str, value: object) -> list[Path]:
+    """Several paths; one stands for a list of it."""
+    if isinstance(value, str | os.PathLike):
+        return [path(name, value)]
+    return [path(f"each of {name}", item) for item in _several(name, value, "paths")]
+
+
+def _whole_numbers(name: str, value: object) -> list[int]:
+    return [whole_number(f"each of {name}", item) for item in _several(name, value, "whole numbers")]
+
+
+def _several(name: str, value: object, what: str) -> Iterable[Any]:
+    if isinstance(value, Iterable) and not isinstance(value, Mapping | str | bytes):
+        return value
+    raise _wrong(name, f"a list of {what}", value)
+
+
+def _image(name: str, value: object) -> Any:  # noqa: ANN401 - see `ImageRef`
+    """An image of the store: its id or its key."""
+    if isinstance(value, str | os.PathLike):
+        return value
+    if not isinstance(value, bool) and isinstance(value, Integral):
+        return int(value)
+    raise _wrong(name, "an id or a key", value)
+
+
+def _images(name: str, value: object) -> list[Any]:
+    """Several of them; one stands for a list of it, and is never taken letter by letter."""
+    if isinstance(value, str | os.PathLike | Integral):
+        return [_image(name, value)]
+    return [_image(f"each of {name}", item) for item in _several(name, value, "ids and keys")]
+
+
+def _label_value(name: str, value: object) -> str | int:
+    return value if isinstance(value, str) else whole_number(name, value)
+
+
+def _settings(name: str, value: object) -> Mapping[str, Any]:
+    if isinstance(value, Mapping):
+        return {text(f"each name of {name}", key): item for key, item in value.items()}
+    raise _wrong(name, "a dict from names to values", value)
+
+
+def _decisions(name: str, value: object) -> list[Any]:
+    found = list(_several(name, value, "DecisionRequest"))
+    for item in found:
+        if type(item).__name__ != "DecisionRequest":
+            raise _wrong(f"each of {name}", "a DecisionRequest", item)
+    return found
 
 
 def path(name: str, value: object) -> Path:
@@ -126,6 +194,17 @@ def _ranking(name: str, value: object) -> Ranking:
     raise _wrong(name, "an answer of search, similar or words", value)
 
 
+def _answer(kind: str, verb: str) -> _Check:
+    """What another verb returned."""
+
+    def check(name: str, value: object) -> object:
+        if type(value).__name__ == kind:
+            return value
+        raise _wrong(name, f"what {verb} returned", value)
+
+    return check
+
+
 def _optional(check: _Check) -> _Check:
     return lambda name, value: None if value is None else check(name, value)
 
@@ -143,7 +222,27 @@ _CHECKS: Final[Mapping[str, _Check]] = {
     **dict.fromkeys(("str | None", "Divergence | None"), _optional(text)),
     **dict.fromkeys(("str | Sequence[str]", "Iterable[str]"), texts),
     "Path | str": path,
-    "str | Path | None": _optional(_table),
+    "Path | None": _optional(path),
+    "int | None": _optional(whole_number),
+    "OnError": text,
+    **dict.fromkeys(("LabelForm | None", "Literal['folders'] | None"), _optional(text)),
+    "Literal['pictures', 'space']": text,
+    "Sequence[str]": _text_list,
+    "Sequence[str] | None": _optional(_text_list),
+    "str | Sequence[str] | None": _optional(texts),
+    "Sequence[int]": _whole_numbers,
+    "Iterable[Path | str]": _paths,
+    **dict.fromkeys(("int | str", "ImageRef"), _image),
+    "ImageRef | None": _optional(_image),
+    "Iterable[ImageRef]": _images,
+    "str | int": _label_value,
+    "Mapping[str, str] | None": _optional(_settings),
+    "Iterable[DecisionRequest]": _decisions,
+    "StoredImages": _answer("StoredImages", "images"),
+    "AuditedEntry": _answer("AuditedEntry", "audit.show"),
+    "LabelIssues": _answer("LabelIssues", "audit.list"),
+    "str | Path": _table,
+    **dict.fromkeys(("str | Path | None", "Path | str | None"), _optional(_table)),
     "By": _optional(_labels),
     "Mapping[str, Elsewhere] | None": _optional(_by_label),
 }

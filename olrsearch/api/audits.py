@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from olrsearch.api.arguments import checked_verbs
 from olrsearch.api.pictures import pictures
 from olrsearch.api.thumbnails import Thumbnails
 from olrsearch.audit.runs.lists import (
@@ -52,6 +53,7 @@ _EXAMPLES = 5
 """Images that are named for a broken rule."""
 
 
+@checked_verbs
 class Audits:
     """The audits of a store: `Store.audit`."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from olrsearch.api.arguments import checked_verbs
 from olrsearch.store.vectors.layout import LABELS
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from olrsearch.evaluation.similar import SimilarReport
 
 
+@checked_verbs
 class Bench:
     """The protocols of a store: `Store.bench`. Figures are of the val and test partitions.
 

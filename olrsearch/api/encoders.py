@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from olrsearch.api.arguments import checked_verbs
 from olrsearch.core.errors import CalibrationError, IndexBuildError
 from olrsearch.store.vectors.layout import LABELS
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from olrsearch.store.values import SpaceInfo
 
 
+@checked_verbs
 class Encoders:
     """Encoders of a store: `Store.encoders`."""
 

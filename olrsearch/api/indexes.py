@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from olrsearch.api.arguments import checked_verbs
+
 if TYPE_CHECKING:
     from olrsearch.api.session import Session
     from olrsearch.maths.metric import Metric
 
 
+@checked_verbs
 class Indexes:
     """Indexes of a store: `Store.indexes`. Queries work without any: they then scan the segments.
 

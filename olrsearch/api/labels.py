@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from olrsearch.api.arguments import checked_verbs
 from olrsearch.audit.decisions import decide as deciding
 from olrsearch.audit.decisions.export import export_decisions, export_labels
 from olrsearch.core.errors import QueryError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from olrsearch.store.values import ImageRef
 
 
+@checked_verbs
 class Labels:
     """The stored labels of a store and what people decided of them: `Store.labels`.
 

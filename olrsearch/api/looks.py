@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from olrsearch.api.arguments import checked_verbs
 from olrsearch.api.images_asked import several_images
 from olrsearch.api.pictures import picture_of, pictures
 from olrsearch.api.session import allowed
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from olrsearch.store.values import ImageRef
 
 
+@checked_verbs
 class Looks:
     """Looks into the embeddings of a store: `Store.looks`.
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 from olrsearch.api import facts, listing, pictures, questions
 from olrsearch.api import similar as likeness
 from olrsearch.api import words as word_questions
-from olrsearch.api.arguments import checked
+from olrsearch.api.arguments import checked_verbs
 from olrsearch.api.encoders import encode
 from olrsearch.api.session import Session
 from olrsearch.core.progress import Track, silent
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from olrsearch.store.values import ImageRef, Relocation
 
 
+@checked_verbs
 class Store:
     """An open store, to be asked and changed. Use it as a context manager, or call `close`.
 
@@ -298,7 +299,6 @@ class Store:
         with self.session.backend.writer() as writer:
             return writer.gallery.relocate(dataset, Path(root))
 
-    @checked
     def select(self, where: str) -> I64:
         """Ids of the living images that a condition selects, int64, ascending.
 

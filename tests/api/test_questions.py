@@ -1,5 +1,6 @@
 """What is asked: conditions, very long names, arguments of other types."""
 
+import inspect
 import json
 import math
 import pickle
@@ -146,11 +147,43 @@ def test_a_recipe_of_posteriors_is_not_advised_for_label_embeddings(store):
         (lambda store: store.sheet("bright", "x.html"), "ranking is"),
         (lambda store: store.sheet(store.search("bright"), 3), "path is a path, found 3"),
         (lambda store: store.select(["id = 1"]), "where is one text"),
+        (lambda store: store.images(k=2.5), "k is a whole number, found 2.5"),
+        (
+            lambda store: store.labels.decide([("a.png", "red", 5)], who="x"),
+            "each of decisions is a Decision",
+        ),
+        (lambda store: store.labels.set([1], "red", [1], who="x"), "value is a whole number"),
+        (lambda store: store.labels.set({"a": 1}, "red", 1, who="x"), "images is a list of ids and keys"),
+        (lambda store: store.delete([2.5]), "each of images is an id or a key, found 2.5"),
+        (lambda store: store.audit.list(k="3"), "k is a whole number"),
+        (lambda store: store.audit.card(3, "x.html"), "entry is what audit.show returned, found 3"),
+        (lambda store: store.encoders.train(labels=[3]), "each of labels is one text"),
+        (lambda store: store.looks.norms(where=3), "where is one text, found 3"),
+        (lambda store: store.bench.audit(noises=[], seeds=3), "seeds is a list of whole numbers"),
+        (lambda store: store.indexes.build(3), "recipe is one text"),
+        (lambda store: type(store).open(3), "path is a path, found 3"),
     ],
 )
 def test_arguments_of_other_types_are_refused_in_a_sentence(store, ask, said):
     with pytest.raises(QueryError, match=said):
         ask(store)
+
+
+def test_every_public_verb_checks_its_arguments(store):
+    parts = (store, store.labels, store.audit, store.encoders, store.indexes, store.looks, store.bench)
+    for kind in map(type, parts):
+        for name, found in vars(kind).items():
+            verb = getattr(found, "__func__", found)
+            if not name.startswith("_") and inspect.isfunction(verb):
+                assert hasattr(verb, "__wrapped__"), f"{kind.__name__}.{name}"
+
+
+def test_one_key_is_one_image_and_not_its_letters(gallery, tmp_path):
+    with Store.open(gallery.copy(tmp_path / "store")) as store:
+        with pytest.raises(UnknownImageError, match="no image '12nothing'"):
+            store.delete("12nothing")
+        assert store.delete("12") == 1
+        assert 1 in store.select("id = 1")
 
 
 def test_numbers_of_numpy_are_numbers(store):
