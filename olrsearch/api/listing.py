@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from olrsearch.api.thumbnails import Thumbnails
+from olrsearch.core.counted import counted
 from olrsearch.core.files import write_whole
 from olrsearch.core.label_values import as_json
 from olrsearch.core.rows import Rows
@@ -90,7 +91,9 @@ class StoredImages(Rows[StoredImage]):
         return found | {name: labels.get(name) for name in self.label_names if name not in found}
 
     def _heading(self) -> str:
-        return f"{len(self)} of {self.total:,} images" + (f" where {self.where}" if self.where else "")
+        return f"{len(self)} of {counted(self.total, 'image')}" + (
+            f" where {self.where}" if self.where else ""
+        )
 
     def name(self, image: StoredImage) -> str:
         """What an image is called in questions: its key, with the data set where there are several."""
@@ -178,7 +181,7 @@ def images_sheet(store: HasSession, found: StoredImages, path: Path | str, *, co
 
     picture = pictures(store.session, [image.image_id for image in found])
     first, last = found.offset + 1, found.offset + len(found)
-    shown = f"{first:,} to {last:,} of {found.total:,} images" if len(found) else "no image"
+    shown = f"{first:,} to {last:,} of {counted(found.total, 'image')}" if len(found) else "no image"
     page = sheets.Sheet(
         heading="images" if found.where is None else f"images where {found.where}",
         summary=f"{shown} · generation {found.generation}",

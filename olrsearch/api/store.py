@@ -31,6 +31,8 @@ from olrsearch.api import words as word_questions
 from olrsearch.api.arguments import checked_verbs
 from olrsearch.api.encoders import encode
 from olrsearch.api.session import Session
+from olrsearch.core.counted import counted
+from olrsearch.core.errors import OlrsearchError
 from olrsearch.core.progress import Track, silent
 from olrsearch.store.backend import Backend
 
@@ -117,6 +119,16 @@ class Store:
     def close(self) -> None:
         """Release the database connection."""
         self.session.backend.close()
+
+    def __repr__(self) -> str:
+        """Its folder, and what is in it where it can be read."""
+        try:
+            snapshot = self.session.snapshot()
+        except OlrsearchError:
+            return f"<Store {self.path}>"
+        return (
+            f"<Store {self.path}: {counted(snapshot.image_count, 'image')}, generation {snapshot.generation}>"
+        )
 
     def __enter__(self) -> Self:
         return self

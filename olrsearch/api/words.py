@@ -15,6 +15,7 @@ from olrsearch.api.arguments import checked
 from olrsearch.api.images_asked import several_images
 from olrsearch.api.session import allowed
 from olrsearch.api.understanding import understanding
+from olrsearch.core.counted import counted
 from olrsearch.search.attributes import query_values, search_attributes
 from olrsearch.search.page import check_page
 from olrsearch.search.query.ast import canonical, resolve_names
@@ -261,7 +262,7 @@ def _attribute_values(session: Session, opened: OpenPosteriors, attributes: str)
     missing = int((~held).sum())
     if missing:
         notes.append(
-            f"{missing:,} images have a posterior and no label embedding in {labelled.info.name}, and "
-            "are left out: run olrsearch encode"
+            f"{counted(missing, 'image has', 'images have')} a posterior and no label embedding in "
+            f"{labelled.info.name}: left out; run olrsearch encode"
         )
     return Attributes(canonical(node), values, held, tuple(notes))

@@ -81,6 +81,10 @@ class Rows(Generic[T]):
         found: dict[str, Any] = as_json(row)
         return found
 
+    def _in_notebook(self, rows: Sequence[T]) -> list[dict[str, Any]]:
+        """The rows of the table in a notebook, as columns."""
+        return [self._flat(row) for row in rows]
+
     def _heading(self) -> str:
         """What stands over the rows in a notebook."""
         return f"{len(self)} rows"
@@ -94,7 +98,7 @@ class Rows(Generic[T]):
         rows = self._rows()[:SHOWN_ROWS]
         ids = [getattr(row, "image_id", None) for row in rows]
         pictures = self._thumbnails([number for number in ids if number is not None])
-        flat = [self._flat(row) for row in rows]
+        flat = self._in_notebook(rows)
         columns = list(dict.fromkeys(name for row in flat for name in row))
         head = (["", *columns] if pictures else columns) if rows else []
         lines = [f"<p><b>{_text(self._heading())}</b></p>"]

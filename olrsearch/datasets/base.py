@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from olrsearch.core.counted import counted
 from olrsearch.core.errors import DatasetError, DuplicateKeyError
 
 if TYPE_CHECKING:
@@ -146,18 +147,26 @@ class ArrayDataset:
             )
 
 
-def issues_of(code: str, entries: Sequence[str], what: str, *, said: bool = False) -> list[DatasetIssue]:
+def issues_of(
+    code: str, entries: Sequence[str], one: str, many: str, what: str, *, said: bool = False
+) -> list[DatasetIssue]:
     """An issue that says what is odd about `entries`, the first few kept as examples; none without any.
 
     Args:
         code: As in `DatasetIssue`.
         entries: Those that it concerns.
-        what: Follows their number in the message.
+        one: Follows their number in the message where it is 1, `image has`.
+        many: Follows every other number, `images have`.
+        what: The rest of the message.
         said: Whether the message names the first one.
     """
     count = len(entries)
     such = f", such as {entries[0][:_LONGEST]!r}" if said and entries else ""
-    return [DatasetIssue(code, f"{count} {what}{such}", count, tuple(entries[:EXAMPLES]))] if entries else []
+    return (
+        [DatasetIssue(code, f"{counted(count, one, many)} {what}{such}", count, tuple(entries[:EXAMPLES]))]
+        if entries
+        else []
+    )
 
 
 def first_duplicate(values: Iterable[str]) -> str | None:

@@ -89,7 +89,9 @@ def open_celeba(
         ("identity", table.identities, dataset.identities),
     ):
         lacking = [key for key, said in zip(uris, has, strict=True) if known and said is None]
-        dataset.issues += issues_of(f"images-without-{what}", lacking, f"images have no {what}")
+        dataset.issues += issues_of(
+            f"images-without-{what}", lacking, "image has", "images have", f"no {what}"
+        )
     log.info("%s: %d images, %d labels", root / place, len(uris), len(table.names))
     return dataset
 

@@ -100,7 +100,7 @@ def parse_attributes(data: bytes, *, where: str) -> LabelTable:
     if len(keys) != int(stated):
         message = f"{where} announces {int(stated)} rows on line 1 and holds {len(keys)}"
         issues.append(DatasetIssue("row-count", message, abs(len(keys) - int(stated))))
-    issues += issues_of("repeated-rows", repeated, f"rows of {where} stand twice")
+    issues += issues_of("repeated-rows", repeated, "row", "rows", f"of {where} given twice")
     return LabelTable(names, [keys[row] for row in keep], labels[keep], issues=issues)
 
 

@@ -133,11 +133,19 @@ def _of_folder(folder: Path, left_out: LeftOut) -> tuple[dict[str, str], list[Da
         *issues_of(
             "unusable-names",
             _shown(odd),
-            f"images have names that no store can keep; rename them: {', '.join(_shown(odd)[:3])}",
+            "image has",
+            "images have",
+            f"names that no store can keep; rename them: {', '.join(_shown(odd)[:3])}",
         ),
-        *issues_of(UNREADABLE_FOLDERS, _shown(unread), f"folders cannot be read ({_reason(closed)})"),
         *issues_of(
-            "linked-folders", _shown(linked), "links to folders are not followed; import those folders"
+            UNREADABLE_FOLDERS, _shown(unread), "folder", "folders", f"cannot be read ({_reason(closed)})"
+        ),
+        *issues_of(
+            "linked-folders",
+            _shown(linked),
+            "link to a folder is",
+            "links to folders are",
+            "not followed; import those folders",
         ),
         *issues_of_kinds(names),
         *left_out.issues(),

@@ -138,7 +138,7 @@ def table_of(raw: RawTable, options: TableOptions) -> LabelTable:
             *columns.issues,
             *zeros,
             *numbered,
-            *issues_of("repeated-rows", repeated, f"rows of {where} stand twice"),
+            *issues_of("repeated-rows", repeated, "row", "rows", f"of {where} given twice"),
         ],
     )
 

@@ -88,10 +88,12 @@ def with_rows(
             *issues_of(
                 "rows-without-image",
                 [key for key in table.keys if key not in used],
-                "label rows have no image here",
+                "label row has",
+                "label rows have",
+                "no image here",
                 said=bool(bare),
             ),
-            *issues_of("images-without-row", bare, "images have no label row", said=True),
+            *issues_of("images-without-row", bare, "image has", "images have", "no label row", said=True),
         ],
     )
 
@@ -100,5 +102,5 @@ def _named_otherwise(match: Match, where: str) -> list[DatasetIssue]:
     if not match.differing:
         return []
     key = match.differing[0]
-    what = f"images have other names in {where}, such as {shown(match.names[key])} for {shown(key)}"
-    return issues_of("named-otherwise", match.differing, what)
+    what = f"other names in {where}, such as {shown(match.names[key])} for {shown(key)}"
+    return issues_of("named-otherwise", match.differing, "image has", "images have", what)

@@ -145,11 +145,21 @@ def members(archive: zipfile.ZipFile, where: str) -> tuple[list[Member], list[Da
         *issues_of(
             "unusable-names",
             unusable,
-            f"files of {where} have names that break lines or lead out of their folder, and are left out: "
+            "file",
+            "files",
+            f"of {where} left out for names that break lines or lead out of their folder: "
             f"{', '.join(unusable[:3])}",
         ),
-        *issues_of("guessed-names", guessed, f"names of {where} are no UTF-8, and are read as code page 437"),
-        *issues_of("repeated-members", twice, f"names stand twice in {where}; the last file of each is read"),
+        *issues_of(
+            "guessed-names", guessed, "name", "names", f"of {where} read as code page 437, for want of UTF-8"
+        ),
+        *issues_of(
+            "repeated-members",
+            twice,
+            "name stands",
+            "names stand",
+            f"twice in {where}; the last file of each is read",
+        ),
     ]
 
 

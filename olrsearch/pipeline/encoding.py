@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from olrsearch.core.counted import counted
 from olrsearch.core.errors import EmptyStoreError, IncompatibleEncoderError
 from olrsearch.core.progress import Track, silent
 from olrsearch.encoders.folder.shapes import expected_shapes
@@ -125,7 +126,8 @@ def _notes(space: SpaceInfo, snapshot: Snapshot, ids: I64, report: EncodeReport)
         return
     if report.foreign:
         yield (
-            f"{report.foreign:,} of {report.encoded:,} images are unlike those {space.name} was trained on "
+            f"{report.foreign:,} of {counted(report.encoded, 'image')} "
+            f"{'is' if report.foreign == 1 else 'are'} unlike those {space.name} was trained on "
             f'(fit below {FOREIGN}): answers mark them, and --where "fit >= {FOREIGN}" leaves them out'
         )
     if report.unmeasured:
@@ -141,9 +143,9 @@ def _notes(space: SpaceInfo, snapshot: Snapshot, ids: I64, report: EncodeReport)
         if len(rows):
             first = snapshot.images([int(ids[rows[0]])])[0]
             yield (
-                f"{len(rows):,} images are squashed ({first.key}, {first.width} × {first.height} pixels, for "
-                f"one): {space.name} was trained on images {expected.said()}; crop images to that around "
-                "what they show, and import the crops"
+                f"{counted(len(rows), 'image is', 'images are')} squashed ({first.key}, "
+                f"{first.width} × {first.height} pixels, for one): {space.name} was trained on images "
+                f"{expected.said()}; crop images to that around what they show, and import the crops"
             )
 
 

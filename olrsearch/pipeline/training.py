@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from olrsearch.core.counted import counted
 from olrsearch.core.errors import EmptyStoreError, TrainingError
 from olrsearch.core.names import LabelNames
 from olrsearch.core.progress import Track, silent
@@ -74,8 +75,8 @@ class TrainedSpace:
         spent = ", ".join(f"{name} {value:.0f} s" for name, value in self.seconds.items())
         scores = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
         return [
-            f"trained {self.space} ({self.fingerprint[:12]}) on {self.images:,} images: {spent}",
-            f"on {self.selection:,} selection images: {scores}",
+            f"trained {self.space} ({self.fingerprint[:12]}) on {counted(self.images, 'image')}: {spent}",
+            f"on {counted(self.selection, 'selection image')}: {scores}",
             *self.notes,
         ]
 

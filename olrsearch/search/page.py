@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from olrsearch.core.counted import counted
 from olrsearch.core.errors import QueryError
 from olrsearch.core.shown import shown
 from olrsearch.search.index.topk import top_k
@@ -118,5 +119,11 @@ def length_notes(count: int, total: int, offset: int, candidates: int) -> tuple[
     """Why a page is shorter than asked for, if it is."""
     if offset + count <= total:
         return ()
-    found = "are all there are" if total == candidates else f"of {candidates} pass the cut-off"
-    return (f"{count} hits from rank {offset + 1} were asked for, and {total} images {found}",)
+    asked = counted(count, "hit from rank", "hits from rank")
+    if total == candidates:
+        found = counted(total, "image is all there is", "images are all there are")
+    else:
+        found = (
+            f"{counted(total, 'image')} of {candidates:,} {'passes' if total == 1 else 'pass'} the cut-off"
+        )
+    return (f"{asked} {offset + 1:,} {'was' if count == 1 else 'were'} asked for, and {found}",)

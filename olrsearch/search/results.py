@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
+from olrsearch.core.counted import counted
 from olrsearch.core.label_values import as_json
 from olrsearch.core.rows import Rows
 from olrsearch.maths.fit import FOREIGN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from olrsearch.core.label_values import LabelValue
     from olrsearch.core.rows import Thumbnails
     from olrsearch.encoders.words.understanding import Understood
+
+_IN_REPR: Final = 3
+"""Hits that a ranking shows of itself on one line."""
 
 Estimate = TypeVar("Estimate", "LabelEstimate", "WordEstimate")
 
@@ -79,8 +84,8 @@ class Hit:
 
     @property
     def similarity_percent(self) -> str:
-        """The similarity for people, `99.97 %`, rounded down; empty where there is none."""
-        return "" if self.similarity is None else f"{math.floor(self.similarity * 10_000) / 100:g} %"
+        """The similarity for people, `96.3 %`, rounded; empty where there is none."""
+        return "" if self.similarity is None else f"{self.similarity:.1%}".replace("%", " %")
 
     def top_contributions(self, most: int = 6) -> tuple[Contribution, ...]:
         """All contributions if there are at most `most`, else the half as many that cost most, worst first.
@@ -122,6 +127,23 @@ class Ranking(Rows[Hit]):
     understood: tuple[Understood, ...] = ()
     thumbnails: Thumbnails | None = field(default=None, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        """The question and the first hits, on one line."""
+        first = [f"{hit.key} {hit.score:.4g}" for hit in self.hits[:_IN_REPR]]
+        rest = ["…"] if len(self) > len(first) else []
+        return f"<Ranking {self._heading()}{': ' if first else ''}{', '.join([*first, *rest])}>"
+
+    def _in_notebook(self, rows: Sequence[Hit]) -> list[dict[str, Any]]:
+        """Hits without what says nothing new, and with what their fits mean."""
+        found = [self._flat(hit) for hit in rows]
+        same = all(hit.uri == hit.key for hit in rows)
+        for hit, row in zip(rows, found, strict=True):
+            if same:
+                del row["uri"]
+            if hit.is_foreign:
+                row["fit"] = f"foreign ({hit.fit:.3g})"
+        return found
+
     def _flat(self, row: Hit) -> dict[str, Any]:
         """A hit with a column a contribution."""
         found: dict[str, Any] = as_json(row)
@@ -139,7 +161,7 @@ class Ranking(Rows[Hit]):
         return [as_json(hit) | ({"understood": taken} if taken else {}) for hit in self.hits]
 
     def _heading(self) -> str:
-        return f"{self.query}: {len(self)} of {self.total:,} images"
+        return f"{self.query}: {len(self)} of {counted(self.total, 'image')}"
 
 
 @dataclass(frozen=True, slots=True)

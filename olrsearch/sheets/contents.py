@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from olrsearch.core.counted import counted
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import TypeAlias
@@ -115,7 +117,7 @@ def ranking_sheet(ranking: Ranking, picture: Picture, *, asked: tuple[Card, ...]
         asked: Pictures that are part of the question.
     """
     extent = _extent(ranking)
-    shown = f"{len(ranking.hits)} of {ranking.total:,} images"
+    shown = f"{len(ranking.hits)} of {counted(ranking.total, 'image')}"
     if ranking.total != ranking.candidates:
         shown += f" above the cut-off ({ranking.candidates:,} ranked)"
     found = "nothing better was missed" if ranking.exact else "by an index: a few of the best may be missing"
@@ -131,10 +133,10 @@ def ranking_sheet(ranking: Ranking, picture: Picture, *, asked: tuple[Card, ...]
 def _card(hit: Hit, picture: bytes | None, extent: tuple[float, float] | None) -> Card:
     # An attribute score is a log-probability: shown as the probability it stands for.
     chance = f"p = {math.exp(min(hit.score, 0.0)):#.3g}"
-    alike = "" if hit.similarity is None else f"nearer than {hit.similarity_percent} · "
+    alike = "" if hit.similarity is None else f"{hit.similarity_percent} · "
     score = chance if hit.is_probability else f"{alike}score {hit.score:z.4g}"
     if hit.is_foreign:
-        score += f" · foreign, fit {hit.fit:.3g}"
+        score += " · foreign"
     return Card(
         title=f"{hit.rank}. {hit.key}",
         score=score,
@@ -153,18 +155,26 @@ def _legend(ranking: Ranking, extent: tuple[float, float] | None) -> tuple[str, 
         lines.append("p: probability that all of it holds; bars: of each part, full is certain")
     else:
         lines.append(
-            f"nearer than: of the other {ranking.candidates - 1:,} images that were ranked, 100 % is the "
-            "nearest of all; score: minus the distance, larger is nearer, and may be above or below 0"
+            f"96 %: nearer than that share of the other {ranking.candidates - 1:,} images that were ranked; "
+            "score: minus the distance, larger is nearer, and may be above or below 0"
         )
         if any(part.probability is not None for part in parts):
             lines.append("bars with numbers from 0 to 1: probability of each part, full is certain")
     if extent is not None:
         low, high = extent
         lines.append(
-            "bars of scores: what each part adds to the score, all on one scale, full is "
+            f"bars of scores: {_which(ranking)} adds to the score, all on one scale, full is "
             f"{high:z.3g}, the best of this sheet, and a tenth {low:z.3g}"
         )
+    if any(hit.is_foreign for hit in ranking.hits):
+        lines.append("foreign: unlike the images that the encoder was trained on")
     return tuple(lines)
+
+
+def _which(ranking: Ranking) -> str:
+    if any(len(hit.top_contributions()) < len(hit.contributions) for hit in ranking.hits):
+        return "the parts most apart, and what each"
+    return "what each part"
 
 
 def _extent(ranking: Ranking) -> tuple[float, float] | None:

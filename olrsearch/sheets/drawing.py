@@ -27,6 +27,7 @@ _CELL = (160, 196)  # pixels, the shape of an aligned face
 _GAP = 4
 _COMPANION = (38, (_CELL[1] - 3 * _GAP) // COMPANIONS)  # as high together as the picture they stand beside
 _LINE = 15
+_MOST_LINES = 3  # of a note
 _MARGIN = 12
 _SECTION = 20 + _LINE + 10
 _INK = (28, 30, 34)
@@ -115,21 +116,26 @@ def render_png(sheet: Sheet, *, columns: int = 5) -> Image.Image:
     paired = any(card.companions for card in cards)
     cell_width = _CELL[0] + _MARGIN + (_COMPANION[0] + _GAP if paired else 0)
     cell_height = _CELL[1] + _MARGIN + _LINE * (2 + lines) + 6
-    header = _MARGIN + 26 + _LINE * (1 + len(sheet.notes)) + _MARGIN
     width = max(_MARGIN + columns * cell_width, 480)
+    texts = [sheet.heading, *sheet.notes, *(card.title for card in cards)]
+    texts += [block.heading for block in blocks]
+    texts += [bar.label for card in cards for bar in card.bars]
+    title, middle, small = (_font(size, "".join(texts)) for size in (18, 14, 11))
+    measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    said = [
+        line
+        for text in (sheet.summary, *sheet.notes)
+        for line in _wrapped(measure, text, small, width - 2 * _MARGIN)
+    ]
+    header = _MARGIN + 26 + _LINE * len(said) + _MARGIN
     heights = [
         (_SECTION if block.heading else 0) + -(-len(block.cards) // columns) * cell_height for block in blocks
     ]
     picture = Image.new("RGB", (width, header + sum(heights)), _GROUND)
     draw = ImageDraw.Draw(picture)
-    texts = [sheet.heading, *sheet.notes, *(card.title for card in cards)]
-    texts += [block.heading for block in blocks]
-    texts += [bar.label for card in cards for bar in card.bars]
-    title, middle, small = (_font(size, "".join(texts)) for size in (18, 14, 11))
     draw.text((_MARGIN, _MARGIN), _fit(draw, sheet.heading, title, width - 2 * _MARGIN), _INK, title)
-    for row, text in enumerate((sheet.summary, *sheet.notes)):
-        spot = (_MARGIN, _MARGIN + 26 + row * _LINE)
-        draw.text(spot, _fit(draw, text, small, width - 2 * _MARGIN), _SOFT, small)
+    for row, line in enumerate(said):
+        draw.text((_MARGIN, _MARGIN + 26 + row * _LINE), line, _SOFT, small)
     top = header
     for block, height in zip(blocks, heights, strict=True):
         first = top
@@ -221,6 +227,19 @@ def _fit(draw: ImageDraw.ImageDraw, text: str, font: Font, width: float) -> str:
         key=lambda length: draw.textlength(text[:length] + "…", font),
     )
     return text[:most] + "…"
+
+
+def _wrapped(draw: ImageDraw.ImageDraw, text: str, font: Font, width: float) -> list[str]:
+    """`text` in lines of whole words; the last of `_MOST_LINES` is shortened."""
+    lines: list[str] = []
+    rest = escaped(text)
+    while len(lines) < _MOST_LINES - 1 and (shown := _fit(draw, rest, font, width)) != rest:
+        end = rest.rfind(" ", 0, len(shown))
+        if end <= 0:
+            break
+        lines.append(rest[:end])
+        rest = rest[end + 1 :]
+    return [*lines, _fit(draw, rest, font, width)]
 
 
 def _data_uri(picture: bytes) -> str:

@@ -5,6 +5,7 @@ import json
 import math
 import pickle
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -298,13 +299,31 @@ def test_pictures_are_gone_with_the_store_and_in_copies(gallery):
     assert ranking._repr_html_()
 
 
+def test_stores_and_rankings_show_themselves_on_one_line(store):
+    ranking = store.search("bright & !red", 5)
+    assert repr(store) == f"<Store {store.path}: 120 images, generation {ranking.generation}>"
+    first = ", ".join(f"{hit.key} {hit.score:.4g}" for hit in ranking[:3])
+    assert repr(ranking) == f"<Ranking Bright & !Red: 5 of 120 images: {first}, …>"
+    assert repr(ranking[:0]) == "<Ranking Bright & !Red: 0 of 120 images>"
+
+
+def test_notebooks_say_foreign_and_nothing_twice(store):
+    ranking = store.search("bright", 2)
+    hits = [replace(ranking[0], fit=6.159e-07, uri=ranking[0].key), replace(ranking[1], uri=ranking[1].key)]
+    page = replace(ranking, hits=tuple(hits))._repr_html_()
+    assert "<td>foreign (6.16e-07)</td>" in page
+    assert "<th>uri</th>" not in page
+    away = replace(ranking, hits=(replace(hits[0], uri="elsewhere/a.png"), hits[1]))._repr_html_()
+    assert "<th>uri</th>" in away
+
+
 def test_similarity_is_the_share_of_images_that_lie_farther(store):
     ranking = store.similar(1, k=200)
     shares = [hit.similarity for hit in ranking]
     assert len(shares) == ranking.candidates == 119
     assert (shares[0], shares[-1]) == (1.0, 0.0)
     assert shares == sorted(shares, reverse=True)
-    assert [hit.similarity_percent for hit in ranking][:2] == ["100 %", "99.15 %"]
+    assert [hit.similarity_percent for hit in ranking][:2] == ["100.0 %", "99.2 %"]
     assert {hit.similarity for hit in store.search("bright")} == {None}
     assert [hit.similarity for hit in store.similar(1, k=3, offset=5)] == shares[5:8]
 

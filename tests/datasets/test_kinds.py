@@ -141,7 +141,7 @@ def test_folders_that_are_not_looked_into_are_said(anybodys):
             os.seteuid(0)
     assert keys(dataset) == ["a.jpg"]
     assert said(dataset) == {
-        "unreadable-folders": (1, "1 folders cannot be read (Permission denied)"),
-        "linked-folders": (1, "1 links to folders are not followed; import those folders"),
+        "unreadable-folders": (1, "1 folder cannot be read (Permission denied)"),
+        "linked-folders": (1, "1 link to a folder is not followed; import those folders"),
     }
     assert [issue.examples for issue in dataset.issues] == [("closed",), ("linked",)]

@@ -1,15 +1,16 @@
 """Contact sheets: whole, self-contained, escaped."""
 
+import dataclasses
 import stat
 
 import pytest
 from command import good
 from pages import read_page
 from pictures import jpeg
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from olrsearch import Contribution, Hit, OlrsearchError, Ranking, Store
-from olrsearch.sheets import Bar, Card, Sheet, ranking_sheet, write_sheet
+from olrsearch.sheets import Bar, Card, Sheet, drawing, ranking_sheet, write_sheet
 from olrsearch.sheets.drawing import render_png
 
 
@@ -118,6 +119,24 @@ def test_png_shortens_what_is_too_long():
     assert render_png(sheet).size[0] == 480
 
 
+def test_notes_of_a_png_are_wrapped_and_scores_of_cards_fit():
+    draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    font = ImageFont.load_default(11)
+    parts = tuple(Contribution(f"L{number:02}", -float(number)) for number in range(40))
+    odd = Hit(1, 1, "a", "a", 1234.56, -1234.56, parts, fit=6.159e-07, similarity=0.98989)
+    sheet = ranking_sheet(ranking(odd), lambda _: None)
+    assert sheet.cards[0].score == "99.0 % · score -1235 · foreign"
+    assert draw.textlength(sheet.cards[0].score, font) <= 160
+    legend = " ".join(sheet.notes)
+    assert "bars of scores: the parts most apart, and what each adds" in legend
+    assert "foreign: unlike the images that the encoder was trained on" in legend
+    for note in sheet.notes:
+        lines = drawing._wrapped(draw, note, font, 456)
+        assert " ".join(lines) == note
+        assert all(draw.textlength(line, font) <= 456 for line in lines)
+    assert render_png(sheet).height > render_png(dataclasses.replace(sheet, notes=())).height + 15 * 3
+
+
 def test_similarity_cards_show_distances_and_few_bars():
     parts = tuple(Contribution(f"L{number:02}", -float(number)) for number in range(40))
     far = Hit(1, 1, "a", "a", 780.0, -780.0, parts)
@@ -134,8 +153,8 @@ def test_scores_of_distances_are_told_as_shares_and_bars_have_one_scale():
     far = Hit(2, 2, "b", "b", 1.0, -1.0, worst, similarity=0.98989)
     sheet = ranking_sheet(ranking(near, far), lambda _: None)
     assert [card.score for card in sheet.cards] == [
-        "nearer than 100 % · score 52.7",
-        "nearer than 98.98 % · score -1",
+        "100.0 % · score 52.7",
+        "99.0 % · score -1",
     ]
     bars = [bar for card in sheet.cards for bar in card.bars]
     assert [(bar.label, bar.text) for bar in bars] == [("A", "50"), ("B", "2.7"), ("A", "-2"), ("B", "1")]

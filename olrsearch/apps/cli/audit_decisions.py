@@ -12,6 +12,7 @@ from olrsearch.apps.cli import completion
 from olrsearch.apps.cli.common import examples, open_store, show
 from olrsearch.apps.cli.common import images as images_said
 from olrsearch.apps.cli.options import PATH, conditions_option, json_option, who_option
+from olrsearch.core.counted import counted
 from olrsearch.core.label_values import as_json
 
 if TYPE_CHECKING:
@@ -165,8 +166,8 @@ def export(
 
 def _export_lines(written: LabelExport) -> Iterator[str]:
     yield (
-        f"{written.labels:,} labels of {images_said(written.images)} in {written.path}; "
-        f"{written.changed:,} values are not as they were annotated"
+        f"{counted(written.labels, 'label')} of {images_said(written.images)} in {written.path}; "
+        f"{counted(written.changed, 'value differs', 'values differ')} from what was annotated"
     )
     if written.unlabelled:
         yield f"note: {images_said(written.unlabelled)} without stored labels left out"

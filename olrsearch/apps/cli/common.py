@@ -12,6 +12,7 @@ import click
 
 from olrsearch.apps.cli.everywhere import Group as Group  # noqa: PLC0414 - handed on
 from olrsearch.apps.cli.everywhere import this_call
+from olrsearch.core.counted import counted
 from olrsearch.core.progress import Heartbeat, T, Track, silent, size
 from olrsearch.core.shown import escaped
 
@@ -124,7 +125,7 @@ def tell(text: str) -> None:
 
 def images(number: int) -> str:
     """`1 image`, `2 images`."""
-    return f"{number:,} image{'' if number == 1 else 's'}"
+    return counted(number, "image")
 
 
 def emit_json(value: Any) -> None:

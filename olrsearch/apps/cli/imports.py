@@ -19,6 +19,7 @@ from olrsearch.apps.cli.common import (
 )
 from olrsearch.apps.cli.everywhere import interruptible, this_call
 from olrsearch.apps.cli.options import PATH, POSITIVE, json_option, names, on_error_option, together
+from olrsearch.core.counted import counted
 from olrsearch.core.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -244,13 +245,14 @@ def _notes(ctx: click.Context, report: ImportReport) -> Iterator[str]:
             "`olrsearch audit history` says which decisions were on other bytes"
         )
     if report.gone:
+        one, many = "image still answers although its file is", "images still answer although their files are"
         yield (
-            f"{images(report.gone)} still answer although their files are gone or left out "
+            f"{counted(report.gone, one, many)} gone or left out "
             f"({', '.join(report.gone_examples)}{', …' if report.gone > len(report.gone_examples) else ''}): "
             f"`{again('--sync')}` removes them"
         )
     if report.stayed_deleted:
         yield (
-            f"{images(report.stayed_deleted)} deleted from the store earlier stay so: `{again('--restore')}` "
-            "brings them back"
+            f"{images(report.stayed_deleted)} deleted from the store earlier: `{again('--restore')}` brings "
+            f"{'it' if report.stayed_deleted == 1 else 'them'} back"
         )

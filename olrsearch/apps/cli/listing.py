@@ -11,6 +11,7 @@ import click
 from olrsearch.apps.cli.columns import cut, table, width
 from olrsearch.apps.cli.common import examples, on_terminal, open_store, say, show
 from olrsearch.apps.cli.options import NATURAL, PATH, POSITIVE, json_option, sheets_option, where_option
+from olrsearch.core.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +64,10 @@ def list_command(
         say(line)
     after = found.offset + len(found)
     if len(found) and after < found.total:
-        say(f"{found.offset + 1:,} to {after:,} of {found.total:,} images; --offset {after} shows the next")
+        say(
+            f"{found.offset + 1:,} to {after:,} of {counted(found.total, 'image')}; --offset {after} shows "
+            "the next"
+        )
 
 
 def _lines(found: StoredImages) -> Iterator[str]:

@@ -72,6 +72,8 @@ def render(
 ) -> None:
     """Print a ranking, a line or a JSON object a hit, and write the contact sheets asked for."""
     say_notes(ranking.notes)
+    if not as_json and any(hit.similarity is not None for hit in ranking):
+        say("shown: rank, image, score, and in % the share of the other images that it is nearer than")
     show(ranking.to_dicts(), _lines(ranking), as_json=as_json, nothing="no image answers this query")
     for path in sheets:
         say(f"sheet: {store.sheet(ranking, path, asked=asked)}")

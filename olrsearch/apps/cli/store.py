@@ -11,6 +11,7 @@ import click
 from olrsearch.apps.cli import completion
 from olrsearch.apps.cli.common import Group, examples, open_store, say, show, store_path
 from olrsearch.apps.cli.options import json_option
+from olrsearch.core.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,7 +104,7 @@ def relocate(ctx: click.Context, dataset: str, root: Path) -> None:
     """Tell the store that DATASET's images now lie below ROOT."""
     with open_store(ctx) as store:
         found, total = store.relocate(dataset, root)
-    say(f"{dataset}: {found:,} of {total:,} images found below {root}")
+    say(f"{dataset}: {found:,} of {counted(total, 'image')} found below {root}")
 
 
 @store_command.command("migrate", epilog=examples("olrsearch store migrate"))

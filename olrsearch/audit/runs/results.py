@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from olrsearch.core.counted import counted
 from olrsearch.core.label_values import as_json
 from olrsearch.core.rows import Rows
 
@@ -61,7 +62,8 @@ class AuditReport(_Answer):
         spent = sum(self.seconds.values())
         judged = f", {self.reviewed:,} reviewed" if self.reviewed else ""
         looked = (
-            f"{self.entries:,} entries of {self.labels} labels and {self.images:,} images of {self.space}"
+            f"{counted(self.entries, 'entry', 'entries')} of {counted(self.labels, 'label')} and "
+            f"{counted(self.images, 'image')} of {self.space}"
         )
         return [
             f"{self.run}: {looked} in {spent:.0f} s{judged}",

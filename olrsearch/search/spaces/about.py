@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from olrsearch.core.counted import counted
 from olrsearch.core.errors import EmptyStoreError, IncompatibleEncoderError, IndexBuildError
 from olrsearch.core.shown import shown
 from olrsearch.maths.calibration import Calibration
@@ -91,7 +92,9 @@ def coverage_notes(snapshot: Snapshot, info: SpaceInfo, count: int, held: str) -
     missing = snapshot.image_count - count
     if missing <= 0:
         return ()
-    return (f"{missing:,} images have no {held} in {info.name} yet: run olrsearch encode",)
+    return (
+        f"{counted(missing, 'image has', 'images have')} no {held} in {info.name} yet: run olrsearch encode",
+    )
 
 
 def calibration_notes(snapshot: Snapshot, info: SpaceInfo, calibration: Calibration) -> tuple[str, ...]:

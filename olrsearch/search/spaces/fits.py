@@ -82,10 +82,17 @@ def foreign_notes(fits: Sequence[float | None], space: str) -> tuple[str, ...]:
     if not count:
         return ()
     said = (
-        f"{count} of these {len(fits)} images are unlike those {space} was trained on, and what it says of "
-        f'them means little: leave such out with --where "fit >= {FOREIGN}"'
+        f"{_these(count, len(fits))} unlike those {space} was trained on, and what it says "
+        f'there means little: the condition "fit >= {FOREIGN}" leaves such out'
     )
     return (said,)
+
+
+def _these(count: int, hits: int) -> str:
+    """`1 of these 2 images is`; of one hit `this image is`."""
+    if hits == 1:
+        return "this image is"
+    return f"{count} of these {hits} images {'is' if count == 1 else 'are'}"
 
 
 def image_notes(info: SpaceInfo, fit: float | None, size: tuple[int, int]) -> tuple[str, ...]:

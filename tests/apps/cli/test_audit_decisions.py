@@ -98,7 +98,7 @@ def test_labels_are_exported_and_imported(store, tmp_path):
     good(store, "audit", "decide", name(1), "bright", "flip")
     out = tmp_path / "labels.csv"
     done = good(store, "audit", "export", out)
-    assert done.err == f"4 labels of 10 images in {out}; 1 values are not as they were annotated\n"
+    assert done.err == f"4 labels of 10 images in {out}; 1 value differs from what was annotated\n"
     assert "is there already" in refused(store, "audit", "export", out)
     good(
         store, "audit", "export", out, "--replace", "--dataset", "pictures", "--where", "partition = 'train'"

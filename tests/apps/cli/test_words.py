@@ -78,7 +78,7 @@ def test_matched_words_are_ranked_by_divergence(both):
     np.testing.assert_allclose([row["distance"] for row in rows], value[order[:5]], rtol=1e-9)
     line = good(both, "words", "bright", "framed", "--mode", "match", "-k", 1).out
     first = -value[order[0]]
-    assert f"{first:.4f}    100 %    KL(query‖image) {first:.3g}  Bright 0." in line
+    assert f"{first:.4f}  100.0 %    KL(query‖image) {first:.3g}  Bright 0." in line
     far = good(both, "words", "bright", "framed", "--mode", "match", "--farthest", "-k", 2, "--json").rows
     assert [row["key"] for row in far] == [keys[row] for row in order[::-1][:2]]
     wide = kl(images, word_prior(opened.vocabulary.vectors[[0]], 1.0))
@@ -131,7 +131,7 @@ def test_a_sheet_of_words(both, tmp_path):
         text = out.read_text()
         assert "<h1>Bright &amp; !Red" in text
         assert ("p = " in text) is (mode == "contains")
-        assert ("nearer than " in text) is (mode == "match")
+        assert ("nearer than that share" in text) is (mode == "match")
 
 
 def test_errors_of_word_queries(both, gallery):

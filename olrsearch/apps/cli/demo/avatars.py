@@ -14,6 +14,7 @@ from olrsearch.apps.cli.common import examples, say
 from olrsearch.apps.cli.demo.audit import COUNT, audit_avatars, draw_avatars, open_or_create
 from olrsearch.apps.cli.everywhere import interruptible, this_call
 from olrsearch.apps.cli.options import PATH, seed_option
+from olrsearch.core.counted import counted
 
 if TYPE_CHECKING:
     from olrsearch import Ranking, Store
@@ -55,7 +56,7 @@ def demo_command(ctx: click.Context, folder: Path, count: int, seed: int, profil
         if _space(store, "labels") is None:
             _train(ctx, store, "olr", profile, {"seed": str(seed)}, started)
         encoded = store.encode(_space(store, "labels"))
-        _step(f"encoded: {encoded.encoded:,} images", started)
+        _step(f"encoded: {counted(encoded.encoded, 'image')}", started)
         for line in store.indexes.build():
             _step(line, started)
         if _space(store, "posterior") is None:
@@ -63,7 +64,7 @@ def demo_command(ctx: click.Context, folder: Path, count: int, seed: int, profil
             trunk = {"start_from": str(_space(store, "labels")), "freeze_trunk": "true"}
             _train(ctx, store, "informed-prior", profile, {"seed": str(seed), **trunk}, started)
         encoded = store.encode(_space(store, "posterior"))
-        _step(f"posteriors of {encoded.encoded:,} images", started)
+        _step(f"posteriors of {counted(encoded.encoded, 'image')}", started)
         pictures = _ask(store, folder)
         _step("asked", started)
         scores = _score(store)
