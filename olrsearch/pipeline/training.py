@@ -10,7 +10,7 @@ import dataclasses
 import shutil
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from olrsearch.store.read.snapshot import Snapshot
 
 _PIXELS = "pixels.npy"
+
+_FEW: Final = 500
+"""Training on fewer images is warned of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,18 +174,36 @@ def train(
         selection=int(selection.sum()),
         metrics=trained.metrics,
         seconds={"decoding": decoded - started, **trained.seconds},
-        notes=tuple(_notes(run_array(run, "labels")[~selection], config.labels, has_fit=has_fit)),
+        notes=tuple(
+            _notes(
+                run_array(run, "labels")[~selection],
+                config.labels,
+                has_fit=has_fit,
+                others=[
+                    space.name for space in snapshot.spaces() if space.fingerprint != trained.fingerprint
+                ],
+            )
+        ),
     )
 
 
-def _notes(labels: I8, names: Sequence[str], *, has_fit: bool) -> Iterator[str]:
+def _notes(labels: I8, names: Sequence[str], *, has_fit: bool, others: Sequence[str]) -> Iterator[str]:
     """What whoever trained must know.
 
     Args:
         labels: int8 [n, L], of the images trained on.
         names: Their L names.
         has_fit: Whether the encoder can tell how well images fit.
+        others: The store's other spaces, oldest first.
     """
+    if len(labels) < _FEW:
+        stay = (
+            f"; the store's other spaces stay, ask them with --space {' or '.join(others)}" if others else ""
+        )
+        yield (
+            f"{counted(len(labels), 'image is', 'images are')} too few for figures that mean something: "
+            f"fewer than {_FEW} teach little, and this encoder is the newest now{stay}"
+        )
     single = single_valued(labels, names)
     if single:
         yield (

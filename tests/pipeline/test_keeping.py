@@ -457,7 +457,7 @@ def test_the_command_says_what_was_kept_and_what_to_run(faces):
     kept = "labels of 1, partition of 1, identity of 1, decisions: 2"
     assert f"note: kept of 1 image replaced or restored: {kept}; `olrsearch audit history` says" in said.err
     command = f"olrsearch --store {faces.home} import folder {faces.folder} --name faces"
-    gone = f"1 image still answer although their files are gone or left out ({name(1)})"
+    gone = f"1 image still answers although its file is gone or left out ({name(1)})"
     assert f"note: {gone}: `{command} --sync` removes them" in said.err
     assert f"`{command} --restore` brings them back" in said.err
     said = good(faces.home, *arguments, "--sync", "--restore")

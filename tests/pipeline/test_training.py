@@ -10,6 +10,7 @@ from command import good, one_thread, process, refused
 from pictures import LABELS, write_pictures
 
 from olrsearch import Store
+from olrsearch.pipeline.training import _notes
 from olrsearch.store.training_runs import run_of
 
 ARGUMENTS = ("-q", "train", "olr", "--profile", "tiny", "--set", "seed=3")
@@ -158,6 +159,17 @@ def test_labels_that_training_images_do_not_have_are_named_before_anything_is_ma
 
 
 @pytest.mark.slow
+def test_few_images_are_said_to_be_few_and_how_to_ask_the_other_spaces():
+    labels = np.ones((28, 2), np.int8)
+    labels[:14] = -1
+    (said,) = _notes(labels, ["a", "b"], has_fit=True, others=["faces-46a681fc"])
+    assert said.startswith("28 images are too few")
+    assert "--space faces-46a681fc" in said
+    (alone,) = _notes(labels, ["a", "b"], has_fit=True, others=[])
+    assert "--space" not in alone
+    assert not list(_notes(np.tile(labels, (20, 1)), ["a", "b"], has_fit=True, others=["faces"]))
+
+
 def test_some_labels_only(tmp_path):
     one_thread()
     folder, store = tmp_path / "pictures", tmp_path / "store"

@@ -108,7 +108,7 @@ class TrainingImages:
             )
         single = single_valued(labels, config.labels)
         if len(single):
-            _log.warning(
+            _log.info(  # the report of the run says it to people
                 "all known values of %s are the same in the training images: "
                 "nothing can be learnt about them",
                 ", ".join(single),
