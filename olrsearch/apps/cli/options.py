@@ -69,7 +69,9 @@ def json_option(text: str) -> Option:
 def space_option(newest: str) -> Option:
     """Which space; the text says which is taken when none is named."""
     return click.option(
-        "--space", help=f"Name or fingerprint; the newest {newest}.", shell_complete=completion.spaces()
+        "--space",
+        help=f"Name, `olr` for the only `olr-…`, or fingerprint; the newest {newest}.",
+        shell_complete=completion.spaces(),
     )
 
 
