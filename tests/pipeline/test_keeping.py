@@ -458,8 +458,8 @@ def test_the_command_says_what_was_kept_and_what_to_run(faces):
     assert f"note: kept of 1 image replaced or restored: {kept}; `olrsearch audit history` says" in said.err
     command = f"olrsearch --store {faces.home} import folder {faces.folder} --name faces"
     gone = f"1 image still answers although its file is gone or left out ({name(1)})"
-    assert f"note: {gone}: `{command} --sync` removes them" in said.err
-    assert f"`{command} --restore` brings them back" in said.err
+    assert f"note: {gone}: `{command} --sync` removes it" in said.err
+    assert f"`{command} --restore` brings it back" in said.err
     said = good(faces.home, *arguments, "--sync", "--restore")
     assert said.out == (
         "faces: 0 added, 10 unchanged, 0 relabelled, 0 replaced, 1 restored, 1 removed, 0 unreadable\n"

@@ -249,7 +249,7 @@ def _notes(ctx: click.Context, report: ImportReport) -> Iterator[str]:
         yield (
             f"{counted(report.gone, one, many)} gone or left out "
             f"({', '.join(report.gone_examples)}{', …' if report.gone > len(report.gone_examples) else ''}): "
-            f"`{again('--sync')}` removes them"
+            f"`{again('--sync')}` removes {'it' if report.gone == 1 else 'them'}"
         )
     if report.stayed_deleted:
         yield (
