@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from olrsearch.core.errors import LabelFileError
 from olrsearch.core.shown import shown
 from olrsearch.datasets.json_lines import parse_json
-from olrsearch.datasets.table_columns import APART, check_number
+from olrsearch.datasets.table_columns import APART, IDENTITY_COLUMN, check_number
 from olrsearch.datasets.text_files import read_text
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SUFFIXES: Final = frozenset({".json", ".jsonl"})
 
 _LABELS: Final = "labels"
+_EXACT: Final = 2**53
+"""Numbers with a fraction or an exponent are read exactly below it."""
 
 
 def read_label_lines(path: Path) -> tuple[list[str], list[tuple[int, Sequence[str]]]]:
@@ -84,4 +86,11 @@ def _cell(value: Any, name: str, where: str) -> str:  # noqa: ANN401 - whatever 
         return value
     if isinstance(value, dict | list):
         raise LabelFileError(f"{where}: found a list or an object at {shown(name)}, expected one value")
+    if name == IDENTITY_COLUMN and isinstance(value, bool | float):
+        if value != value:  # noqa: PLR0124 - NaN, which pandas writes for nobody
+            return ""
+        if isinstance(value, bool) or value % 1 or abs(value) >= _EXACT:
+            found = shown(str(value).lower())
+            raise LabelFileError(f"{where}: found {found} at {name}, expected a whole number or a name")
+        return str(int(value))
     return "" if value is None else str(value).lower()

@@ -226,8 +226,11 @@ class _Parser:
             raise self._tokens.fault(f"expected in or like after not, found {self._tokens.next.found}")
         else:
             sign = self._sign(column)
-            column, kind = self._said_by(column, kind)
-            node = Comparison(column, sign.replace("!=", "="), self._value(column, kind))
+            said, kind = self._said_by(column, kind)
+            value = self._value(said, kind)
+            if said != column and isinstance(value, str) and _NUMBER.fullmatch(value):
+                said, value = column, int(value)  # a store has such names as numbers
+            node = Comparison(said, sign.replace("!=", "="), value)
             negate = sign == "!="
         return _opposite(node) if negate else node
 
@@ -313,6 +316,10 @@ class _Parser:
             raise self._tokens.fault(
                 f"{token.found} lies outside of the years 1 to 9999 in UTC: leave the zone out", token
             ) from None
+
+
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
+"""How a person's number is written; `007` is a name."""
 
 
 def _tokenise(text: str) -> list[Token]:

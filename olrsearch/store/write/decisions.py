@@ -13,7 +13,7 @@ import numpy as np
 from sqlalchemy import insert
 
 from olrsearch.core.errors import AuditError, QueryError, StoreError, UnknownImageError
-from olrsearch.core.names import LabelNames, is_storable
+from olrsearch.core.names import LONGEST, LabelNames, is_storable, unfit_character
 from olrsearch.store.decision_rules import DecisionRequest, settle, stacked
 from olrsearch.store.read.columns import FILTER_COLUMNS
 from olrsearch.store.read.labels import read_labels, read_rows
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     Fault = tuple[int, str]
 
 _UNSTORABLE = "half a character, or the character NUL"
+_MOST = {"who": LONGEST, "run": LONGEST, "why": 10_000}
+"""Characters that texts of a decision may have."""
+_ON_ONE_LINE = frozenset({"who", "run"})
 _SHOWN = 10
 """Faults that an error tells in full; of more it says how many."""
 
@@ -77,6 +80,9 @@ class DecisionWriter:
         for what, text in (("who decides", who), ("the run", run or "")):
             if not is_storable(text):
                 raise AuditError(f"{what} is {text!r}, which no store can keep: {_UNSTORABLE}")
+        for name, text in (("who", who), ("run", run or "")):
+            if fault := _unfit(name, text):
+                raise AuditError(f"nothing was decided: the {name} {fault}")
         with self._session.change(f"{len(requests)} decisions") as change:
             if not requests and not faults:
                 return change.now.label_revision
@@ -146,12 +152,28 @@ def _storable(requests: Sequence[DecisionRequest]) -> tuple[list[DecisionRequest
     for place, request in enumerate(requests, start=1):
         line = place if request.line is None else request.line
         texts = {name: getattr(request, name) for name in ("image", "label", "who", "why", "run")}
-        broken = [name for name, text in texts.items() if isinstance(text, str) and not is_storable(text)]
+        broken = [
+            f"the {name} {fault}"
+            for name, text in texts.items()
+            if isinstance(text, str) and (fault := _unfit(name, text))
+        ]
         if broken:
-            faults.append((line, f"the {broken[0]} holds {_UNSTORABLE}"))
+            faults.append((line, broken[0]))
         else:
             whole.append(request)
     return whole, faults
+
+
+def _unfit(name: str, text: str) -> str | None:
+    """What keeps a text of a decision from being stored; None where nothing does."""
+    if not is_storable(text):
+        return f"holds {_UNSTORABLE}"
+    most = _MOST.get(name)
+    if most is not None and len(text) > most:
+        return f"has {len(text):,} characters; expected at most {most:,}"
+    if name in _ON_ONE_LINE and (unfit := unfit_character(text)):
+        return f"holds {unfit}; expected a name on one line"
+    return None
 
 
 class _Entry(NamedTuple):

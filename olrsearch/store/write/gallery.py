@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select, update
 
 from olrsearch.core.errors import DatasetError, ImageMissingError, UnknownDatasetError
-from olrsearch.core.names import unfit_character
+from olrsearch.core.names import LONGEST, unfit_character
 from olrsearch.store.sql import schema
 from olrsearch.store.values import BuriedImage, ImportCounts, KnownImage, Relocation
 from olrsearch.store.write.imports import Importer, bury, ensure_annotator, ensure_labels
@@ -43,6 +43,8 @@ class GalleryWriter:
         if not name or "/" in name:
             raise DatasetError(f"a data set cannot be named {name!r}: expected a name without '/'")
         place = _storable(Path(root))
+        if len(name) > LONGEST:
+            raise DatasetError(f"a data set's name has {len(name):,} characters; expected at most {LONGEST}")
         if unfit := unfit_character(name):
             raise DatasetError(f"a data set cannot be named {name[:60]!r}: it holds {unfit}; name another")
         d = schema.dataset.c

@@ -229,7 +229,7 @@ class Importer:
             if annotator != self._annotator:
                 plan.annotations.append({"image_id": number, "annotator_id": annotator, "packed": packed})
         mine = before.packed.get(self._annotator)
-        if mine is not None or image.labels is not None:
+        if mine is not None or image.labels:
             kept = unpack([mine or b""], count)[0].copy()
             if image.labels is not None:
                 kept[self._positions] = image.labels
@@ -261,7 +261,7 @@ class Importer:
 
     def _label(self, image: NewImage, number: int, packed: bytes | None) -> bool:
         """Plans a row of labels where they differ from the stored ones; says whether they do."""
-        if image.labels is None:
+        if not image.labels:  # a table without a label says nothing of any
             return False
         count = self._change.now.label_count
         before: I8 = unpack([packed or b""], count)[0]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from made_stores import LABELS, fill, new, sha
 
 from olrsearch.core.errors import (
+    AuditError,
     DatasetError,
     DuplicateKeyError,
     ImageMissingError,
@@ -469,3 +470,34 @@ def test_an_empty_data_set_may_go_anywhere(stores, tmp_path):
     with store.writer() as writer:
         writer.gallery.add_dataset("none", "folder", tmp_path)
         assert writer.gallery.relocate("none", tmp_path / "there") == (0, 0)
+
+
+def test_an_import_without_labels_relabels_nothing(stores):
+    store = stores.create()
+    bring(store, [new("a", labels=())], [])
+    assert bring(store, [new("a", labels=(), identity=7)], []) == ImportCounts(updated=1)
+    bring(store, [new("b", labels=None)], [])
+    assert bring(store, [new("b", labels=())], []) == ImportCounts(unchanged=1)
+
+
+def test_a_name_of_a_data_set_has_its_limit(stores):
+    with (
+        stores.create().writer() as writer,
+        pytest.raises(DatasetError, match=r"100,000 characters.*at most 255"),
+    ):
+        writer.gallery.add_dataset("f" * 100_000, "folder", Path("/faces"))
+
+
+@pytest.mark.parametrize(
+    ("who", "why", "words"),
+    [
+        ("a\nb", "", "the who holds the line break"),
+        ("a" * 300, "", "the who has 300 characters; expected at most 255"),
+        ("ann", "x" * 100_000, "the why has 100,000 characters; expected at most 10,000"),
+    ],
+)
+def test_texts_of_decisions_have_their_limits(stores, who, why, words):
+    store = stores.create()
+    ids = fill(store)
+    with store.writer() as writer, pytest.raises(AuditError, match=words):
+        writer.decisions.set(ids[:1], LABELS[0], 1, who=who, why=why)

@@ -38,6 +38,15 @@ def test_names_are_kept_beside_numbers(stores):
     assert store.snapshot().images(ids[:1])[0].identity == "bob"
 
 
+def test_a_number_stays_the_number_beside_names(stores):
+    store = stores.create()
+    bring(store, new("a", identity=7), new("b", identity=8))
+    counts = bring(store, new("c", identity="ann"), new("b", identity="8"), new("d", identity="008"))
+    assert (counts.added, counts.unchanged) == (2, 1)
+    snapshot = store.snapshot()
+    assert [row.identity for row in snapshot.images(snapshot.image_ids())] == [7, 8, "ann", "008"]
+
+
 @pytest.mark.parametrize(
     ("identity", "words"),
     [
@@ -73,6 +82,7 @@ def test_named_people_from_a_table_to_a_table(tmp_path):
             "identity is null": [4],
             "person = 'bob'": [1, 5],
             "identity = 7": [],
+            "identity = '7'": [],
         }.items():
             chosen = store.select(where)
             assert [row.key for row in store.session.snapshot().images(chosen)] == [
@@ -83,3 +93,20 @@ def test_named_people_from_a_table_to_a_table(tmp_path):
     assert again.identities == {key: name for key, name in zip(keys, who, strict=True) if name}
     listed = good(path, "list", "--where", "identity = 'Zoë'").out
     assert "Zoë" in listed
+
+
+def test_a_person_is_found_by_number_however_the_table_wrote_it(tmp_path):
+    data = write_pictures(tmp_path / "pictures", 3).parent
+    keys = sorted(path.name for path in data.glob("*.png"))[:3]
+    table = tmp_path / "people.csv"
+    path = tmp_path / "store"
+    for who in ((7, 8, 7), (7, 8, "ann")):
+        rows = "".join(f"{key},{one}\n" for key, one in zip(keys, who, strict=True))
+        table.write_text(f"image,identity\n{rows}", encoding="utf-8")
+        said = good(path, "import", "folder", data, "--labels", table, "--no-thumbnails").out
+    assert "0 relabelled" in said
+    assert "1 updated" in said
+    with Store.open(path) as store:
+        for where in ("identity = 8", "identity = '8'"):
+            assert len(store.select(where)) == 1, where
+        assert len(store.select("identity != '8'")) == 2
