@@ -155,7 +155,9 @@ def words(
             farthest=farthest,
             built=built,
         )
-    page = _without_raw(page, opened, terms)
+    page, raw = _without_raw(page, opened, terms)
+    if mode == "contains":
+        notes += raw
     return ranking(opened, page, notes, query=heading, where=where, understood=understood, farthest=farthest)
 
 
@@ -234,16 +236,22 @@ def _is_calibrated(opened: OpenPosteriors, word: str) -> bool:
     return opened.info.calibration is not None and word not in opened.calibration.uncalibrated
 
 
-def _without_raw(page: Page, opened: OpenPosteriors, terms: Sequence[WordTerm]) -> Page:
-    """A page that shows no probability of a word that is not calibrated."""
+def _without_raw(page: Page, opened: OpenPosteriors, terms: Sequence[WordTerm]) -> tuple[Page, list[str]]:
+    """A page that shows no probability of a word that is not calibrated, and a note where others have one."""
     raw = {term.spelling for term in terms if not _is_calibrated(opened, term.name)}
     if not raw:
-        return page
+        return page, []
+    notes = []
+    if any(term.spelling not in raw for term in terms):
+        notes.append(
+            f"{', '.join(sorted(raw))}: not calibrated, so that no probability is shown (–); it counts in "
+            "the score all the same"
+        )
     contributions = tuple(
         tuple(replace(part, probability=None) if part.literal in raw else part for part in parts)
         for parts in page.contributions
     )
-    return replace(page, contributions=contributions)
+    return replace(page, contributions=contributions), notes
 
 
 def _attribute_values(session: Session, opened: OpenPosteriors, attributes: str) -> Attributes:

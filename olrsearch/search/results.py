@@ -83,6 +83,11 @@ class Hit:
         return bool(self.contributions) and all(part.probability is not None for part in self.contributions)
 
     @property
+    def by_divergence(self) -> bool:
+        """Whether a divergence is among the contributions: probabilities beside it explain no score."""
+        return any(part.literal.startswith(("KL(", "Jeffreys")) for part in self.contributions)
+
+    @property
     def similarity_percent(self) -> str:
         """The similarity for people, `96.3 %`, rounded; empty where there is none."""
         return "" if self.similarity is None else f"{self.similarity:.1%}".replace("%", " %")

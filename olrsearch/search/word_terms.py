@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from olrsearch.core.errors import QueryError
 from olrsearch.core.shown import shown
+from olrsearch.encoders.words.phrases import holds_denial
 from olrsearch.search.query.ast import And, Node, Not, canonical, conjunction, negation, weighted
 from olrsearch.search.query.ast import Literal as Word
 from olrsearch.search.query.evaluate import literals
@@ -36,6 +37,11 @@ Mode = Literal["contains", "match"]
 MODES: Final[tuple[Mode, ...]] = get_args(Mode)
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_SIGNS = re.compile(r'[!&|^()"]')
+"""What a query has and no phrase."""
+_JOINING = re.compile(r"\b(?:and|or|nor|not)\b|['’/]", re.IGNORECASE)
+_OR = re.compile(r"\bor\b", re.IGNORECASE)
+_LONGEST_PHRASE: Final = 200
 _GROUPING = re.compile(r"[()|]")
 
 
@@ -85,7 +91,7 @@ def parse_words(texts: str | Sequence[str]) -> tuple[tuple[Word, bool], ...]:
     given = (texts,) if isinstance(texts, str) else tuple(texts)
     if not given or not any(text.strip() for text in given):
         raise QueryError("no words: expected a set such as beard eyeglasses '!male'")
-    text = " & ".join(given)
+    text = " & ".join(f'"{one.strip()}"' if _denies_within(one) else one for one in given)
     set_alone = QueryError(
         f"{shown(text)} is no set of words: expected words, each with ! or ^weight at most; | and "
         "parentheses are for `olrsearch search`"
@@ -100,6 +106,19 @@ def parse_words(texts: str | Sequence[str]) -> tuple[tuple[Word, bool], ...]:
             raise set_alone
         words.append((word, word is not term))
     return tuple(words)
+
+
+def _denies_within(text: str) -> bool:
+    """Whether a text is a phrase whose grammar says what it denies: `man not smiling`, `without hat or beard`.
+
+    As a query it would not parse, or would lose how far the denial reaches.
+    """
+    if len(text) > _LONGEST_PHRASE or _SIGNS.search(text) or not _JOINING.search(text):
+        return False
+    rest = text.strip()
+    if rest.casefold().startswith("not ") and not _OR.search(rest):
+        rest = rest[4:]  # a query's own denial
+    return holds_denial(rest)
 
 
 def resolve_words(

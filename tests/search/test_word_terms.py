@@ -284,3 +284,30 @@ def test_values_of_a_query_are_in_the_views_rows(view):
     chances = chances_of(view, terms)
     values = query_values(query_of(terms), chances)
     np.testing.assert_allclose(values, log_sigmoid(chances.logits("Smiling")))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "man not smiling",
+        "without glasses or a beard",
+        "woman with a hat and without a beard",
+        "without a hat and glasses",
+        "woman doesn't smile",
+        "man without glasses, hat or beard",
+        "bald man w/o glasses",
+        "not old or bald",
+    ],
+)
+def test_a_phrase_that_denies_is_one_word(text):
+    ((word, negated),) = parse_words(text)
+    assert (word.name, negated) == (text, False)
+    assert len(parse_words([text, "red"])) == 2
+
+
+def test_a_denial_of_the_query_itself_stays_one():
+    ((word, negated),) = parse_words("not smiling")
+    assert (word.name, negated) == ("smiling", True)
+    assert [negated for _, negated in parse_words("not smiling and young")] == [True, False]
+    with pytest.raises(QueryError, match="no set of words"):
+        parse_words("hat or glasses")

@@ -88,10 +88,16 @@ def _lines(ranking: Ranking) -> Iterator[str]:
 
 
 def _explanation(hit: Hit) -> str:
-    """The contributions; of many, the ones that cost most."""
+    """The contributions; of many, the ones that cost most.
+
+    Beside probabilities, what has none is shown as – : its value is of another unit.
+    """
+    mixed = any(part.probability is not None for part in hit.contributions) and not hit.by_divergence
     parts = [
         f"{part.literal} {part.probability:.2f}"
         if part.probability is not None
+        else f"{part.literal} –"
+        if mixed
         else f"{part.literal} {part.value:z.3g}"
         for part in hit.top_contributions()
     ]

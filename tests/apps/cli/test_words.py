@@ -1,5 +1,6 @@
 """Words, posteriors and descriptions by the command line, on an encoder that needs no torch."""
 
+import re
 import shutil
 
 import numpy as np
@@ -175,6 +176,19 @@ def test_posteriors_alone_answer_without_labels(alone):
     assert "no label embeddings yet" in refused(alone, "words", "bright", "--attributes", "red")
     assert good(alone, "index", "build").code == 0  # the newest of posteriors, where there is no other
     assert "word scores 1" in good(alone, "index", "info").out
+
+
+def test_one_row_shows_one_unit(both, monkeypatch):
+    from olrsearch.api import words as module
+
+    monkeypatch.setattr(module, "_is_calibrated", lambda _, word: word.lower() != "red")
+    called = good(both, "words", "bright", "!red", "-k", 3)
+    assert called.err.count("!Red: not calibrated, so that no probability is shown (–)") == 1
+    for line in called.out.splitlines():
+        assert re.search(r"Bright [01]\.\d\d  !Red –$", line)
+    match = good(both, "words", "bright", "!red", "--mode", "match", "-k", 3)
+    assert "no probability is shown" not in match.err
+    assert "–" not in match.out.replace("KL(query‖image) –", "")
 
 
 # -- words that are no labels ----------------------------------------------------------------
