@@ -109,7 +109,7 @@ def parse_words(texts: str | Sequence[str]) -> tuple[tuple[Word, bool], ...]:
 
 
 def _denies_within(text: str) -> bool:
-    """Whether a text is a phrase whose grammar says what it denies: `man not smiling`, `without hat or beard`.
+    """Whether a text is a phrase whose grammar says what it denies: `without hat or beard`.
 
     As a query it would not parse, or would lose how far the denial reaches.
     """
