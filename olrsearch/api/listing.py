@@ -15,12 +15,13 @@ from olrsearch.api.thumbnails import Thumbnails
 from olrsearch.core.counted import counted
 from olrsearch.core.files import write_whole
 from olrsearch.core.label_values import as_json
-from olrsearch.core.rows import Rows
+from olrsearch.core.rows import Rows, columns_of
 from olrsearch.search.page import check_page
 from olrsearch.store.decision_rules import VALUE_NAMES
 
 if TYPE_CHECKING:
     from olrsearch.api.session import HasSession
+    from olrsearch.store.read.snapshot import Snapshot
 
 _COLUMNS: Final = ("image", "id", "dataset", "partition", "identity", "width", "height")
 
@@ -69,6 +70,7 @@ class StoredImages(Rows[StoredImage]):
         generation: The store generation that answered.
         label_names: The labels of the store.
         several: Whether keys are of several data sets.
+        notes: Why the condition selects no image.
         thumbnails: Pictures of the images, for notebooks.
     """
 
@@ -81,8 +83,13 @@ class StoredImages(Rows[StoredImage]):
     generation: int
     label_names: tuple[str, ...]
     several: bool
+    notes: tuple[str, ...] = ()
 
     thumbnails: Thumbnails | None = field(default=None, repr=False, compare=False)
+
+    def _columns(self) -> list[str]:
+        known = columns_of(StoredImage, "labels")
+        return [*known, *(name for name in self.label_names if name not in known)]
 
     def _flat(self, row: StoredImage) -> dict[str, Any]:
         """An image with a column a label."""
@@ -164,8 +171,15 @@ def images(store: HasSession, where: str | None = None, k: int = 20, *, offset: 
         generation=snapshot.generation,
         label_names=names,
         several=len(snapshot.datasets()) > 1,
+        notes=() if where is None or len(ids) else _why_nothing(where, snapshot),
         thumbnails=Thumbnails(snapshot),
     )
+
+
+def _why_nothing(where: str, snapshot: Snapshot) -> tuple[str, ...]:
+    from olrsearch.search.filter_values import why_nothing  # seldom needed
+
+    return why_nothing(where, snapshot)
 
 
 def images_sheet(store: HasSession, found: StoredImages, path: Path | str, *, columns: int = 5) -> Path:

@@ -74,7 +74,12 @@ class Rows(Generic[T]):
                 "to_pandas needs the package pandas, which is not installed; run pip install "
                 "'olrsearch[pandas]'"
             ) from error
-        return pd.DataFrame([self._flat(row) for row in self._rows()])
+        table = [self._flat(row) for row in self._rows()]
+        return pd.DataFrame(table, columns=None if table else self._columns())
+
+    def _columns(self) -> list[str]:
+        """The columns of a table without rows, as far as rows do not bring them."""
+        return []
 
     def _flat(self, row: T) -> dict[str, Any]:
         """A row as columns of a table."""
@@ -124,6 +129,11 @@ class Rows(Generic[T]):
             return thumbnails(list(dict.fromkeys(ids)))
         except (OlrsearchError, OSError):
             return {}
+
+
+def columns_of(row: type, *but: str) -> list[str]:
+    """Names of the fields of a row, some left out."""
+    return [field.name for field in dataclasses.fields(row) if field.name not in but]
 
 
 def _cell(value: Any) -> str:  # noqa: ANN401 - what a table holds

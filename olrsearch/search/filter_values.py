@@ -83,14 +83,17 @@ def _why(column: str, value: Value, snapshot: Snapshot) -> str | None:
         except UnknownImageError as error:
             return str(error)
         return None
-    if column not in {*_NAMED, "identity"}:
+    if column not in {*_NAMED, "identity", "person"}:
         return None
     there = snapshot.values_of(column)
     if value in there:
         return None
-    missing = f"no image has the {column} {shown(value)}: "
+    # A name that is asked for as an identity is a person's.
+    missing = f"no image has the {'identity' if column == 'person' else column} {shown(value)}: "
     if not there:
-        return f"{missing}none has any {column}"
+        return f"{missing}none has any {'named identity' if column == 'person' else column}"
+    if column == "person":
+        return f"{missing}identities are {_listed(there)}"
     if column == "identity":
         return f"{missing}identities lie between {there[0]} and {there[-1]}"
     return f"{missing}{column} is {_listed(there)}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from olrsearch.core.counted import counted
 from olrsearch.core.label_values import as_json
-from olrsearch.core.rows import Rows
+from olrsearch.core.rows import Rows, columns_of
 from olrsearch.maths.fit import FOREIGN
 
 if TYPE_CHECKING:
@@ -148,6 +148,9 @@ class Ranking(Rows[Hit]):
             if hit.is_foreign:
                 row["fit"] = f"foreign ({hit.fit:.3g})"
         return found
+
+    def _columns(self) -> list[str]:
+        return columns_of(Hit, "contributions")
 
     def _flat(self, row: Hit) -> dict[str, Any]:
         """A hit with a column a contribution."""

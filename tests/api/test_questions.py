@@ -53,13 +53,18 @@ def test_a_partition_or_data_set_that_is_not_there_is_misspelt(store, where, sai
     ("where", "said"),
     [
         ("identity = 99999", "no image has the identity 99999: "),
+        ("identity = 'nobody'", "no image has the identity 'nobody': "),
         ("key = 'nothing.png'", "no image 'nothing.png' in"),
     ],
 )
 def test_an_empty_answer_says_which_value_no_image_has(store, where, said):
     assert store.select(where).size == 0
-    for ranking in (store.search("bright", where=where), store.similar(1, where=where)):
-        assert not ranking.hits
+    for ranking in (
+        store.search("bright", where=where),
+        store.similar(1, where=where),
+        store.images(where),
+    ):
+        assert not len(ranking)
         assert any(note.startswith(said) for note in ranking.notes)
 
 
@@ -287,6 +292,10 @@ def test_answers_are_sequences_tables_and_pages_of_notebooks(store):
         assert page.count("<tr>") == len(answer) + 1
         assert page.count("data:image/jpeg") == (0 if hasattr(answer, "estimates") else len(answer))
         assert pickle.loads(pickle.dumps(answer)) == answer
+    for answer in answers(store)[:3]:
+        columns = list(answer[:0].to_pandas().columns)
+        assert columns == list(answer.to_pandas().columns)[: len(columns)]
+        assert len(columns) >= 7
     assert list(store.search("bright & !red").to_pandas().columns[-3:]) == ["similarity", "Bright", "!Red"]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from olrsearch.apps.cli.columns import cut, table, width
-from olrsearch.apps.cli.common import examples, on_terminal, open_store, say, show
+from olrsearch.apps.cli.common import examples, on_terminal, open_store, say, say_notes, show
 from olrsearch.apps.cli.options import NATURAL, PATH, POSITIVE, json_option, sheets_option, where_option
 from olrsearch.core.counted import counted
 
@@ -54,6 +54,7 @@ def list_command(
     """
     with open_store(ctx, read_only=True) as store:
         found = store.images(where, k, offset=offset)
+        say_notes(found.notes)
         # Before anything is printed: whoever reads only the first lines still gets the whole files.
         written = [f"sheet: {store.images_sheet(found, path)}" for path in sheets]
     if csv_file is not None:
