@@ -356,7 +356,7 @@ def test_a_folder_that_cannot_be_read_keeps_its_images(faces, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(
-        DatasetError, match=r"1 folders cannot be read.*2 images of 'faces' .*nothing was removed"
+        DatasetError, match=r"1 folder cannot be read.*2 images of 'faces' .*nothing was removed"
     ):
         faces.again(sync=True)
     monkeypatch.undo()

