@@ -25,12 +25,18 @@ _JOINS: Final = frozenset((",", "and")) | _EITHER
 _LONGEST: Final = 8
 """Words of a known phrase."""
 
+_EVERYBODYS: Final = frozenset(
+    ("eyes", "eye", "hair", "head", "nose", "mouth", "lips", "skin", "cheeks", "chin", "eyebrows", "brows")
+)
+"""What every face has: by itself it asks for nothing."""
+
 _ONE_WORD: Final = "non"
 """The denial that holds of the next word alone: `non-smiling woman`."""
 
 _HOLDS: Final = re.compile(
     rf"(?<!\S)(?:{FRONT}|free|less|except|excluding|hardly|barely|scarcely|rarely|seldom|instead of|"
-    r"rather than|other than|none|nothing|nobody|zero|devoid|fails?|unless|opposite)(?!\S)|"
+    r"rather than|other than|none|nothing|nobody|zero|devoid|fails?|unless|opposite|off|far from|least|"
+    r"(?:remov|refus|forg[oe]t|stopp|quitt?|ceas|lost|los|lack|avoid|hid)(?:es|e|ed|s|ing|ten|ting)?|ohne|sin|sans)(?!\S)|"
     r"\w(?:n't|less)(?!\S)"
 )
 
@@ -112,6 +118,11 @@ def known_words(text: str, is_known: Callable[[str], bool]) -> tuple[str, ...]:
             found.append(" ".join(tokens[at:end]))
         at = max(end, at + 1)
     return tuple(found)
+
+
+def says_nothing(text: str) -> bool:
+    """Whether a phrase has no word but such as join others or name what every face has: `a person's eyes`."""
+    return all(token in FILLERS or token in _EVERYBODYS for token in plain(text).split())
 
 
 def _known_to(tokens: Sequence[str], at: int, is_known: Callable[[str], bool]) -> int:

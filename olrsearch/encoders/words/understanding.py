@@ -27,6 +27,7 @@ from olrsearch.encoders.words.phrases import (
     is_denial,
     known_words,
     parts_of,
+    says_nothing,
 )
 from olrsearch.encoders.words.sentences import INSTALL, find_sentences
 from olrsearch.encoders.words.vectors import GLOVE, GLOVE_MODULE, WordVectors
@@ -148,6 +149,8 @@ class Understanding:
         known = self._sure(text) or self._composed(text) or self._denies(text)
         if known is not None:
             return known
+        if says_nothing(text):
+            raise self._refusal(text, (), "it says nothing of how anybody looks", near=False)
         if len(joined(text)) > 1 and " or " in plain(text):
             raise self._refusal(text, (), "words have no or: ask for one after the other")
         if holds_denial(text):

@@ -301,6 +301,25 @@ def test_likeness_never_answers_a_denial_as_a_whole(text, tmp_path):
         assert found.meaning[0].negated == (text != "like")
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["glasses off", "removed his glasses", "stopped smiling", "refuses to smile", "forgot her hat",
+     "far from young", "least attractive", "took off the hat", "ohne Brille"],
+)  # fmt: skip
+def test_words_that_take_away_are_denials(text, tmp_path):
+    """Likeness would say what is taken away."""
+    vectors = MadeVectors(**{text: (1.0, 0, 0), "eyeglasses": (1.0, 0, 0), "smiling": (1.0, 0, 0)})
+    with pytest.raises(UnknownWordError, match="it denies something"):
+        taken(text, vectors=vectors, cache=tmp_path)
+    assert text not in vectors.asked
+
+
+@pytest.mark.parametrize("text", ["face", "a person", "eyes", "the hair of a person"])
+def test_what_every_face_has_asks_for_nothing(text):
+    with pytest.raises(UnknownWordError, match="says nothing of how anybody looks"):
+        taken(text)
+
+
 @pytest.mark.parametrize("text", ["without glasses and smiling", "not smiling woman", "no glasses smiling"])
 def test_a_denial_that_may_reach_less_far_or_farther_is_refused(text):
     with pytest.raises(UnknownWordError, match="how far its denial reaches is not clear"):
