@@ -126,4 +126,4 @@ def length_notes(count: int, total: int, offset: int, candidates: int) -> tuple[
         found = (
             f"{counted(total, 'image')} of {candidates:,} {'passes' if total == 1 else 'pass'} the cut-off"
         )
-    return (f"{asked} {offset + 1:,} {'was' if count == 1 else 'were'} asked for, and {found}",)
+    return (f"{asked} {offset + 1} {'was' if count == 1 else 'were'} asked for, and {found}",)

@@ -109,8 +109,11 @@ def without_gone(answer):
 NEW = frozenset({"sha256", "replaced"})
 """What is said of a decision since then: the bytes it was decided on, and whether the image has others."""
 
-AGREEING = "the evidence agrees with what is stored"
-"""What the note says that lists of audits have since then."""
+SAID_SINCE = (
+    "the evidence agrees with what is stored",
+    "not calibrated, so that no probability is shown (–)",
+)
+"""What notes say that there are since then: of lists of audits, and of words."""
 
 
 def of_other_words(question):
@@ -141,7 +144,8 @@ def without_new(answer):
     if "estimates" in answer:
         left_out.add("notes")
     elif isinstance(answer.get("notes"), list):
-        answer = {**answer, "notes": [note for note in answer["notes"] if AGREEING not in str(note)]}
+        kept = [note for note in answer["notes"] if not any(said in str(note) for said in SAID_SINCE)]
+        answer = {**answer, "notes": kept}
     return {name: without_new(value) for name, value in answer.items() if name not in left_out}
 
 
