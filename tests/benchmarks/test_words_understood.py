@@ -52,7 +52,7 @@ def test_the_figures_of_the_sentence_encoder_do_not_fall():
     shipped, alone = by_kind(found["sentence encoder"]), by_kind(found["held out, sentence encoder"])
     assert shipped["synonym"] >= 0.8
     assert shipped["unrelated"] >= 0.9
-    assert alone["synonym"] >= 0.74
+    assert alone["synonym"] >= 0.7  # it was .753 before phrases that lose known words were refused
     assert alone["opposite"] >= 0.9
     assert alone["unrelated"] >= 0.9
     for way, answers in found.items():
