@@ -163,7 +163,7 @@ def _text(store: Path, path: Path, _: Mapping[str, Path], rng: np.random.Generat
         table, column, row, text = places[int(rng.integers(len(places)))]
         how = str(rng.choice(["cut", "empty", "list", "other type", "key"]))
         changed = _changed(text, how, rng)
-        connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (changed, row))  # noqa: S608
+        connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (changed, row))  # noqa: S608 - of ours
     if rng.random() < 0.5:
         (store / "metadata.sums").unlink()
         return f"{column} of row {row} of {table}: {how}, no checksums"

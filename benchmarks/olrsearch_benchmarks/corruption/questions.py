@@ -76,15 +76,15 @@ def _of_labels(store: Store, space: Mapping[str, Any]) -> dict[str, Callable[[St
     return asked
 
 
-def _similar_by(store: Store, *, recipe: str, by: str | None) -> Any:  # noqa: ANN401
+def _similar_by(store: Store, *, recipe: str, by: str | None) -> Any:  # noqa: ANN401 - answers of any kind
     return store.similar(5, recipe=recipe, by=by, k=10)
 
 
-def _words_by(store: Store, *, recipe: str, word: str) -> Any:  # noqa: ANN401
+def _words_by(store: Store, *, recipe: str, word: str) -> Any:  # noqa: ANN401 - answers of any kind
     return store.words([word], mode="match", recipe=recipe, k=10)
 
 
-def _indexes(store: Store, *, space: str) -> Any:  # noqa: ANN401
+def _indexes(store: Store, *, space: str) -> Any:  # noqa: ANN401 - answers of any kind
     """What is built. `scan` is no answer: it counts the files kept for later, and fewer is then true."""
     return {name: said for name, said in store.indexes.info(space=space).items() if name != "scan"}
 
@@ -110,12 +110,12 @@ def vars_of(gaussian: Any) -> Any:  # noqa: ANN401 - mean and factor
     return gaussian.mean, gaussian.factor
 
 
-def _rows(store: Store) -> Any:  # noqa: ANN401
+def _rows(store: Store) -> Any:  # noqa: ANN401 - answers of any kind
     snapshot = store.session.snapshot()
     return [dataclasses.replace(row, root=Path()) for row in snapshot.images(snapshot.image_ids())]
 
 
-def _labels(store: Store) -> Any:  # noqa: ANN401
+def _labels(store: Store) -> Any:  # noqa: ANN401 - answers of any kind
     snapshot = store.session.snapshot()
     return snapshot.label_names, snapshot.stored_labels(snapshot.image_ids())
 
@@ -147,7 +147,7 @@ def same(one: Any, other: Any) -> bool:  # noqa: ANN401 - answers of any kind
     return type(one) is type(other) and bool(one == other)
 
 
-def _plain(answer: Any) -> Any:  # noqa: ANN401
+def _plain(answer: Any) -> Any:  # noqa: ANN401 - answers of any kind
     if dataclasses.is_dataclass(answer) and not isinstance(answer, type):
         return {field.name: getattr(answer, field.name) for field in dataclasses.fields(answer)}
     if isinstance(answer, tuple):

@@ -190,7 +190,7 @@ def _look(
             report = store.verify()
     except OlrsearchError as error:
         return named or (OPENING, str(error))
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001 - a traceback is what is looked for
         return TRACEBACK, f"verify: {_place(error)}"
     said = [problem.message for problem in report.problems]
     said += [*report.to_rebuild, *report.unreferenced, *report.notes]
@@ -215,7 +215,7 @@ def _ask(
                     refused = refused or (QUERY, f"{name}: {said}")
             except OlrsearchError as error:
                 refused = refused or (QUERY, f"{name}: {error}")
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - a traceback is what is looked for
                 return TRACEBACK, f"{name}: {_place(error)}"
     return refused
 

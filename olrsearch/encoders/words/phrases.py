@@ -36,7 +36,7 @@ _ONE_WORD: Final = "non"
 _HOLDS: Final = re.compile(
     rf"(?<!\S)(?:{FRONT}|free|less|except|excluding|hardly|barely|scarcely|rarely|seldom|instead of|"
     r"rather than|other than|none|nothing|nobody|zero|devoid|fails?|unless|opposite|off|far from|least|"
-    r"(?:remov|refus|forg[oe]t|stopp|quitt?|ceas|lack|avoid)(?:es|e|ed|s|ing|ten|ting)?|ohne|sin|sans)(?!\S)|"
+    r"(?:remov|refus|forg[oe]t|stopp|quitt?|ceas|lack|avoid)(?:es|e|ed|s|ing|ten|ting)?|ohne|sin)(?!\S)|"
     r"\w(?:n't|less)(?!\S)"
 )
 

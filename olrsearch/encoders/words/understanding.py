@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from olrsearch.core.errors import QueryError, UnknownWordError
 from olrsearch.core.names import LabelNames, nearest_names
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from olrsearch.encoders.words.meanings import Meaning
 
 Basis = Literal["label", "table", "sentence encoder", "GloVe"]
-BASES: Final[tuple[Basis, ...]] = get_args(Basis)
 
 _SUGGESTED: Final = 3
 _LONGEST: Final = 200
