@@ -13,8 +13,9 @@ import numpy as np
 from scipy.special import expit
 
 from olrsearch.audit.scorers.protocol import Explanation
-from olrsearch.audit.scorers.vectors import known_outside, label_vectors, scatter
+from olrsearch.audit.scorers.vectors import known_outside, label_vectors
 from olrsearch.maths.calibration import MIN_EXAMPLES, fit_calibration
+from olrsearch.maths.covariance import shrunk_covariance
 
 if TYPE_CHECKING:
     from olrsearch.audit.scorers.material import Material
@@ -121,32 +122,6 @@ def fit_odds(vectors: F32, present: I64, absent: I64, *, seed: int = 0) -> Odds 
     weight = np.linalg.lstsq(covariance, means[0] - means[1], rcond=None)[0]
     bias = float(np.log(len(present) / len(absent)) - weight @ (means[0] + means[1]) / 2)
     return _calibrated(Odds(weight, bias), vectors, present, absent, seed)
-
-
-def shrunk_covariance(residuals: F64) -> tuple[F64, float]:
-    """The covariance of vectors of mean 0, pulled toward a multiple of the identity.
-
-    (1 − s) S + s (tr S / k) I, where s = min(b², d²) / d² makes the expected squared error smallest;
-    d² = ‖S − (tr S / k) I‖² / k, b² = Σ_i ‖x_i x_iᵀ − S‖² / (n² k).
-
-    Args:
-        residuals: float64 [n, k], n ≥ 1, less the mean of their class.
-
-    Returns:
-        float64 [k, k] and s, 0 to 1.
-
-    Source: Ledoit and Wolf (2004), "A well-conditioned estimator for large-dimensional covariance matrices",
-        section 3.2.
-    """
-    count, size = residuals.shape
-    sample = scatter(residuals) / count
-    level = float(np.trace(sample)) / size
-    target = level * np.eye(size)
-    distance = float(np.square(sample - target).sum())
-    lengths = np.einsum("nk,nk->n", residuals, residuals)
-    noise = (float(np.square(lengths).mean()) - float(np.square(sample).sum())) / count
-    share = min(max(noise, 0.0), distance) / distance if distance > 0 else 0.0
-    return (1.0 - share) * sample + share * target, share
 
 
 def _residuals(vectors: F32) -> tuple[F64, F64]:

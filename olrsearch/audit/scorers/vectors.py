@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from olrsearch.core.arrays import blocks_of
 from olrsearch.core.errors import AuditError
+from olrsearch.maths.covariance import scatter
 
 if TYPE_CHECKING:
     from olrsearch.audit.scorers.material import Material
-    from olrsearch.core.arrays import F32, F64, I64
+    from olrsearch.core.arrays import F32, I64
 
 COORDINATES: Final = 3
 """Principal coordinates, at least. Votes in 2, 3, 4, 8 or 12 find as many flipped labels of CelebA as votes
@@ -24,7 +24,6 @@ VARIANCE: Final = 0.8
 """Share of the variance they hold, at least: more coordinates where no few stand out."""
 
 _SAMPLE: Final = 20_000
-_PRODUCTS: Final = 2**18
 
 
 def label_vectors(material: Material, fold: int, label: int) -> F32:
@@ -75,18 +74,4 @@ def principal_coordinates(vectors: F32) -> F32:
     enough = int(np.searchsorted(held, VARIANCE * held[-1])) + 1
     first = axes[:, ::-1][:, : max(COORDINATES, enough)].astype(np.float32)
     out: F32 = np.einsum("nk,kp->np", vectors - mean.astype(np.float32), first)
-    return out
-
-
-def scatter(vectors: F64) -> F64:
-    """Σ x xᵀ of vectors float64 [n, k], float64 [k, k].
-
-    In blocks that OpenBLAS leaves on the caller's thread: with cores that are busy, as an audit's often are,
-    its threads wait for one another ten times as long as a product takes.
-    """
-    size = vectors.shape[1]
-    step = max(1, _PRODUCTS // max(1, size * size))
-    out = np.zeros((size, size))
-    for block in blocks_of(vectors, step):
-        out += block.T @ block
     return out

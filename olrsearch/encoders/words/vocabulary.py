@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from olrsearch.core.errors import (
+    EncoderError,
     GaussianError,
     ModelFileError,
     UnknownLabelError,
@@ -23,6 +24,7 @@ from olrsearch.core.errors import (
 )
 from olrsearch.core.names import LabelNames, nearest_names, normalise_name
 from olrsearch.encoders.words.label_words import label_vectors, own_words, read_label_words, words_of
+from olrsearch.encoders.words.learned import PRESENT, LearnedWords
 from olrsearch.encoders.words.lift import TRANSFORMS, Lift, Transform, fit_lift, rounded
 from olrsearch.encoders.words.vectors import GLOVE, WordVectors
 from olrsearch.maths.gaussian import word_prior
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 ONE_HOT: Final = "one-hot"
 """The transform of a vocabulary without a table."""
 
+LEARNED: Final = "learned"
+"""The transform of a vocabulary whose Gaussians training made; see `words.learned`."""
+
 TEMPERATURE: Final = 0.05
 """Of the softmax over cosines that puts other words among the labels; see `Vocabulary.resolve`."""
 
@@ -53,15 +58,17 @@ MATRIX: Final = "words.matrix"
 class Vocabulary:
     """The words an encoder was trained to name; immutable.
 
-    Make one with `one_hot`, `of_table` or `from_model`.
+    Make one with `one_hot`, `of_table`, `of_learned` or `from_model`.
 
     Attributes:
         names: The W words, as data sets call their labels.
-        vectors: float64 [W, d]; numbers of float32, as a model file keeps them.
+        vectors: float64 [W, d]; numbers of float32, as a model file keeps them. The means of learned
+            words, where there are any.
         phrases: For each name what people call it, in words of the table.
-        transform: `one-hot`, or how vectors of the table became these; see `fit_lift`.
-        lift: How other words of the table get here; None where there is no table.
+        transform: `one-hot` or `learned`, or how vectors of the table became these; see `fit_lift`.
+        lift: How other words of the table get here; None where there is none.
         source: The table's name, and `digest` its sha256; None where there is none.
+        learned: The words' Gaussians, where the encoder learned them; None where words are points.
     """
 
     names: tuple[str, ...]
@@ -71,6 +78,7 @@ class Vocabulary:
     lift: Lift | None = None
     source: str | None = None
     digest: str | None = None
+    learned: LearnedWords | None = None
     _found: LabelNames = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -124,6 +132,47 @@ class Vocabulary:
         )
 
     @classmethod
+    def of_learned(
+        cls,
+        names: Sequence[str],
+        learned: LearnedWords,
+        *,
+        words: WordVectors | None = None,
+        table: Mapping[str, WeightedWords] | None = None,
+    ) -> Vocabulary:
+        """Words whose Gaussians an encoder learned.
+
+        Args:
+            names: The W words, as data sets call their labels.
+            learned: What it learned of them.
+            words: The table their inputs come from; None where they come from none.
+            table: As `of_table` takes it.
+
+        Raises:
+            WordVectorsError: no names or one twice, or another number of Gaussians.
+        """
+        _check_names(names)
+        if len(learned) != len(names):
+            raise WordVectorsError(
+                f"{len(learned)} learned Gaussians for {len(names)} words: expected one a word"
+            )
+        entries = read_label_words() if table is None else table
+        kept = learned.rounded()
+        phrases = [
+            own_words(name) if words is None else [word for word, _ in words_of(name, entries)]
+            for name in names
+        ]
+        return cls(
+            tuple(names),
+            kept.present.mean,
+            tuple(" ".join(phrase) for phrase in phrases),
+            transform=LEARNED,
+            source=None if words is None else words.source,
+            digest=None if words is None else words.digest,
+            learned=kept,
+        )
+
+    @classmethod
     def from_model(
         cls, config_words: Mapping[str, Any], names: Sequence[str], tensors: Mapping[str, NDArray[Any]]
     ) -> Vocabulary:
@@ -139,14 +188,15 @@ class Vocabulary:
         """
         missing = [key for key in ("source", "digest", "transform", "phrases") if key not in config_words]
         transform = config_words.get("transform")
-        wanted = [VECTORS] if transform == ONE_HOT else [VECTORS, MEAN, MATRIX]
-        missing += [name for name in wanted if name not in tensors]
-        if missing or transform not in {ONE_HOT, *TRANSFORMS}:
+        wanted = [VECTORS] if transform in {ONE_HOT, LEARNED} else [VECTORS, MEAN, MATRIX]
+        needed = [*wanted, PRESENT] if transform == LEARNED else wanted
+        missing += [name for name in needed if name not in tensors]
+        if missing or transform not in {ONE_HOT, LEARNED, *TRANSFORMS}:
             lacks = f"lacks {', '.join(missing)}" if missing else f"has the unknown transform {transform!r}"
             raise ModelFileError(f"the words of the model {lacks}: copy the model again")
         arrays = [np.asarray(tensors[name], np.float64) for name in wanted]
         vectors, phrases = arrays[0], tuple(config_words["phrases"])
-        lift = None if transform == ONE_HOT else Lift(arrays[1], arrays[2])
+        lift = Lift(arrays[1], arrays[2]) if len(arrays) > 1 else None
         fits = vectors.ndim == 2 and len(vectors) == len(names) == len(phrases)
         if lift is not None:
             fits = fits and lift.matrix.shape == (*lift.mean.shape, vectors.shape[-1])
@@ -164,14 +214,18 @@ class Vocabulary:
             lift=lift,
             source=config_words["source"],
             digest=config_words["digest"],
+            learned=LearnedWords.from_tensors(vectors, tensors) if transform == LEARNED else None,
         )
 
     def to_tensors(self) -> dict[str, F32]:
-        """Tensors of a model file, float32: `words.vectors`; with a lift `words.mean` and `words.matrix`."""
+        """Tensors of a model file, float32: `words.vectors`; with a lift `words.mean` and `words.matrix`.
+
+        With learned words also those of `LearnedWords.to_tensors`.
+        """
         out = {VECTORS: self.vectors.astype(np.float32)}
         if self.lift is not None:
             out |= {MEAN: self.lift.mean.astype(np.float32), MATRIX: self.lift.matrix.astype(np.float32)}
-        return out
+        return out if self.learned is None else out | self.learned.to_tensors()
 
     def to_config(self) -> dict[str, Any]:
         """What `config.json` has under `words`: `source`, `digest`, `transform` and `phrases`."""
@@ -208,7 +262,7 @@ class Vocabulary:
                 encoder's.
             OptionalDependencyError: the package is not installed.
         """
-        if self.lift is None or self.source is None or self.digest is None:
+        if self.source is None or self.digest is None:
             return None
         if source is None and self.source != GLOVE:
             found = WordVectors.of_digest(self.digest, cache=cache)
@@ -245,13 +299,43 @@ class Vocabulary:
             return own
         if self.lift is None or table is None:
             raise UnknownWordError(text, nearest_names(text, self.names))
+        return self._lifted(self._table_vector(text, table), self.lift)
+
+    def gaussian(self, text: str, table: WordVectors | None = None) -> Gaussians:
+        """Where images lie that show a word or a short phrase, a batch of one; for learned words.
+
+        The encoder's own words have the Gaussian it learned. Others go through its label encoder by the mean
+        of their vectors in the table, and the encoder need never have heard of them.
+
+        Args:
+            text: What somebody wrote.
+            table: The encoder's table, from `open_table`; None knows the encoder's own words alone.
+
+        Raises:
+            UnknownWordError, QueryError, WordVectorsError: as `resolve`.
+            EncoderError: the encoder has learned no Gaussians.
+
+        Source: paper 003, labels as word vectors.
+        """
+        if self.learned is None:
+            raise EncoderError("this encoder learned no Gaussians of words: train one with train pse-star")
+        position = self.position(text)
+        if position is not None:
+            return self.learned.present[position]
+        if self.learned.map is None or table is None:
+            raise UnknownWordError(text, nearest_names(text, self.names))
+        return self.learned.map.of_vectors(self._table_vector(text, table)[None])
+
+    def _table_vector(self, text: str, table: WordVectors) -> F64:
+        """The mean of a text's vectors in the encoder's table, float64 [D]."""
         self._check_table(table)
         words = next((form for form in _forms(text) if all(word in table for word in form)), None)
         if words is None:
             unknown = next((word for word in own_words(text) if word not in table), text)
             near = dict.fromkeys((*nearest_names(text, self.names, 2), *table.spellings(unknown)))
             raise UnknownWordError(unknown, tuple(near)[:4])
-        return self._lifted(table.vectors(words).astype(np.float64).mean(axis=0), self.lift)
+        found: F64 = table.vectors(words).astype(np.float64).mean(axis=0)
+        return found
 
     def position(self, text: str) -> int | None:
         """Which of the encoder's own words this is, by name or phrase; None for none of them.

@@ -4,7 +4,7 @@ from scipy.special import expit
 from scipy.stats import multivariate_normal
 from sklearn.covariance import ledoit_wolf
 
-from olrsearch.audit.scorers.likelihood import Likelihood, fit_odds, shrunk_covariance
+from olrsearch.audit.scorers.likelihood import Likelihood, fit_odds
 from olrsearch.audit.scorers.material import Material, identity_folds
 from olrsearch.core.errors import AuditError
 from olrsearch.core.progress import silent
@@ -38,16 +38,6 @@ def changed(material, given):
     return Material(
         material.names, given, material.fold, material.identity, material.views, seed=material.seed
     )
-
-
-@pytest.mark.parametrize(("count", "size"), [(7, 20), (40, 12), (3000, 5), (200, 1)])
-def test_the_covariance_is_that_of_scikit_learn(count, size):
-    rng = np.random.default_rng(count)
-    vectors = rng.normal(size=(count, size)) @ rng.normal(size=(size, size))
-    found, share = shrunk_covariance(vectors)
-    expected, shrinkage = ledoit_wolf(vectors, assume_centered=True)
-    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
-    assert share == pytest.approx(shrinkage, abs=1e-9)
 
 
 def by_hand(material, fold, label):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from olrsearch.audit.scorers.vectors import COORDINATES, VARIANCE, principal_coordinates, scatter
+from olrsearch.audit.scorers.vectors import COORDINATES, VARIANCE, principal_coordinates
 
 
 def test_coordinates_are_the_first_of_scikit_learn_and_hold_what_they_promise():
@@ -42,9 +42,3 @@ def test_vectors_that_do_not_vary_have_coordinates_too():
     found = principal_coordinates(np.full((10, 6), 3, np.float32))
     assert found.shape == (10, COORDINATES)
     assert not found.any()
-
-
-@pytest.mark.parametrize("count", [1, 1000, 70_001])  # one block, and several with a rest
-def test_scatter_is_the_sum_of_outer_products(count):
-    vectors = np.random.default_rng(count).normal(size=(count, 4))
-    np.testing.assert_allclose(scatter(vectors), vectors.T @ vectors, rtol=1e-10, atol=1e-10)
