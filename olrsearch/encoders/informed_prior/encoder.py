@@ -16,6 +16,7 @@ from olrsearch.encoders.folder.model_files import save_model
 from olrsearch.encoders.informed_prior.config import InformedPriorConfig
 from olrsearch.encoders.informed_prior.network import InformedPriorNetwork, PosteriorNetwork, to_gaussian
 from olrsearch.encoders.protocol import Posteriors
+from olrsearch.encoders.trunks.decoder import decoded
 from olrsearch.encoders.words.vocabulary import Vocabulary
 from olrsearch.maths.triangles import pack, triangle
 
@@ -26,13 +27,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from olrsearch.core.arrays import F32, U8
-    from olrsearch.encoders.informed_prior.network import Decoder
+    from olrsearch.encoders.trunks.decoder import Decoder
 
 _SHAPE_KEYS = (
     "shrinkage", "backbone", "width", "pooling", "hidden", "decoder", "decoder_width", "decoder_size", "grey",
 )  # fmt: skip
-_DECODED = 64
-"""Points decoded at once."""
 
 
 class InformedPriorEncoder(TorchEncoder):
@@ -84,17 +83,7 @@ class InformedPriorEncoder(TorchEncoder):
             raise EncoderError(
                 "this encoder has no decoder: train one with --set decoder=true to see pictures"
             )
-        at = np.asarray(points, np.float32)
-        if at.ndim != 2 or at.shape[1] != self.k:
-            raise EncoderError(f"points of shape {at.shape}: this decoder takes [m, {self.k}]")
-        parts: list[NDArray[np.uint8]] = []
-        with torch.inference_mode():
-            for start in range(0, len(at), _DECODED):
-                chunk = torch.tensor(at[start : start + _DECODED]).to(self.device)
-                planes = torch.sigmoid(self._decoder(chunk)).mul(255).round().to(torch.uint8)
-                parts.append(planes.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy())
-        height, width = self._decoder.height, self._decoder.width
-        return np.concatenate(parts) if parts else np.empty((0, height, width, 3), np.uint8)
+        return decoded(self._decoder, points, self.k, self.device)
 
 
 def save(

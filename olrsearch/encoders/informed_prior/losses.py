@@ -9,7 +9,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from olrsearch.encoders.informed_prior.network import covariance
@@ -137,23 +136,6 @@ def word_log_likelihoods(mean: Tensor, factor: Tensor, vectors: Tensor) -> Tenso
     solved = torch.linalg.solve_triangular(factor, apart, upper=False)
     squares: Tensor = solved.square().sum(dim=1)
     return -0.5 * (squares + mean.shape[1] * _LOG_2PI) - _log_diagonal(factor)[:, None]
-
-
-def bernoulli_error(logits: Tensor, planes: Tensor) -> Tensor:
-    """−ln p(x|z), float [B], nats, summed over pixels and channels.
-
-    Args:
-        logits: [B, 1 or 3, H, W], decoded.
-        planes: float32 [B, 3, H', W'], the originals, 0–255; reduced to H × W, and to grey for one
-            channel.
-    """
-    target = planes / 255.0
-    if logits.shape[1] == 1:
-        target = target.mean(dim=1, keepdim=True)
-    if target.shape[2:] != logits.shape[2:]:
-        target = nnf.adaptive_avg_pool2d(target, (logits.shape[2], logits.shape[3]))
-    error = nnf.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return error.sum(dim=(1, 2, 3))
 
 
 def _log_diagonal(factor: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ Notation: B images in a batch, d dimensions, T = d(d+1)/2, C channels, h × w fe
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
+from olrsearch.encoders.trunks.decoder import Decoder
 from olrsearch.encoders.trunks.trunk import Normalise, make_trunk, map_size
 from olrsearch.maths.gaussian import SIGMA0
 from olrsearch.maths.triangles import triangle
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from olrsearch.encoders.informed_prior.config import InformedPriorConfig
 
 _INITIAL_DEVIATION = 0.3
-_LEAST_SIDE = 4
-"""Height and width that the decoder starts from are at least about this."""
 
 
 class PosteriorNetwork(nn.Module):
@@ -125,42 +123,6 @@ def to_gaussian(numbers: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return mean, torch.linalg.cholesky(covariance(lower.double())).float()
 
 
-class Decoder(nn.Module):
-    """A point to an image: linear, then doublings of height and width, to Bernoulli logits.
-
-    Args:
-        config: Decoder width and size, and grey.
-        size: d.
-
-    Attributes:
-        height: H of decoded images.
-        width: W of them.
-    """
-
-    def __init__(self, config: InformedPriorConfig, size: int) -> None:
-        super().__init__()
-        self.height, self.width = config.decoded_size
-        doublings = max(1, int(math.log2(min(config.decoded_size) / _LEAST_SIDE)))
-        self.start = tuple(math.ceil(side / 2**doublings) for side in config.decoded_size)
-        # Half as many channels at each doubling, but never more than eight times the last ones.
-        widths = [config.decoder_width * min(8, 2 ** (doublings - 1 - step)) for step in range(doublings)]
-        self.linear = nn.Linear(size, 2 * widths[0] * self.start[0] * self.start[1])
-        layers: list[nn.Module] = []
-        for inputs, outputs in itertools.pairwise([2 * widths[0], *widths]):
-            layers += [
-                nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(outputs),
-                nn.ReLU(),
-            ]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1 if config.grey else 3, 3, 1, 1))
-
-    def forward(self, points: Tensor) -> Tensor:
-        """[B, d] → logits float32 [B, 1 or 3, H, W]."""
-        maps = nnf.relu(self.linear(points)).reshape(len(points), -1, *self.start)
-        logits: Tensor = self.layers(maps)
-        return logits[:, :, : self.height, : self.width].float()
-
-
 class InformedPriorNetwork(nn.Module):
     """Encoder and, where there is one, decoder: what is trained, averaged and stored.
 
@@ -174,7 +136,10 @@ class InformedPriorNetwork(nn.Module):
     def __init__(self, config: InformedPriorConfig, size: int, mean: Tensor, std: Tensor) -> None:
         super().__init__()
         self.encoder = PosteriorNetwork(config, size, mean, std)
-        self.decoder = Decoder(config, size) if config.decoder else None
+        colours = 1 if config.grey else 3
+        self.decoder = (
+            Decoder(size, config.decoder_width, config.decoded_size, colours) if config.decoder else None
+        )
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels [B, 3, H, W], 0–255 → float32 [B, d + T]."""

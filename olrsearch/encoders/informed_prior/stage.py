@@ -14,7 +14,6 @@ from torch import Tensor
 from olrsearch.encoders.informed_prior.config import InformedPriorConfig
 from olrsearch.encoders.informed_prior.losses import (
     WordPriors,
-    bernoulli_error,
     divergence,
     draw,
     word_log_likelihoods,
@@ -22,6 +21,7 @@ from olrsearch.encoders.informed_prior.losses import (
 from olrsearch.encoders.informed_prior.network import InformedPriorNetwork, split_numbers, to_gaussian
 from olrsearch.encoders.trainer.metrics import average_precision
 from olrsearch.encoders.trainer.stage import Stage
+from olrsearch.encoders.trunks.decoder import bernoulli_error
 
 if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, F64, I8

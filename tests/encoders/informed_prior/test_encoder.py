@@ -1,7 +1,5 @@
 """The informed-prior encoder: losses against float64 formulas, training, model folder, decoding."""
 
-import dataclasses
-
 import numpy as np
 import olr_case
 import pytest
@@ -13,12 +11,11 @@ from olrsearch.encoders.informed_prior.config import InformedPriorConfig
 from olrsearch.encoders.informed_prior.encoder import InformedPriorEncoder
 from olrsearch.encoders.informed_prior.losses import (
     WordPriors,
-    bernoulli_error,
     divergence,
     draw,
     word_log_likelihoods,
 )
-from olrsearch.encoders.informed_prior.network import Decoder, covariance, split_numbers, to_gaussian
+from olrsearch.encoders.informed_prior.network import covariance, split_numbers, to_gaussian
 from olrsearch.encoders.informed_prior.training import make_vocabulary, train_informed_prior
 from olrsearch.encoders.olr.config import OlrConfig
 from olrsearch.encoders.protocol import PosteriorEncoder
@@ -132,23 +129,6 @@ def test_draws_have_the_moments_of_the_posterior():
     expected = covariance(lower[:1].double())[0]
     np.testing.assert_allclose(points.mean(dim=0), mean[0], atol=0.05)
     np.testing.assert_allclose(np.cov(points.T), expected, atol=0.06 * float(expected.abs().max()))
-
-
-def test_the_bernoulli_error_sums_over_pixels_and_reduces_the_original():
-    planes = torch.full((2, 3, 8, 8), 255.0)
-    assert bernoulli_error(torch.full((2, 3, 8, 8), 0.0), planes).tolist() == pytest.approx(
-        [192 * np.log(2)] * 2, rel=1e-5
-    )
-    planes[:, 1:] = 0  # grey of (255, 0, 0) is a third
-    third = bernoulli_error(torch.full((2, 1, 4, 4), 0.0), planes)
-    assert third.tolist() == pytest.approx([16 * np.log(2)] * 2, rel=1e-5)
-
-
-@pytest.mark.parametrize("size", [(28, 28), (28, 56), (16, 16), (37, 20)])
-@pytest.mark.parametrize("grey", [True, False])
-def test_decoders_fill_any_size(size, grey):
-    config = dataclasses.replace(_config(), image_size=size, grey=grey)
-    assert Decoder(config, 3)(torch.randn(2, 3)).shape == (2, 1 if grey else 3, *size)
 
 
 def test_training_learns_words_and_writes_a_model(trained):
