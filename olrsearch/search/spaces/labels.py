@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from olrsearch.core.counted import counted
+from olrsearch.core.errors import FitError
 from olrsearch.encoders.folder.model_files import read_readout
 from olrsearch.maths.metric import Metric, choose_metric, fit_metric
 from olrsearch.search.index.label import LabelIndexes
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from olrsearch.core.arrays import F32, I8, I64
     from olrsearch.maths.calibration import Calibration
+    from olrsearch.maths.editing import Directions
     from olrsearch.maths.readout import Readout
     from olrsearch.search.index.built import BuiltIndex
     from olrsearch.search.index.scores import Evidence
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from olrsearch.store.vectors.values import Segment
 
 _METRIC_SAMPLE = 2000
+_DIRECTIONS_SAMPLE = 20_000
 SCORES = "scores"
 """The folder of kept label scores among a space's indexes; no recipe may have this name."""
 
@@ -99,6 +103,26 @@ class OpenSpace:
     def indexes(self) -> LabelIndexes:
         """The label indexes."""
         return LabelIndexes(self.view, self.metric)
+
+    @cached_property
+    def directions(self) -> Directions:
+        """What edits move embeddings along, fitted to the images of the space.
+
+        Raises:
+            FitError: they are too few.
+        """
+        from olrsearch.maths.editing import FEWEST, fit_directions
+
+        count, labels = len(self.view), self.view.labels
+        if count < labels + FEWEST:
+            raise FitError(
+                f"{self.info.name} has {counted(count, 'image')}, and directions of {labels} labels need "
+                f"{labels + FEWEST} or more: import and encode more, or edit with --way paper"
+            )
+        rows = np.linspace(0, count - 1, min(count, _DIRECTIONS_SAMPLE)).astype(np.int64)
+        embeddings = self.view.gather_all(rows)
+        logits = self.calibration.logits(self.readout.logits(embeddings), range(labels))
+        return fit_directions(embeddings, logits)
 
     def stored_labels(self) -> I8:
         """Effective stored labels of the view's rows, int8 [N, L], in the encoder's label order."""

@@ -1,0 +1,113 @@
+"""Edits of an image's embedding, with what a space's images say of labels.
+
+Notation: N images of a space, L labels, k numbers a label.
+
+Source: paper 000, section 4.5.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from olrsearch.core.counted import counted
+from olrsearch.core.errors import FitError, QueryError
+from olrsearch.core.shown import shown
+from olrsearch.maths.editing import FEWEST, label_gaussian, replaced
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from olrsearch.core.arrays import F32, F64
+    from olrsearch.search.query.edits import Edit
+    from olrsearch.search.spaces.labels import OpenSpace
+
+Way: TypeAlias = Literal["directions", "paper"]
+"""How an embedding is changed: along directions through the vectors of all labels, or by replacing one."""
+
+MOST: Final = 20_000
+"""Images that have a label, of which its Gaussian is fitted to, evenly chosen."""
+
+
+def check_way(way: str) -> None:
+    """Refuse a way of editing that there is not.
+
+    Raises:
+        QueryError: it is none.
+    """
+    if way not in get_args(Way):
+        raise QueryError(f"unknown way to edit {shown(way)}: expected one of {', '.join(get_args(Way))}")
+
+
+def edited(
+    opened: OpenSpace,
+    embedding: F32,
+    edits: Sequence[Edit],
+    *,
+    way: Way = "directions",
+    seed: int | None = None,
+) -> F32:
+    """An embedding with some labels added and others removed.
+
+    Args:
+        opened: The space that it is of.
+        embedding: float32 [L, k]; not changed.
+        edits: Each label once, by its own name.
+        way: `directions` moves all labels' vectors together, only as far as the asked labels need, and holds
+            the logits of the others. `paper` replaces each asked label's vector: to add it, by the mean of
+            the images that have it, or a sample; to remove it, by zero.
+        seed: Of the samples of `paper`; the mean when None.
+
+    Returns:
+        float32 [L, k].
+
+    Raises:
+        FitError: too few images to fit to; for `paper`, images that have the label by their stored labels.
+    """
+    check_way(way)
+    labels = opened.info.labels
+    if way == "directions":
+        return _moved(opened, embedding, [(labels.index(edit.label), edit) for edit in edits])
+    out = embedding
+    for edit in edits:
+        label = labels.index(edit.label)
+        # Removed altogether, a label needs no Gaussian.
+        needed = edit.added or edit.strength < 1
+        vector = _vector(opened, label, seed) if needed else np.zeros(opened.view.size)
+        out = replaced(out, label, vector, added=edit.added, strength=edit.strength)
+    return out
+
+
+def logits_of(opened: OpenSpace, embedding: F32) -> F64:
+    """Calibrated logits of one embedding float32 [L, k], float64 [L]."""
+    raw = opened.readout.logits(embedding[:, None, :])
+    return opened.calibration.logits(raw, range(len(opened.info.labels)))[:, 0]
+
+
+def _moved(opened: OpenSpace, embedding: F32, edits: Sequence[tuple[int, Edit]]) -> F32:
+    directions, now = opened.directions, logits_of(opened, embedding)
+    nats = np.zeros(len(now))
+    for label, edit in edits:
+        far = directions.target(label, added=edit.added, strength=edit.strength) - now[label]
+        # What shows the label as strongly already stays: an edit never takes it the other way.
+        nats[label] = max(far, 0.0) if edit.added else min(far, 0.0)
+    return directions.moved(embedding, nats)
+
+
+def _vector(opened: OpenSpace, label: int, seed: int | None) -> F64:
+    """The mean of a label's Gaussian, or a sample of it, float64 [k]."""
+    name = opened.info.labels[label]
+    rows = np.flatnonzero(opened.stored_labels()[:, label] > 0)
+    if len(rows) < FEWEST:
+        raise FitError(
+            f"{counted(len(rows), 'image has', 'images have')} the stored label {name}, and the paper's way "
+            f"needs {FEWEST} or more to take its vector from: import labels, or edit with --way directions"
+        )
+    if len(rows) > MOST:
+        rows = rows[np.linspace(0, len(rows) - 1, MOST).astype(np.int64)]
+    gaussian = label_gaussian(opened.view.gather(label, rows))
+    drawn: F64 = (
+        gaussian.mean[0] if seed is None else gaussian.sample(1, np.random.default_rng([seed, label]))[0, 0]
+    )
+    return drawn
