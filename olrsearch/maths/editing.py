@@ -15,8 +15,8 @@ import numpy as np
 
 from olrsearch.core.arrays import blocks_of
 from olrsearch.core.errors import FitError
-from olrsearch.maths.gaussian import Gaussians
 from olrsearch.maths.covariance import shrunk_covariance
+from olrsearch.maths.gaussian import Gaussians
 from olrsearch.maths.triangles import cholesky
 
 if TYPE_CHECKING:
