@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from olrsearch.pipeline.encoding import EncodeReport
     from olrsearch.pipeline.reading_pixels import OnError
     from olrsearch.pipeline.training import TrainedSpace
+    from olrsearch.pipeline.training_decoder import DecoderReport
     from olrsearch.store.values import SpaceInfo
 
 
@@ -93,8 +94,44 @@ class Encoders:
             track=self._session.track,
         )
 
+    def train_decoder(
+        self,
+        space: str | None = None,
+        profile: str | None = None,
+        *,
+        settings: Mapping[str, str] | None = None,
+        resume: bool = False,
+        progress: bool = False,
+    ) -> DecoderReport:
+        """Train a decoder of a space's label embeddings; embeddings and fingerprint stay as they are.
+
+        Args:
+            space: Name or fingerprint; the newest of label embeddings when None.
+            profile: `cpu`, `paper`, `demo` or `tiny`: networks, sizes and lengths; `cpu` when None.
+            settings: Values of single settings, as text.
+            resume: Go on with the newest unfinished run of a decoder.
+            progress: Progress bars of the trainer.
+
+        Raises:
+            EmptyStoreError: nothing is encoded.
+            IncompatibleEncoderError: the space holds posteriors.
+            ModelFileError: the space's model is damaged or gone.
+            TrainingError: nothing to resume, unknown settings, too few images, or training diverged.
+        """
+        from olrsearch.pipeline.training_decoder import train_decoder
+
+        return train_decoder(
+            self._session.backend,
+            space,
+            profile,
+            settings=settings,
+            resume=resume,
+            progress=progress,
+            track=self._session.track,
+        )
+
     def has_unfinished_run(self, kind: str = "olr") -> bool:
-        """Whether training this kind of encoder (`olr`, `informed-prior`) can be resumed."""
+        """Whether training this kind of encoder (`olr`, `informed-prior`), or a `decoder`, can be resumed."""
         from olrsearch.store.training_runs import unfinished_run
 
         return unfinished_run(self._session.path, kind) is not None

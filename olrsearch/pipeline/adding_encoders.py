@@ -12,6 +12,7 @@ from olrsearch.encoders.folder.card import read_card
 from olrsearch.encoders.folder.defaults import read_defaults
 from olrsearch.encoders.folder.fit_file import copy_fit, read_fit
 from olrsearch.encoders.folder.sharing import whole_model
+from olrsearch.encoders.olr.decoder_file import copy_decoder, has_decoder, read_decoder
 from olrsearch.pipeline.known_encoders import default_encoder, find_encoder
 from olrsearch.store.files import MODELS
 
@@ -73,8 +74,11 @@ def add_model(backend: Backend, path: Path, *, name: str | None = None) -> str:
             with tempfile.TemporaryDirectory() as scratch:
                 whole = whole_model(path, Path(scratch) / fingerprint)
                 writer.spaces.add_model(fingerprint, whole, replace=damaged)
-        elif read_fit(copy) is None:  # taken in by a program that knew of none
-            copy_fit(path, copy)
+        else:
+            if read_fit(copy) is None:  # taken in by a program that knew of none
+                copy_fit(path, copy)
+            if not has_decoder(copy):
+                copy_decoder(path, copy)
         number = writer.spaces.add(
             fingerprint=fingerprint,
             name=f"{config['kind'] if name is None else name}-{fingerprint[:8]}",
@@ -115,4 +119,5 @@ def check_model(path: Path) -> str:
     read_defaults(path)
     read_card(path)
     read_fit(path)
+    read_decoder(path)
     return fingerprint

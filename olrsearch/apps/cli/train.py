@@ -10,7 +10,7 @@ import click
 from olrsearch.apps.cli import completion
 from olrsearch.apps.cli.common import Group, examples, open_store, show
 from olrsearch.apps.cli.everywhere import interruptible, this_call
-from olrsearch.apps.cli.options import json_option, names, pairs, together
+from olrsearch.apps.cli.options import json_option, names, pairs, space_option, together
 
 if TYPE_CHECKING:
     from olrsearch.apps.cli.options import Option
@@ -21,8 +21,14 @@ def train_command() -> None:
     """Train an encoder on the store's labelled images."""
 
 
-def _training_options(profiles: str, default: str, example: str) -> Option:
-    """The options of every command that trains."""
+def _training_options(profiles: str, default: str, example: str, *, of_encoders: bool = True) -> Option:
+    """The options of every command that trains, those of encoders with the labels to learn."""
+    labels = click.option(
+        "--labels",
+        shell_complete=completion.labels(listed=True),
+        callback=names,
+        help="Only these labels, comma-separated; all of the store's by default.",
+    )
     return together(
         click.option(
             "--profile",
@@ -39,12 +45,7 @@ def _training_options(profiles: str, default: str, example: str) -> Option:
             callback=pairs,
             help=f"Change one setting (repeatable), e.g. --set {example}; an unknown key lists them all.",
         ),
-        click.option(
-            "--labels",
-            shell_complete=completion.labels(listed=True),
-            callback=names,
-            help="Only these labels, comma-separated; all of the store's by default.",
-        ),
+        *((labels,) if of_encoders else ()),
         click.option("--resume", is_flag=True, help="Go on with the last unfinished run."),
         json_option("What was trained, as one JSON object."),
     )
@@ -85,3 +86,24 @@ def olr(ctx: click.Context, /, **options: Any) -> None:
 def informed_prior(ctx: click.Context, /, **options: Any) -> None:
     """Train posteriors: images become Gaussians near those of their words."""
     _train(ctx, "informed-prior", **options)
+
+
+@train_command.command(
+    "decoder",
+    epilog=examples(
+        "olrsearch train decoder", "olrsearch train decoder --space faces-46a681fc --set epochs=10"
+    ),
+)
+@space_option("of label embeddings by default")
+@_training_options("cpu, paper, demo or tiny", "cpu", "epochs=10", of_encoders=False)
+@click.pass_context
+def decoder(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
+    """Train a decoder: label embeddings of a space become pictures, made and not found."""
+    with open_store(ctx) as store:
+        try:
+            trained = store.encoders.train_decoder(progress=not this_call(ctx).quiet, **options)
+        except KeyboardInterrupt:
+            begun = store.encoders.has_unfinished_run("decoder")
+            interruptible(ctx, "train decoder --resume" if begun else None)
+            raise
+    show([trained.to_dict()], trained.lines(), as_json=as_json, err=True)

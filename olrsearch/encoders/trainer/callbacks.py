@@ -21,7 +21,7 @@ from tqdm import tqdm
 from olrsearch.core.errors import TrainingError
 from olrsearch.core.files import whole_file
 from olrsearch.core.progress import Heartbeat
-from olrsearch.encoders.trainer.stage import SELECTION_SCORE, Stage
+from olrsearch.encoders.trainer.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,8 +132,8 @@ class Record(Callback):
             **pl_module.figures,
         }
         self.history.append(entry)
-        if entry[SELECTION_SCORE] > self.best_score:
-            self.best_score, self.best_epoch = entry[SELECTION_SCORE], epoch
+        if entry[pl_module.score] > self.best_score:
+            self.best_score, self.best_epoch = entry[pl_module.score], epoch
             self.best_state = self.averaging.averaged_network()
         if trainer.is_global_zero:
             lines = "".join(json.dumps(line) + "\n" for line in self.history)

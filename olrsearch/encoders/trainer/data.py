@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from torch import Generator, Tensor
 
-    from olrsearch.core.arrays import I8, I64, U8
+    from olrsearch.core.arrays import F32, I8, I64, U8
     from olrsearch.encoders.trainer.config import TrainerConfig
 
 Batch = tuple["Tensor", "Tensor"]
-"""uint8 [B, H, W, 3] pixels, int8 [B, L] labels."""
+"""uint8 [B, H, W, 3] pixels, int8 [B, L] labels, or what else images are learnt with."""
 
 _ORDER, _STEP = 0, 1
 _EVALUATION_BATCH = 256
@@ -50,11 +50,11 @@ class PixelBatches(Dataset[Batch]):
 
     Args:
         pixels: uint8 [N, H, W, 3], perhaps memory-mapped; not changed.
-        labels: int8 [N, L].
+        labels: int8 [N, L], or what else images are learnt with: float32 [N, D].
         rows: int64, the rows of both that this data set consists of.
     """
 
-    def __init__(self, pixels: U8, labels: I8, rows: I64) -> None:
+    def __init__(self, pixels: U8, labels: I8 | F32, rows: I64) -> None:
         self.pixels, self.labels, self.rows = pixels, labels, rows
 
     def __len__(self) -> int:

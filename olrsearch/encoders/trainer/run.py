@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -185,7 +185,15 @@ def has_run(run_dir: Path, kind: str) -> bool:
     return _record_of(run_dir, kind).exists()
 
 
-def open_run(run_dir: Path, config: TrainerConfig, images: TrainingImages, *, resume: bool) -> None:
+class Digested(Protocol):
+    """What a run learns from, as far as a resumed run must find it again."""
+
+    def digest(self) -> str:
+        """sha256 of it."""
+        ...
+
+
+def open_run(run_dir: Path, config: TrainerConfig, images: Digested, *, resume: bool) -> None:
     """Begin a run in an unused folder, or make sure that the one there is the one meant.
 
     Args:

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, I8
     from olrsearch.encoders.trainer.data import Batch
 
-SELECTION_SCORE = "selection_map"
-"""The figure that chooses weights and stops early; larger is better."""
-
 _CHECK_EVERY = 20
 _WARM_UP = 0.2
 _LEAST_STEPS = 10
@@ -47,11 +44,13 @@ class Stage(LightningModule, ABC, Generic[C, N]):
         learning_rate: Peak of the one-cycle schedule.
 
     Attributes:
-        figures: Selection figures of the last validation, `SELECTION_SCORE` among them.
+        figures: Selection figures of the last validation, that of `score` among them.
         faster: How many times faster some parameters learn, by name.
+        score: Which of the figures chooses weights and stops early; larger is better.
     """
 
     faster: ClassVar[dict[str, float]] = {}
+    score: ClassVar[str] = "selection_map"
 
     def __init__(self, config: C, network: N, number: int, learning_rate: float) -> None:
         super().__init__()
