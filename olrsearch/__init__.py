@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from olrsearch.pipeline.known_encoders import find_encoder as find_encoder
     from olrsearch.pipeline.reading_pixels import OnError as OnError
     from olrsearch.pipeline.training import TrainedSpace as TrainedSpace
+    from olrsearch.pipeline.training_decoder import DecoderReport as DecoderReport
     from olrsearch.search.index.scores import Evidence as Evidence
     from olrsearch.search.kl.query import Divergence as Divergence
     from olrsearch.search.results import Contribution as Contribution
@@ -106,6 +107,7 @@ _NAMES: Final = {
     "pipeline.known_encoders": ("encoder_details", "find_encoder"),
     "pipeline.reading_pixels": ("OnError",),
     "pipeline.training": ("TrainedSpace",),
+    "pipeline.training_decoder": ("DecoderReport",),
     "search.index.scores": ("Evidence",),
     "search.kl.query": ("Divergence",),
     "search.results": ("Contribution", "Description", "Hit", "LabelEstimate", "Ranking", "WordEstimate"),
