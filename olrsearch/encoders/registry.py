@@ -73,17 +73,31 @@ class Trainer(Protocol):
 
 _GROUP = "olrsearch.encoders"
 
+_VAE = "olrsearch.encoders.vae"
+
+
+def _vae(name: str) -> Kind:
+    """A variational kind, whose classes begin with a name."""
+    config = f"{_VAE}.config:{name}Config"
+    return Kind(f"{_VAE}.encoder:{name}Encoder", config, f"{_VAE}.training:train_vae")
+
+
 _KINDS = {
     "informed-prior": Kind(
         "olrsearch.encoders.informed_prior.encoder:InformedPriorEncoder",
         "olrsearch.encoders.informed_prior.config:InformedPriorConfig",
         "olrsearch.encoders.informed_prior.training:train_informed_prior",
     ),
+    "jmvae": _vae("Jmvae"),
     "olr": Kind(
         "olrsearch.encoders.olr.encoder:OlrEncoder",
         "olrsearch.encoders.olr.config:OlrConfig",
         "olrsearch.encoders.olr.training:train_olr",
     ),
+    "pse": _vae("Pse"),
+    "pse-star": _vae("PseStar"),
+    "scan": _vae("Scan"),
+    "trelbo": _vae("Trelbo"),
 }
 
 

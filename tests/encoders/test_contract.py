@@ -45,13 +45,39 @@ def _olr(root):
     return save(root, config, OlrNetwork(config, torch.full((3,), 128.0), torch.full((3,), 60.0)))
 
 
+def _vae(kind):
+    def make(root):
+        import torch
+
+        from olrsearch.encoders.vae.encoder import save
+        from olrsearch.encoders.vae.network import VaeNetwork
+        from olrsearch.encoders.vae.objectives import OBJECTIVES
+        from olrsearch.encoders.vae.words import label_inputs, label_map
+        from olrsearch.encoders.words.learned import LearnedWords
+        from olrsearch.encoders.words.vocabulary import Vocabulary
+
+        torch.manual_seed(1)
+        config = registry.config_class(kind).of_profile("tiny", LABELS)
+        inputs = torch.tensor(label_inputs(config).vectors, dtype=torch.float32)
+        network = VaeNetwork(config, inputs, OBJECTIVES[kind].parts)
+        learned = LearnedWords.of_map(label_map(network, config))
+        return save(root, config, network, Vocabulary.of_learned(LABELS, learned))
+
+    return make
+
+
 MADE = {
     "informed-prior": _informed_prior,
+    "jmvae": _vae("jmvae"),
     "olr": _olr,
+    "pse": _vae("pse"),
+    "pse-star": _vae("pse-star"),
+    "scan": _vae("scan"),
     "tiny": lambda root: root / TinyEncoder.create(root, LABELS, k=5, input_size=SIZE).fingerprint,
     "tiny-posterior": lambda root: (
         root / TinyPosteriorEncoder.create(root, LABELS, input_size=SIZE).fingerprint
     ),
+    "trelbo": _vae("trelbo"),
 }
 
 

@@ -107,3 +107,49 @@ def decoder(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
             interruptible(ctx, "train decoder --resume" if begun else None)
             raise
     show([trained.to_dict()], trained.lines(), as_json=as_json, err=True)
+
+
+_VAE_PROFILES = "digits, faces, literal or tiny"
+
+
+@train_command.command("pse", epilog=examples("olrsearch train pse --set size=20"))
+@_training_options(_VAE_PROFILES, "digits", "size=20")
+@click.pass_context
+def pse(ctx: click.Context, /, **options: Any) -> None:
+    """Train PSE: images and labels become Gaussians of one space, drawn together."""
+    _train(ctx, "pse", **options)
+
+
+@train_command.command(
+    "pse-star",
+    epilog=examples("olrsearch train pse-star", "olrsearch train pse-star --set words=glove"),
+)
+@_training_options(_VAE_PROFILES, "digits", "size=20")
+@click.pass_context
+def pse_star(ctx: click.Context, /, **options: Any) -> None:
+    """Train PSE*: PSE with a classifier that reads the labels off the reconstruction."""
+    _train(ctx, "pse-star", **options)
+
+
+@train_command.command("jmvae", epilog=examples("olrsearch train jmvae --set alpha=0.1"))
+@_training_options(_VAE_PROFILES, "digits", "alpha=0.1")
+@click.pass_context
+def jmvae(ctx: click.Context, /, **options: Any) -> None:
+    """Train JMVAE: an encoder of image and label together, and one of each drawn to it."""
+    _train(ctx, "jmvae", **options)
+
+
+@train_command.command("trelbo", epilog=examples("olrsearch train trelbo --set lambda_1=50"))
+@_training_options(_VAE_PROFILES, "digits", "lambda_1=50")
+@click.pass_context
+def trelbo(ctx: click.Context, /, **options: Any) -> None:
+    """Train TrELBO: a bound for image and label together, and one for each alone."""
+    _train(ctx, "trelbo", **options)
+
+
+@train_command.command("scan", epilog=examples("olrsearch train scan --set beta=4"))
+@_training_options(_VAE_PROFILES, "digits", "beta=4")
+@click.pass_context
+def scan(ctx: click.Context, /, **options: Any) -> None:
+    """Train SCAN: a β-VAE of the images, and label Gaussians fitted to it."""
+    _train(ctx, "scan", **options)

@@ -53,11 +53,14 @@ class _WarmedAverage:
 
     decay: float
 
-    def __call__(self, averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-        if not averaged.is_floating_point():
-            return current
+    def __call__(self, averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        """All tensors of one type at once: a small network has many, and each call of torch its price."""
+        if not averaged[0].is_floating_point():
+            torch._foreach_copy_(averaged, current)
+            return
         steps = float(count)
-        return torch.lerp(averaged, current, 1 - min(self.decay, (1 + steps) / (10 + steps)))
+        share = 1 - min(self.decay, (1 + steps) / (10 + steps))
+        torch._foreach_lerp_(averaged, current, share)
 
 
 class Averaging(WeightAveraging):
@@ -71,7 +74,7 @@ class Averaging(WeightAveraging):
     """
 
     def __init__(self, decay: float) -> None:
-        super().__init__(use_buffers=True, avg_fn=_WarmedAverage(decay))
+        super().__init__(use_buffers=True, multi_avg_fn=_WarmedAverage(decay))
 
     def averaged_network(self) -> dict[str, Tensor]:
         """A copy of the averaged network's state, on CPU."""

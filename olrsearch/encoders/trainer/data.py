@@ -41,7 +41,10 @@ def derived_seed(*parts: int) -> int:
 def step_generator(seed: int, stage: int, epoch: int, step: int, rank: int) -> Generator:
     """The generator of everything random in one training step; seeds the global one for dropout too."""
     value = derived_seed(seed, stage, _STEP, epoch, step, rank)
-    torch.manual_seed(value)
+    if torch.cuda.is_available():
+        torch.manual_seed(value)
+    else:  # the same, without milliseconds of preparation for devices that are not there
+        torch.default_generator.manual_seed(value)
     return torch.Generator().manual_seed(value)
 
 
@@ -49,12 +52,13 @@ class PixelBatches(Dataset[Batch]):
     """Batches by their positions: an item is a whole batch, gathered in one go.
 
     Args:
-        pixels: uint8 [N, H, W, 3], perhaps memory-mapped; not changed.
+        pixels: uint8 [N, H, W, 3], perhaps memory-mapped, or float32 [N, n], what is seen of images where
+            a stage takes that; not changed.
         labels: int8 [N, L], or what else images are learnt with: float32 [N, D].
         rows: int64, the rows of both that this data set consists of.
     """
 
-    def __init__(self, pixels: U8, labels: I8 | F32, rows: I64) -> None:
+    def __init__(self, pixels: U8 | F32, labels: I8 | F32, rows: I64) -> None:
         self.pixels, self.labels, self.rows = pixels, labels, rows
 
     def __len__(self) -> int:
@@ -71,14 +75,14 @@ class PixelBatches(Dataset[Batch]):
         base: object = pixels.base
         if isinstance(pixels, np.memmap) and isinstance(base, mmap.mmap):
             state["pixels"] = None
-            state["mapped"] = (str(pixels.filename), pixels.offset, pixels.shape)
+            state["mapped"] = (str(pixels.filename), pixels.dtype.str, pixels.offset, pixels.shape)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         mapped = state.pop("mapped", None)
         if mapped is not None:
-            filename, offset, shape = mapped
-            state["pixels"] = np.memmap(filename, np.uint8, mode="r", offset=offset, shape=shape)
+            filename, kind, offset, shape = mapped
+            state["pixels"] = np.memmap(filename, kind, mode="r", offset=offset, shape=shape)
         self.__dict__.update(state)
 
 

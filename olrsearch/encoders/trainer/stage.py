@@ -66,7 +66,7 @@ class Stage(LightningModule, ABC, Generic[C, N]):
         """The stage's losses of one batch; `loss` is what is minimised.
 
         Args:
-            planes: float32 [B, 3, H, W], augmented pixels, 0–255.
+            planes: float32 [B, 3, H, W], augmented pixels, 0–255; or what else `varied` makes.
             labels: int8 [B, L].
             generator: Of this step's randomness.
         """
@@ -85,7 +85,7 @@ class Stage(LightningModule, ABC, Generic[C, N]):
         generator = step_generator(
             self.config.seed, self.number, self.current_epoch, batch_idx, self.global_rank
         )
-        losses = self.losses(self._augmented(pixels, generator), labels, generator)
+        losses = self.losses(self.varied(pixels, generator), labels, generator)
         for name, value in losses.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value.detach()
         self._steps += 1
@@ -93,7 +93,7 @@ class Stage(LightningModule, ABC, Generic[C, N]):
             self.mean_losses()
         return losses["loss"]
 
-    def _augmented(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+    def varied(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
         """uint8 [B, H, W, 3] → float32 [B, 3, H, W], changed at random as configured."""
         config = self.config
         planes = to_planes(augment(pixels, flip=config.flip, shift=config.shift, generator=generator))

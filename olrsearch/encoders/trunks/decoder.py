@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -26,6 +26,21 @@ _LEAST_SIDE = 4
 
 _DECODED = 64
 """Points decoded at once."""
+
+
+class Drawing(Protocol):
+    """A point to an image, by whatever layers.
+
+    Attributes:
+        height: H of decoded images.
+        width: W of them.
+    """
+
+    height: int
+    width: int
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """[B, d] → logits float32 [B, 1 or 3, H, W]."""
 
 
 class Decoder(nn.Module):
@@ -111,7 +126,7 @@ def bernoulli_error(logits: Tensor, planes: Tensor) -> Tensor:
     return error.sum(dim=(1, 2, 3))
 
 
-def decoded(decoder: Decoder | PlainDecoder, points: F32, size: int, device: torch.device) -> U8:
+def decoded(decoder: Drawing, points: F32, size: int, device: torch.device) -> U8:
     """Expected images of points, some at a time: float32 [m, d] → uint8 [m, H, W, 3].
 
     Args:
