@@ -217,7 +217,7 @@ class Looks:
 
         Args:
             words: As `words` takes them; none may be negated.
-            shrinkage: λ; the encoder's when None.
+            shrinkage: λ; the encoder's when None. Learned Gaussians have none.
             samples: How many are decoded, where there is a decoder.
             seed: Of the samples.
             meanings: As `words` takes it.
@@ -239,7 +239,7 @@ class Looks:
         absent = [term.spelling for term in terms if term.negated]
         if absent:
             raise QueryError(f"a prior is of words that are there, found {', '.join(absent)}: leave them out")
-        prior = match_prior(terms, vocabulary, opened.shrinkage if shrinkage is None else shrinkage)
+        prior = match_prior(terms, vocabulary, opened.shrinkage_or(shrinkage))
         return self._look(opened, canonical(query_of(terms)), prior, samples, seed, None)
 
     def embedding(self, image: ImageRef, *, space: str | None = None) -> F32:

@@ -12,6 +12,7 @@ from olrsearch.encoders.words.understanding import Understanding
 
 if TYPE_CHECKING:
     from olrsearch.api.session import Session
+    from olrsearch.encoders.words.vectors import WordVectors
     from olrsearch.search.spaces.posteriors import OpenPosteriors
 
 
@@ -36,6 +37,23 @@ def understanding(session: Session, opened: OpenPosteriors, meanings: str | Path
             f"no table of meanings at {path} ({getattr(error, 'strerror', None) or error}): check the path"
         ) from None
     return _made(opened.vocabulary.names, opened.vocabulary.phrases, path, stamp)
+
+
+def word_table(opened: OpenPosteriors) -> WordVectors:
+    """The table of word vectors that an encoder takes words by which it was not trained on.
+
+    Raises:
+        WordVectorsError: the encoder learned no map from word vectors, or its table is not here.
+        OptionalDependencyError: the package of the table is not installed.
+    """
+    learned = opened.vocabulary.learned
+    table = None if learned is None or learned.map is None else opened.vocabulary.open_table()
+    if table is None:
+        raise WordVectorsError(
+            f"{opened.info.name} was not trained on word vectors, so that no other word has a place in it: "
+            "leave --vectors out, and words are taken for labels"
+        )
+    return table
 
 
 @lru_cache(maxsize=8)

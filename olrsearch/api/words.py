@@ -14,7 +14,7 @@ from olrsearch.api.answers import built_index, ranking
 from olrsearch.api.arguments import checked
 from olrsearch.api.images_asked import several_images
 from olrsearch.api.session import allowed
-from olrsearch.api.understanding import understanding
+from olrsearch.api.understanding import understanding, word_table
 from olrsearch.core.counted import counted
 from olrsearch.search.attributes import query_values, search_attributes
 from olrsearch.search.page import check_page
@@ -54,6 +54,7 @@ def words(
     recipe: str | None = None,
     attributes: str | None = None,
     attributes_mode: AttributesMode = "filter",
+    vectors: bool = False,
     meanings: str | Path | None = None,
     where: str | None = None,
     space: str | None = None,
@@ -66,9 +67,11 @@ def words(
         k: Hits a page.
         offset: Skip this many hits.
         mode: `contains` adds up the log-probabilities of the words; `match` compares the prior of
-            the set with the whole posterior.
+            the set with the whole posterior; `likelihood` asks how dense that prior is at an image's mean.
+            Where the encoder learned Gaussians of its words, the prior is their product.
         direction: Of the divergence, for `match`; `query-to-image` when None, the paper's.
-        shrinkage: λ of the prior, for `match`; the encoder's when None.
+        shrinkage: λ of the prior, for `match` and `likelihood`; the encoder's when None. Learned Gaussians
+            have none.
         farthest: The largest divergences instead, for `match`.
         recipe: For `match`: propose images with the index that `indexes.build` made by this recipe. The
             answer says whether it is proven exact, else the measured recall. The exact search when None
@@ -78,6 +81,8 @@ def words(
         attributes: An attribute query, answered by the newest space of label embeddings.
         attributes_mode: `filter` keeps the images whose attributes have a probability of ½ or more;
             `rank` fuses the ranks by words and by attributes.
+        vectors: Take a word that is no label by its own vector, through the map that the encoder learned, and
+            not for a label: for encoders trained on word vectors.
         meanings: A table of meanings, whose words go before those of the package (docs/words.md); None takes
             `meanings.toml` in the store's folder, if there is one.
         where: Only images this selects, e.g. `partition = 'test'`.
@@ -91,12 +96,14 @@ def words(
         UnknownWordError: a word is not understood surely enough.
         QueryError, QuerySyntaxError: no set of words, or options of the other mode.
         GaussianError: λ outside (0, 1].
-        WordVectorsError: the table of meanings is not there, or not of the form.
+        WordVectorsError: the table of meanings is not there, or not of the form; or words are to be taken by
+            their vectors, and the encoder has no map or its table is not here.
         IndexBuildError: the recipe has built nothing here, or it is damaged.
         EmptyStoreError: nothing is imported, or there are no posteriors.
         IncompatibleEncoderError: the space holds label embeddings.
     """
     from olrsearch.search.ranking_by_divergence import match_prior, match_words, not_used
+    from olrsearch.search.ranking_by_likelihood import likely_words
     from olrsearch.search.word_queries import (
         LIKELY,
         WordQuery,
@@ -112,14 +119,19 @@ def words(
     check_modes(mode, direction, shrinkage, attributes_mode, farthest=farthest, recipe=recipe)
     written = parse_words(words)
     opened = session.posteriors(space)
-    terms, understood = resolve_words(written, opened.vocabulary, understanding(session, opened, meanings))
+    terms, understood = resolve_words(
+        written,
+        opened.vocabulary,
+        understanding(session, opened, meanings),
+        table=word_table(opened) if vectors else None,
+    )
     query = WordQuery(
         terms,
         understood,
         WordProbabilities(opened.scores, terms, opened.calibration),
         mode,
         direction or "query-to-image",
-        match_prior(terms, opened.vocabulary, opened.shrinkage if shrinkage is None else shrinkage),
+        match_prior(terms, opened.vocabulary, opened.shrinkage_or(shrinkage)),
         farthest,
     )
     notes = [*opened.score_notes(), *term_notes(query)]
@@ -142,6 +154,10 @@ def words(
         heading += f"; only {held.spelling}"
     if mode == "contains":
         page = search_attributes(query_of(terms), query.chances, count=k, offset=offset, allowed=chosen)
+    elif mode == "likelihood":
+        page = likely_words(
+            opened.view, terms, query.prior, query.chances, count=k, offset=offset, allowed=chosen
+        )
     else:
         page = match_words(
             opened.index,
@@ -195,11 +211,10 @@ def _describe(
     session: Session, opened: OpenPosteriors, image: ImageRef | Pixels, asked: Sequence[Understood]
 ) -> Description[WordEstimate]:
     from olrsearch.maths.calibration import log_sigmoid
-    from olrsearch.search.kl.word_scores import log_mean_exp
+    from olrsearch.search.kl.word_scores import ratios_of_images
 
     source, gaussian, fit, size = session.gaussian(opened, image)
-    densities = gaussian.log_likelihood(opened.vocabulary.vectors)[0]
-    ratios = densities - log_mean_exp(densities[:, None])[0]
+    ratios = ratios_of_images(gaussian, opened.vocabulary.scored)[:, 0]
     names, calibration, known = opened.vocabulary.names, opened.calibration, opened.snapshot.label_names
     logits = ratios * calibration.slope + calibration.offset
     stored = (
@@ -233,7 +248,8 @@ def _describe(
 
 def _is_calibrated(opened: OpenPosteriors, word: str) -> bool:
     """Whether a ratio of a word becomes a probability; otherwise it is no more than an order."""
-    return opened.info.calibration is not None and word not in opened.calibration.uncalibrated
+    own = word in opened.vocabulary.names
+    return own and opened.info.calibration is not None and word not in opened.calibration.uncalibrated
 
 
 def _without_raw(page: Page, opened: OpenPosteriors, terms: Sequence[WordTerm]) -> tuple[Page, list[str]]:

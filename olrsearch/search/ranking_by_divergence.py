@@ -13,6 +13,7 @@ import numpy as np
 
 from olrsearch.core.errors import QueryError
 from olrsearch.maths.calibration import log_sigmoid
+from olrsearch.maths.gaussian_sets import joined, product
 from olrsearch.search.index.view import without
 from olrsearch.search.kl.bounded_search import score_by_bounds
 from olrsearch.search.kl.exact_search import KlAnswer
@@ -31,19 +32,31 @@ if TYPE_CHECKING:
     from olrsearch.search.kl.built import BuiltKl
     from olrsearch.search.kl.exact_search import KlIndex
     from olrsearch.search.kl.query import Divergence
+    from olrsearch.search.page import Share
     from olrsearch.search.word_terms import WordProbabilities, WordTerm
 
 _FLOAT32: Final = 1e-7
 """What rounding to float32 takes of a number, and a little more."""
 
 
-def match_prior(terms: Sequence[WordTerm], vocabulary: Vocabulary, shrinkage: float) -> Gaussians:
+def match_prior(terms: Sequence[WordTerm], vocabulary: Vocabulary, shrinkage: float | None) -> Gaussians:
     """The prior of the words that are to be there; N(0, I) where there are none.
+
+    Where the encoder learned Gaussians, it is their product, each to the power of its word's weight.
+
+    Args:
+        terms: The words.
+        vocabulary: The encoder's.
+        shrinkage: λ; None where Gaussians were learned, which have none.
 
     Raises:
         GaussianError: λ outside (0, 1], or weights too far apart.
     """
-    return vocabulary.prior([(term.vector, term.weight) for term in terms if not term.negated], shrinkage)
+    present = [term for term in terms if not term.negated]
+    learned = [term.gaussian for term in present if term.gaussian is not None]
+    if learned:
+        return product(joined(learned), [term.weight for term in present])
+    return vocabulary.prior([(term.vector, term.weight) for term in present], shrinkage)
 
 
 def match_words(
@@ -104,11 +117,7 @@ def match_words(
     ids, distances = found.ids[offset:], found.distances[offset:]
     rows = view.rows(ids)
     parts = divergences(index, prior, rows, direction)
-    values: list[tuple[str, F64, F64 | None]] = [(name, -share, None) for name, share in parts]
-    for term in terms:
-        chance = np.exp(log_sigmoid(probabilities.logits(term.name)[rows] * (-1.0 if term.negated else 1.0)))
-        share = -_penalty(term, probabilities)[rows] if term.negated else np.zeros(len(rows))
-        values.append((term.spelling, share, chance))
+    values = [*((name, -share, None) for name, share in parts), *term_shares(terms, probabilities, rows)]
     candidates = len(view) if allowed is None else int(allowed.sum())
     return Page(
         query=canonical(query_of(terms)),
@@ -230,6 +239,16 @@ def _nearest(
 def divergences(index: KlIndex, query: Gaussians, rows: I64, direction: Divergence) -> list[tuple[str, F64]]:
     """The terms of a divergence by name, float64 [len(rows)] nats each: two of Jeffreys', else one."""
     return [(SPELT[one], index.distances_of(query, rows, one)) for one in directions(direction)]
+
+
+def term_shares(terms: Sequence[WordTerm], probabilities: WordProbabilities, rows: I64) -> list[Share]:
+    """The words of a set beside what the whole set is ranked by: 0, or a negated one's penalty."""
+    shares: list[Share] = []
+    for term in terms:
+        chance = np.exp(log_sigmoid(probabilities.logits(term.name)[rows] * (-1.0 if term.negated else 1.0)))
+        share = -_penalty(term, probabilities)[rows] if term.negated else np.zeros(len(rows))
+        shares.append((term.spelling, share, chance))
+    return shares
 
 
 def match_penalty(terms: Sequence[WordTerm], probabilities: WordProbabilities) -> F64 | None:

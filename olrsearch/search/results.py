@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from olrsearch.core.rows import Thumbnails
     from olrsearch.encoders.words.understanding import Understood
 
+LIKELIHOOD: Final = "ln N(image; words)"
+"""The contribution that is the log-likelihood of an image's mean under the Gaussian of a set of words."""
+
 _IN_REPR: Final = 3
 """Hits that a ranking shows of itself on one line."""
 
@@ -32,8 +35,9 @@ class Contribution:
             the label's name in a similarity query, or a divergence (`KL(query‖image)`).
         value: Its share of the hit's *score*: weighted log-probability (nats) in an
             attribute query or where words are contained, minus the weighted distance in a
-            similarity query, minus the divergence (nats). Where words are matched, a word
-            that is to be there has the value 0: a divergence has no shares of words.
+            similarity query, minus the divergence (nats), or the log-likelihood (nats). Where words
+            are ranked by one of these, a word that is to be there has the value 0: neither has shares
+            of words.
         probability: The probability that the literal holds, 0 to 1; None in a
             similarity query and of a divergence.
     """
@@ -84,8 +88,12 @@ class Hit:
 
     @property
     def by_divergence(self) -> bool:
-        """Whether a divergence is among the contributions: probabilities beside it explain no score."""
-        return any(part.literal.startswith(("KL(", "Jeffreys")) for part in self.contributions)
+        """Whether a divergence or a likelihood is among the contributions.
+
+        Probabilities beside it explain no score.
+        """
+        whole = ("KL(", "Jeffreys", LIKELIHOOD)
+        return any(part.literal.startswith(whole) for part in self.contributions)
 
     @property
     def similarity_percent(self) -> str:

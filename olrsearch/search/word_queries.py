@@ -19,6 +19,7 @@ from olrsearch.search.fusion import fuse_ranks
 from olrsearch.search.kl.query import SPELT, check_divergence
 from olrsearch.search.query.ast import canonical
 from olrsearch.search.ranking_by_divergence import match_penalty
+from olrsearch.search.ranking_by_likelihood import likelihood_distances
 from olrsearch.search.word_terms import MODES, query_of
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class WordQuery(NamedTuple):
         chances: Their log-probabilities.
         mode: How the images are ranked.
         direction: Of the divergence.
-        prior: Of the words that are to be there.
+        prior: Of the words that are to be there, or the product of their learned Gaussians.
         farthest: Whether the largest divergences come first.
     """
 
@@ -97,7 +98,11 @@ def fused(
     if query.mode == "contains":
         distances = -query_values(query_of(query.terms), query.chances)
     else:
-        distances = opened.index.distances(query.prior, query.direction).astype(np.float64)
+        distances = (
+            likelihood_distances(opened.view, query.prior)
+            if query.mode == "likelihood"
+            else opened.index.distances(query.prior, query.direction).astype(np.float64)
+        )
         penalty = match_penalty(query.terms, query.chances)
         distances = distances if penalty is None else distances + penalty
     page = fuse_ranks(
@@ -108,9 +113,9 @@ def fused(
         allowed=allowed,
     )
     notes = ["scores are 1/(60 + rank) by words and by attributes, added up"]
-    if query.mode != "contains":
+    if query.mode == "match":
         notes.append("ranks by divergence are those of the float32 scan")
-    return replace(page, exact=query.mode == "contains", notes=(*page.notes, *notes))
+    return replace(page, exact=query.mode != "match", notes=(*page.notes, *notes))
 
 
 def check_modes(
@@ -138,23 +143,33 @@ def check_modes(
         check_divergence(direction)
     if shrinkage is not None:
         check_shrinkage(shrinkage)
-    of_divergences = direction is not None or shrinkage is not None or farthest or recipe is not None
-    if mode == "contains" and of_divergences:
+    of_divergences = direction is not None or farthest or recipe is not None
+    if mode == "contains" and (of_divergences or shrinkage is not None):
         raise QueryError(
             "direction, shrinkage, farthest and recipe are of divergences, and contained words have none: "
             "take the mode match"
+        )
+    if mode == "likelihood" and of_divergences:
+        raise QueryError(
+            "direction, farthest and recipe are of divergences, and a likelihood has none: take the mode "
+            "match"
         )
 
 
 def term_notes(query: WordQuery) -> list[str]:
     """What a reader must know of the words themselves."""
     notes = [str(found) for found in query.understood if found.basis != "label"]
-    if query.mode == "match":
+    if strange := [term.name for term in query.terms if term.own is None]:
+        notes.append(
+            f"{', '.join(strange)}: by the vectors of the table, through the encoder's map; it was trained "
+            "on no such word"
+        )
+    if query.mode != "contains":
         absent = [term.spelling for term in query.terms if term.negated]
         if absent:
             notes.append(
-                f"{', '.join(absent)}: adds weight · ln(1 + e^ratio) nats to the divergence, an extension of "
-                "ours"
+                f"{', '.join(absent)}: adds weight · ln(1 + e^ratio) nats to the "
+                f"{'divergence' if query.mode == 'match' else 'distance'}, an extension of ours"
             )
         if len(absent) == len(query.terms):
             notes.append("no word is to be there: the prior is N(0, I)")
@@ -166,5 +181,7 @@ def spelt(query: WordQuery) -> str:
     words = canonical(query_of(query.terms))
     if query.mode == "contains":
         return words
+    if query.mode == "likelihood":
+        return f"{words}, by likelihood"
     far = "farthest by " if query.farthest else "by "
     return f"{words}, {far}{SPELT[query.direction]}"

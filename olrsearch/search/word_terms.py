@@ -1,12 +1,14 @@
 """The words of a query: parsed, resolved, and their probabilities.
 
-Two ways to rank. `contains` asks of every word how likely it is of an image and adds up log-probabilities,
+Three ways to rank. `contains` asks of every word how likely it is of an image and adds up log-probabilities,
 as attribute queries do. `match` asks how far the image's posterior is from the prior that the set of words
-defines, in nats: an image that has more than the words lies farther, too.
+defines, in nats: an image that has more than the words lies farther, too. `likelihood` asks how dense that
+prior is at the image's mean.
 
 Notation: N images (rows of a view), W own words, d dimensions.
 
-Source: paper 004, section 3, "Image retrieval" (`match`); `contains` and negations are not in the paper.
+Source: paper 004, section 3, "Image retrieval" (`match`); paper 003 (`likelihood`, where the prior is the
+Gaussian that was learned of a label); `contains` and negations are in neither.
 """
 
 from __future__ import annotations
@@ -28,12 +30,14 @@ if TYPE_CHECKING:
 
     from olrsearch.core.arrays import F64
     from olrsearch.encoders.words.understanding import Understanding, Understood
+    from olrsearch.encoders.words.vectors import WordVectors
     from olrsearch.encoders.words.vocabulary import Vocabulary
     from olrsearch.maths.calibration import Calibration
+    from olrsearch.maths.gaussian import Gaussians
     from olrsearch.search.kl.view import KlView
     from olrsearch.search.kl.word_scores import WordScores
 
-Mode = Literal["contains", "match"]
+Mode = Literal["contains", "match", "likelihood"]
 MODES: Final[tuple[Mode, ...]] = get_args(Mode)
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
@@ -52,16 +56,18 @@ class WordTerm:
     Attributes:
         name: The encoder's name of the word.
         vector: float64 [d].
-        own: Its position among the encoder's words.
+        own: Its position among the encoder's words; None of a word that it was not trained on.
         weight: Above 0.
         negated: Whether the word is to be absent.
+        gaussian: What the encoder learned of it, a batch of one; None where its words are points.
     """
 
     name: str
     vector: F64
-    own: int
+    own: int | None
     weight: float = 1.0
     negated: bool = False
+    gaussian: Gaussians | None = None
 
     @property
     def node(self) -> Node:
@@ -122,7 +128,11 @@ def _denies_within(text: str) -> bool:
 
 
 def resolve_words(
-    words: Sequence[tuple[Word, bool]], vocabulary: Vocabulary, understanding: Understanding
+    words: Sequence[tuple[Word, bool]],
+    vocabulary: Vocabulary,
+    understanding: Understanding,
+    *,
+    table: WordVectors | None = None,
 ) -> tuple[tuple[WordTerm, ...], tuple[Understood, ...]]:
     """What a set of words asks for, in the encoder's words, and what each was taken for.
 
@@ -130,9 +140,11 @@ def resolve_words(
         words: From `parse_words`.
         vocabulary: The encoder's.
         understanding: Of its words.
+        table: The encoder's table of word vectors: with it, a word that is none of the encoder's own is taken
+            by its own vector, through the encoder's label encoder, and not for labels.
 
     Returns:
-        The terms, of which a word may have several, and one answer a word.
+        The terms, of which a word may have several, and one answer for each word that was taken for labels.
 
     Raises:
         UnknownWordError: a word is not understood; carries the nearest of the encoder's.
@@ -142,6 +154,10 @@ def resolve_words(
     terms: list[WordTerm] = []
     answers = []
     for word, negated in words:
+        if table is not None and vocabulary.position(word.name) is None:
+            gaussian = vocabulary.gaussian(word.name, table)
+            terms.append(WordTerm(word.name, gaussian.mean[0], None, word.weight, negated, gaussian))
+            continue
         found = understanding.of(word.name)
         answers.append(found)
         if negated and len(found.meaning) > 1:
@@ -151,7 +167,9 @@ def resolve_words(
             )
         for label, absent in found.meaning:
             own = vocabulary.names.index(label)
-            terms.append(WordTerm(label, vocabulary.vectors[own].copy(), own, word.weight, absent != negated))
+            learned = None if vocabulary.learned is None else vocabulary.learned.present[own]
+            vector = vocabulary.vectors[own].copy()
+            terms.append(WordTerm(label, vector, own, word.weight, absent != negated, learned))
     _check_agree(terms, answers)
     return tuple(terms), tuple(answers)
 
@@ -200,13 +218,20 @@ class WordProbabilities:
     def ratios(self, name: str) -> F64:
         """Raw ratios of a word, float64 [N], nats."""
         if name not in self._ratios:
-            self._ratios[name] = self._scores.own(self._terms[name].own)
+            self._ratios[name] = self._computed(self._terms[name])
         return self._ratios[name]
 
     def logits(self, name: str) -> F64:
         """Calibrated logits of a word, float64 [N]."""
         own = self._terms[name].own
+        if own is None:  # nothing was calibrated on it
+            return self.ratios(name)
         return self.ratios(name) * float(self._calibration.slope[own]) + float(self._calibration.offset[own])
+
+    def _computed(self, term: WordTerm) -> F64:
+        if term.own is None and term.gaussian is not None:
+            return self._scores.at_gaussian(term.gaussian)
+        return self._scores.own(int(term.own or 0))
 
     def literal_values(self) -> Callable[[str, bool], F64]:
         """The function `evaluate` asks: a word's log p by name, or log(1 − p)."""

@@ -21,6 +21,7 @@ from olrsearch.search.kl.build import build_kl
 from olrsearch.search.kl.built import open_built, why_exact
 from olrsearch.search.kl.exact_search import KlIndex
 from olrsearch.search.kl.kept_features import KlFeatures, choose_frame
+from olrsearch.search.kl.recall import WordSets
 from olrsearch.search.kl.recipes import load_kl_recipe
 from olrsearch.search.kl.view import KlView, PlainPosteriors
 
@@ -199,11 +200,11 @@ def test_the_exact_search_scans_on_a_device(tmp_path, monkeypatch):
     recipe = load_kl_recipe("kl-torch")
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(DeviceError, match="sees no GPU"):  # before anything is computed
-        build_kl(index, words, 0.1, recipe, tmp_path / "kl-torch")
+        build_kl(index, WordSets.of_points(words, 0.1), recipe, tmp_path / "kl-torch")
     assert not computed
     assert not list(tmp_path.iterdir())
     recipe = replace(recipe, parameters=replace(recipe.parameters, device="cpu"))
-    described = build_kl(index, words, 0.1, recipe, tmp_path / "kl-torch")
+    described = build_kl(index, WordSets.of_points(words, 0.1), recipe, tmp_path / "kl-torch")
     assert {file.name for file in described.files} == {"ids.npy"}
     assert {found.at_100 for found in described.recall.values()} == {1.0}
     built = open_built(tmp_path / "kl-torch", index)
@@ -226,5 +227,5 @@ def test_the_exact_search_scans_on_a_device(tmp_path, monkeypatch):
     # a device that computes nonsense is found out when the index is built
     monkeypatch.setattr(DeviceScan, "products", lambda self, asked: -products(self, asked))
     with pytest.raises(Exception, match=r"kl-torch finds 0\.\d+ of the ten"):
-        build_kl(index, words, 0.1, recipe, tmp_path / "kl-torch")
+        build_kl(index, WordSets.of_points(words, 0.1), recipe, tmp_path / "kl-torch")
     assert device.DEVICES.fullmatch("cuda:3")

@@ -32,8 +32,9 @@ def draw_pair_figures(
         The paths written.
     """
     from olrsearch_benchmarks.papers.plots import plot_pictures, plot_posteriors
+    from olrsearch_benchmarks.words.posterior_data import said_shrinkage
 
-    target, shrinkage = Path(folder), f"λ = {figures.shrinkage:g}"
+    target, shrinkage = Path(folder), said_shrinkage(figures.shrinkage)
     written = [
         plot_pictures(target / f"{one.name}.png", pixels(one.ids), one.captions, title=one.title)
         for one in figures.images

@@ -17,6 +17,7 @@ from olrsearch.evaluation.bootstrap import RESAMPLES
 from olrsearch.evaluation.queries import MEASURES
 from olrsearch.evaluation.report import Report, Table, jsonable
 from olrsearch_benchmarks.words.other_words import CUT, OtherWords, measure_other_words
+from olrsearch_benchmarks.words.posterior_data import said_shrinkage
 from olrsearch_benchmarks.words.queries_in_words import WordQueries, common_gallery, measure_word_queries
 from olrsearch_benchmarks.words.word_sets import RETRIEVED, PairRetrieval, measure_classes, measure_pairs
 
@@ -47,7 +48,7 @@ class InformedPriorReport(Report):
     Attributes:
         space: What was measured.
         labels: What the gallery's labels are: `classes`, `pairs` or `many`.
-        shrinkage: λ of the priors.
+        shrinkage: λ of the priors; None where Gaussians of words were learned.
         figures: Every figure with its target and the paper's.
         pairs: One entry a pair of words; of pairs only.
         queries: P2 by words; of many labels only.
@@ -56,7 +57,7 @@ class InformedPriorReport(Report):
 
     space: str
     labels: LabelKind
-    shrinkage: float
+    shrinkage: float | None
     figures: tuple[Measured, ...]
     pairs: tuple[PairRetrieval, ...] = ()
     queries: WordQueries | None = None
@@ -76,7 +77,7 @@ class InformedPriorReport(Report):
             "Figures",
             ("metric", "found", "target", "reached", "paper"),
             tuple((row.metric, row.value, row.target, row.passed, row.paper) for row in self.figures),
-            note=f"Space {self.space}, λ = {self.shrinkage:g}.",
+            note=f"Space {self.space}, {said_shrinkage(self.shrinkage)}.",
         )
         tables = [figures]
         if self.pairs:

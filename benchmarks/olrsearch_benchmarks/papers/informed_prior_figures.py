@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from olrsearch.core.errors import BenchmarkError
-from olrsearch.maths.gaussian import word_prior
+from olrsearch.encoders.words.vocabulary import ONE_HOT
 from olrsearch_benchmarks.words.posterior_data import GalleryDivergences, nearest
 from olrsearch_benchmarks.words.word_sets import RETRIEVED
 
@@ -75,7 +75,7 @@ class PairFigures:
         samples: Figure 2: draws from the prior of a pair, float32 [n, d].
         sampled: The words of that pair.
         posteriors: Figure 1.
-        shrinkage: λ of the priors.
+        shrinkage: λ of the priors; None where Gaussians of words were learned.
         names: What the d coordinates are: the words where they are one-hot, else numbers.
     """
 
@@ -83,7 +83,7 @@ class PairFigures:
     samples: F32
     sampled: str
     posteriors: ShownPosteriors
-    shrinkage: float
+    shrinkage: float | None
     names: tuple[str, ...]
 
 
@@ -105,24 +105,24 @@ def pair_figures(data: PosteriorData, *, seed: int = 0) -> PairFigures:
             f"gallery of {data.kind}: name a space of pairs with --space"
         )
     divergences = GalleryDivergences(data)
+    words_are_axes = data.vocabulary.transform == ONE_HOT
     rng = np.random.default_rng([seed, 0xF16])
-    vectors = data.vocabulary.vectors
     shown = []
     for pair in RETRIEVED_PAIRS:
-        prior = word_prior(vectors[list(pair)], data.shrinkage)
+        prior = data.prior_of(pair)
         distances = divergences.of(prior, "query-to-image")[0]
         said = " and ".join(data.names[word] for word in pair)
         name = "retrieved-" + "-".join(str(word) for word in pair)
         shown.append(_images(data, name, f"Nearest to {said}, by KL(query‖image)", distances))
     shown += _unlike(data, divergences)
-    prior = word_prior(vectors[list(SAMPLED_PAIR)], data.shrinkage)
+    prior = data.prior_of(SAMPLED_PAIR)
     return PairFigures(
         images=tuple(shown),
         samples=prior.sample(RETRIEVED, rng)[0].astype(np.float32),
         sampled=" and ".join(data.names[word] for word in SAMPLED_PAIR),
         posteriors=_posteriors(data, divergences, rng),
         shrinkage=data.shrinkage,
-        names=data.names if data.vocabulary.lift is None else tuple(map(str, range(vectors.shape[1]))),
+        names=data.names if words_are_axes else tuple(map(str, range(data.vocabulary.size))),
     )
 
 

@@ -24,6 +24,7 @@ from olrsearch.search.kl.projection import row_blocks
 from olrsearch.search.kl.recall import (
     LARGEST_SET,
     HeldOut,
+    WordSets,
     check_promise,
     exact_answers,
     measure_recall,
@@ -135,17 +136,17 @@ def run_kl_recipes(
     rng = np.random.default_rng([seed, 0x4B1])
     order = rng.permutation(len(posteriors))
     base = PosteriorArrays(posteriors.mean[order[2 * asked :]], posteriors.packed[order[2 * asked :]])
-    words = sample_word_queries(vectors, shrinkage, SAMPLED, rng)
+    sets = WordSets.of_points(vectors, shrinkage)
+    words = sample_word_queries(sets, SAMPLED, rng)
     held = sample_word_queries(
-        vectors,
-        shrinkage,
+        sets,
         queries * (LARGEST_SET - 1),
         np.random.default_rng([seed, 0x4B2]),
         sizes=tuple(range(2, LARGEST_SET + 1)),
         exclude=words.sets,
     )
     # Every single word is among the samples: a vocabulary has no others to hold out.
-    singles = sample_word_queries(vectors, shrinkage, queries, rng, sizes=(1,)).gaussians
+    singles = sample_word_queries(sets, queries, rng, sizes=(1,)).gaussians
     held_words = {
         f"words-{size}": singles if size == 1 else held.of_size(size) for size in range(1, LARGEST_SET + 1)
     }

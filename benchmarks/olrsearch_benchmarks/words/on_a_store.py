@@ -12,7 +12,7 @@ import numpy as np
 from olrsearch.core.errors import BenchmarkError, OptionalDependencyError, WordVectorsError
 from olrsearch.encoders.words.label_words import read_label_words
 from olrsearch.evaluation.data import rows_of
-from olrsearch.search.kl.recall import LARGEST_SET, sample_word_queries
+from olrsearch.search.kl.recall import LARGEST_SET, WordSets, sample_word_queries
 from olrsearch.search.spaces.about import known_labels, stored_labels
 from olrsearch.store.training_runs import selection_ids
 from olrsearch_benchmarks.speed.kl_device import device_scans
@@ -31,6 +31,8 @@ MEASURED_SIZES: Final = (32, 50)
 """Dimensions that speed is measured at, beside those of the space."""
 
 _QUERIES: Final = 10
+_SHRINKAGE: Final = 0.1
+"""λ of sets of words where the encoder learned Gaussians, and has none: of speed it decides nothing."""
 _WORDS: Final = 20
 """Below so many there are too few sets of two to hold some out from those that recipes are fitted to."""
 
@@ -124,22 +126,22 @@ def kl_speed_report(
         given["scans"] = (*SCANS, *more)
     rows: I64 = np.arange(len(view))
     mean, factor = view.means(rows), view.factors(rows)
+    shrinkage = opened.shrinkage or _SHRINKAGE
     sizes = sorted({view.size, *(size for size in MEASURED_SIZES if size < view.size)})
     lines: list[dict[str, Any]] = []
     for size in sizes:
         some = project_posteriors(mean, factor, vocabulary.vectors, size)
         rng = np.random.default_rng([seed, size])
         largest = min(LARGEST_SET, len(vocabulary))
-        asked = sample_word_queries(
-            some.vectors, opened.shrinkage, _QUERIES, rng, sizes=tuple(range(1, largest + 1))
-        )
+        sets = WordSets.of_points(some.vectors, shrinkage)
+        asked = sample_word_queries(sets, _QUERIES, rng, sizes=tuple(range(1, largest + 1)))
         found = run_kl_speed(some.mean, some.factor, asked.gaussians, images=images, turns=turns, seed=seed)
         lines += found.to_dicts()
         if recipe_images is not None:
             measured = run_kl_recipes(
                 PosteriorArrays(some.mean, some.factor),
                 some.vectors,
-                shrinkage=opened.shrinkage,
+                shrinkage=shrinkage,
                 count=recipe_images,
                 turns=turns,
                 seed=seed,

@@ -115,7 +115,7 @@ def measure_other_words(
         WordVectorsError: the table lacks a word that stands for a label.
     """
     table = data.table
-    if table is None:
+    if table is None or data.vocabulary.lift is None:
         source = data.vocabulary.source
         why = "the encoder's words come from no table" if source is None else f"{source} is not here"
         return OtherWords((), (), {}, (f"No words outside the vocabulary: {why}.",))
@@ -195,7 +195,7 @@ def _ask(
     truth = data.truth[label]
 
     def match(point: F64) -> float:
-        prior = word_prior(point[None], data.shrinkage)
+        prior = word_prior(point[None], 1.0 if data.shrinkage is None else data.shrinkage)
         return precision(-divergences.of(prior, "query-to-image")[0], truth)
 
     own = data.vocabulary.vectors

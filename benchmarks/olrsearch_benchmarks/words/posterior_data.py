@@ -46,7 +46,7 @@ class PosteriorData:
         name: Whose figures these are, as reports print it.
         space: Of the encoder.
         vocabulary: Its W words.
-        shrinkage: λ of the priors it was trained with.
+        shrinkage: λ of the priors it was trained with; None where Gaussians of words were learned.
         image_ids: int64 [N], strictly increasing, so that ties break by id.
         keys: N keys, as the data set gave them.
         labels: int8 [N, W]; −1 absent, 0 unknown, +1 present, in the order of the words.
@@ -68,7 +68,7 @@ class PosteriorData:
     name: str
     space: str
     vocabulary: Vocabulary
-    shrinkage: float
+    shrinkage: float | None
     image_ids: I64
     keys: Sequence[str]
     labels: I8
@@ -120,15 +120,31 @@ class PosteriorData:
         """The same data with some fields changed."""
         return PosteriorData(**{entry.name: getattr(self, entry.name) for entry in fields(self)} | changes)
 
+    def prior_of(self, positions: Sequence[int]) -> Gaussians:
+        """The Gaussian of a set of the own words, a batch of one."""
+        return self.vocabulary.prior_of(positions, self.shrinkage)
+
     def densities(self, rows: I64, points: F64 | None = None) -> F64:
         """The logarithm of N(w; μ, Σ) of words, float64 [m, len(rows)] nats.
+
+        Of own words that have learned Gaussians it is that of N(μ; word's Gaussian).
 
         Args:
             rows: Which images.
             points: float64 [m, d]; the own words when None.
         """
+        if points is None and self.vocabulary.learned is not None:
+            return self.vocabulary.learned.present.log_likelihood(self.mean[rows].astype(np.float64))
         part = PlainPosteriors(self.image_ids[rows], self.mean[rows], self.factor[rows])
         return log_densities(part, self.vocabulary.vectors if points is None else points)
+
+    def ratios(self, rows: I64, densities: F64) -> F64:
+        """Densities of the own words, [W, len(rows)], over their background; see `kl.word_scores`."""
+        learned = self.vocabulary.learned
+        if learned is None or learned.absent is None:
+            return ratios_of(densities)
+        found: F64 = densities - learned.absent.log_likelihood(self.mean[rows].astype(np.float64))
+        return found
 
     def summary(self) -> dict[str, Any]:
         """What a report says of its data; the keys of `BenchData.summary`."""
@@ -141,6 +157,11 @@ class PosteriorData:
             "selection": len(self.selection),
             "gallery": len(self.gallery),
         }
+
+
+def said_shrinkage(shrinkage: float | None) -> str:
+    """The priors of words, for people."""
+    return "learned Gaussians of words" if shrinkage is None else f"λ = {shrinkage:g}"
 
 
 def kind_of_labels(truth: I8) -> LabelKind:
@@ -169,7 +190,7 @@ def calibrated(data: PosteriorData) -> tuple[Calibration, tuple[str, ...]]:
     It is fitted to the selection images; where there are none or too few, the stored one is taken.
     """
     if len(data.selection):
-        raw = ratios_of(data.densities(data.selection))
+        raw = data.ratios(data.selection, data.densities(data.selection))
         try:
             return fit_calibration(raw, data.labels[data.selection], data.names), ()
         except CalibrationError as error:
@@ -248,13 +269,6 @@ class GalleryDivergences:
                 out[rows] = image_features(self._frame.apply(self.images(rows)), direction)
             self._features[direction] = out
         return self._features[direction]
-
-
-def joined(gaussians: Sequence[Gaussians]) -> Gaussians:
-    """Some batches as one."""
-    return Gaussians(
-        np.concatenate([one.mean for one in gaussians]), np.concatenate([one.factor for one in gaussians])
-    )
 
 
 def nearest(distances: F64, count: int) -> I64:

@@ -30,13 +30,11 @@ from olrsearch.evaluation.measured import Measured
 from olrsearch.evaluation.metrics import label_average_precision
 from olrsearch.evaluation.queries import MEASURES, conjunction_scores, judge, measure
 from olrsearch.evaluation.query_set import CLASSES, generate_queries
-from olrsearch.maths.gaussian import word_prior
+from olrsearch.maths.gaussian_sets import joined
 from olrsearch_benchmarks.words.posterior_data import (
     GalleryDivergences,
     as_bench_data,
     calibrated,
-    joined,
-    ratios_of,
 )
 
 if TYPE_CHECKING:
@@ -136,7 +134,7 @@ def measure_word_queries(
         BenchmarkError: no query has a relevant image.
         UnknownLabelError: a query names a label that is no word of the encoder.
     """
-    ratios, truth = ratios_of(densities), data.truth
+    ratios, truth = data.ratios(data.gallery, densities), data.truth
     calibration, notes = calibrated(data)
     words = as_bench_data(data, ratios, calibration)
     asked = generate_queries(words, seed=seed) if queries is None else queries
@@ -223,8 +221,7 @@ def _divergences(data: PosteriorData, signs: I8) -> dict[str, F64]:
         for name in (QUERY_TO_IMAGE, IMAGE_TO_QUERY, JEFFREYS)
     }
     if len(rows):
-        vectors = data.vocabulary.vectors
-        priors = joined([word_prior(vectors[signs[row] > 0], data.shrinkage) for row in rows])
+        priors = joined([data.prior_of(np.flatnonzero(signs[row] > 0).tolist()) for row in rows])
         divergences = GalleryDivergences(data)
         found[QUERY_TO_IMAGE][rows] = -divergences.of(priors, "query-to-image")
         found[IMAGE_TO_QUERY][rows] = -divergences.of(priors, "image-to-query")

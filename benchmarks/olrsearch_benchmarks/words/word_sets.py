@@ -15,8 +15,8 @@ import numpy as np
 
 from olrsearch.core.errors import BenchmarkError
 from olrsearch.evaluation.measured import Measured
-from olrsearch.maths.gaussian import word_prior
-from olrsearch_benchmarks.words.posterior_data import GalleryDivergences, joined, nearest
+from olrsearch.maths.gaussian_sets import joined
+from olrsearch_benchmarks.words.posterior_data import GalleryDivergences, nearest
 
 if TYPE_CHECKING:
     from olrsearch.core.arrays import F64, I8, Bool
@@ -170,13 +170,13 @@ def _told(truth: Bool, double: Bool, densities: F64, seed: int) -> list[Measured
 def _retrieved(
     data: PosteriorData, truth: Bool, double: Bool, divergences: GalleryDivergences
 ) -> tuple[PairRetrieval, ...]:
-    vectors, names = data.vocabulary.vectors, data.names
+    names = data.names
     holding = {
         pair: truth[list(pair)].all(axis=0) & (truth.sum(axis=0) == 2)
         for pair in itertools.combinations(range(len(names)), 2)
     }
     pairs = [pair for pair, held in holding.items() if held.any()]
-    priors = joined([word_prior(vectors[list(pair)], data.shrinkage) for pair in pairs])
+    priors = joined([data.prior_of(pair) for pair in pairs])
     found = []
     for number, (first, second) in enumerate(pairs):
         distances = divergences.of(priors[number], "query-to-image")[0]

@@ -28,16 +28,18 @@ DIRECTIONS = ("query-to-image", "image-to-query", "jeffreys")
 @click.argument("words", nargs=-1, required=True, shell_complete=completion.words())
 @click.option(
     "--mode",
-    type=click.Choice(["contains", "match"]),
+    type=click.Choice(["contains", "match", "likelihood"]),
     default="contains",
     show_default=True,
     help="contains: how likely every word is, added up. match: how far the set's prior is from the whole "
-    "posterior, in nats.",
+    "posterior, in nats. likelihood: how dense the prior is at the image's mean, in nats.",
 )
 @click.option(
     "--direction", type=click.Choice(DIRECTIONS), help="Of the divergence, for match; query-to-image."
 )
-@click.option("--shrinkage", type=float, help="λ of the prior, for match; the encoder's by default.")
+@click.option(
+    "--shrinkage", type=float, help="λ of the prior, for match and likelihood; the encoder's by default."
+)
 @click.option("--farthest", is_flag=True, help="The farthest images instead, for match.")
 @click.option("--recipe", help="Use the index built by this KL recipe, for match.")
 @click.option("--attributes", metavar="QUERY", help="Also an attribute query, as search takes it.")
@@ -47,6 +49,12 @@ DIRECTIONS = ("query-to-image", "image-to-query", "jeffreys")
     default="filter",
     show_default=True,
     help="filter: only images of which it holds (p ≥ 0.5). rank: both rankings fused.",
+)
+@click.option(
+    "--vectors",
+    is_flag=True,
+    help="Take words that are no labels by their own vectors, not for labels: for encoders trained on word "
+    "vectors.",
 )
 @meanings_option
 @ranking_options

@@ -178,13 +178,13 @@ class WordSource:
         source: The table of word vectors, `glove` or a file's name; null for one-hot words.
         digest: Its sha256; null where there is none.
         transform: How its vectors became points of the latent space.
-        shrinkage: λ of the priors.
+        shrinkage: λ of the priors; null where Gaussians of words were learned.
     """
 
     source: str | None
     digest: str | None
     transform: str
-    shrinkage: float
+    shrinkage: float | None
 
 
 @dataclass(frozen=True, slots=True)

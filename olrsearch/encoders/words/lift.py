@@ -25,6 +25,9 @@ TRANSFORMS: Final[tuple[Transform, ...]] = get_args(Transform)
 SHRINKAGE: Final = 0.1
 """γ of `whiten`: the share of their mean that the variances of label vectors are drawn to."""
 
+TEMPERATURE: Final = 0.05
+"""Of the softmax over cosines that puts other words among the labels; see `among`."""
+
 _SPANNED: Final = 1e-9
 """Share of the largest variance above which a direction counts as one that labels differ in."""
 
@@ -158,3 +161,24 @@ def _check(vectors: F64, kind: str, size: int | None, shrinkage: float) -> None:
         )
     if not 0 <= shrinkage <= 1:
         raise WordVectorsError(f"shrinkage γ = {shrinkage:g} of a whitening: expected 0 to 1")
+
+
+def among(vector: F64, points: F64, lift: Lift) -> F64:
+    """Where a vector of the table lies in the latent space under `whiten`, float64 [d].
+
+    Whitening keeps the labels apart by blowing up what they hardly differ in, and what a strange word differs
+    in from all of them is blown up alike. So a word lies among the labels: their points, weighted by a
+    softmax of the cosines in the table about the labels' mean.
+
+    Args:
+        vector: float64 [D].
+        points: float64 [W, d], of the labels.
+        lift: Theirs.
+    """
+    labels = points @ np.linalg.pinv(lift.matrix)
+    apart = vector - lift.mean
+    norms = np.linalg.norm(labels, axis=1) * np.linalg.norm(apart)
+    cosines = labels @ apart / np.maximum(norms, np.finfo(np.float64).tiny)
+    share = np.exp((cosines - cosines.max()) / TEMPERATURE)
+    blended: F64 = share / share.sum() @ points
+    return blended

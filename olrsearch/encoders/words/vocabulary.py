@@ -25,9 +25,11 @@ from olrsearch.core.errors import (
 from olrsearch.core.names import LabelNames, nearest_names, normalise_name
 from olrsearch.encoders.words.label_words import label_vectors, own_words, read_label_words, words_of
 from olrsearch.encoders.words.learned import PRESENT, LearnedWords
-from olrsearch.encoders.words.lift import TRANSFORMS, Lift, Transform, fit_lift, rounded
+from olrsearch.encoders.words.lift import TRANSFORMS, Lift, Transform, among, fit_lift, rounded
+from olrsearch.encoders.words.text_vectors import text_vector
 from olrsearch.encoders.words.vectors import GLOVE, WordVectors
 from olrsearch.maths.gaussian import word_prior
+from olrsearch.maths.gaussian_sets import product
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,9 +46,6 @@ ONE_HOT: Final = "one-hot"
 
 LEARNED: Final = "learned"
 """The transform of a vocabulary whose Gaussians training made; see `words.learned`."""
-
-TEMPERATURE: Final = 0.05
-"""Of the softmax over cosines that puts other words among the labels; see `Vocabulary.resolve`."""
 
 VECTORS: Final = "words.vectors"
 MEAN: Final = "words.mean"
@@ -241,6 +240,11 @@ class Vocabulary:
         return len(self.names)
 
     @property
+    def scored(self) -> F64 | LearnedWords:
+        """What images are held against: the Gaussians that were learned, else the vectors."""
+        return self.vectors if self.learned is None else self.learned
+
+    @property
     def size(self) -> int:
         """Dimensions of the latent space, d."""
         return int(self.vectors.shape[1])
@@ -299,7 +303,12 @@ class Vocabulary:
             return own
         if self.lift is None or table is None:
             raise UnknownWordError(text, nearest_names(text, self.names))
-        return self._lifted(self._table_vector(text, table), self.lift)
+        vector = self._table_vector(text, table)
+        return (
+            among(vector, self.vectors, self.lift)
+            if self.transform == "whiten"
+            else self.lift.apply(vector[None])[0]
+        )
 
     def gaussian(self, text: str, table: WordVectors | None = None) -> Gaussians:
         """Where images lie that show a word or a short phrase, a batch of one; for learned words.
@@ -329,13 +338,7 @@ class Vocabulary:
     def _table_vector(self, text: str, table: WordVectors) -> F64:
         """The mean of a text's vectors in the encoder's table, float64 [D]."""
         self._check_table(table)
-        words = next((form for form in _forms(text) if all(word in table for word in form)), None)
-        if words is None:
-            unknown = next((word for word in own_words(text) if word not in table), text)
-            near = dict.fromkeys((*nearest_names(text, self.names, 2), *table.spellings(unknown)))
-            raise UnknownWordError(unknown, tuple(near)[:4])
-        found: F64 = table.vectors(words).astype(np.float64).mean(axis=0)
-        return found
+        return text_vector(text, table, self.names)
 
     def position(self, text: str) -> int | None:
         """Which of the encoder's own words this is, by name or phrase; None for none of them.
@@ -350,12 +353,26 @@ class Vocabulary:
             phrases = [normalise_name(phrase) for phrase in self.phrases]
             return phrases.index(wanted) if wanted in phrases else None
 
-    def prior(self, words: Sequence[tuple[F64, float]], shrinkage: float) -> Gaussians:
+    def prior_of(self, positions: Sequence[int], shrinkage: float | None) -> Gaussians:
+        """The Gaussian of a set of the encoder's own words, a batch of one.
+
+        Args:
+            positions: Of the words; there may be none.
+            shrinkage: λ, above 0 and up to 1; not used where Gaussians were learned.
+
+        Raises:
+            GaussianError: λ outside its range.
+        """
+        if self.learned is not None and positions:
+            return product(self.learned.present[np.array(positions, np.int64)])
+        return self.prior([(self.vectors[position], 1.0) for position in positions], shrinkage)
+
+    def prior(self, words: Sequence[tuple[F64, float]], shrinkage: float | None) -> Gaussians:
         """The Gaussian that some words define, a batch of one; see `gaussian.word_prior`.
 
         Args:
             words: A vector [d] and a weight above 0 for each of the m words; m may be 0.
-            shrinkage: λ, above 0 and up to 1.
+            shrinkage: λ, above 0 and up to 1; None counts as 1, for no words.
 
         Raises:
             GaussianError: λ or a weight outside its range, or vectors of another dimension.
@@ -364,26 +381,9 @@ class Vocabulary:
         weights = [weight for _, weight in words]
         if bad := [vector.shape for vector in vectors if vector.shape != (self.size,)]:
             raise GaussianError(f"a word vector of shape {bad[0]} for an encoder of {self.size} dimensions")
-        return word_prior(vectors, shrinkage, weights=weights or None, size=self.size)
-
-    def _lifted(self, vector: F64, lift: Lift) -> F64:
-        """Where a vector of the table lies in the latent space, float64 [d].
-
-        Whitening keeps the labels apart by blowing up what they hardly differ in, and what a strange
-        word differs in from all of them is blown up alike. So under `whiten` a word lies among the
-        labels: their vectors, weighted by a softmax of the cosines in the table about the labels'
-        mean. Under the other transforms it lies where the lift puts it.
-        """
-        if self.transform != "whiten":
-            found: F64 = lift.apply(vector[None])[0]
-            return found
-        labels = self.vectors @ np.linalg.pinv(lift.matrix)
-        apart = vector - lift.mean
-        norms = np.linalg.norm(labels, axis=1) * np.linalg.norm(apart)
-        cosines = labels @ apart / np.maximum(norms, np.finfo(np.float64).tiny)
-        share = np.exp((cosines - cosines.max()) / TEMPERATURE)
-        blended: F64 = share / share.sum() @ self.vectors
-        return blended
+        return word_prior(
+            vectors, 1.0 if shrinkage is None else shrinkage, weights=weights or None, size=self.size
+        )
 
     def _check_table(self, table: WordVectors) -> None:
         """Refuse another table than the encoder's."""
@@ -393,15 +393,6 @@ class Vocabulary:
                 f"{table.source} ({len(table)} words × {table.size}, sha256 {table.digest[:12]}…) is another "
                 f"table than the encoder's, {mine}: open the one it was trained with"
             )
-
-
-def _forms(text: str) -> list[tuple[str, ...]]:
-    """How a text may be written in a table: as a word or one joined by `_` or `-`, or as several."""
-    whole = " ".join(text.split())
-    parts = tuple(whole.replace("_", " ").split())
-    forms = [(whole,), ("_".join(parts),), ("-".join(parts),), parts, own_words(text)]
-    smaller = tuple(own_words(text.replace("-", " ")))
-    return [form for form in (*forms, smaller) if form and all(form)]
 
 
 def _check_names(names: Sequence[str]) -> None:

@@ -254,7 +254,7 @@ def _raw_words(folder: Path, opened: OpenPosteriors, ids: I64, pixels: U8) -> tu
     encoder = cast("PosteriorEncoder", load(folder))
     made = PlainPosteriors(ids, *encoder.encode(pixels))
     kept = opened.scores.own_of(opened.view.find(ids))
-    return kept, compute_ratios(made, encoder.vocabulary.vectors).own
+    return kept, compute_ratios(made, encoder.vocabulary.scored).own
 
 
 def _finished(

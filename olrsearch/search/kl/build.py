@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from olrsearch.maths.divergences import Direction
     from olrsearch.maths.gaussian import Gaussians
     from olrsearch.search.kl.exact_search import KlIndex
+    from olrsearch.search.kl.recall import WordSets
     from olrsearch.search.kl.recipes import KlRecipe
 
 _log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ _BLOCK: Final = 1024
 """Posteriors whose features are computed at once."""
 
 
-def build_kl(index: KlIndex, vectors: F64, shrinkage: float, recipe: KlRecipe, folder: Path) -> KlDescription:
+def build_kl(index: KlIndex, words: WordSets, recipe: KlRecipe, folder: Path) -> KlDescription:
     """Build a recipe's index into a folder, and prove its recall.
 
     For a recipe of the kind `projected`, features of several segments are brought together in a file beside
@@ -68,8 +69,7 @@ def build_kl(index: KlIndex, vectors: F64, shrinkage: float, recipe: KlRecipe, f
 
     Args:
         index: The exact index of the space.
-        vectors: float64 [W, d], the encoder's words.
-        shrinkage: λ of the priors of words.
+        words: Sets of the encoder's words.
         recipe: What to build.
         folder: Where to; replaced when all is built and proven, else left as it was.
 
@@ -78,7 +78,7 @@ def build_kl(index: KlIndex, vectors: F64, shrinkage: float, recipe: KlRecipe, f
         EmptyStoreError: there are no images.
         IndexBuildError: faiss cannot build it, or kept features are damaged.
         VectorError: a posterior holds NaN or infinity, or is singular.
-        GaussianError: a λ or vectors that are none.
+        GaussianError: a λ that is none.
         FaissInstallError: no usable faiss.
         DeviceError: the recipe's device is not there, or has too little memory.
     """
@@ -89,7 +89,7 @@ def build_kl(index: KlIndex, vectors: F64, shrinkage: float, recipe: KlRecipe, f
     with whole_folder(folder, replace=True) as fresh:
         # first of all the device, which may not be there
         device = on_device(index, DIRECTION, recipe.parameters.device) if recipe.kind == "torch" else None
-        queries = _Queries.of(index, vectors, shrinkage)
+        queries = _Queries.of(index, words)
         recall = (
             _propose(index, recipe, queries, fresh)
             if device is None
@@ -189,18 +189,18 @@ class _Queries(NamedTuple):
     own: I64
 
     @classmethod
-    def of(cls, index: KlIndex, vectors: F64, shrinkage: float) -> _Queries:
+    def of(cls, index: KlIndex, sets: WordSets) -> _Queries:
         rng, view = np.random.default_rng([0, 0x4B53]), index.view
-        sizes = tuple(range(1, min(LARGEST_SET, len(vectors)) + 1))
+        sizes = tuple(range(1, min(LARGEST_SET, sets.words) + 1))
         held, excluded = {}, set()
         for size in sizes:
             # every single word is among the samples: a vocabulary has no others to hold out
-            spare = HELD_WORDS if size == 1 else min(HELD_WORDS, comb(len(vectors), size) // 2)
-            drawn = sample_word_queries(vectors, shrinkage, max(spare, 1), rng, sizes=(size,))
+            spare = HELD_WORDS if size == 1 else min(HELD_WORDS, comb(sets.words, size) // 2)
+            drawn = sample_word_queries(sets, max(spare, 1), rng, sizes=(size,))
             held[f"words-{size}"] = drawn.gaussians
             if size > 1 and spare:
                 excluded |= set(drawn.sets)
-        words = sample_word_queries(vectors, shrinkage, SAMPLED, rng, sizes=sizes, exclude=excluded)
+        words = sample_word_queries(sets, SAMPLED, rng, sizes=sizes, exclude=excluded)
         order = rng.permutation(len(view))
         own = order[: min(HELD_IMAGES, max(1, len(view) // 2))]
         others = order[len(own) : len(own) + SAMPLED]

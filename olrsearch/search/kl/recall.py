@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from olrsearch.core.errors import GaussianError, RecallError, VectorError
 from olrsearch.maths.gaussian import Gaussians, word_prior
+from olrsearch.maths.gaussian_sets import joined
 from olrsearch.search.index.built import Recall
 from olrsearch.search.index.topk import top_k
 from olrsearch.search.kl.projected import search_kl
 from olrsearch.search.kl.projection import check_features
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from olrsearch.core.arrays import F32, F64, I64
     from olrsearch.search.kl.projected import KlProposer
@@ -79,9 +80,34 @@ class HeldOut:
     own: I64
 
 
+class WordSets(NamedTuple):
+    """Sets of an encoder's words, as Gaussians.
+
+    Attributes:
+        words: W.
+        size: d.
+        prior_of: From the positions of a set's words to its Gaussian, a batch of one.
+    """
+
+    words: int
+    size: int
+    prior_of: Callable[[Sequence[int]], Gaussians]
+
+    @classmethod
+    def of_points(cls, vectors: F64, shrinkage: float) -> WordSets:
+        """Of words that are points, float64 [W, d], with priors of this λ.
+
+        Raises:
+            GaussianError: vectors that are none.
+        """
+        if vectors.ndim != 2:
+            raise GaussianError(f"word vectors of shape {vectors.shape}: expected [W, d]")
+        words, size = vectors.shape
+        return cls(words, size, lambda chosen: word_prior(vectors[list(chosen)], shrinkage))
+
+
 def sample_word_queries(
-    vectors: F64,
-    shrinkage: float,
+    words: WordSets,
     count: int,
     rng: np.random.Generator,
     *,
@@ -91,41 +117,36 @@ def sample_word_queries(
     """Sets of words as people may ask for, sizes equally often.
 
     Args:
-        vectors: float64 [W, d], the vocabulary.
-        shrinkage: λ of the priors.
+        words: The vocabulary's.
         count: How many sets; the same set may come twice where there are few.
         rng: Drawn from.
         sizes: Words of a set, in turn.
         exclude: Sets not to draw, such as those an index was fitted to.
 
     Raises:
-        GaussianError: a λ or vectors that are none, or too few words for a set.
+        GaussianError: a λ that is none, or too few words for a set.
         VectorError: all sets of a size are excluded.
     """
-    if vectors.ndim != 2 or not sizes or min(sizes) < 1 or len(vectors) < max(sizes):
-        raise GaussianError(
-            f"word vectors {vectors.shape} for sets of {sizes} words: expected [W, d], W enough"
-        )
-    share = np.full(len(vectors), 1.0 / len(vectors))
+    if not sizes or min(sizes) < 1 or words.words < max(sizes):
+        raise GaussianError(f"{words.words} words for sets of {sizes} of them: expected enough")
+    share = np.full(words.words, 1.0 / words.words)
     known, sets = set(exclude), []
     for number in range(count):
         size = sizes[number % len(sizes)]
         for _ in range(_ATTEMPTS):
-            drawn = rng.choice(len(vectors), size, replace=False, p=share)
+            drawn = rng.choice(words.words, size, replace=False, p=share)
             chosen = tuple(sorted(int(word) for word in drawn))
             if chosen not in known:
                 break
         else:
             raise VectorError(
-                f"no set of {size} of {len(vectors)} words is left beside {len(known)} excluded ones: "
+                f"no set of {size} of {words.words} words is left beside {len(known)} excluded ones: "
                 "sample fewer, or hold fewer out"
             )
         sets.append(chosen)
-    priors = [word_prior(vectors[list(chosen)], shrinkage) for chosen in sets]
-    size = vectors.shape[1]
-    mean = np.concatenate([prior.mean for prior in priors]) if priors else np.empty((0, size))
-    factor = np.concatenate([prior.factor for prior in priors]) if priors else np.empty((0, size, size))
-    return WordSample(tuple(sets), Gaussians(mean, factor))
+    priors = [words.prior_of(chosen) for chosen in sets]
+    none = Gaussians(np.empty((0, words.size)), np.empty((0, words.size, words.size)))
+    return WordSample(tuple(sets), joined(priors) if priors else none)
 
 
 def exact_answers(

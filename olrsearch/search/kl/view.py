@@ -219,6 +219,20 @@ def check_sound(ids: I64, mean: Floats, factor: Floats, diagonal: Floats) -> Non
         )
 
 
+def check_means(ids: I64, mean: Floats) -> None:
+    """Refuse means [n, d] as damaged files may hold them.
+
+    Raises:
+        VectorError: NaN or infinity; the image is named by `ids`, int64 [n].
+    """
+    sound = np.isfinite(mean).all(axis=1)
+    if not sound.all():
+        raise VectorError(
+            f"the posterior of image {ids[int(np.argmin(sound))]} holds NaN or infinity "
+            f"({int((~sound).sum())} do): run store verify"
+        )
+
+
 def _as_slice(rows: I64) -> slice | I64:
     """Rows in one run as a slice, which costs less to write to."""
     if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):

@@ -4,6 +4,10 @@ An image's ratio of a word w is ln N(w; μ, Σ) − ln (1/W) Σ_v N(v; μ, Σ) o
 how much denser its posterior is at w than at the words on the average, in nats. Ratios of the own words
 and the subtrahend, the background, are kept as label scores are.
 
+Where an encoder learned Gaussians of its words, the image is represented by its mean, and the density is
+ln N(μ; word's Gaussian). What is subtracted is the ln of its mean over the own words, too; or, where images
+show several words, the density under the Gaussian of images without the word.
+
 ```
 <folder>/<segment>.npy             float32 [W, n]: ratios of the own words
 <folder>/<segment>.background.npy  float64 [n]
@@ -15,7 +19,8 @@ where a posterior is narrow. A kept ratio is rounded to float32: it is off by 6�
 
 Notation: N images (rows of a view), n images of a segment, W own words, m points, d dimensions.
 
-Source: paper 004, section 3 (classification ranks words by N(w; μ, Σ)); the background is ours.
+Source: paper 004, section 3 (classification ranks words by N(w; μ, Σ)); paper 003 for learned Gaussians;
+the background is ours.
 """
 
 from __future__ import annotations
@@ -27,16 +32,18 @@ import numpy as np
 
 from olrsearch.core.arrays import digest
 from olrsearch.core.errors import GaussianError, StoreCorruptError
+from olrsearch.encoders.words.learned import LearnedWords
 from olrsearch.maths.gaussian import LOG_2PI
-from olrsearch.maths.triangles import triangle
+from olrsearch.maths.triangles import pack, triangle
 from olrsearch.search.artefacts import keep_arrays, kept_arrays
-from olrsearch.search.kl.view import check_sound
+from olrsearch.search.kl.view import check_means, check_sound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from olrsearch.core.arrays import F32, F64, I64
+    from olrsearch.maths.gaussian import Gaussians
     from olrsearch.search.artefacts import Form
     from olrsearch.search.kl.view import KlView, PosteriorPart
 
@@ -96,19 +103,61 @@ def log_densities(part: PosteriorPart, points: F64) -> F64:
     return out
 
 
-def compute_ratios(part: PosteriorPart, words: F64) -> Ratios:
+def compute_ratios(part: PosteriorPart, words: F64 | LearnedWords) -> Ratios:
     """Ratios of the own words and the background, of posteriors in memory or in a segment.
 
     Args:
         part: Posteriors, d dimensions.
-        words: float64 [W, d], the own words' vectors.
+        words: The own words, `Vocabulary.scored`.
 
     Raises:
         GaussianError, VectorError: as `log_densities`.
     """
+    if isinstance(words, LearnedWords):
+        return _ratios_of_means(part, words)
     found = log_densities(part, words)
     background = log_mean_exp(found)
     return Ratios((found - background).astype(np.float32), background)
+
+
+def _ratios_of_means(part: PosteriorPart, words: LearnedWords) -> Ratios:
+    """Ratios by learned Gaussians, block by block."""
+    images, size = len(part.ids), words.size
+    out = Ratios(np.empty((len(words), images), np.float32), np.empty(images))
+    step = max(1, _BLOCK_NUMBERS // (len(words) * size))
+    for start in range(0, images, step):
+        rows = slice(start, start + step)
+        mean = part.mean[rows].astype(np.float64)
+        check_means(part.ids[rows], mean)
+        out.own[:, rows], out.background[rows] = ratios_of_points(mean, words)
+    return out
+
+
+def ratios_of_points(points: F64, words: LearnedWords) -> tuple[F64, F64]:
+    """Ratios of the own words at points of the latent space, and the background.
+
+    Args:
+        points: float64 [n, d], such as means of images.
+        words: The own words.
+
+    Returns:
+        float64 [W, n] and float64 [n], the ln of the mean density of the words' Gaussians, nats.
+    """
+    found = words.present.log_likelihood(points)
+    background = log_mean_exp(found)
+    return found - (background if words.absent is None else words.absent.log_likelihood(points)), background
+
+
+def ratios_of_images(images: Gaussians, words: F64 | LearnedWords) -> F64:
+    """Ratios of the own words of a few posteriors, float64 [W, n] nats.
+
+    Raises:
+        GaussianError: words of another dimension.
+    """
+    if isinstance(words, LearnedWords):
+        return ratios_of_points(images.mean, words)[0]
+    densities = images.log_likelihood(words).T
+    return densities - log_mean_exp(densities)
 
 
 def log_mean_exp(values: F64) -> F64:
@@ -118,13 +167,13 @@ def log_mean_exp(values: F64) -> F64:
     return out
 
 
-def write_ratios(folder: Path, part: PosteriorPart, words: F64, *, segment: str) -> None:
+def write_ratios(folder: Path, part: PosteriorPart, words: F64 | LearnedWords, *, segment: str) -> None:
     """Compute the ratios of a segment and keep them, in place of what there is.
 
     Args:
         folder: Of all word scores of a space.
         part: The segment.
-        words: float64 [W, d], the own words' vectors.
+        words: The own words, `Vocabulary.scored`.
         segment: The segment's uuid, recorded.
 
     Raises:
@@ -136,7 +185,9 @@ def write_ratios(folder: Path, part: PosteriorPart, words: F64, *, segment: str)
     keep_arrays(folder / f"{segment}.json", arrays, _description(part, words, segment))
 
 
-def read_ratios(folder: Path, part: PosteriorPart, words: F64, *, segment: str) -> Ratios | None:
+def read_ratios(
+    folder: Path, part: PosteriorPart, words: F64 | LearnedWords, *, segment: str
+) -> Ratios | None:
     """What `write_ratios` kept, memory-mapped.
 
     Returns:
@@ -156,12 +207,12 @@ class WordScores:
 
     Args:
         view: The images.
-        words: float64 [W, d], the own words' vectors.
+        words: The own words, `Vocabulary.scored`.
         kept: Ratios of every part of the view; None where they are computed, once, when they are first
             needed.
     """
 
-    def __init__(self, view: KlView, words: F64, kept: Iterable[Ratios | None] = ()) -> None:
+    def __init__(self, view: KlView, words: F64 | LearnedWords, kept: Iterable[Ratios | None] = ()) -> None:
         self.view = view
         self.words = words
         self._ratios = {number: found for number, found in enumerate(kept) if found is not None}
@@ -185,6 +236,26 @@ class WordScores:
             out[:, mine] = self._of(part).own[:, places]
         return out
 
+    def at_gaussian(self, gaussian: Gaussians) -> F64:
+        """Ratios of a word that is none of the own, by its Gaussian: float64 [N], nats.
+
+        What is subtracted is the background, for nothing says where images lie that lack the word.
+
+        Args:
+            gaussian: A batch of one.
+
+        Raises:
+            VectorError: as `log_densities`.
+        """
+        out = np.empty(len(self.view))
+        for number, rows, alive in self.view.layout():
+            held = self.view.parts[number]
+            mean = np.asarray(held.mean, np.float64)
+            check_means(held.ids, mean)
+            found = gaussian.log_likelihood(mean)[0] - self._of(number).background[:]
+            out[rows] = found if alive is None else found[alive]
+        return out
+
     def _of(self, part: int) -> Ratios:
         if part not in self._ratios:
             held = self.view.parts[part]
@@ -193,7 +264,7 @@ class WordScores:
         return self._ratios[part]
 
 
-def _forms(part: PosteriorPart, words: F64, segment: str) -> dict[str, Form]:
+def _forms(part: PosteriorPart, words: F64 | LearnedWords, segment: str) -> dict[str, Form]:
     """What the arrays of a segment must be, by the names of their files."""
     count = len(part.ids)
     return {
@@ -202,13 +273,18 @@ def _forms(part: PosteriorPart, words: F64, segment: str) -> dict[str, Form]:
     }
 
 
-def _description(part: PosteriorPart, words: F64, segment: str) -> dict[str, object]:
+def _description(part: PosteriorPart, words: F64 | LearnedWords, segment: str) -> dict[str, object]:
     """What word scores are of; equal descriptions mean equal scores."""
-    return {
+    described: dict[str, object] = {
         "format_version": FORMAT_VERSION,
         "segment": segment,
         "words": len(words),
         "count": len(part.ids),
-        "vectors": digest(words),
+        "vectors": digest(words.present.mean if isinstance(words, LearnedWords) else words),
         "ids": digest(part.ids),
     }
+    if isinstance(words, LearnedWords):  # of points the description is as it always was
+        described["gaussians"] = digest(pack(words.present.factor))
+        if words.absent is not None:
+            described["absent"] = [digest(words.absent.mean), digest(pack(words.absent.factor))]
+    return described

@@ -19,6 +19,7 @@ from olrsearch.encoders.folder import model_config, model_files
 from olrsearch.maths.divergences import DIRECTIONS
 from olrsearch.maths.kl_features import feature_size
 from olrsearch.search.kl.kept_features import FRAME, KlFeatures, estimate_memory, read_frame
+from olrsearch.search.kl.recall import WordSets
 from olrsearch.search.kl.word_scores import compute_ratios, read_ratios
 from olrsearch.search.spaces.posteriors import KL, WORDS, OpenPosteriors
 from olrsearch.store.vectors.segments import open_segment, verify_segment
@@ -56,7 +57,7 @@ def build(writer: Writer, snapshot: Snapshot, info: SpaceInfo, recipe: str, trac
     from olrsearch.search.kl.build import DIRECTION, build_kl
 
     opened.keep((DIRECTION,), track=track)
-    built = build_kl(opened.index, opened.vocabulary.vectors, opened.shrinkage, found, folder / found.name)
+    built = build_kl(opened.index, _word_sets(opened), found, folder / found.name)
     writer.spaces.add_index(info.id, found.name, built.to_dict())
     size = sum(file.bytes for file in built.files) / 1e6
     return [
@@ -67,6 +68,12 @@ def build(writer: Writer, snapshot: Snapshot, info: SpaceInfo, recipe: str, trac
             for kind, recall in built.recall.items()
         ),
     ]
+
+
+def _word_sets(opened: OpenPosteriors) -> WordSets:
+    """What a recipe is fitted to and measured on."""
+    vocabulary, shrinkage = opened.vocabulary, opened.shrinkage
+    return WordSets(len(vocabulary), vocabulary.size, lambda chosen: vocabulary.prior_of(chosen, shrinkage))
 
 
 def estimate(info: SpaceInfo, recipe: str) -> tuple[int, int]:
@@ -154,11 +161,12 @@ def _check_model(info: SpaceInfo) -> None:
 
 def _check_kept(info: SpaceInfo) -> None:
     try:
-        words = model_files.read_vocabulary(info.model_path).vectors
+        vocabulary = model_files.read_vocabulary(info.model_path)
         segments = [open_segment(segment) for segment in info.segments]
     except (ModelFileError, StoreCorruptError, StoreVersionError):
         return  # which is reported as what it is, as other faults are
-    if words.shape[1] != info.k or any(list(verify_segment(segment)) for segment in info.segments):
+    words = vocabulary.scored
+    if vocabulary.size != info.k or any(list(verify_segment(segment)) for segment in info.segments):
         return
     folder = info.index_path / KL
     frame = read_frame(folder / FRAME, info.k)

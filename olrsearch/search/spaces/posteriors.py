@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from olrsearch.core.errors import GaussianError, IndexBuildError, ModelFileError
+from olrsearch.core.errors import GaussianError, IndexBuildError, ModelFileError, QueryError
 from olrsearch.core.progress import Track, silent
 from olrsearch.encoders.folder.model_config import read_config
 from olrsearch.encoders.folder.model_files import read_vocabulary
@@ -90,12 +90,14 @@ class OpenPosteriors:
         return read_vocabulary(self.info.model_path)
 
     @cached_property
-    def shrinkage(self) -> float:
-        """λ of the priors the encoder was trained with.
+    def shrinkage(self) -> float | None:
+        """λ of the priors the encoder was trained with; None where it learned the Gaussians of its words.
 
         Raises:
             ModelFileError: the encoder's configuration has none that could be one.
         """
+        if self.vocabulary.learned is not None:
+            return None
         found: Any = self.info.config.get(SHRINKAGE)
         if found is None:
             found = read_config(self.info.model_path).get(SHRINKAGE)
@@ -108,6 +110,22 @@ class OpenPosteriors:
                 "up to 1: train or copy it again"
             ) from error
         return shrinkage
+
+    def shrinkage_or(self, asked: float | None) -> float | None:
+        """λ that priors of words are made with, where somebody may have asked for one.
+
+        Raises:
+            QueryError: somebody has, and the encoder's words have Gaussians that it learned.
+            ModelFileError: as `shrinkage`.
+        """
+        if asked is None:
+            return self.shrinkage
+        if self.vocabulary.learned is not None:
+            raise QueryError(
+                f"the words of {self.info.name} have Gaussians that it learned, which no shrinkage changes: "
+                "leave --shrinkage out"
+            )
+        return asked
 
     @cached_property
     def view(self) -> KlView:
@@ -164,7 +182,7 @@ class OpenPosteriors:
         Raises:
             StoreCorruptError: kept scores are damaged.
         """
-        words = self.vocabulary.vectors
+        words = self.vocabulary.scored
         kept = [
             read_ratios(self.words_folder, segment, words, segment=segment.info.uuid)
             for segment in self.segments
@@ -195,7 +213,7 @@ class OpenPosteriors:
             VectorError: a posterior holds NaN or infinity, or is singular.
         """
         check_any(self.info, len(self.view), "index")
-        frame, words = kept_frame(self.kl_folder, self.view), self.vocabulary.vectors
+        frame, words = kept_frame(self.kl_folder, self.view), self.vocabulary.scored
         segments = self.segments
         for segment in track(segments, total=len(segments), what="KL features", unit="segments"):
             uuid = segment.info.uuid

@@ -17,6 +17,7 @@ from olrsearch.search.kl.build import HELD_IMAGES, HELD_WORDS, build_kl
 from olrsearch.search.kl.built import open_built, verify, why_exact
 from olrsearch.search.kl.description import KlDescription, check_registered, read_description, retired_note
 from olrsearch.search.kl.exact_search import KlIndex
+from olrsearch.search.kl.recall import WordSets
 from olrsearch.search.kl.recipes import KlParameters, KlRecipe, kl_recipe_names, load_kl_recipe
 from olrsearch.search.kl.view import KlView, PlainPosteriors
 
@@ -69,7 +70,7 @@ def recipe_of(name):
 def built_folders(exact, vectors, tmp_path_factory):
     root = tmp_path_factory.mktemp("built")
     for name in kl_recipe_names():
-        build_kl(exact, vectors, 0.1, recipe_of(name), root / name)
+        build_kl(exact, WordSets.of_points(vectors, 0.1), recipe_of(name), root / name)
     return root
 
 
@@ -191,7 +192,9 @@ def test_filters_fetch_more_proposals_and_narrow_ones_are_left_to_the_exact_sear
 def test_small_galleries_have_indexes_too(count, part, vectors, tmp_path):
     small = indexed([some(part, slice(0, count))])
     for name in ("kl-projected", "kl-torch"):
-        built_description = build_kl(small, vectors[:3], 0.1, recipe_of(name), tmp_path / name)
+        built_description = build_kl(
+            small, WordSets.of_points(vectors[:3], 0.1), recipe_of(name), tmp_path / name
+        )
         assert set(built_description.recall) == {"words-1", "words-2", "words-3", "images"}
         built = open_built(tmp_path / name, small)
         for query in word_queries(vectors)[:3]:
@@ -204,13 +207,15 @@ def test_images_that_are_all_alike(part, vectors, tmp_path):
     rows = np.zeros(50, np.int64)
     same = PlainPosteriors(np.arange(50, dtype=np.int64), part.mean[rows], part.factor[rows])
     index = indexed([same])
-    build_kl(index, vectors, 0.1, load_kl_recipe("kl-projected"), tmp_path / "same")
+    build_kl(index, WordSets.of_points(vectors, 0.1), load_kl_recipe("kl-projected"), tmp_path / "same")
     answer = open_built(tmp_path / "same", index).search(word_queries(vectors)[0], 5)
     assert answer.ids.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_builds_are_repeatable(exact, vectors, tmp_path, built_folders):
-    again = build_kl(exact, vectors, 0.1, load_kl_recipe("kl-projected"), tmp_path / "kl-projected")
+    again = build_kl(
+        exact, WordSets.of_points(vectors, 0.1), load_kl_recipe("kl-projected"), tmp_path / "kl-projected"
+    )
     assert again == read_description(built_folders / "kl-projected")
 
 
@@ -219,7 +224,7 @@ def test_a_refused_index_leaves_what_was_there(exact, vectors, tmp_path, built_f
     shutil.copytree(built_folders / "kl-projected", folder)
     blind = KlRecipe("kl-own", "", "projected", ("words",), 0.99, 0.9, KlParameters(proposals=1, width=1))
     with pytest.raises(RecallError, match=r"kl-own finds 0\.\d+ of the ten"):
-        build_kl(exact, vectors, 0.1, blind, folder)
+        build_kl(exact, WordSets.of_points(vectors, 0.1), blind, folder)
     verify(folder, said_of(folder))
     assert [path.name for path in tmp_path.iterdir()] == ["kl-own"]
     with pytest.raises(EmptyStoreError, match="run olrsearch encode"):
@@ -381,7 +386,7 @@ def test_proofs_hold_where_float64_itself_is_strained(kind, vectors, tmp_path):
     covariance = matrices @ matrices.swapaxes(1, 2) + SIGMA0**2 * np.eye(D)
     factor = pack(cholesky(covariance)).astype(np.float32)
     index = indexed([PlainPosteriors(np.arange(400, dtype=np.int64), mean.astype(np.float32), factor)])
-    build_kl(index, vectors, 0.1, recipe_of("kl-torch"), tmp_path / kind)
+    build_kl(index, WordSets.of_points(vectors, 0.1), recipe_of("kl-torch"), tmp_path / kind)
     built = open_built(tmp_path / kind, index)
     queries = [*word_queries(vectors), *(index.view.gaussians(np.array([row])) for row in range(20))]
     assert agree(built, queries) == 1

@@ -14,6 +14,7 @@ from olrsearch.search.index.recipe import recipe_names
 from olrsearch.search.kl.projected import ProjectedKl, search_kl
 from olrsearch.search.kl.projection import Projection
 from olrsearch.search.kl.recall import (
+    WordSets,
     check_promise,
     exact_answers,
     measure_recall,
@@ -56,8 +57,10 @@ class Case:
         self.exact = image_features(self.frame.apply(self.images), direction)
         self.features = self.exact.astype(np.float32)
         self.ids = rng.permutation(5 * N)[:N].astype(np.int64)
-        words = sample_word_queries(self.vectors, 0.1, 300, rng)
-        held = sample_word_queries(self.vectors, 0.1, 40, rng, sizes=(2, 3, 4, 5), exclude=words.sets)
+        words = sample_word_queries(WordSets.of_points(self.vectors, 0.1), 300, rng)
+        held = sample_word_queries(
+            WordSets.of_points(self.vectors, 0.1), 40, rng, sizes=(2, 3, 4, 5), exclude=words.sets
+        )
         self.asked = {
             **{f"words-{size}": held.of_size(size) for size in (2, 3, 4, 5)},
             "images": self.posteriors.gaussians(slice(N, N + 20)),
@@ -174,7 +177,10 @@ def test_recall_leaves_a_query_out_of_its_own_answer(forward):
 
 
 def test_word_samples_are_repeatable_and_held_out_ones_are_new(forward):
-    draws = [sample_word_queries(forward.vectors, 0.1, 50, np.random.default_rng(8)) for _ in range(2)]
+    draws = [
+        sample_word_queries(WordSets.of_points(forward.vectors, 0.1), 50, np.random.default_rng(8))
+        for _ in range(2)
+    ]
     assert draws[0].sets == draws[1].sets
     assert [len(chosen) for chosen in draws[0].sets[:6]] == [1, 2, 3, 4, 5, 1]
     assert len(draws[0].of_size(2)) == 10
@@ -182,20 +188,23 @@ def test_word_samples_are_repeatable_and_held_out_ones_are_new(forward):
         draws[0].of_size(1).covariance, np.broadcast_to(0.1 * np.eye(D), (10, D, D)), atol=1e-12
     )
     held = sample_word_queries(
-        forward.vectors, 0.1, 40, np.random.default_rng(9), sizes=(2, 3), exclude=draws[0].sets
+        WordSets.of_points(forward.vectors, 0.1),
+        40,
+        np.random.default_rng(9),
+        sizes=(2, 3),
+        exclude=draws[0].sets,
     )
     assert not set(held.sets) & set(draws[0].sets)
     with pytest.raises(VectorError, match="no set of 1 of 16 words is left beside 16 excluded"):
         sample_word_queries(
-            forward.vectors,
-            0.1,
+            WordSets.of_points(forward.vectors, 0.1),
             1,
             np.random.default_rng(0),
             sizes=(1,),
             exclude=[(word,) for word in range(16)],
         )
     with pytest.raises(GaussianError, match="sets of"):
-        sample_word_queries(forward.vectors[:3], 0.1, 1, np.random.default_rng(0))
+        sample_word_queries(WordSets.of_points(forward.vectors[:3], 0.1), 1, np.random.default_rng(0))
 
 
 def test_bad_input_is_named(forward):
