@@ -82,7 +82,20 @@ def _vae(name: str) -> Kind:
     return Kind(f"{_VAE}.encoder:{name}Encoder", config, f"{_VAE}.training:train_vae")
 
 
+def _auto_encoder(name: str) -> Kind:
+    """One of the six of `encoders/atnl/`, which share their training."""
+    return Kind(
+        f"olrsearch.encoders.atnl.encoder:{name}Encoder",
+        f"olrsearch.encoders.atnl.config:{name}Config",
+        "olrsearch.encoders.atnl.training:train_auto_encoder",
+    )
+
+
 _KINDS = {
+    "aae": _auto_encoder("Aae"),
+    "acai": _auto_encoder("Acai"),
+    "ae": _auto_encoder("Ae"),
+    "atnl": _auto_encoder("Atnl"),
     "informed-prior": Kind(
         "olrsearch.encoders.informed_prior.encoder:InformedPriorEncoder",
         "olrsearch.encoders.informed_prior.config:InformedPriorConfig",
@@ -98,6 +111,8 @@ _KINDS = {
     "pse-star": _vae("PseStar"),
     "scan": _vae("Scan"),
     "trelbo": _vae("Trelbo"),
+    "vae": _auto_encoder("Vae"),
+    "vae-tl": _auto_encoder("VaeTl"),
 }
 
 

@@ -16,6 +16,8 @@ from olrsearch.core.errors import TrainingError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from olrsearch.core.arrays import I8
+
 CROPS = ("none", "center")
 BACKBONE_NAMES = ("small", "deep", "tiny", "efficientnet-lite0")
 PRETRAINED = ("efficientnet-lite0",)
@@ -35,6 +37,7 @@ class TrainerConfig:
         teacher_shape: The keys in which a teacher of another run must agree; empty where encoders of
             this kind learn from no teacher.
         after_teacher: The keys that have no part in the teacher's training.
+        takes_order: Whether labels have an order for it: then it has the settings `order` and `degree`.
         labels: The L label names, in the order of the label columns.
         image_size: (H, W), pixels; images are scaled to it.
         crop: How images are cropped before: 'none' or 'center' (the central square).
@@ -60,6 +63,7 @@ class TrainerConfig:
     default_profile: ClassVar[str]
     teacher_shape: ClassVar[tuple[str, ...]] = ()
     after_teacher: ClassVar[frozenset[str]] = frozenset()
+    takes_order: ClassVar[bool] = False
 
     labels: tuple[str, ...]
     image_size: tuple[int, int] = (80, 64)
@@ -138,6 +142,16 @@ class TrainerConfig:
     def starts_from(self) -> str:
         """Name of the encoder whose weights training starts from; empty where it starts anew."""
         return ""
+
+    def check_labels(self, labels: I8) -> None:
+        """Refuse labels that this kind cannot learn from; what every kind asks is asked elsewhere.
+
+        Args:
+            labels: int8 [n, L], of the training images.
+
+        Raises:
+            TrainingError: such labels.
+        """
 
     def check_teacher(self, other: Self) -> None:
         """Refuse the teacher of another configuration if it cannot be the teacher of this one.

@@ -1,0 +1,1 @@
+"""What each of the six auto-encoders minimises, a page each."""
