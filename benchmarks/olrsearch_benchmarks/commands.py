@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from olrsearch.apps.cli.bench import queries_option, shared_options
 from olrsearch.apps.cli.common import Group, examples, open_to_measure, say, show, store_path, tracker
-from olrsearch.apps.cli.options import PATH, POSITIVE
+from olrsearch.apps.cli.everywhere import this_call
+from olrsearch.apps.cli.options import PATH, POSITIVE, json_option, pairs, report_option
 from olrsearch.apps.cli.reports import render
 
 if TYPE_CHECKING:
@@ -127,6 +128,85 @@ def informed_prior(
     render(report, out, as_json=as_json, lines=report.lines())
     for path in drawn:
         say(f"plot: {path}")
+
+
+_DATA_OF = {"mnist": "../shared/mnist", "fashion": "/usr/share/datasets/fashion-mnist"}
+
+
+def _numbers(ctx: click.Context, param: click.Parameter, text: str) -> tuple[int, ...]:
+    """Whole numbers with commas."""
+    del ctx
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise click.BadParameter(f"{text!r}: expected whole numbers with commas, such as 0,1,2", param=param)
+    return tuple(int(part) for part in parts)
+
+
+@papers.command(
+    "pse",
+    epilog=examples(
+        "olrsearch bench papers pse --folder p5 --size 10,20 --seeds 0,1,2",
+        "olrsearch bench papers pse --folder p5 --dataset fashion --words one-hot --words glove",
+        "olrsearch bench papers pse --folder p5 --model pse --model cvae --literal",
+    ),
+)
+@click.option("--dataset", type=click.Choice(["mnist", "fashion"]), default="mnist", show_default=True)
+@click.option("--data", type=PATH, help="Folder of its four idx files.")
+@click.option(
+    "--folder", type=PATH, required=True, help="Where judges and finished trainings are kept, and looked for."
+)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    type=click.Choice(["cvae", "jmvae", "trelbo", "scan", "pse", "pse-star"]),
+    default=("pse-star",),
+    show_default=True,
+    help="Repeatable.",
+)
+@click.option("--size", "sizes", callback=_numbers, default="10", show_default=True, help="Dimensions.")
+@click.option(
+    "--words",
+    multiple=True,
+    type=click.Choice(["one-hot", "glove"]),
+    default=("one-hot",),
+    show_default=True,
+    help="What stands for a label; with both, their difference has an interval.",
+)
+@click.option("--seeds", callback=_numbers, default="0", show_default=True, help="Of the trainings.")
+@click.option("--literal", is_flag=True, help="The paper's 2,000 steps, as they are written.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", callback=pairs, help="Change one setting."
+)
+@click.option("--samples", type=POSITIVE, default=10_000, show_default=True, help="Images made of a label.")
+@click.option("--repeats", type=POSITIVE, default=10, show_default=True, help="How often they are made.")
+@report_option
+@json_option("One object a line and figure.")
+@click.pass_context
+def pse(
+    ctx: click.Context,
+    /,
+    dataset: str,
+    data: Path | None,
+    folder: Path,
+    out: Path | None,
+    as_json: bool,
+    **options: Any,  # noqa: ANN401 - of several types, passed on
+) -> None:
+    """P5: PSE and the models beside it: reconstruction, annotation and generation.
+
+    Trains them on MNIST or Fashion-MNIST, minutes each, and needs no store. With --json, one object a
+    line and figure: metric, value, target, passed, unit, seed.
+    """
+    from olrsearch_benchmarks.papers.pse.digits import open_digits
+    from olrsearch_benchmarks.papers.pse.judges import open_judge
+    from olrsearch_benchmarks.papers.pse.report import run_pse_paper
+
+    digits = open_digits(dataset, data or Path(_DATA_OF[dataset]))
+    judge = open_judge(digits, folder)
+    quiet = this_call(ctx).quiet
+    report = run_pse_paper(digits, judge, folder, progress=not quiet, done=say, **options)
+    render(report, out, as_json=as_json, lines=report.lines())
 
 
 def _images_option(name: str, default: int, text: str) -> Option:

@@ -81,10 +81,7 @@ class VaeEncoder(TorchEncoder):
 
     def _build(self, config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> nn.Module:
         self.vocabulary = Vocabulary.from_model(config["words"], config["labels"], tensors)
-        shape = of_settings(self.of_kind, config, _SHAPE_KEYS)
-        inputs = torch.tensor(tensors[f"{NETWORK}inputs"])
-        network = VaeNetwork(shape, inputs, OBJECTIVES[self.kind].parts)
-        network.load_state_dict(state_of(tensors, NETWORK))
+        network = open_network(self.of_kind, config, tensors)
         self.has_decoder = network.bernoulli
         self._decoder = self._prepared(PixelDecoder(network, self.input_size)) if network.bernoulli else None
         return ImageEncoder(network) if network.bernoulli else FeatureEncoder(network)
@@ -155,6 +152,26 @@ class ScanEncoder(VaeEncoder):
     kind: ClassVar[str] = "scan"
     title: ClassVar[str] = "SCAN"
     of_kind: ClassVar[type[VaeConfig]] = ScanConfig
+
+
+def open_network(
+    of_kind: type[VaeConfig], config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]
+) -> VaeNetwork:
+    """The whole network of a model folder: both encoders, the decoder and what else its objective needs.
+
+    Args:
+        of_kind: The class of its configuration.
+        config: As `read_config` returns it.
+        tensors: As `read_tensors` returns them.
+
+    Raises:
+        KeyError, TypeError, RuntimeError, TrainingError: it is none, or of another shape.
+    """
+    shape = of_settings(of_kind, config, _SHAPE_KEYS)
+    inputs = torch.tensor(tensors[f"{NETWORK}inputs"])
+    network = VaeNetwork(shape, inputs, OBJECTIVES[of_kind.kind].parts)
+    network.load_state_dict(state_of(tensors, NETWORK))
+    return network
 
 
 def save(root: Path, config: VaeConfig, network: VaeNetwork, vocabulary: Vocabulary) -> Path:
