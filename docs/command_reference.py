@@ -32,7 +32,7 @@ spelt right; 130 after Ctrl-C.
 
 An IMAGE is a key (`000001.jpg`), a key of one data set (`celeba/000001.jpg`) or an id (`id:17`);
 where no image has exactly this key, one that differs in Unicode's form alone is meant.
-`similar` and `describe` also take an image file that is in no store.
+`similar`, `edit` and `describe` also take an image file that is in no store.
 """
 
 _INFO: Final = {
@@ -149,6 +149,7 @@ def json_keys() -> dict[str, tuple[str, dict[str, str]]]:
         "search": ("One object a hit", hit),
         "words": ("One object a hit", hit),
         "similar": ("One object a hit", hit),
+        "edit": ("One object; with --grid one an edit; with --find one a hit, as of `similar`", _edit()),
         "describe": ("One object an image", describe),
         **_looks(),
         **_audits(),
@@ -157,6 +158,22 @@ def json_keys() -> dict[str, tuple[str, dict[str, str]]]:
         "audit export": ("One object", {**_described(LabelExport), "decisions": _EXPORTED}),
         **{f"bench {name}": ("One object", bench) for name in ("attributes", "queries", "similar")},
         "bench audit": ("One object a figure", dict(list(_FIGURE.items())[:7])),
+    }
+
+
+def _edit() -> dict[str, str]:
+    """What `edit` prints without --find."""
+    from olrsearch import EditedCell, EditedImage, EditedLabel
+
+    cell = _described(EditedCell)
+    edit = _described(EditedImage, labels=EditedLabel)
+    return {
+        **{name: edit[name] for name in ("image", "image_id", "edits", "way")},
+        "made": "True: nothing in it was found.",
+        "has_pictures": "Whether the space has a decoder, so that --sheet can show pictures.",
+        **{name: edit[name] for name in ("labels", "fit", "notes")},
+        "strength": f"With --grid, in the place of the labels: {cell['strength']}",
+        "probabilities": f"With --grid: {cell['probabilities']}",
     }
 
 

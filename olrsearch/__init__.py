@@ -58,6 +58,12 @@ if TYPE_CHECKING:
     from olrsearch.pipeline.reading_pixels import OnError as OnError
     from olrsearch.pipeline.training import TrainedSpace as TrainedSpace
     from olrsearch.pipeline.training_decoder import DecoderReport as DecoderReport
+    from olrsearch.search.edited_images import EditedCell as EditedCell
+    from olrsearch.search.edited_images import EditedImage as EditedImage
+    from olrsearch.search.edited_images import EditedLabel as EditedLabel
+    from olrsearch.search.edited_images import EditGrid as EditGrid
+    from olrsearch.search.edited_images import MadePictures as MadePictures
+    from olrsearch.search.editing import Way as Way
     from olrsearch.search.index.scores import Evidence as Evidence
     from olrsearch.search.kl.query import Divergence as Divergence
     from olrsearch.search.results import Contribution as Contribution
@@ -108,6 +114,8 @@ _NAMES: Final = {
     "pipeline.reading_pixels": ("OnError",),
     "pipeline.training": ("TrainedSpace",),
     "pipeline.training_decoder": ("DecoderReport",),
+    "search.edited_images": ("EditGrid", "EditedCell", "EditedImage", "EditedLabel", "MadePictures"),
+    "search.editing": ("Way",),
     "search.index.scores": ("Evidence",),
     "search.kl.query": ("Divergence",),
     "search.results": ("Contribution", "Description", "Hit", "LabelEstimate", "Ranking", "WordEstimate"),

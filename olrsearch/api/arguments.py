@@ -105,6 +105,16 @@ def _paths(name: str, value: object) -> list[Path]:
     return [path(f"each of {name}", item) for item in _several(name, value, "paths")]
 
 
+def _numbers(name: str, value: object) -> list[float]:
+    return [number(f"each of {name}", item) for item in _several(name, value, "numbers")]
+
+
+def _edited(name: str, value: object) -> object:
+    if type(value).__name__ in {"EditedImage", "EditGrid"}:
+        return value
+    raise _wrong(name, "what edits.edit or edits.grid returned", value)
+
+
 def _whole_numbers(name: str, value: object) -> list[int]:
     return [whole_number(f"each of {name}", item) for item in _several(name, value, "whole numbers")]
 
@@ -244,6 +254,9 @@ _CHECKS: Final[Mapping[str, _Check]] = {
     "str | Path": _table,
     **dict.fromkeys(("str | Path | None", "Path | str | None"), _optional(_table)),
     "By": _optional(_labels),
+    "Way": text,
+    "Sequence[float]": _numbers,
+    "EditedImage | EditGrid": _edited,
     "Mapping[str, Elsewhere] | None": _optional(_by_label),
 }
 """What annotations of verbs mean for what is given."""

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from olrsearch.api.audits import Audits
     from olrsearch.api.bench import Bench
+    from olrsearch.api.edits import Edits
     from olrsearch.api.encoders import Encoders
     from olrsearch.api.imports import FileOptions, ImportOptions, ReadOptions
     from olrsearch.api.indexes import Indexes
@@ -59,7 +60,7 @@ class Store:
 
     Every query answers from one generation: the newest when it begins. Changes take the
     store's lock: one writer at a time, however many readers. What is not done every day is in
-    parts: `labels`, `audit`, `encoders`, `indexes`, `looks` and `bench`.
+    parts: `labels`, `audit`, `encoders`, `indexes`, `looks`, `edits` and `bench`.
 
     An image is named by its id, by its key (`000001.jpg`, or `celeba/000001.jpg` where several data sets have
     it), or, to be similar to it or to describe it, by the path of a file that is not in the store. A space is
@@ -180,6 +181,13 @@ class Store:
         from olrsearch.api.looks import Looks
 
         return Looks(self.session)
+
+    @cached_property
+    def edits(self) -> Edits:
+        """Images with labels added and removed: made pictures, and real images like the result."""
+        from olrsearch.api.edits import Edits
+
+        return Edits(self.session)
 
     @cached_property
     def bench(self) -> Bench:

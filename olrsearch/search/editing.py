@@ -63,9 +63,12 @@ def edited(
         float32 [L, k].
 
     Raises:
+        QueryError: no such way, or a seed where nothing is drawn.
         FitError: too few images to fit to; for `paper`, images that have the label by their stored labels.
     """
     check_way(way)
+    if seed is not None and way != "paper":
+        raise QueryError("a seed is of samples, which --way paper takes: leave it out, or edit that way")
     labels = opened.info.labels
     if way == "directions":
         return _moved(opened, embedding, [(labels.index(edit.label), edit) for edit in edits])

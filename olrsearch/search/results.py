@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 LIKELIHOOD: Final = "ln N(image; words)"
 """The contribution that is the log-likelihood of an image's mean under the Gaussian of a set of words."""
 
+ALIKE: Final = "alike"
+"""The contribution of how many labels an image is expected to share with an edited one: its logarithm."""
+
 _IN_REPR: Final = 3
 """Hits that a ranking shows of itself on one line."""
 
@@ -88,12 +91,12 @@ class Hit:
 
     @property
     def by_divergence(self) -> bool:
-        """Whether a divergence or a likelihood is among the contributions.
+        """Whether a divergence, a likelihood or a likeness is among the contributions.
 
         Probabilities beside it explain no score.
         """
         whole = ("KL(", "Jeffreys", LIKELIHOOD)
-        return any(part.literal.startswith(whole) for part in self.contributions)
+        return any(part.literal == ALIKE or part.literal.startswith(whole) for part in self.contributions)
 
     @property
     def similarity_percent(self) -> str:

@@ -98,6 +98,7 @@ class Sheet:
         notes: What the reader must know.
         asked: Pictures that are part of the question (the image to be similar to).
         sections: More answers, each under its own heading.
+        made: Whether it shows pictures that were made: a PNG then says so in its metadata, too.
     """
 
     heading: str
@@ -106,6 +107,7 @@ class Sheet:
     notes: tuple[str, ...] = ()
     asked: tuple[Card, ...] = ()
     sections: tuple[Section, ...] = ()
+    made: bool = False
 
 
 def ranking_sheet(ranking: Ranking, picture: Picture, *, asked: tuple[Card, ...] = ()) -> Sheet:

@@ -15,6 +15,7 @@ from olrsearch.core.errors import OlrsearchError
 from olrsearch.core.files import write_whole
 from olrsearch.core.shown import escaped
 from olrsearch.sheets.contents import COMPANIONS, Section
+from olrsearch.sheets.made import made_info
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -88,7 +89,8 @@ def write_sheet(sheet: Sheet, path: Path | str, *, columns: int = 5) -> Path:
         data = render_html(sheet).encode()
     else:
         buffer = io.BytesIO()
-        render_png(sheet, columns=columns).save(buffer, "PNG", optimize=True)
+        info = made_info() if sheet.made else None
+        render_png(sheet, columns=columns).save(buffer, "PNG", optimize=True, pnginfo=info)
         data = buffer.getvalue()
     write_whole(target, data)
     return target

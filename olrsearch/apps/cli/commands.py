@@ -52,6 +52,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "words": ("words", "Find images by words: beard eyeglasses '!male'."),
     "similar": ("similar", "Find images like an image, overall or in some respects."),
     "describe": ("describe", "Predict the labels or words of images."),
+    "edit": ("edit", "Add labels to an image and remove others: +Smiling -Eyeglasses."),
     "look": ("look", "Look into the embedding: norms, components, posteriors."),
     "audit": ("audit", "Find stored labels that are wrong, and decide on them."),
     "bench": ("bench", "Measure quality and speed by the published protocols."),

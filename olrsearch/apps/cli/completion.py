@@ -52,6 +52,11 @@ def query() -> Completion:
     return _of_store(lambda store, _: _known_labels(store), _LAST_LABEL)
 
 
+def edits() -> Completion:
+    """Labels that the newest encoder knows, after the sign of an edit."""
+    return _of_store(lambda store, _: _known_labels(store), re.compile(r"([-+!]?)(.*)", re.DOTALL))
+
+
 def words() -> Completion:
     """The own words of the encoders of posteriors."""
 

@@ -94,14 +94,14 @@ def parse_edits(text: str | Sequence[str]) -> tuple[Edit, ...]:
 
 
 def resolve_edits(
-    edits: Sequence[Edit], label_names: Sequence[str], *, instead: Callable[[str], str] | None = None
+    edits: Sequence[Edit], label_names: Sequence[str], *, instead: Callable[[Edit], str] | None = None
 ) -> tuple[Edit, ...]:
     """The same edits with every name in the label's own spelling.
 
     Args:
         edits: As they were parsed.
         label_names: What can be edited.
-        instead: What to say of a name that no label has; see `UnknownLabelError`.
+        instead: What to say of an edit whose name no label has; see `UnknownLabelError`.
 
     Raises:
         UnknownLabelError: a name no label has; carries the nearest ones.
@@ -113,7 +113,7 @@ def resolve_edits(
         try:
             label = names.find(edit.label)
         except UnknownLabelError as error:
-            said = "" if instead is None else instead(edit.label)
+            said = "" if instead is None else instead(edit)
             raise UnknownLabelError(error.name, error.nearest, instead=said) from error
         before = found.get(label)
         if before is not None:

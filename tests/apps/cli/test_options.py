@@ -9,6 +9,7 @@ from command import call
 from olrsearch import Store
 from olrsearch.api.audits import Audits
 from olrsearch.api.bench import Bench
+from olrsearch.api.edits import Edits
 from olrsearch.api.encoders import Encoders
 from olrsearch.api.labels import Labels
 from olrsearch.api.looks import Looks
@@ -20,6 +21,7 @@ VERBS = {
     "search": (Store.search, {"sheets", "as_json"}),
     "words": (Store.words, {"sheets", "as_json"}),
     "similar": (Store.similar, {"sheets", "as_json"}),
+    "edit": (Edits.find, {"grid", "find", "sheets", "as_json"}),
     "train olr": (Encoders.train, {"as_json"}),
     "train informed-prior": (Encoders.train, {"as_json"}),
     "import cifar100": (import_dataset, {"path", "coarse", "no_thumbnails", "as_json"}),

@@ -6,9 +6,10 @@ from made_up import gallery
 
 from olrsearch.core.errors import QueryError
 from olrsearch.maths.calibration import fit_calibration
-from olrsearch.search.edited import ALIKE, ASKED, search_edited
 from olrsearch.search.index.scores import LabelScores
+from olrsearch.search.like_edited import ASKED, search_edited
 from olrsearch.search.query.edits import parse_edits
+from olrsearch.search.results import ALIKE
 
 
 @pytest.fixture(scope="module")

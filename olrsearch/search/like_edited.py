@@ -23,6 +23,7 @@ from olrsearch.search.index.view import without
 from olrsearch.search.page import Page, ranked
 from olrsearch.search.query.ast import quote_name, spell_weight
 from olrsearch.search.query.edits import spell_edits
+from olrsearch.search.results import ALIKE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -31,11 +32,8 @@ if TYPE_CHECKING:
     from olrsearch.search.index.scores import LabelScores
     from olrsearch.search.query.edits import Edit
 
-ASKED: Final = 0.25
+ASKED: Final = 0.2
 """a, the weight of an edited label's log-probability beside ln J; chosen on selection images."""
-
-ALIKE: Final = "alike"
-"""What the contribution of ln J is called."""
 
 _LEAST: Final = 1e-3
 """Of J: an image that shares nothing is far, and no farther than numbers go."""
