@@ -204,6 +204,12 @@ def _ranking(name: str, value: object) -> Ranking:
     raise _wrong(name, "an answer of search, similar or words", value)
 
 
+def _ranking_or_made(name: str, value: object) -> object:
+    if type(value).__name__ == "MadePictures":
+        return value
+    return _ranking(name, value)
+
+
 def _answer(kind: str, verb: str) -> _Check:
     """What another verb returned."""
 
@@ -228,6 +234,10 @@ _CHECKS: Final[Mapping[str, _Check]] = {
     "float | None": _optional(number),
     "bool": _yes_or_no,
     "Ranking": _ranking,
+    "Ranking | MadePictures": _ranking_or_made,
+    "MadePictures": _answer("MadePictures", "imagine or interpolate"),
+    "float": number,
+    "EndKind": text,
     **dict.fromkeys(("str", "Evidence", "Mode", "AttributesMode"), text),
     **dict.fromkeys(("str | None", "Divergence | None"), _optional(text)),
     **dict.fromkeys(("str | Sequence[str]", "Iterable[str]"), texts),

@@ -9,6 +9,7 @@ from olrsearch.api.arguments import checked
 from olrsearch.api.images_asked import Pixels, one_image
 from olrsearch.core.errors import DatasetError, UnknownImageError
 from olrsearch.core.files import is_file
+from olrsearch.evaluation.looks.made_pictures import MadePictures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,9 +83,14 @@ def pictures(session: Session, ids: Iterable[int], edge: int = EDGE) -> Picture:
 
 @checked
 def sheet(
-    store: HasSession, ranking: Ranking, path: Path | str, *, asked: Iterable[Asked] = (), columns: int = 5
+    store: HasSession,
+    ranking: Ranking | MadePictures,
+    path: Path | str,
+    *,
+    asked: Iterable[Asked] = (),
+    columns: int = 5,
 ) -> Path:
-    """Write a contact sheet of a ranking: `.html` or `.png`.
+    """Write a contact sheet of a ranking, or of pictures that were made: `.html` or `.png`.
 
     Args:
         ranking: What to show.
@@ -95,12 +101,37 @@ def sheet(
     from olrsearch import sheets
 
     session = store.session
+    if isinstance(ranking, MadePictures):
+        from olrsearch.sheets.imagined import imagined_sheet
+
+        near = pictures(session, {image.image_id for made in ranking.pictures for image in made.near})
+        return sheets.write_sheet(imagined_sheet(ranking, near), path, columns=columns)
     question = tuple(
         sheets.Card(title=str(one_image(image)), score="asked", picture=picture_of(session, image))
         for image in asked
     )
     found = pictures(session, [hit.image_id for hit in ranking])
     return sheets.write_sheet(sheets.ranking_sheet(ranking, found, asked=question), path, columns=columns)
+
+
+@checked
+def write_pictures(store: HasSession, made: MadePictures, folder: Path | str) -> list[Path]:
+    """Write pictures that were made as PNGs of their own; their metadata say that they are made.
+
+    Args:
+        made: What `imagine` or `interpolate` returned.
+        folder: Where to; made when it is not there.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        OlrsearchError: the folder's path is that of a file.
+    """
+    from olrsearch.sheets.imagined import write_pictures
+
+    del store
+    return write_pictures(made, folder)
 
 
 def picture_of_row(snapshot: Snapshot, row: ImageRow, edge: int) -> bytes | None:

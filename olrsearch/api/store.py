@@ -25,7 +25,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
-from olrsearch.api import facts, listing, pictures, questions
+from olrsearch.api import facts, imagining, listing, pictures, questions
 from olrsearch.api import similar as likeness
 from olrsearch.api import words as word_questions
 from olrsearch.api.arguments import checked_verbs
@@ -336,7 +336,10 @@ class Store:
     images = listing.images
     images_sheet = listing.images_sheet
     describe_words = word_questions.describe_words
+    imagine = imagining.imagine
+    interpolate = imagining.interpolate
     picture = pictures.picture
+    write_pictures = pictures.write_pictures
     sheet = pictures.sheet
     info = facts.info
     verify = facts.verify

@@ -23,6 +23,8 @@ from olrsearch.search.ranking_by_likelihood import likelihood_distances
 from olrsearch.search.word_terms import MODES, query_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from olrsearch.core.arrays import F64, Bool
     from olrsearch.encoders.words.understanding import Understood
     from olrsearch.maths.gaussian import Gaussians
@@ -158,12 +160,7 @@ def check_modes(
 
 def term_notes(query: WordQuery) -> list[str]:
     """What a reader must know of the words themselves."""
-    notes = [str(found) for found in query.understood if found.basis != "label"]
-    if strange := [term.name for term in query.terms if term.own is None]:
-        notes.append(
-            f"{', '.join(strange)}: by the vectors of the table, through the encoder's map; it was trained "
-            "on no such word"
-        )
+    notes = word_notes(query.terms, query.understood)
     if query.mode != "contains":
         absent = [term.spelling for term in query.terms if term.negated]
         if absent:
@@ -173,6 +170,17 @@ def term_notes(query: WordQuery) -> list[str]:
             )
         if len(absent) == len(query.terms):
             notes.append("no word is to be there: the prior is N(0, I)")
+    return notes
+
+
+def word_notes(terms: Sequence[WordTerm], understood: Sequence[Understood]) -> list[str]:
+    """What words were taken for, where they are none of the encoder's own."""
+    notes = [str(found) for found in understood if found.basis != "label"]
+    if strange := [term.name for term in terms if term.own is None]:
+        notes.append(
+            f"{', '.join(strange)}: by the vectors of the table, through the encoder's map; it was trained "
+            "on no such word"
+        )
     return notes
 
 

@@ -53,6 +53,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "similar": ("similar", "Find images like an image, overall or in some respects."),
     "describe": ("describe", "Predict the labels or words of images."),
     "edit": ("edit", "Add labels to an image and remove others: +Smiling -Eyeglasses."),
+    "imagine": ("imagine", "Make pictures of words, or an image anew, with a decoder."),
+    "interpolate": ("imagine", "Make pictures of the way between two words or images."),
     "look": ("look", "Look into the embedding: norms, components, posteriors."),
     "audit": ("audit", "Find stored labels that are wrong, and decide on them."),
     "bench": ("bench", "Measure quality and speed by the published protocols."),

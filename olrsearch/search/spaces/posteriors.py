@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 SHRINKAGE = "shrinkage"
 """The key of a configuration that holds λ."""
 
+SPHERE = "sphere"
+"""The key that says whether means lie on the unit sphere; without it they do not."""
+
 KL = "kl"
 WORDS = "words"
 """Folders of KL features and word scores among a space's indexes."""
@@ -110,6 +113,15 @@ class OpenPosteriors:
                 "up to 1: train or copy it again"
             ) from error
         return shrinkage
+
+    @cached_property
+    def on_sphere(self) -> bool:
+        """Whether the encoder puts images on the unit sphere.
+
+        Raises:
+            ModelFileError: the model's files are missing or damaged.
+        """
+        return read_config(self.info.model_path).get(SPHERE) is True
 
     def shrinkage_or(self, asked: float | None) -> float | None:
         """λ that priors of words are made with, where somebody may have asked for one.

@@ -30,6 +30,8 @@ VERBS = {
     "audit sheet": (Audits.sheet, {"out"}),
     "audit export": (Labels.export, {"out", "history_only", "as_json"}),
     "encoders publish": (Encoders.publish, {"out_dir"}),
+    "imagine": (Store.imagine, {"sheets", "out", "as_json"}),
+    "interpolate": (Store.interpolate, {"sheets", "out", "as_json"}),
     "look norms": (Looks.norms, {"out", "as_json"}),
     "look components": (Looks.components, {"sheets", "out", "as_json"}),
     "look disagreements": (Looks.disagreements, {"sheets", "as_json"}),
