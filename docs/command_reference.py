@@ -140,8 +140,7 @@ def json_keys() -> dict[str, tuple[str, dict[str, str]]]:
         "import cifar100": ("One object", report),
         "label list": ("One object a label", _LABEL),
         "train decoder": ("One object", _described(DecoderReport)),
-        "train olr": ("One object", _described(TrainedSpace)),
-        "train informed-prior": ("One object", _described(TrainedSpace)),
+        **{f"train {kind}": ("One object", _described(TrainedSpace)) for kind in _trained_kinds()},
         "encoders list": ("One object an encoder", _ENCODER),
         "encoders info": ("One object", {**_ENCODER, **_details()}),
         "index info": ("One object", _INDEX),
@@ -151,6 +150,8 @@ def json_keys() -> dict[str, tuple[str, dict[str, str]]]:
         "similar": ("One object a hit", hit),
         "edit": ("One object; with --grid one an edit; with --find one a hit, as of `similar`", _edit()),
         "describe": ("One object an image", describe),
+        "imagine": ("One object", _made()),
+        "interpolate": ("One object", _made()),
         **_looks(),
         **_audits(),
         "audit decide": ("One object", _described(Decided)),
@@ -175,6 +176,22 @@ def _edit() -> dict[str, str]:
         "strength": f"With --grid, in the place of the labels: {cell['strength']}",
         "probabilities": f"With --grid: {cell['probabilities']}",
     }
+
+
+def _trained_kinds() -> list[str]:
+    """The kinds of encoder that have a command to train them."""
+    from olrsearch.apps.cli.train import train_command
+
+    return [name for name in train_command.commands if name != "decoder"]
+
+
+def _made() -> dict[str, str]:
+    """What `imagine` and `interpolate` print."""
+    from olrsearch import AskedImage, MadePicture, MadePictures, NearImage, ReadWord
+
+    keys = _described(MadePictures, asked=AskedImage, pictures=MadePicture)
+    keys["pictures"] += f" Of `reads` each has{_inner(ReadWord)} Of `near` each has{_inner(NearImage)}"
+    return {"made": "Always true: nobody took these pictures.", **keys}
 
 
 def _looks() -> dict[str, tuple[str, dict[str, str]]]:

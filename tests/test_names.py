@@ -19,6 +19,7 @@ NOT_CODE = {
     "olrsearch.errors",  # an attribute of the package
     "words.mean",  # tensors of a model
     "words.matrix",
+    "words.present",
 }
 
 

@@ -65,7 +65,7 @@ class AskedImage:
     Attributes:
         name: Its key, or what was given.
         image_id: Its id; None outside the store.
-        picture: A JPEG; None where the file is gone.
+        picture: A JPEG, not in JSON; None where the file is gone.
     """
 
     name: str
@@ -84,7 +84,7 @@ class MadePicture:
         share: How far on the way it lies, 0 to 1; None where there is no way.
         reads: What the encoder reads in it, the likeliest word first.
         near: The stored images nearest to the point, where they were asked for.
-        pixels: uint8 [H, W, 3].
+        pixels: uint8 [H, W, 3]; not in JSON.
         made: Always true.
     """
 
