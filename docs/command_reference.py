@@ -187,9 +187,9 @@ def _trained_kinds() -> list[str]:
 
 def _made() -> dict[str, str]:
     """What `imagine` and `interpolate` print."""
-    from olrsearch import AskedImage, MadePicture, MadePictures, NearImage, ReadWord
+    from olrsearch import AskedImage, Imagined, ImaginedPicture, NearImage, ReadWord
 
-    keys = _described(MadePictures, asked=AskedImage, pictures=MadePicture)
+    keys = _described(Imagined, asked=AskedImage, pictures=ImaginedPicture)
     keys["pictures"] += f" Of `reads` each has{_inner(ReadWord)} Of `near` each has{_inner(NearImage)}"
     return {"made": "Always true: nobody took these pictures.", **keys}
 

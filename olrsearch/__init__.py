@@ -49,11 +49,11 @@ if TYPE_CHECKING:
     from olrsearch.evaluation.looks.disagreements import DisagreementCount as DisagreementCount
     from olrsearch.evaluation.looks.disagreements import Disagreements as Disagreements
     from olrsearch.evaluation.looks.gaussians import GaussianLook as GaussianLook
-    from olrsearch.evaluation.looks.made_pictures import AskedImage as AskedImage
-    from olrsearch.evaluation.looks.made_pictures import MadePicture as MadePicture
-    from olrsearch.evaluation.looks.made_pictures import MadePictures as MadePictures
-    from olrsearch.evaluation.looks.made_pictures import NearImage as NearImage
-    from olrsearch.evaluation.looks.made_pictures import ReadWord as ReadWord
+    from olrsearch.evaluation.looks.imagined import AskedImage as AskedImage
+    from olrsearch.evaluation.looks.imagined import Imagined as Imagined
+    from olrsearch.evaluation.looks.imagined import ImaginedPicture as ImaginedPicture
+    from olrsearch.evaluation.looks.imagined import NearImage as NearImage
+    from olrsearch.evaluation.looks.imagined import ReadWord as ReadWord
     from olrsearch.evaluation.report import Report as Report
     from olrsearch.pipeline.calibrating import CalibrationReport as CalibrationReport
     from olrsearch.pipeline.encoding import EncodeReport as EncodeReport
@@ -111,13 +111,7 @@ _NAMES: Final = {
     "evaluation.looks.correlations": ("LabelPair", "NormCorrelation", "NormCorrelations"),
     "evaluation.looks.disagreements": ("DisagreementCount", "Disagreements"),
     "evaluation.looks.gaussians": ("GaussianLook",),
-    "evaluation.looks.made_pictures": (
-        "AskedImage",
-        "MadePicture",
-        "MadePictures",
-        "NearImage",
-        "ReadWord",
-    ),
+    "evaluation.looks.imagined": ("AskedImage", "Imagined", "ImaginedPicture", "NearImage", "ReadWord"),
     "evaluation.report": ("Report",),
     "pipeline.calibrating": ("CalibrationReport",),
     "pipeline.encoding": ("EncodeReport",),

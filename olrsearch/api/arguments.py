@@ -205,7 +205,7 @@ def _ranking(name: str, value: object) -> Ranking:
 
 
 def _ranking_or_made(name: str, value: object) -> object:
-    if type(value).__name__ == "MadePictures":
+    if type(value).__name__ == "Imagined":
         return value
     return _ranking(name, value)
 
@@ -234,8 +234,8 @@ _CHECKS: Final[Mapping[str, _Check]] = {
     "float | None": _optional(number),
     "bool": _yes_or_no,
     "Ranking": _ranking,
-    "Ranking | MadePictures": _ranking_or_made,
-    "MadePictures": _answer("MadePictures", "imagine or interpolate"),
+    "Ranking | Imagined": _ranking_or_made,
+    "Imagined": _answer("Imagined", "imagine or interpolate"),
     "float": number,
     "EndKind": text,
     **dict.fromkeys(("str", "Evidence", "Mode", "AttributesMode"), text),

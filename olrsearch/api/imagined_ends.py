@@ -14,7 +14,7 @@ from olrsearch.api.pictures import picture_of
 from olrsearch.api.understanding import understanding, word_table
 from olrsearch.core.errors import QueryError, QuerySyntaxError, UnknownImageError, UnknownWordError
 from olrsearch.core.shown import shown
-from olrsearch.evaluation.looks.made_pictures import AskedImage
+from olrsearch.evaluation.looks.imagined import AskedImage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,7 +17,7 @@ import numpy as np
 from olrsearch.api.arguments import checked
 from olrsearch.api.imagined_ends import find_end
 from olrsearch.core.errors import EncoderError, QueryError
-from olrsearch.evaluation.looks.made_pictures import MadePicture, MadePictures, NearImage
+from olrsearch.evaluation.looks.imagined import Imagined, ImaginedPicture, NearImage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ def imagine(
     find: int = 0,
     meanings: str | Path | None = None,
     space: str | None = None,
-) -> MadePictures:
+) -> Imagined:
     """Make pictures of words, or make an image anew from its posterior.
 
     A name that is one of the encoder's words is that word. Any other is an image of the store or a file,
@@ -92,7 +92,7 @@ def imagine(
     captions = [f"sample {number} of {end.name}" for number in range(1, len(drawn) + 1)]
     if of_image:
         captions.insert(0, f"{end.name}, decoded")
-    found = MadePictures(
+    found = Imagined(
         question=end.name,
         of="image" if of_image else "words",
         space=opened.info.name,
@@ -118,7 +118,7 @@ def interpolate(
     find: int = 0,
     meanings: str | Path | None = None,
     space: str | None = None,
-) -> MadePictures:
+) -> Imagined:
     """Make pictures of the way between two words, two images, or one of each.
 
     The way leads between their means, in equal steps: straight, or along the great circle where the encoder
@@ -159,7 +159,7 @@ def interpolate(
     captions = [f"{share:.0%} of the way" for share in shares]
     captions[0], captions[-1] = names
     pictures = _made(opened, decoder, points, captions, f"{names[0]}-{names[1]}")
-    found = MadePictures(
+    found = Imagined(
         question=f"{names[0]} → {names[1]}",
         of="way",
         space=opened.info.name,
@@ -213,7 +213,7 @@ def _way(first: F64, second: F64, shares: F64, opened: OpenPosteriors) -> F64:
 
 def _made(
     opened: OpenPosteriors, decoder: PosteriorEncoder, points: F64, captions: Sequence[str], stem: str
-) -> tuple[MadePicture, ...]:
+) -> tuple[ImaginedPicture, ...]:
     """Points, decoded and read again."""
     from olrsearch.api.reading_made import read_words
     from olrsearch.sheets.imagined import file_name
@@ -222,7 +222,7 @@ def _made(
     reads = read_words(opened, decoder, pixels)
     width = max(2, len(str(len(points))))
     return tuple(
-        MadePicture(
+        ImaginedPicture(
             name=f"{file_name(stem)}-{number:0{width}}",
             caption=caption,
             point=tuple(point.tolist()),
@@ -235,7 +235,7 @@ def _made(
     )
 
 
-def _with_near(found: MadePictures, opened: OpenPosteriors, count: int) -> MadePictures:
+def _with_near(found: Imagined, opened: OpenPosteriors, count: int) -> Imagined:
     """The same with the stored images nearest to each point, where some are asked for."""
     if not count:
         return found

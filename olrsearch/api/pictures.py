@@ -9,7 +9,7 @@ from olrsearch.api.arguments import checked
 from olrsearch.api.images_asked import Pixels, one_image
 from olrsearch.core.errors import DatasetError, UnknownImageError
 from olrsearch.core.files import is_file
-from olrsearch.evaluation.looks.made_pictures import MadePictures
+from olrsearch.evaluation.looks.imagined import Imagined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,7 +84,7 @@ def pictures(session: Session, ids: Iterable[int], edge: int = EDGE) -> Picture:
 @checked
 def sheet(
     store: HasSession,
-    ranking: Ranking | MadePictures,
+    ranking: Ranking | Imagined,
     path: Path | str,
     *,
     asked: Iterable[Asked] = (),
@@ -101,7 +101,7 @@ def sheet(
     from olrsearch import sheets
 
     session = store.session
-    if isinstance(ranking, MadePictures):
+    if isinstance(ranking, Imagined):
         from olrsearch.sheets.imagined import imagined_sheet
 
         near = pictures(session, {image.image_id for made in ranking.pictures for image in made.near})
@@ -115,7 +115,7 @@ def sheet(
 
 
 @checked
-def write_pictures(store: HasSession, made: MadePictures, folder: Path | str) -> list[Path]:
+def write_pictures(store: HasSession, made: Imagined, folder: Path | str) -> list[Path]:
     """Write pictures that were made as PNGs of their own; their metadata say that they are made.
 
     Args:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from olrsearch.evaluation.looks.made_pictures import ReadWord
+from olrsearch.evaluation.looks.imagined import ReadWord
 
 if TYPE_CHECKING:
     from olrsearch.core.arrays import U8

@@ -18,14 +18,14 @@ from olrsearch.sheets.made import made_info, made_png
 
 if TYPE_CHECKING:
     from olrsearch.core.arrays import U8
-    from olrsearch.evaluation.looks.made_pictures import MadePicture, MadePictures
+    from olrsearch.evaluation.looks.imagined import Imagined, ImaginedPicture
     from olrsearch.sheets.contents import Picture
 
 _ENLARGED = 160
 """Pixels that a small picture is enlarged to, in whole steps: pages would blur it."""
 
 
-def imagined_sheet(found: MadePictures, picture: Picture) -> Sheet:
+def imagined_sheet(found: Imagined, picture: Picture) -> Sheet:
     """The sheet of made pictures.
 
     Args:
@@ -52,7 +52,7 @@ def imagined_sheet(found: MadePictures, picture: Picture) -> Sheet:
     )
 
 
-def _card(number: int, made: MadePicture, picture: Picture) -> Card:
+def _card(number: int, made: ImaginedPicture, picture: Picture) -> Card:
     return Card(
         title=f"{number}. {made.caption}",
         score=SHORT,
@@ -70,7 +70,7 @@ def _card(number: int, made: MadePicture, picture: Picture) -> Card:
     )
 
 
-def write_pictures(found: MadePictures, folder: Path | str) -> list[Path]:
+def write_pictures(found: Imagined, folder: Path | str) -> list[Path]:
     """Write each picture as a PNG of its own whose metadata say that it is made, and of what.
 
     Args:
@@ -105,7 +105,7 @@ def file_name(text: str) -> str:
     return re.sub(r"[^\w.]+", "-", text).strip("-.")[:60] or "picture"
 
 
-def _enlarged(made: MadePicture) -> U8:
+def _enlarged(made: ImaginedPicture) -> U8:
     """Small pictures in whole steps larger, so that a page shows their pixels and does not blur them."""
     times = max(1, _ENLARGED // max(made.pixels.shape[:2]))
     return made.pixels.repeat(times, axis=0).repeat(times, axis=1)

@@ -20,7 +20,7 @@ from olrsearch.apps.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from olrsearch import MadePictures, Store
+    from olrsearch import Imagined, Store
 
 _shared_options = together(
     click.option(
@@ -124,7 +124,7 @@ def interpolate_command(
 
 
 def _render(
-    store: Store, found: MadePictures, sheets: tuple[Path, ...], out: Path | None, *, as_json: bool
+    store: Store, found: Imagined, sheets: tuple[Path, ...], out: Path | None, *, as_json: bool
 ) -> None:
     say_notes(found.notes)
     show([found.to_dict()] if as_json else [], found.lines(), as_json=as_json)

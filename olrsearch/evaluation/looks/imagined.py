@@ -74,7 +74,7 @@ class AskedImage:
 
 
 @dataclass(frozen=True, slots=True)
-class MadePicture:
+class ImaginedPicture:
     """One picture that was made.
 
     Attributes:
@@ -111,7 +111,7 @@ class MadePicture:
 
 
 @dataclass(frozen=True, slots=True)
-class MadePictures(Rows[MadePicture]):
+class Imagined(Rows[ImaginedPicture]):
     """What `imagine` and `interpolate` return: pictures that nobody took.
 
     Attributes:
@@ -133,7 +133,7 @@ class MadePictures(Rows[MadePicture]):
     of: MadeFrom
     space: str
     encoder: str
-    pictures: tuple[MadePicture, ...]
+    pictures: tuple[ImaginedPicture, ...]
     asked: tuple[AskedImage, ...] = ()
     seed: int | None = None
     temperature: float | None = None
@@ -173,7 +173,7 @@ class MadePictures(Rows[MadePicture]):
     def _heading(self) -> str:
         return f"{self.question} (made, not found)"
 
-    def _flat(self, row: MadePicture) -> dict[str, Any]:
+    def _flat(self, row: ImaginedPicture) -> dict[str, Any]:
         reads = ", ".join(map(str, row.reads))
         near = ", ".join(image.key for image in row.near)
         return {"made": True, "caption": row.caption, "share": row.share, "reads": reads, "near": near}
