@@ -62,17 +62,23 @@ class Encoders:
         settings: Mapping[str, str] | None = None,
         labels: Sequence[str] | None = None,
         teacher: str | None = None,
+        order: Sequence[str] | None = None,
+        degree: str | None = None,
         resume: bool = False,
         progress: bool = False,
     ) -> TrainedSpace:
         """Train an encoder on the labelled images; the new space is empty until `Store.encode`.
 
         Args:
-            kind: `olr` or `informed-prior`.
+            kind: Of encoder: `olr`, `informed-prior`, `pse`, `atnl` …; an unknown one lists all.
             profile: Networks, sizes and lengths by name; the kind's default when None.
             settings: Values of single settings, as text.
             labels: Labels to learn; all of the store's when None.
             teacher: Of `olr`: take the teacher of this run or space instead of training one.
+            order: Of `atnl`: labels from the lowest step to the highest, with `|` between those of one; an
+                image stands at the highest that it shows.
+            degree: Of `atnl`: the order is this label's probability by the newest label embeddings, in
+                tenths.
             resume: Go on with the newest unfinished run of this kind.
             progress: Progress bars of the trainer.
 
@@ -89,6 +95,8 @@ class Encoders:
             settings=settings,
             labels=labels,
             teacher=teacher,
+            order=order,
+            degree=degree,
             resume=resume,
             progress=progress,
             track=self._session.track,

@@ -9,6 +9,8 @@ import datetime as dt
 import logging
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from olrsearch.core.errors import EmptyStoreError, TrainingError
 from olrsearch.datasets.selection import selection_split
 from olrsearch.store.files import RUNS
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from olrsearch.core.arrays import I8, I64, Bool
     from olrsearch.encoders.trainer.config import TrainerConfig
+    from olrsearch.pipeline.degrees import Degrees
     from olrsearch.store.read.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -42,10 +45,24 @@ def run_with_teacher(store: Path, snapshot: Snapshot, name: str) -> Path:
     return run
 
 
-def new_run(runs: Path, snapshot: Snapshot, config: TrainerConfig, taught: Path | None) -> Path:
-    """A run's folder with the images it uses: those of the run it takes its teacher from, if any."""
+def new_run(
+    runs: Path,
+    snapshot: Snapshot,
+    config: TrainerConfig,
+    taught: Path | None,
+    degrees: Degrees | None = None,
+) -> Path:
+    """A run's folder with the images it uses: those of the run it takes its teacher from, if any.
+
+    Args:
+        runs: The folder of runs.
+        snapshot: The generation.
+        config: What is trained.
+        taught: The run whose teacher is taken.
+        degrees: Labels of the configuration that are not the store's, the last ones.
+    """
     ids, stored, selection = (
-        _choose_images(snapshot, config)
+        _choose_images(snapshot, config, degrees)
         if taught is None
         else (run_array(taught, name) for name in ("ids", "labels", "selection"))
     )
@@ -65,10 +82,15 @@ def new_run(runs: Path, snapshot: Snapshot, config: TrainerConfig, taught: Path 
     return run
 
 
-def _choose_images(snapshot: Snapshot, config: TrainerConfig) -> tuple[I64, I8, Bool]:
+def _choose_images(
+    snapshot: Snapshot, config: TrainerConfig, degrees: Degrees | None
+) -> tuple[I64, I8, Bool]:
     """Labelled training images, their labels [N, L], and which of them are held back."""
     ids = snapshot.image_ids()
-    stored = snapshot.labels(ids, config.labels)
+    own = config.labels if degrees is None else config.labels[: -len(degrees.names)]
+    stored = snapshot.labels(ids, own)
+    if degrees is not None:
+        stored = np.concatenate([stored, degrees.labels(ids)], axis=1)
     columns = snapshot.columns(ids, ("partition", "identity", "key", "dataset"))
     use = (stored != 0).any(axis=1)
     if not use.any():
@@ -98,4 +120,5 @@ def _choose_images(snapshot: Snapshot, config: TrainerConfig) -> tuple[I64, I8, 
             f"no training image has a known value of {', '.join(nothing)}: "
             "name the labels to learn with --labels"
         )
+    config.check_labels(stored[~selection])
     return ids, stored, selection

@@ -10,6 +10,7 @@ import dataclasses
 import shutil
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -22,6 +23,7 @@ from olrsearch.encoders.folder.model_config import layout_of, read_config
 from olrsearch.encoders.registry import config_class, trainer
 from olrsearch.encoders.single_valued import single_valued
 from olrsearch.maths.fit import LEAST_HELD_OUT, LEAST_TRAINING
+from olrsearch.pipeline.degrees import Degrees
 from olrsearch.pipeline.fitting import add_fit, shapes_of
 from olrsearch.pipeline.known_encoders import find_encoder
 from olrsearch.pipeline.new_run import new_run, run_with_teacher
@@ -31,7 +33,6 @@ from olrsearch.store.training_runs import read_run, run_array, teacher_of, unfin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from olrsearch.core.arrays import I8, I64, Bool
     from olrsearch.encoders.trainer.config import TrainerConfig
@@ -92,6 +93,8 @@ def train(
     settings: Mapping[str, str] | None = None,
     labels: Sequence[str] | None = None,
     teacher: str | None = None,
+    order: Sequence[str] | None = None,
+    degree: str | None = None,
     resume: bool = False,
     progress: bool = True,
     track: Track = silent,
@@ -108,21 +111,30 @@ def train(
         labels: Labels to learn; all of the store's when None.
         teacher: Take the teacher of this run (its folder's name) or space instead of training
             one, and its images: for another head or loss on top of it. Of kinds that have teachers.
+        order: Of `atnl`: labels from the lowest to the highest step, with | between those of one step.
+        degree: Of `atnl`: take the tenths of this label's probability, by the newest label embeddings, for
+            the order; they become labels of the run.
         resume: Go on with the newest unfinished run, on the images it began with.
         progress: Progress bars of the trainer.
         track: Shows the progress of decoding.
 
     Raises:
-        EmptyStoreError: no labelled images.
+        EmptyStoreError: no labelled images, or no label embeddings to take a degree from.
         TrainingError: no such kind, nothing to resume, unknown settings, a label no training image has a
-            known value of, a teacher or trunk that is not there or does not fit, training diverged.
+            known value of, a teacher or trunk that is not there or does not fit, labels without order,
+            or with too few examples, for a kind that needs them, training diverged.
         WordVectorsError: word vectors that cannot be read, or lack a label's words.
         UnknownEncoderError: no encoder has the name that training starts from.
     """
     of_kind = config_class(kind)
     if teacher is not None and not of_kind.teacher_shape:
         raise TrainingError(f"encoders of kind {kind} learn from no teacher: leave teacher out")
+    if (order or degree) and not of_kind.takes_order:
+        raise TrainingError(f"labels have no order for encoders of kind {kind}: leave order and degree out")
+    if order and degree:
+        raise TrainingError("order and degree are two orders: give one of them")
     own = "--set, --labels and --teacher" if of_kind.teacher_shape else "--set and --labels"
+    own = "--set, --labels, --order and --degree" if of_kind.takes_order else own
     kept = TrainingError(f"a resumed run keeps its own settings: leave {own} out")
     if resume and teacher is not None:
         raise kept
@@ -135,14 +147,18 @@ def train(
                 raise TrainingError(
                     f"there is no unfinished run in {backend.path}: start one without --resume"
                 )
-            if settings or labels is not None:
+            if settings or labels is not None or order or degree:
                 raise kept
         else:
             taught = None if teacher is None else run_with_teacher(backend.path, snapshot, teacher)
+            degrees = None if degree is None else Degrees.measure(snapshot, degree)
+            asked = dict(settings or {})
+            if order:
+                asked["order"] = ",".join(order)
             chosen = _configured(
-                of_kind, profile or of_kind.default_profile, settings or {}, labels, snapshot, taught
+                of_kind, profile or of_kind.default_profile, asked, labels, snapshot, taught or degrees
             )
-            run = new_run(backend.path / RUNS, snapshot, chosen, taught)
+            run = new_run(backend.path / RUNS, snapshot, chosen, taught, degrees)
         config = of_kind.from_dict(read_run(run)["config"])
         _decode(snapshot, run, config, resume=resume, track=track)
         decoded = time.perf_counter()
@@ -223,28 +239,34 @@ def _configured(
     settings: Mapping[str, str],
     labels: Sequence[str] | None,
     snapshot: Snapshot,
-    taught: Path | None,
+    built_on: Path | Degrees | None,
 ) -> TrainerConfig:
     """The configuration of a new run, checked against whatever it builds on.
+
+    That is the run whose teacher it takes, or the degrees of a label, whose steps become its last labels.
 
     All that can be said is said here: before hours of decoding, and before there is a run that
     could never be finished.
     """
     before = None
-    if taught is not None:
-        record = read_run(taught)
+    degrees = built_on if isinstance(built_on, Degrees) else None
+    if isinstance(built_on, Path):
+        record = read_run(built_on)
         if record["kind"] != of_kind.kind:
             raise TrainingError(
-                f"{taught.name} trained an encoder of kind {record['kind']}, which has no teacher for one of "
-                f"kind {of_kind.kind}: name another run or space, or leave --teacher out"
+                f"{built_on.name} trained an encoder of kind {record['kind']}, which has no teacher for one "
+                f"of kind {of_kind.kind}: name another run or space, or leave --teacher out"
             )
         before = of_kind.from_dict(record["config"])
     if before is not None and labels is None:
         labels = before.labels
     names = snapshot.label_names
-    if not names:
+    if not names and degrees is None:
         raise EmptyStoreError("the store holds no labels: import a labelled data set first")
     wanted = names if labels is None else [LabelNames(names).find(name) for name in labels]
+    if degrees is not None:
+        wanted = (*wanted, *degrees.names)
+        settings = {**settings, "order": ",".join(degrees.names), "degree": degrees.label}
     chosen = of_kind.of_profile(profile, wanted).with_overrides(settings)
     if before is not None:
         chosen.check_teacher(before)

@@ -153,3 +153,76 @@ def trelbo(ctx: click.Context, /, **options: Any) -> None:
 def scan(ctx: click.Context, /, **options: Any) -> None:
     """Train SCAN: a β-VAE of the images, and label Gaussians fitted to it."""
     _train(ctx, "scan", **options)
+
+
+_AUTO_PROFILES = "digits, faces or tiny"
+
+
+@train_command.command(
+    "atnl",
+    epilog=examples(
+        "olrsearch train atnl --degree Smiling",
+        "olrsearch train atnl --order 'No_Beard,5_o_Clock_Shadow,Goatee|Mustache'",
+        "olrsearch train atnl --profile digits --order 0,1,2,3,4,5,6,7,8,9",
+    ),
+)
+@click.option(
+    "--order",
+    shell_complete=completion.labels(listed=True),
+    callback=names,
+    help="Labels from the lowest to the highest, comma-separated; | joins those of one step.",
+)
+@click.option(
+    "--degree",
+    shell_complete=completion.labels(),
+    help="Take for the order how probable the newest label embeddings make this label, in tenths.",
+)
+@_training_options(_AUTO_PROFILES, "faces", "margin=0.5")
+@click.pass_context
+def atnl(ctx: click.Context, /, **options: Any) -> None:
+    """Train ATNL: images on a sphere, where angles follow an order of labels.
+
+    The order is one of labels (--order) or the degree of one (--degree). An image stands at the highest
+    step whose label it shows; one that shows none is learnt from, but has no place in the order.
+    """
+    _train(ctx, "atnl", **options)
+
+
+@train_command.command("vae-tl", epilog=examples("olrsearch train vae-tl --profile digits"))
+@_training_options(_AUTO_PROFILES, "faces", "margin=2")
+@click.pass_context
+def vae_tl(ctx: click.Context, /, **options: Any) -> None:
+    """Train VAE-TL: a variational auto-encoder that keeps classes apart, without an order."""
+    _train(ctx, "vae-tl", **options)
+
+
+@train_command.command("ae", epilog=examples("olrsearch train ae --profile digits"))
+@_training_options(_AUTO_PROFILES, "faces", "size=64")
+@click.pass_context
+def ae(ctx: click.Context, /, **options: Any) -> None:
+    """Train a plain auto-encoder: points that images can be drawn from again."""
+    _train(ctx, "ae", **options)
+
+
+@train_command.command("vae", epilog=examples("olrsearch train vae --set kl_weight=0.5"))
+@_training_options(_AUTO_PROFILES, "faces", "kl_weight=0.5")
+@click.pass_context
+def vae(ctx: click.Context, /, **options: Any) -> None:
+    """Train a variational auto-encoder: Gaussians that fill the space without gaps."""
+    _train(ctx, "vae", **options)
+
+
+@train_command.command("aae", epilog=examples("olrsearch train aae --profile digits"))
+@_training_options(_AUTO_PROFILES, "faces", "adversary_weight=20")
+@click.pass_context
+def aae(ctx: click.Context, /, **options: Any) -> None:
+    """Train an adversarial auto-encoder: points that a critic takes for draws of a Gaussian."""
+    _train(ctx, "aae", **options)
+
+
+@train_command.command("acai", epilog=examples("olrsearch train acai --profile digits"))
+@_training_options(_AUTO_PROFILES, "faces", "adversary_weight=1")
+@click.pass_context
+def acai(ctx: click.Context, /, **options: Any) -> None:
+    """Train ACAI: an auto-encoder whose mixtures of two images a critic takes for images."""
+    _train(ctx, "acai", **options)

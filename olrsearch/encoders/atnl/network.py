@@ -120,6 +120,9 @@ class AutoEncoder(nn.Module):
             if config.decoder_width
             else PlainDecoder(config.size, 2 * config.hidden, config.image_size, colours)
         )
+        if config.on_sphere:  # numbers of a unit vector are small: a decoder begins as if they were of size 1
+            with torch.no_grad():
+                self.decoder.first.weight.mul_(math.sqrt(config.size))
         self.critic = critic
 
     def forward(self, pixels: Tensor) -> Tensor:

@@ -99,13 +99,12 @@ class PlainDecoder(nn.Module):
         super().__init__()
         self.height, self.width = image_size
         self.colours = colours
-        self.layers = nn.Sequential(
-            nn.Linear(size, hidden), nn.ReLU(), nn.Linear(hidden, colours * self.height * self.width)
-        )
+        self.first = nn.Linear(size, hidden)
+        self.last = nn.Linear(hidden, colours * self.height * self.width)
 
     def forward(self, points: Tensor) -> Tensor:
         """[B, d] → logits float32 [B, 1 or 3, H, W]."""
-        logits: Tensor = self.layers(points)
+        logits: Tensor = self.last(nnf.relu(self.first(points)))
         return logits.reshape(len(points), self.colours, self.height, self.width).float()
 
 
