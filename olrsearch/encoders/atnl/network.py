@@ -122,7 +122,7 @@ class AutoEncoder(nn.Module):
         )
         if config.on_sphere:  # numbers of a unit vector are small: a decoder begins as if they were of size 1
             with torch.no_grad():
-                self.decoder.first.weight.mul_(math.sqrt(config.size))
+                self.decoder.linear.weight.mul_(math.sqrt(config.size))
         self.critic = critic
 
     def forward(self, pixels: Tensor) -> Tensor:

@@ -99,12 +99,12 @@ class PlainDecoder(nn.Module):
         super().__init__()
         self.height, self.width = image_size
         self.colours = colours
-        self.first = nn.Linear(size, hidden)
+        self.linear = nn.Linear(size, hidden)
         self.last = nn.Linear(hidden, colours * self.height * self.width)
 
     def forward(self, points: Tensor) -> Tensor:
         """[B, d] → logits float32 [B, 1 or 3, H, W]."""
-        logits: Tensor = self.last(nnf.relu(self.first(points)))
+        logits: Tensor = self.last(nnf.relu(self.linear(points)))
         return logits.reshape(len(points), self.colours, self.height, self.width).float()
 
 
