@@ -75,8 +75,7 @@ def test_measures_are_what_the_paper_says(digits):
     network = VaeNetwork(config, 5 * torch.eye(10), OBJECTIVES["pse"].parts).eval()
     found = measure(
         network,
-        digits.test_images,
-        digits.test_classes,
+        digits,
         JUDGE,
         conditional=False,
         samples=30,
@@ -92,8 +91,8 @@ def test_measures_are_what_the_paper_says(digits):
     assert found.at_mean == pytest.approx(float(nats), rel=1e-4)
     normal = torch.distributions.Normal(words.mean, words.variance.sqrt())
     likeliest = normal.log_prob(mean[:, None]).sum(dim=2).argmax(dim=1).numpy()
-    np.testing.assert_array_equal(found.right, likeliest == digits.test_classes)
-    assert len(found.generated) == 2
+    np.testing.assert_array_equal(found.learned.right, likeliest == digits.test_classes)
+    assert (len(found.learned.generated), len(found.fitted.generated)) == (2, 1)
 
 
 @pytest.mark.slow
@@ -114,6 +113,8 @@ def test_models_are_trained_once_and_stand_beside_the_paper(digits, tmp_path):
         "pse-star 10D one-hot, error at a sample",
         "pse-star 10D one-hot, annotation",
         "pse-star 10D one-hot, generation",
+        "pse-star 10D one-hot, annotation by fitted Gaussians",
+        "pse-star 10D one-hot, generation from fitted Gaussians",
         "cvae 10D one-hot, error at a sample",
         "cvae 10D one-hot, generation",
     }

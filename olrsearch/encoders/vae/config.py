@@ -15,6 +15,7 @@ ONE_HOT = "one-hot"
 
 SCHEDULES = ("one-cycle", "constant")
 ANSWERS = ("auto", "one", "many")
+LABEL_GAUSSIANS = ("learned", "fitted")
 
 _PROFILES: dict[str, dict[str, Any]] = {
     # Digits and clothes, 28 × 28 in grey: the networks of the paper's appendix A.
@@ -67,6 +68,9 @@ class VaeConfig(TrainerConfig):
             length 1, the paper's, learn slowly.
         answer: What is told of the labels: which 'one' an image has (a softmax), or each of 'many' by
             itself; 'auto' takes one where every training image has exactly one.
+        label_gaussians: Which Gaussians the model keeps for its labels: the 'learned' ones of its label
+            encoder, with diagonal covariances, or ones with full covariances 'fitted' to the training
+            images when all else is learnt. Of many labels an image they are always fitted.
         size: d.
         hidden: Hidden units of the image encoder and the classifier, the decoder's in reverse.
         grey: Whether images are seen and drawn in grey.
@@ -93,6 +97,7 @@ class VaeConfig(TrainerConfig):
     label_words: str = ""
     label_scale: float = 5.0
     answer: str = "auto"
+    label_gaussians: str = "learned"
     size: int = 10
     hidden: tuple[int, int] = (512, 64)
     grey: bool = False
@@ -116,6 +121,10 @@ class VaeConfig(TrainerConfig):
             "words": (bool(self.words), "'one-hot', 'glove' or a file of word vectors"),
             "label_scale": (self.label_scale > 0, "above 0"),
             "answer": (self.answer in ANSWERS, f"one of {', '.join(ANSWERS)}"),
+            "label_gaussians": (
+                self.label_gaussians in LABEL_GAUSSIANS,
+                f"one of {', '.join(LABEL_GAUSSIANS)}",
+            ),
             "size": (self.size >= 1, "1 or more"),
             "hidden": (len(self.hidden) == 2 and min(self.hidden) >= 1, "two numbers, 1 or more"),
             "backbone": (self.backbone in BACKBONE_NAMES, f"one of {', '.join(BACKBONE_NAMES)}"),

@@ -104,12 +104,12 @@ def train_vae(
         )
     network.load_state_dict(result.state)
     known = label_map(network, config)
-    if one:
+    if one and config.label_gaussians == "learned":
         learned = LearnedWords.of_map(known)
     else:
         points = image_means(network, seen[images.train])
         learned = fit_learned_words(
-            points, images.labels[images.train], config.labels, absent=True, label_map=known
+            points, images.labels[images.train], config.labels, absent=not one, label_map=known
         )
     vocabulary = Vocabulary.of_learned(config.labels, learned, words=inputs.table, table=inputs.entries)
     path = vae_encoder.save(model_root, config, network, vocabulary)
