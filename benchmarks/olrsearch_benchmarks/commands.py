@@ -150,7 +150,13 @@ def _numbers(ctx: click.Context, param: click.Parameter, text: str) -> tuple[int
         "olrsearch bench papers pse --folder p5 --model pse --model cvae --literal",
     ),
 )
-@click.option("--dataset", type=click.Choice(["mnist", "fashion"]), default="mnist", show_default=True)
+@click.option(
+    "--dataset",
+    type=click.Choice(["mnist", "fashion"]),
+    default="mnist",
+    show_default=True,
+    help="Which ten classes.",
+)
 @click.option("--data", type=PATH, help="Folder of its four idx files.")
 @click.option(
     "--folder", type=PATH, required=True, help="Where judges and finished trainings are kept, and looked for."

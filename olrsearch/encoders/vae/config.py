@@ -37,6 +37,7 @@ _PROFILES: dict[str, dict[str, Any]] = {
         "start_from": "faces",
         "size": 64,
         "epochs": 20,
+        "learning_rate": 1e-3,
         "weight_decay": 0.01,
     },
     # Tests: seconds.
@@ -104,8 +105,8 @@ class VaeConfig(TrainerConfig):
     backbone: str = "small"
     width: int = 32
     start_from: str = ""
-    epochs: int = 40
-    learning_rate: float = 3e-3
+    epochs: int = 30
+    learning_rate: float = 6e-3
     schedule: str = "one-cycle"
 
     def checks(self) -> dict[str, tuple[bool, str]]:
