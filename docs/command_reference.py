@@ -196,7 +196,7 @@ def _made() -> dict[str, str]:
 
 def _looks() -> dict[str, tuple[str, dict[str, str]]]:
     """What `look …` prints."""
-    from olrsearch import Components, Disagreements, NormCorrelations
+    from olrsearch import Components, Disagreements, LatentMap, NormCorrelations
     from olrsearch.evaluation.looks.components import ComponentImage, ComponentLabel
     from olrsearch.evaluation.looks.correlations import LabelPair, NormCorrelation
     from olrsearch.evaluation.looks.disagreements import Disagreement, DisagreementCount
@@ -209,6 +209,7 @@ def _looks() -> dict[str, tuple[str, dict[str, str]]]:
         "look norms": ("One object", norms),
         "look components": ("One object", components),
         "look disagreements": ("One object", counts),
+        "look map": ("One object", _described(LatentMap)),
     }
 
 

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from olrsearch.evaluation.looks.imagined import ImaginedPicture as ImaginedPicture
     from olrsearch.evaluation.looks.imagined import NearImage as NearImage
     from olrsearch.evaluation.looks.imagined import ReadWord as ReadWord
+    from olrsearch.evaluation.looks.latent_map import LatentMap as LatentMap
     from olrsearch.evaluation.report import Report as Report
     from olrsearch.pipeline.calibrating import CalibrationReport as CalibrationReport
     from olrsearch.pipeline.encoding import EncodeReport as EncodeReport
@@ -112,6 +113,7 @@ _NAMES: Final = {
     "evaluation.looks.disagreements": ("DisagreementCount", "Disagreements"),
     "evaluation.looks.gaussians": ("GaussianLook",),
     "evaluation.looks.imagined": ("AskedImage", "Imagined", "ImaginedPicture", "NearImage", "ReadWord"),
+    "evaluation.looks.latent_map": ("LatentMap",),
     "evaluation.report": ("Report",),
     "pipeline.calibrating": ("CalibrationReport",),
     "pipeline.encoding": ("EncodeReport",),

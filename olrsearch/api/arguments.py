@@ -237,7 +237,7 @@ _CHECKS: Final[Mapping[str, _Check]] = {
     "Ranking | Imagined": _ranking_or_made,
     "Imagined": _answer("Imagined", "imagine or interpolate"),
     "float": number,
-    "EndKind": text,
+    **dict.fromkeys(("EndKind", "MapBy"), text),
     **dict.fromkeys(("str", "Evidence", "Mode", "AttributesMode"), text),
     **dict.fromkeys(("str | None", "Divergence | None"), _optional(text)),
     **dict.fromkeys(("str | Sequence[str]", "Iterable[str]"), texts),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from olrsearch.evaluation.looks.components import Components
     from olrsearch.evaluation.looks.correlations import NormCorrelations
     from olrsearch.evaluation.looks.disagreements import Disagreements
+    from olrsearch.evaluation.looks.latent_map import LatentMap, MapBy
     from olrsearch.maths.gaussian import Gaussians
     from olrsearch.search.spaces.labels import OpenSpace
     from olrsearch.search.spaces.posteriors import OpenPosteriors
@@ -242,6 +243,41 @@ class Looks:
         prior = match_prior(terms, vocabulary, opened.shrinkage_or(shrinkage))
         return self._look(opened, canonical(query_of(terms)), prior, samples, seed, None)
 
+    def map(
+        self,
+        *,
+        by: MapBy = "auto",
+        count: int = 2000,
+        labels: Sequence[str] | None = None,
+        where: str | None = None,
+        seed: int = 0,
+        space: str | None = None,
+    ) -> LatentMap:
+        """The latent space in two dimensions: images by their label, words as ellipses of their Gaussians.
+
+        Args:
+            by: `plain` for a space of two dimensions, `pca`, `lda` or `tsne`; `auto` takes `plain` where it
+                can, and else `lda`.
+            count: How many images are drawn, at random; all when there are fewer.
+            labels: Which words are on it, in any spelling; all when None. An image that shows none of them,
+                or several, is grey.
+            where: Only images this selects.
+            seed: Of the draw, and of t-SNE.
+            space: Name or fingerprint; the newest of posteriors when None.
+
+        Raises:
+            UnknownLabelError: the encoder knows no such word.
+            QueryError: no such way, or no image is to be drawn.
+            BenchmarkError: too few images or words.
+            OptionalDependencyError: t-SNE without scikit-learn.
+
+        Source: paper 003, figures 2 and 7; paper 002, figure 5.
+        """
+        from olrsearch.api.latent_maps import latent_map
+
+        opened = self._session.posteriors(space)
+        return latent_map(opened, by=by, count=count, labels=labels, where=where, seed=seed)
+
     def embedding(self, image: ImageRef, *, space: str | None = None) -> F32:
         """One image's label embeddings, float32 [L, k]; a file outside the store is encoded."""
         opened = self._session.space(space)
@@ -288,7 +324,7 @@ class Looks:
         return write_sheet(look_sheet(found, shown), path, columns=columns)
 
     @staticmethod
-    def to_dict(found: NormCorrelations | Components | Disagreements) -> dict[str, Any]:
+    def to_dict(found: NormCorrelations | Components | Disagreements | LatentMap) -> dict[str, Any]:
         """A look, JSON-ready: arrays are lists, and numbers that are none are null."""
         from olrsearch.evaluation.report import jsonable
 
@@ -297,12 +333,13 @@ class Looks:
 
     @staticmethod
     def plot(
-        found: NormCorrelations | Components | GaussianLook | Sequence[GaussianLook], path: Path | str
+        found: NormCorrelations | Components | LatentMap | GaussianLook | Sequence[GaussianLook],
+        path: Path | str,
     ) -> Path:
         """Draw a look.
 
         Args:
-            found: What `norms`, `components`, `posteriors` or `words` returned.
+            found: What `norms`, `components`, `posteriors`, `words` or `map` returned.
             path: A `.png`: heat maps of correlations, shares of principal components, or covariances. Of
                 Gaussians also an `.html` with a picture each.
 

@@ -12,6 +12,7 @@ from olrsearch.core.files import write_whole
 from olrsearch.evaluation.looks.components import Components
 from olrsearch.evaluation.looks.correlations import NormCorrelations
 from olrsearch.evaluation.looks.gaussians import GaussianLook
+from olrsearch.evaluation.looks.latent_map import LatentMap
 from olrsearch.sheets.contents import Bar, Card, Sheet
 from olrsearch.sheets.drawing import sheet_form, write_sheet
 from olrsearch.store.decision_rules import VALUE_NAMES
@@ -34,7 +35,7 @@ def look_sheet(found: Components | Disagreements, picture: Picture) -> Sheet:
 
 
 def plot_look(
-    found: NormCorrelations | Components | GaussianLook | Sequence[GaussianLook], path: Path | str
+    found: NormCorrelations | Components | LatentMap | GaussianLook | Sequence[GaussianLook], path: Path | str
 ) -> Path:
     """Draw a look; see `Looks.plot`."""
     from olrsearch.sheets import plots
@@ -47,6 +48,10 @@ def plot_look(
             [(found.label, found.own), *((item.label, item.correlation) for item in found.others)],
             title=f"{found.label}: principal components over {found.images:,} images",
         )
+    if isinstance(found, LatentMap):
+        from olrsearch.sheets.maps import plot_map
+
+        return plot_map(found, path, title=f"{len(found.words)} words and {len(found.points):,} images")
     if isinstance(found, NormCorrelations):
         square = np.ix_(found.order, found.order)
         return plots.plot_correlations(

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         Disagreements,
         GaussianLook,
         LabelPair,
+        LatentMap,
         NormCorrelation,
         NormCorrelations,
         Store,
@@ -182,6 +183,38 @@ def words_look(ctx: click.Context, /, words: tuple[str, ...], out: Path, **optio
         _draw(store, [store.looks.words(words, **options)], out)
 
 
+@look_command.command("map", epilog=examples("olrsearch look map --by lda --out map.png"))
+@click.option("--out", type=PLOT, required=True, help="What to draw: a .png file.")
+@click.option(
+    "--by",
+    type=click.Choice(["auto", "plain", "pca", "lda", "tsne"]),
+    default="auto",
+    show_default=True,
+    help="How the dimensions become two; auto: as they are, or else lda, which tells words apart.",
+)
+@click.option("--count", type=POSITIVE, default=2000, show_default=True, help="Images drawn, at random.")
+@click.option(
+    "--labels",
+    callback=names,
+    shell_complete=completion.words(),
+    help="Only these words, comma-separated; all the encoder has by default.",
+)
+@where_option
+@seed_option("Of the images drawn, and of t-SNE.")
+@_posterior_space_option
+@json_option("Everything that is drawn, as one JSON object.")
+@click.pass_context
+def map_look(ctx: click.Context, /, out: Path, as_json: bool, **options: Any) -> None:
+    """The latent space in two dimensions: images as points, words as ellipses of their Gaussians.
+
+    A point has the colour of the one word that its image shows, and is grey where that is none or several.
+    """
+    with open_store(ctx, read_only=True) as store:
+        found = store.looks.map(**options)
+        _show(found, iter(()), as_json=as_json)
+        say(f"plot: {store.looks.plot(found, out)}")
+
+
 def _draw(store: Store, looks: Sequence[GaussianLook], out: Path) -> None:
     say_notes(dict.fromkeys(note for look in looks for note in look.notes))
     width = max(len(look.name) for look in looks)
@@ -274,7 +307,10 @@ def _signed(value: float) -> str:
 
 
 def _show(
-    found: NormCorrelations | Components | Disagreements, lines: Iterator[str], *, as_json: bool
+    found: NormCorrelations | Components | Disagreements | LatentMap,
+    lines: Iterator[str],
+    *,
+    as_json: bool,
 ) -> None:
     from olrsearch.api.looks import Looks
 

@@ -190,6 +190,22 @@ def test_on_the_sphere_the_way_is_the_great_circle(sphere):
         np.testing.assert_allclose(np.linalg.norm(points_of(store.imagine("bright", 4)), axis=1), 1)
 
 
+# -- map -----------------------------------------------------------------------------------
+
+
+def test_the_map_of_some_words(opened):
+    found = opened.looks.map(labels=["red", "framed"], where="partition = 'test'")
+    assert (found.by, found.words, len(found.points)) == ("pca", ("Red", "Framed"), 24)
+    assert "the two that images vary most in" in found.notes[0]
+
+
+def test_the_map_of_a_store(learned, tmp_path):
+    (found,) = good(learned, "look", "map", "--out", tmp_path / "map.png", "--count", 50, "--json").rows
+    assert (found["by"], len(found["points"]), found["words"]) == ("lda", 50, list(LABELS))
+    assert (tmp_path / "map.png").stat().st_size > 5000
+    assert "has 4 dimensions" in refused(learned, "look", "map", "--out", "map.png", "--by", "plain")
+
+
 # -- names and what is refused -------------------------------------------------------------
 
 

@@ -36,6 +36,7 @@ VERBS = {
     "look components": (Looks.components, {"sheets", "out", "as_json"}),
     "look disagreements": (Looks.disagreements, {"sheets", "as_json"}),
     "look posterior": (Looks.posteriors, {"out"}),
+    "look map": (Looks.map, {"out", "as_json"}),
     "look words": (Looks.words, {"out"}),
     "bench attributes": (Bench.attributes, {"out", "as_json"}),
     "bench queries": (Bench.queries, {"out", "as_json"}),
