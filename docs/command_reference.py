@@ -66,6 +66,7 @@ _ENCODER: Final = {
     "fingerprint": "64 hexadecimal digits.",
     "notice": "What it may be used for, in a few words; empty where nobody said.",
     "default": "Whether `encode` uses it when none is named.",
+    "has_decoder": "Whether a decoder of its label embeddings lies beside it.",
     "path": "Its folder.",
 }
 _INDEX: Final = {
@@ -210,6 +211,7 @@ def _looks() -> dict[str, tuple[str, dict[str, str]]]:
         "look components": ("One object", components),
         "look disagreements": ("One object", counts),
         "look map": ("One object", _described(LatentMap)),
+        "look reconstruct": ("One object an image", _RECONSTRUCTION),
     }
 
 
@@ -235,6 +237,17 @@ def _audits() -> dict[str, tuple[str, dict[str, str]]]:
     }
 
 
+_RECONSTRUCTION = {
+    "image": "Its key, or the file's path.",
+    "image_id": "The image's stable id; null for a file.",
+    "made": "True: the picture is made, not found.",
+    "ssim": "Structural similarity of picture and image; null where the image's file is gone.",
+    "psnr": "The same in dB.",
+    "mse": "Mean squared error on the scale 0 to 1.",
+    "linear": "`ssim`, `psnr` and `mse` of the linear reconstruction.",
+}
+
+
 def _details() -> dict[str, str]:
     """What `encoders info` says beyond the list."""
     from olrsearch.encoders.folder.card import ModelCard
@@ -243,6 +256,8 @@ def _details() -> dict[str, str]:
         "settings": "Its configuration.",
         "calibration": "What the calibration it brings was fitted on; null where it brings none.",
         "metric": "The metric it brings; null where it brings none.",
+        "decoder": "What the decoder beside it says of itself: `config`, the number of `images` it learnt "
+        "from and of `selection` images that chose its weights, and `metrics` on these; null without one.",
         "card": f"Its model card, null where it has none:{_inner(ModelCard)}",
     }
 

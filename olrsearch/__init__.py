@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from olrsearch.evaluation.looks.imagined import NearImage as NearImage
     from olrsearch.evaluation.looks.imagined import ReadWord as ReadWord
     from olrsearch.evaluation.looks.latent_map import LatentMap as LatentMap
+    from olrsearch.evaluation.looks.reconstructions import Reconstruction as Reconstruction
+    from olrsearch.evaluation.looks.reconstructions import Reconstructions as Reconstructions
     from olrsearch.evaluation.report import Report as Report
     from olrsearch.pipeline.calibrating import CalibrationReport as CalibrationReport
     from olrsearch.pipeline.encoding import EncodeReport as EncodeReport
@@ -114,6 +116,7 @@ _NAMES: Final = {
     "evaluation.looks.gaussians": ("GaussianLook",),
     "evaluation.looks.imagined": ("AskedImage", "Imagined", "ImaginedPicture", "NearImage", "ReadWord"),
     "evaluation.looks.latent_map": ("LatentMap",),
+    "evaluation.looks.reconstructions": ("Reconstruction", "Reconstructions"),
     "evaluation.report": ("Report",),
     "pipeline.calibrating": ("CalibrationReport",),
     "pipeline.encoding": ("EncodeReport",),

@@ -185,6 +185,7 @@ class Encoders:
         hardware: str | None = None,
         replace: bool = False,
         share: Path | str | None = None,
+        decoder: bool = False,
     ) -> Path:
         """Write a trained encoder as a folder that others can use.
 
@@ -202,6 +203,7 @@ class Encoders:
             hardware=hardware,
             replace=replace,
             share=share,
+            decoder=decoder,
         )
 
 

@@ -21,6 +21,7 @@ from olrsearch.api.understanding import understanding
 from olrsearch.core.errors import BenchmarkError, QueryError
 from olrsearch.core.names import LabelNames
 from olrsearch.evaluation.looks.gaussians import GaussianLook, word_correlations
+from olrsearch.evaluation.looks.reconstructions import Reconstructions
 from olrsearch.search.spaces.about import stored_labels
 
 if TYPE_CHECKING:
@@ -278,6 +279,27 @@ class Looks:
         opened = self._session.posteriors(space)
         return latent_map(opened, by=by, count=count, labels=labels, where=where, seed=seed)
 
+    def reconstruct(
+        self, images: ImageRef | Iterable[ImageRef], *, space: str | None = None
+    ) -> Reconstructions:
+        """What a space's decoder makes of images' embeddings, beside the images and linear reconstructions.
+
+        The pictures are made, not found.
+
+        Args:
+            images: Ids, keys or files of the images.
+            space: Name or fingerprint; the newest of label embeddings when None.
+
+        Raises:
+            UnknownImageError: an image is neither in the store nor a file.
+            ModelFileError: the space has no decoder, or a damaged one.
+
+        Source: paper 000, section 4.4, figure 6.
+        """
+        from olrsearch.api.reconstructions import reconstructions
+
+        return reconstructions(self._session, several_images(images), space)
+
     def embedding(self, image: ImageRef, *, space: str | None = None) -> F32:
         """One image's label embeddings, float32 [L, k]; a file outside the store is encoded."""
         opened = self._session.space(space)
@@ -306,22 +328,31 @@ class Looks:
     def _decoder(self, opened: OpenPosteriors) -> PosteriorEncoder:
         return cast("PosteriorEncoder", self._session.encoder(opened.info))
 
-    def sheet(self, found: Components | Disagreements, path: Path | str, *, columns: int = 8) -> Path:
+    def sheet(
+        self,
+        found: Components | Disagreements | Reconstructions,
+        path: Path | str,
+        *,
+        columns: int | None = None,
+    ) -> Path:
         """Write a contact sheet of a look: `.html` or `.png`.
 
         Args:
-            found: What `components` or `disagreements` returned.
+            found: What `components`, `disagreements` or `reconstruct` returned.
             path: Where to.
-            columns: Pictures in a row of a PNG.
+            columns: Pictures in a row of a PNG; 8 when None, and 6 of reconstructions, two images.
 
         Raises:
             OlrsearchError: another suffix.
         """
         from olrsearch.sheets.drawing import write_sheet
         from olrsearch.sheets.looks import look_sheet
+        from olrsearch.sheets.reconstructions import reconstruction_sheet
 
+        if isinstance(found, Reconstructions):
+            return write_sheet(reconstruction_sheet(found), path, columns=columns or 6)
         shown = pictures(self._session, [item.image_id for item in found.shown])
-        return write_sheet(look_sheet(found, shown), path, columns=columns)
+        return write_sheet(look_sheet(found, shown), path, columns=columns or 8)
 
     @staticmethod
     def to_dict(found: NormCorrelations | Components | Disagreements | LatentMap) -> dict[str, Any]:

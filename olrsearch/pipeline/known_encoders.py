@@ -21,6 +21,7 @@ from olrsearch.encoders.folder.shipped import (
     shipped_encoder,
     shipped_encoders,
 )
+from olrsearch.encoders.olr.decoder_file import decoder_facts
 from olrsearch.maths.metric import metric_name
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def encoder_details(entry: EncoderEntry) -> dict[str, Any]:
     * `settings`: its configuration, without labels and tensors;
     * `calibration`, `metric`: what it brings for new stores, in words; null where it brings nothing,
       and encoders of posteriors have no metric to bring;
+    * `decoder`: what the decoder beside it says of itself; null where it has none;
     * `card`: the keys of `folder.card.ModelCard`; null where it has no card.
 
     Raises:
@@ -132,6 +134,7 @@ def encoder_details(entry: EncoderEntry) -> dict[str, Any]:
         "settings": {key: value for key, value in config.items() if key not in _BESIDE},
         "calibration": None if defaults is None else defaults.calibration.split,
         "metric": None if metric is None else metric_name(metric.kind, metric.form),
+        "decoder": decoder_facts(entry.path),
         "card": read_card(entry.path),
     }
 

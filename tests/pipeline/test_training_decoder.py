@@ -8,9 +8,10 @@ import pytest
 from command import call, good, refused
 
 from olrsearch import Store
+from olrsearch.encoders.folder.model_config import DECODER_NAME
 from olrsearch.encoders.olr import decoder_training
 from olrsearch.encoders.olr.decoder import open_decoder
-from olrsearch.encoders.olr.decoder_file import DECODER, DECODER_TENSORS
+from olrsearch.encoders.olr.decoder_file import DECODER_TENSORS
 from olrsearch.store.training_runs import run_array, run_of
 
 ARGUMENTS = ("-q", "train", "decoder", "--profile", "tiny")
@@ -34,7 +35,7 @@ def test_it_lies_beside_the_model_and_changes_nothing_else(gallery, decoded):
     store, report = decoded
     before, after = model_of(gallery.store), model_of(store)
     assert {path.name for path in after.iterdir()} - {path.name for path in before.iterdir()} == {
-        DECODER,
+        DECODER_NAME,
         DECODER_TENSORS,
     }
     assert report["fingerprint"] == before.name == after.name
@@ -74,7 +75,7 @@ def test_an_interrupted_run_goes_on(gallery, tmp_path, monkeypatch):
         stopped = call(store, *ARGUMENTS)
     assert stopped.code == 130
     assert "train decoder --resume" in stopped.err
-    assert not (model_of(store) / DECODER).exists()
+    assert not (model_of(store) / DECODER_NAME).exists()
     assert "keeps its own settings" in refused(store, *ARGUMENTS, "--resume", "--set", "epochs=3")
     other = shutil.copytree(store, tmp_path / "other")
     assert good(store, "-q", "train", "decoder", "--resume", "--json").row["size"] == [16, 16]
@@ -129,13 +130,13 @@ def test_damage_is_found_by_verify(decoded, tmp_path):
     assert problem.code == "model"
     assert "olrsearch train decoder" in problem.message
     again = good(store, *ARGUMENTS, "--json").row  # which mends it
-    assert json.loads((model_of(store) / DECODER).read_text())["metrics"] == again["metrics"]
+    assert json.loads((model_of(store) / DECODER_NAME).read_text())["metrics"] == again["metrics"]
 
 
 def test_it_comes_along_when_the_model_is_taken_into_another_store(decoded, gallery, tmp_path):
     store = tmp_path / "store"
     good(store, "-q", "import", "folder", gallery.data)
     good(store, "-q", "encode", "--encoder", gallery.model)
-    assert not (model_of(store) / DECODER).exists()
+    assert not (model_of(store) / DECODER_NAME).exists()
     good(store, "-q", "encode", "--encoder", model_of(decoded[0]))
-    assert (model_of(store) / DECODER).read_bytes() == (model_of(decoded[0]) / DECODER).read_bytes()
+    assert (model_of(store) / DECODER_NAME).read_bytes() == (model_of(decoded[0]) / DECODER_NAME).read_bytes()

@@ -44,13 +44,13 @@ def _table(entries: tuple[EncoderEntry, ...]) -> Iterator[str]:
     width = max(4, *(len(entry.name) for entry in entries))
     kind = max(4, *(len(entry.kind) for entry in entries))
     head = f"  {'name':<{width}}  source   {'kind':<{kind}}"
-    yield f"{head}  layout     labels    k  pixels        MB  fingerprint"
+    yield f"{head}  layout     labels    k  pixels        MB  decoder  fingerprint"
     for entry in entries:
         pixels = f"{entry.input_size[0]} × {entry.input_size[1]}"
         yield (
             f"{'*' if entry.default else ' '} {entry.name:<{width}}  {entry.source:<7}  "
             f"{entry.kind:<{kind}}  {entry.layout:<9}  {len(entry.labels):>6}  {entry.k:>3}  {pixels:<9} "
-            f"{entry.bytes / 1e6:>6.1f}  {entry.fingerprint[:12]}"
+            f"{entry.bytes / 1e6:>6.1f}  {'yes' if entry.has_decoder else '':<7}  {entry.fingerprint[:12]}"
         )
     yield "* is what olrsearch encode uses when none is named"
 
@@ -90,7 +90,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         f"labels: {', '.join(found['labels'])}",
         f"files: {found['bytes'] / 1e6:.1f} MB in {found['path']}",
     ]
-    lines.append(_brought(found))
+    lines += [_brought(found), _decoded(found)]
     card = found["card"]
     if card is None:
         training = found["settings"].get("training", {})
@@ -110,6 +110,19 @@ def _brought(found: dict[str, Any]) -> str:
         return "brings: no calibration; it is fitted to the labels of a store"
     metric = "" if found["metric"] is None else f", distances by {found['metric']}"
     return f"brings: probabilities calibrated on {found['calibration']}{metric}"
+
+
+def _decoded(found: dict[str, Any]) -> str:
+    decoder = found["decoder"]
+    if decoder is None:
+        if found["layout"] == "labels":
+            return "decoder: none; olrsearch train decoder makes one of a space"
+        return "decoder: of posteriors a part of the model, where it was trained with one"
+    height, width = decoder["config"]["image_size"]
+    figures = ", ".join(f"{name} {value:.3f}" for name, value in decoder["metrics"].items())
+    return (
+        f"decoder: pictures of {height} × {width} pixels, learnt from {decoder['images']:,} images, {figures}"
+    )
 
 
 def _given(found: dict[str, Any]) -> str:
@@ -182,6 +195,11 @@ def _figure(value: float | None) -> str:
     metavar="NAME|FOLDER",
     help="Another encoder in OUT_DIR: tensors that it has too, bit for bit, are left to it, and the two "
     "folders are used side by side.",
+)
+@click.option(
+    "--decoder",
+    is_flag=True,
+    help="Take the space's decoder along, which makes pictures of embeddings; it is left out by default.",
 )
 @click.option("--replace", is_flag=True, help="Write over a folder of this name.")
 @click.pass_context

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         LatentMap,
         NormCorrelation,
         NormCorrelations,
+        Reconstructions,
         Store,
     )
     from olrsearch.apps.cli.options import Option
@@ -143,6 +144,29 @@ def disagreements(ctx: click.Context, /, sheets: tuple[Path, ...], as_json: bool
     with open_to_measure(ctx) as store:
         found = store.looks.disagreements(**options)
         _show(found, _disagreement_lines(found), as_json=as_json)
+        _write_sheets(store, found, sheets)
+
+
+@look_command.command(
+    "reconstruct", epilog=examples("olrsearch look reconstruct 000001.jpg 000002.jpg --sheet made.png")
+)
+@click.argument("images", nargs=-1, required=True, shell_complete=completion.images(files=True))
+@sheets_option
+@_space_option
+@json_option("One JSON object an image.")
+@click.pass_context
+def reconstruct(
+    ctx: click.Context, /, images: tuple[str, ...], sheets: tuple[Path, ...], as_json: bool, **options: Any
+) -> None:
+    """What the decoder makes of the embeddings of IMAGES: pictures that are made, not found.
+
+    IMAGES are keys, id:N, or image files that need not be in the store. A sheet shows each image, the
+    decoder's picture and the linear reconstruction. Needs a decoder: olrsearch train decoder.
+    """
+    with open_store(ctx, read_only=True) as store:
+        found = store.looks.reconstruct(images, **options)
+        say_notes(found.notes)
+        show([item.to_dict() for item in found.images], _likeness_lines(found), as_json=as_json)
         _write_sheets(store, found, sheets)
 
 
@@ -293,6 +317,18 @@ def _disagreement_lines(found: Disagreements) -> Iterator[str]:
         )
 
 
+def _likeness_lines(found: Reconstructions) -> Iterator[str]:
+    width = max(5, *(len(item.name) for item in found.images))
+    yield f"{'image':<{width}}   SSIM   PSNR     MSE  linear SSIM"
+    for item in found.images:
+        if item.likeness is None or item.linear_likeness is None:
+            yield f"{item.name:<{width}}  its file is gone: nothing to compare with"
+            continue
+        alike, linear = item.likeness, item.linear_likeness
+        figures = f"{alike.ssim:.3f}  {alike.psnr:>5.2f}  {alike.mse:.4f}  {linear.ssim:>11.3f}"
+        yield f"{item.name:<{width}}  {figures}"
+
+
 def _sides(row: DisagreementCount) -> str:
     said = f"the stored label sides with the probe {row.with_probe:,} times, the teacher {row.with_teacher:,}"
     return f"{said}, is unknown {row.unknown:,}" if row.unknown else said
@@ -323,6 +359,8 @@ def _plot(store: Store, found: NormCorrelations | Components, out: Path | None) 
         say(f"plot: {store.looks.plot(found, out)}")
 
 
-def _write_sheets(store: Store, found: Components | Disagreements, paths: tuple[Path, ...]) -> None:
+def _write_sheets(
+    store: Store, found: Components | Disagreements | Reconstructions, paths: tuple[Path, ...]
+) -> None:
     for path in paths:
         say(f"sheet: {store.looks.sheet(found, path)}")

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import Layout
 
 CONFIG_NAME = "config.json"
+DECODER_NAME = "decoder.json"
+"""What a decoder of label embeddings is described by, where one lies beside a model."""
+
 FORMAT_VERSION = 1
 COMPANION_VERSION = 1
 """Of the files beside a model; see `write_companion`."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from olrsearch.core import resources
 from olrsearch.core.errors import ModelFileError
 from olrsearch.encoders.folder.card import read_card
-from olrsearch.encoders.folder.model_config import CONFIG_NAME, layout_of, read_config
+from olrsearch.encoders.folder.model_config import CONFIG_NAME, DECODER_NAME, layout_of, read_config
 
 if TYPE_CHECKING:
     from olrsearch.core.arrays import Layout
@@ -52,6 +52,7 @@ class EncoderEntry:
         fingerprint: 64 hexadecimal digits.
         notice: What it may be used for, in a few words; empty where nobody said.
         default: Whether `encode` uses it when none is named.
+        has_decoder: Whether a decoder of its label embeddings lies beside it.
     """
 
     name: str
@@ -67,6 +68,7 @@ class EncoderEntry:
     fingerprint: str
     notice: str = ""
     default: bool = False
+    has_decoder: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict."""
@@ -106,6 +108,7 @@ def read_entry(path: Path, *, name: str, source: Source, default: bool = False) 
         fingerprint=str(config["fingerprint"]),
         notice="" if card is None else str(card["terms"]["notice"]),
         default=default,
+        has_decoder=(path / DECODER_NAME).is_file(),
     )
 
 

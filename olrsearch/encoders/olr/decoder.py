@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from olrsearch.core.errors import IncompatibleEncoderError, ModelFileError
-from olrsearch.encoders.olr.decoder_file import DECODER, read_decoder
+from olrsearch.encoders.folder.model_config import DECODER_NAME
+from olrsearch.encoders.olr.decoder_file import read_decoder
 from olrsearch.encoders.olr.decoder_network import DecoderNetwork, shown
 from olrsearch.encoders.trunks.trunk import channels_last
 
@@ -114,6 +115,6 @@ def open_decoder(folder: Path) -> LabelDecoder | None:
     except (KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ModelFileError(
-            f"{Path(folder) / DECODER} is no decoder of this version: {reason}; train it again with "
+            f"{Path(folder) / DECODER_NAME} is no decoder of this version: {reason}; train it again with "
             "olrsearch train decoder"
         ) from None

@@ -20,6 +20,7 @@ from safetensors.numpy import load_file, save_file
 from olrsearch.core.errors import ModelFileError, TrainingError
 from olrsearch.core.files import whole_file
 from olrsearch.encoders.folder.model_config import (
+    DECODER_NAME,
     canonical_json,
     read_companion,
     read_config,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-DECODER: Final = "decoder.json"
 DECODER_TENSORS: Final = "decoder.safetensors"
 _AGAIN: Final = "train it again with olrsearch train decoder, or copy the model again"
 
@@ -75,7 +75,7 @@ def write_decoder(folder: Path, decoder: DecoderFile) -> None:
         save_file(decoder.tensors, temporary)
     write_companion(
         folder,
-        DECODER,
+        DECODER_NAME,
         {
             "config": decoder.config.to_dict(),
             "tensors": _entries(decoder.tensors),
@@ -88,7 +88,7 @@ def write_decoder(folder: Path, decoder: DecoderFile) -> None:
 
 def has_decoder(folder: Path) -> bool:
     """Whether a decoder lies beside a model, whole or damaged."""
-    return (Path(folder) / DECODER).is_file()
+    return (Path(folder) / DECODER_NAME).is_file()
 
 
 def decoder_facts(folder: Path) -> dict[str, Any] | None:
@@ -98,7 +98,7 @@ def decoder_facts(folder: Path) -> dict[str, Any] | None:
         ModelFileError: `decoder.json` is damaged, or about another model.
     """
     try:
-        content = read_companion(folder, DECODER)
+        content = read_companion(folder, DECODER_NAME)
     except ModelFileError as error:
         raise ModelFileError(f"{_fault(error)}; {_AGAIN}") from None
     if content is None:
@@ -106,7 +106,7 @@ def decoder_facts(folder: Path) -> dict[str, Any] | None:
     try:
         return {key: content[key] for key in ("config", "images", "selection", "metrics")}
     except KeyError as error:
-        raise ModelFileError(f"{Path(folder) / DECODER} lacks {error}; {_AGAIN}") from None
+        raise ModelFileError(f"{Path(folder) / DECODER_NAME} lacks {error}; {_AGAIN}") from None
 
 
 def read_decoder(folder: Path) -> DecoderFile | None:
@@ -122,7 +122,7 @@ def read_decoder(folder: Path) -> DecoderFile | None:
     try:
         config = DecoderConfig.from_dict(facts["config"])
         tensors = load_file(path)
-        if _entries(tensors) != (read_companion(folder, DECODER) or {}).get("tensors"):
+        if _entries(tensors) != (read_companion(folder, DECODER_NAME) or {}).get("tensors"):
             raise ModelFileError(f"{path} does not match its checksums; {_AGAIN}")
         decoder = DecoderFile(
             config,

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from olrsearch.encoders.trainer.data import Batch
 
 
+_STEP = 2
+"""Of the windows of SSIM in the loss; figures look at all of them."""
+
+
 class DecoderStage(Stage[DecoderConfig, DecoderNetwork]):
     """α (1 − SSIM) of the network's pictures, and (1 − α) of the squared error of these as they are shown.
 
@@ -52,7 +56,7 @@ class DecoderStage(Stage[DecoderConfig, DecoderNetwork]):
         wanted = planes.float() / 255
         found = self.network(embeddings)
         error = (shown(found, rescale=self.config.rescale) - wanted).square().mean(dim=(1, 2, 3))
-        return ssim(wanted, found), error
+        return ssim(wanted, found, step=_STEP), error
 
     def scores(self, planes: Tensor) -> Tensor:
         """Not of this stage: it validates on pictures."""

@@ -24,6 +24,7 @@ from olrsearch.encoders.folder.model_config import CONFIG_NAME, read_config
 from olrsearch.encoders.folder.model_files import WEIGHTS_NAME, read_tensors, save_model
 from olrsearch.encoders.folder.sharing import share_tensors
 from olrsearch.encoders.folder.shipped import check_name
+from olrsearch.encoders.olr.decoder_file import copy_decoder, has_decoder
 from olrsearch.encoders.registry import load
 from olrsearch.evaluation.attributes import run_attributes
 from olrsearch.maths.metric import metric_name
@@ -68,6 +69,7 @@ def publish(
     hardware: str | None = None,
     replace: bool = False,
     share: str | Path | None = None,
+    decoder: bool = False,
 ) -> Path:
     """Write the encoder of a space as the folder `out/name`, whole or not at all.
 
@@ -88,6 +90,8 @@ def publish(
         replace: Write over a folder of this name.
         share: Another encoder in `out`, its name or its folder: tensors that it has too, bit for bit, are
             left to it, and the two folders are used side by side; see `folder.sharing`.
+        decoder: Take the space's decoder along. It is left out otherwise: with it, whoever has embeddings
+            can make pictures of the images behind them.
 
     Returns:
         The folder.
@@ -120,10 +124,17 @@ def publish(
     training = None
     if run is not None:
         training = training_of(run, snapshot, hardware=hardware or f"{os.cpu_count()} CPU cores")
+    if decoder and not has_decoder(info.model_path):
+        raise ModelFileError(
+            f"{info.name} has no decoder to take along: run olrsearch train decoder --space {info.name}, or "
+            "leave --decoder out"
+        )
     given = card_figures.read_reports(reports, info)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=out) as staging:
         folder = _write_model(Path(staging), opened, half=half)
+        if decoder:
+            copy_decoder(info.model_path, folder)
         rounding = _compare(folder, opened) if half else None
         p1 = given["P1"] if "P1" in given else _measure(backend, opened)
         card = ModelCard(

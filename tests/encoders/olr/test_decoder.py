@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from olrsearch.core.errors import IncompatibleEncoderError, ModelFileError, TrainingError
+from olrsearch.encoders.folder.model_config import DECODER_NAME
 from olrsearch.encoders.folder.model_files import save_model
 from olrsearch.encoders.olr.decoder import open_decoder
 from olrsearch.encoders.olr.decoder_config import DecoderConfig
 from olrsearch.encoders.olr.decoder_file import (
-    DECODER,
     DECODER_TENSORS,
     copy_decoder,
     read_decoder,
@@ -156,7 +156,7 @@ def test_a_copy_is_bound_to_the_model_it_lies_beside(folder, tmp_path):
     np.testing.assert_array_equal(
         open_decoder(target).decode(embeddings()), open_decoder(folder).decode(embeddings())
     )
-    shutil.copyfile(folder / DECODER, target / DECODER)
+    shutil.copyfile(folder / DECODER_NAME, target / DECODER_NAME)
     with pytest.raises(ModelFileError, match=r"about another model .* olrsearch train decoder"):
         open_decoder(target)
 
@@ -177,8 +177,8 @@ def _flip(path):
         (DECODER_TENSORS, _cut, "cannot be read"),
         (DECODER_TENSORS, _flip, "does not match its checksums"),
         (DECODER_TENSORS, lambda path: path.unlink(), "is missing"),
-        (DECODER, _cut, "cannot be read"),
-        (DECODER, lambda path: path.write_text("{}"), "does not match its checksum"),
+        (DECODER_NAME, _cut, "cannot be read"),
+        (DECODER_NAME, lambda path: path.write_text("{}"), "does not match its checksum"),
     ],
 )
 def test_damaged_files_say_what_to_run(folder, name, damage, message):
@@ -198,7 +198,7 @@ def test_files_hold_half_precision(folder, trained):
     kept = read_decoder(folder)
     assert kept.fingerprint == trained.file.fingerprint
     assert kept.tensors["linear.axes"].dtype == np.float16
-    assert json.loads((folder / DECODER).read_text())["metrics"] == trained.metrics
+    assert json.loads((folder / DECODER_NAME).read_text())["metrics"] == trained.metrics
 
 
 def test_a_resumed_run_ends_in_the_same_decoder(tmp_path, trained, monkeypatch):

@@ -50,3 +50,18 @@ def test_it_has_a_gradient_where_both_are_flat():
     flat = torch.full((1, 3, 16, 16), 0.5, requires_grad=True)
     ssim(flat, torch.zeros(1, 3, 16, 16)).sum().backward()
     assert torch.isfinite(flat.grad).all()
+
+
+def test_it_trains_after_having_measured():
+    ssim.__globals__["_windows"].cache_clear()
+    image = torch.rand(1, 3, 20, 20, requires_grad=True)
+    with torch.inference_mode():
+        ssim(image, image)
+    ssim(image, torch.rand(1, 3, 20, 20), step=2).sum().backward()
+    assert torch.isfinite(image.grad).all()
+
+
+def test_some_windows_tell_about_the_same():
+    first = torch.rand(2, 3, 40, 40)
+    second = first * 0.5 + torch.rand(2, 3, 40, 40) * 0.5
+    np.testing.assert_allclose(ssim(first, second, step=2), ssim(first, second), atol=0.02)
