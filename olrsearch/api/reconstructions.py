@@ -37,25 +37,24 @@ def space_decoder(opened: OpenSpace) -> LabelDecoder:
 
 def reconstructions(session: Session, images: Iterable[Asked | Pixels], space: str | None) -> Reconstructions:
     """See `Looks.reconstruct`."""
-    from olrsearch.encoders.olr.ssim import compare
-
     opened = session.space(space)
     decoder = space_decoder(opened)
     found = []
     for image in images:
         source = session.source(opened, image)
         embedding = _stored(opened, source) if isinstance(source, int) else source
-        picture, linear = (make(embedding[None])[0] for make in (decoder.decode, decoder.linear))
+        made = [make(embedding[None])[0] for make in (decoder.decode, decoder.linear)]
         original = _original(session, opened, image, decoder)
-        alike = [
-            None if original is None else Likeness(*map(float, (part[0] for part in compare(made, original))))
-            for made in (picture[None], linear[None])
-        ]
+        alike = [None if original is None else _likeness(picture, original) for picture in made]
         image_id = source if isinstance(source, int) else None
-        found.append(
-            Reconstruction(_name(session, image_id, image), image_id, picture, linear, original, *alike)
-        )
+        found.append(Reconstruction(_name(session, image_id, image), image_id, *made, original, *alike))
     return Reconstructions(opened.info.name, tuple(found), decoder.images)
+
+
+def _likeness(picture: U8, original: U8) -> Likeness:
+    from olrsearch.encoders.olr.ssim import compare
+
+    return Likeness(*(float(figure[0]) for figure in compare(picture[None], original[None])))
 
 
 def _stored(opened: OpenSpace, image_id: int) -> F32:
@@ -67,17 +66,17 @@ def _name(session: Session, image_id: int | None, image: Asked | Pixels) -> str:
 
 
 def _original(session: Session, opened: OpenSpace, image: Asked | Pixels, decoder: LabelDecoder) -> U8 | None:
-    """The part of an image that its decoder's pictures show, uint8 [1, H, W, 3]; None where it is gone."""
+    """The part of an image that its decoder's pictures show, uint8 [H, W, 3]; None where it is gone."""
     from olrsearch.api.images_asked import Pixels
     from olrsearch.datasets.images import load_array, to_array
 
     found = session.find(opened.snapshot, image)
     if isinstance(found, Pixels):
-        return to_array(found.image, decoder.size, decoder.crop)[None]
+        return to_array(found.image, decoder.size, decoder.crop)
     try:
         if isinstance(found, int):
             row = opened.snapshot.images([found])[0]
-            return load_array(row.root, row.uri, decoder.size, decoder.crop)[None]
-        return load_array(found.parent, found.name, decoder.size, decoder.crop)[None]
+            return load_array(row.root, row.uri, decoder.size, decoder.crop)
+        return load_array(found.parent, found.name, decoder.size, decoder.crop)
     except (DatasetError, OSError):
         return None

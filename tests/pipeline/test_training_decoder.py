@@ -8,7 +8,8 @@ import pytest
 from command import call, good, refused
 
 from olrsearch import Store
-from olrsearch.encoders.folder.model_config import DECODER_NAME
+from olrsearch.core.errors import ModelFileError
+from olrsearch.encoders.folder.model_config import DECODER_NAME, read_config
 from olrsearch.encoders.olr import decoder_training
 from olrsearch.encoders.olr.decoder import open_decoder
 from olrsearch.encoders.olr.decoder_file import DECODER_TENSORS
@@ -140,3 +141,28 @@ def test_it_comes_along_when_the_model_is_taken_into_another_store(decoded, gall
     assert not (model_of(store) / DECODER_NAME).exists()
     good(store, "-q", "encode", "--encoder", model_of(decoded[0]))
     assert (model_of(store) / DECODER_NAME).read_bytes() == (model_of(decoded[0]) / DECODER_NAME).read_bytes()
+
+
+def test_lists_say_whether_there_is_a_decoder(decoded, gallery):
+    store, report = decoded
+    assert [row["has_decoder"] for row in good(store, "encoders", "list", "--json").rows][-1] is True
+    name = report["space"]
+    facts = good(store, "encoders", "info", name, "--json").row["decoder"]
+    assert facts["metrics"] == report["metrics"]
+    assert facts["config"]["image_size"] == [16, 16]
+    assert "decoder: pictures of 16 × 16 pixels" in good(store, "encoders", "info", name).out
+    assert good(gallery.store, "encoders", "info", name, "--json").row["decoder"] is None
+    assert "decoder: none; olrsearch train decoder" in good(gallery.store, "encoders", "info", name).out
+
+
+def test_publishing_takes_it_along_when_asked(published, tmp_path):
+    store = shutil.copytree(published.store, tmp_path / "store")
+    with Store.open(store) as opened:
+        with pytest.raises(ModelFileError, match="no decoder to take along: run olrsearch train decoder"):
+            opened.encoders.publish(None, tmp_path / "out", name="one", decoder=True)
+        opened.encoders.train_decoder(profile="tiny")
+        without = opened.encoders.publish(None, tmp_path / "out", name="without")
+        taken = opened.encoders.publish(None, tmp_path / "out", name="taken", half=True, decoder=True)
+    assert open_decoder(without) is None
+    assert open_decoder(taken).size == (16, 16)
+    assert read_config(taken)["fingerprint"] != read_config(without)["fingerprint"]

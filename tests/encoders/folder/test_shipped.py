@@ -135,6 +135,7 @@ def test_entries_as_json(published):
         "fingerprint",
         "notice",
         "default",
+        "has_decoder",
         "path",
     ]
     assert row["labels"] == list(LABELS)
