@@ -291,10 +291,10 @@ class Edits:
     def _decoder(self, info: SpaceInfo) -> tuple[LabelDecoder | None, tuple[str, ...]]:
         """The decoder of a space, kept open, and what a reader of its pictures, or of none, must know."""
         if info.fingerprint not in self._decoders:
-            from olrsearch.encoders.olr.decoder_file import DECODER
+            from olrsearch.encoders.olr.decoder_file import has_decoder
 
             found = None
-            if (info.model_path / DECODER).exists():
+            if has_decoder(info.model_path):
                 from olrsearch.encoders.olr.decoder import open_decoder
 
                 found = open_decoder(info.model_path)
