@@ -43,17 +43,28 @@ def reconstructions(session: Session, images: Iterable[Asked | Pixels], space: s
     for image in images:
         source = session.source(opened, image)
         embedding = _stored(opened, source) if isinstance(source, int) else source
-        made = [make(embedding[None])[0] for make in (decoder.decode, decoder.linear)]
+        picture, linear = decoder.decode(embedding[None])[0], decoder.linear(embedding[None])[0]
         original = _original(session, opened, image, decoder)
-        alike = [None if original is None else _likeness(picture, original) for picture in made]
         image_id = source if isinstance(source, int) else None
-        found.append(Reconstruction(_name(session, image_id, image), image_id, *made, original, *alike))
+        found.append(
+            Reconstruction(
+                name=_name(session, image_id, image),
+                image_id=image_id,
+                picture=picture,
+                linear=linear,
+                original=original,
+                likeness=_likeness(picture, original),
+                linear_likeness=_likeness(linear, original),
+            )
+        )
     return Reconstructions(opened.info.name, tuple(found), decoder.images)
 
 
-def _likeness(picture: U8, original: U8) -> Likeness:
+def _likeness(picture: U8, original: U8 | None) -> Likeness | None:
     from olrsearch.encoders.olr.ssim import compare
 
+    if original is None:
+        return None
     return Likeness(*(float(figure[0]) for figure in compare(picture[None], original[None])))
 
 
