@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from olrsearch.api.arguments import checked_verbs
+from olrsearch.api.gaussian_looks import gaussian_look
 from olrsearch.api.images_asked import several_images
 from olrsearch.api.pictures import picture_of, pictures
 from olrsearch.api.session import allowed
 from olrsearch.api.understanding import understanding
 from olrsearch.core.errors import BenchmarkError, QueryError
 from olrsearch.core.names import LabelNames
-from olrsearch.evaluation.looks.gaussians import GaussianLook, word_correlations
 from olrsearch.evaluation.looks.reconstructions import Reconstructions
 from olrsearch.search.spaces.about import stored_labels
 
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from olrsearch.evaluation.looks.components import Components
     from olrsearch.evaluation.looks.correlations import NormCorrelations
     from olrsearch.evaluation.looks.disagreements import Disagreements
+    from olrsearch.evaluation.looks.gaussians import GaussianLook
     from olrsearch.evaluation.looks.latent_map import LatentMap, MapBy
     from olrsearch.maths.gaussian import Gaussians
     from olrsearch.search.spaces.labels import OpenSpace
-    from olrsearch.search.spaces.posteriors import OpenPosteriors
     from olrsearch.store.values import ImageRef
 
 
@@ -202,7 +202,9 @@ class Looks:
         for image in several_images(images):
             gaussian = self._session.gaussian(opened, image).gaussian
             shown = picture_of(self._session, image)
-            looks.append(self._look(opened, str(image), gaussian, samples, seed, shown))
+            looks.append(
+                gaussian_look(self._session, opened, str(image), gaussian, samples, seed=seed, shown=shown)
+            )
         return looks
 
     def words(
@@ -242,7 +244,8 @@ class Looks:
         if absent:
             raise QueryError(f"a prior is of words that are there, found {', '.join(absent)}: leave them out")
         prior = match_prior(terms, vocabulary, opened.shrinkage_or(shrinkage))
-        return self._look(opened, canonical(query_of(terms)), prior, samples, seed, None)
+        name = canonical(query_of(terms))
+        return gaussian_look(self._session, opened, name, prior, samples, seed=seed)
 
     def map(
         self,
@@ -323,10 +326,8 @@ class Looks:
         Raises:
             EncoderError: the encoder has no decoder, or points of another dimension.
         """
-        return self._decoder(self._session.posteriors(space)).decode(np.asarray(points, np.float32))
-
-    def _decoder(self, opened: OpenPosteriors) -> PosteriorEncoder:
-        return cast("PosteriorEncoder", self._session.encoder(opened.info))
+        encoder = cast("PosteriorEncoder", self._session.encoder(self._session.posteriors(space).info))
+        return encoder.decode(np.asarray(points, np.float32))
 
     def sheet(
         self,
@@ -381,28 +382,6 @@ class Looks:
         from olrsearch.sheets.looks import plot_look
 
         return plot_look(found, path)
-
-    def _look(
-        self,
-        opened: OpenPosteriors,
-        name: str,
-        gaussian: Gaussians,
-        samples: int,
-        seed: int,
-        shown: bytes | None,
-    ) -> GaussianLook:
-        if samples < 0:
-            raise QueryError(f"{samples} samples: expected 0 or more")
-        vocabulary, decoded = opened.vocabulary, None
-        notes: tuple[str, ...] = ()
-        encoder = self._decoder(opened)
-        if encoder.has_decoder:
-            drawn = gaussian.sample(samples, np.random.default_rng(seed))[0]
-            decoded = encoder.decode(np.concatenate([gaussian.mean, drawn]).astype(np.float32))
-        else:
-            notes = (f"the encoder of {opened.info.name} has no decoder: its covariance alone is shown",)
-        correlations = word_correlations(gaussian, vocabulary.vectors)
-        return GaussianLook(name, gaussian, vocabulary.names, correlations, decoded, shown, notes)
 
     def _rows(self, opened: OpenSpace, where: str | None) -> I64:
         """Rows of the view that a condition selects, int64, by rising image id."""
