@@ -95,7 +95,7 @@ def train_vae(
             PixelBatches(seen, images.labels, rows) for rows in (images.train, images.selection)
         )
         result = run_stage(
-            VaeStage(config, network, one=one),
+            VaeStage(config, network.train(), one=one),
             StageData(train, selection, config, 0),
             run_dir / "bound",
             "bound",

@@ -3,9 +3,10 @@
 import dataclasses
 
 import numpy as np
+import olr_case
 import pytest
 
-from olrsearch.core.errors import TrainingError, WordVectorsError
+from olrsearch.core.errors import EncoderError, TrainingError, WordVectorsError
 from olrsearch.encoders import registry
 from olrsearch.encoders.trainer.run import TrainingImages
 from olrsearch.encoders.vae.training import train_vae
@@ -126,3 +127,39 @@ def test_one_class_one_example_and_a_table_that_is_none(tmp_path):
 def test_settings_out_of_range_are_named(kind, key, value):
     with pytest.raises(TrainingError, match=key):
         _config(kind, **{key: value})
+
+
+@pytest.mark.slow
+def test_features_of_a_trunk_in_place_of_pixels(tmp_path):
+    import torch
+
+    from olrsearch.encoders.olr.encoder import save
+    from olrsearch.encoders.olr.network import OlrNetwork
+
+    torch.manual_seed(1)
+    of_trunk = olr_case.config()
+    olr = save(tmp_path, of_trunk, OlrNetwork(of_trunk, torch.full((3,), 128.0), torch.full((3,), 60.0)))
+    images = olr_case.images()
+    changes = {
+        "start_from": "olr",
+        "backbone": of_trunk.backbone,
+        "width": str(of_trunk.width),
+        "epochs": "10",
+        "learning_rate": "0.01",
+    }
+    config = registry.config_class("pse-star").of_profile("tiny", olr_case.LABELS).with_overrides(changes)
+    trained = _train(tmp_path, config, images, source=olr)
+    encoder = registry.load(trained.path)
+    assert trained.metrics["map"] > 0.5
+    assert not encoder.has_decoder
+    with pytest.raises(EncoderError, match="sees the features of a trunk"):
+        encoder.decode(np.zeros((1, 3), np.float32))
+    assert encoder.features(images.pixels[:4]).shape == (4, 3 * of_trunk.width)
+    learned = encoder.vocabulary.learned
+    mean = encoder.encode(images.pixels).mean.astype(np.float64)
+    more = learned.present.log_likelihood(mean) - learned.absent.log_likelihood(mean)
+    known = images.labels[:, 0] != 0
+    assert ((more[0] > 0) == (images.labels[:, 0] > 0))[known].mean() > 0.6
+    wider = registry.config_class("pse-star").of_profile("tiny", olr_case.LABELS)
+    with pytest.raises(TrainingError, match=r"does not fit: width \(its 8, here 9\)"):
+        _train(tmp_path / "other", wider.with_overrides({**changes, "width": "9"}), images, source=olr)
