@@ -20,7 +20,7 @@ from olrsearch.core.errors import EncoderError, QueryError
 from olrsearch.evaluation.looks.imagined import Imagined, ImaginedPicture, NearImage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from olrsearch.api.images_asked import Asked
@@ -28,10 +28,14 @@ if TYPE_CHECKING:
     from olrsearch.api.session import HasSession, Session
     from olrsearch.core.arrays import F64
     from olrsearch.encoders.protocol import PosteriorEncoder
+    from olrsearch.maths.gaussian import Gaussians
     from olrsearch.search.spaces.posteriors import OpenPosteriors
 
 MOST: Final = 1000
 """Pictures that are made at once, at most."""
+
+_USUAL: Final = 256
+"""Images whose covariances are averaged for what is near a point: a point alone finds narrow posteriors."""
 
 
 @checked
@@ -62,7 +66,8 @@ def imagine(
         temperature: What standard deviations are multiplied by: 0 is the mean, 1 the distribution as it is.
         taken_as: `words` or `image` where a name could be both.
         vectors: As of `words`.
-        find: Also find so many stored images nearest to each point, by KL(point‖image).
+        find: Also find so many stored images nearest to each point, by KL(query‖image). The query is an
+            image's posterior, or a Gaussian at the point, as wide as posteriors are on average.
         meanings: As of `words`.
         space: Of posteriors, whose encoder has a decoder.
 
@@ -103,7 +108,7 @@ def imagine(
         temperature=temperature if len(drawn) else None,
         notes=end.notes,
     )
-    return _with_near(found, opened, find)
+    return _with_near(found, opened, find, {0: end.gaussian} if of_image else {})
 
 
 @checked
@@ -171,7 +176,10 @@ def interpolate(
         path="sphere" if opened.on_sphere else "line",
         notes=tuple(dict.fromkeys(note for end in ends for note in end.notes)),
     )
-    return _with_near(found, opened, find)
+    images = {
+        place: end.gaussian for place, end in zip((0, steps - 1), ends, strict=True) if end.image is not None
+    }
+    return _with_near(found, opened, find, images)
 
 
 def _check_find(find: int) -> None:
@@ -235,16 +243,27 @@ def _made(
     )
 
 
-def _with_near(found: Imagined, opened: OpenPosteriors, count: int) -> Imagined:
-    """The same with the stored images nearest to each point, where some are asked for."""
+def _with_near(
+    found: Imagined, opened: OpenPosteriors, count: int, images: Mapping[int, Gaussians]
+) -> Imagined:
+    """The same with the stored images nearest to each point, where some are asked for.
+
+    Args:
+        found: The pictures.
+        opened: The space.
+        count: How many images.
+        images: Posteriors of the pictures that are decoded at an image's mean, by their place.
+    """
     if not count:
         return found
-    from olrsearch.maths.gaussian import SIGMA0, Gaussians
+    from olrsearch.maths.gaussian import Gaussians
+    from olrsearch.maths.triangles import cholesky
 
-    size, pictures = opened.view.size, []
-    for picture in found.pictures:
-        narrow = Gaussians(np.array([picture.point]), SIGMA0 * np.eye(size)[None])
-        answer = opened.index.search(narrow, count, direction="query-to-image")
+    usual = cholesky(opened.view.sample(_USUAL).covariance.mean(axis=0, keepdims=True))
+    pictures = []
+    for place, picture in enumerate(found.pictures):
+        query = images.get(place) or Gaussians(np.array([picture.point]), usual)
+        answer = opened.index.search(query, count, direction="query-to-image")
         rows = opened.snapshot.images(answer.ids.tolist())
         near = tuple(
             NearImage(row.id, row.key, float(distance))

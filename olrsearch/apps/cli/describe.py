@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 _STORED = {None: "", -1: "stored: absent", 0: "stored: unknown", 1: "stored: present"}
 
 _NORM = "a line is a label, its probability, and its norm: the length of its vector, how much of it is seen"
-_RATIO = "a line is a word, its probability, and its ratio: how much likelier than the mean word, in nats"
+_RATIO = (
+    "a line is a word, its probability, and its ratio: how much likelier than the mean word, or than without "
+    "the word where that was learned, in nats"
+)
 
 
 @click.command(

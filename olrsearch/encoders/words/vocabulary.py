@@ -358,10 +358,7 @@ class Vocabulary:
 
         Args:
             positions: Of the words; there may be none.
-            shrinkage: λ, above 0 and up to 1; not used where Gaussians were learned.
-
-        Raises:
-            GaussianError: λ outside its range.
+            shrinkage: As of `prior`, which says what is raised; not used where Gaussians were learned.
         """
         if self.learned is not None and positions:
             return product(self.learned.present[np.array(positions, np.int64)])
@@ -381,9 +378,8 @@ class Vocabulary:
         weights = [weight for _, weight in words]
         if bad := [vector.shape for vector in vectors if vector.shape != (self.size,)]:
             raise GaussianError(f"a word vector of shape {bad[0]} for an encoder of {self.size} dimensions")
-        return word_prior(
-            vectors, 1.0 if shrinkage is None else shrinkage, weights=weights or None, size=self.size
-        )
+        share = 1.0 if shrinkage is None else shrinkage
+        return word_prior(vectors, share, weights=weights or None, size=self.size)
 
     def _check_table(self, table: WordVectors) -> None:
         """Refuse another table than the encoder's."""

@@ -50,7 +50,8 @@ class NearImage:
     Attributes:
         image_id: The image's stable id.
         key: The key its data set gave it.
-        distance: KL of the point from its posterior, nats; smaller is nearer.
+        distance: KL(query‖image), nats; smaller is nearer. The query is the posterior of the image that was
+            asked about, or else a Gaussian at the point, as wide as posteriors are on average.
     """
 
     image_id: int
