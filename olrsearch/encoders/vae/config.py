@@ -29,6 +29,7 @@ _PROFILES: dict[str, dict[str, Any]] = {
         "learning_rate": 1e-3,
         "ema_decay": 0.0,
         "label_scale": 1.0,
+        "label_gaussians": "learned",
     },
     # Faces: the features of the shipped face encoder's trunk, which stays as it is, in place of pixels.
     "faces": {
@@ -70,8 +71,8 @@ class VaeConfig(TrainerConfig):
         answer: What is told of the labels: which 'one' an image has (a softmax), or each of 'many' by
             itself; 'auto' takes one where every training image has exactly one.
         label_gaussians: Which Gaussians the model keeps for its labels: the 'learned' ones of its label
-            encoder, with diagonal covariances, or ones with full covariances 'fitted' to the training
-            images when all else is learnt. Of many labels an image they are always fitted.
+            encoder, with diagonal covariances, as in the paper, or ones with full covariances 'fitted' to
+            the training images when all else is learnt. Of many labels an image they are always fitted.
         size: d.
         hidden: Hidden units of the image encoder and the classifier, the decoder's in reverse.
         grey: Whether images are seen and drawn in grey.
@@ -98,7 +99,7 @@ class VaeConfig(TrainerConfig):
     label_words: str = ""
     label_scale: float = 5.0
     answer: str = "auto"
-    label_gaussians: str = "learned"
+    label_gaussians: str = "fitted"
     size: int = 10
     hidden: tuple[int, int] = (512, 64)
     grey: bool = False
