@@ -215,6 +215,22 @@ def pse(
     render(report, out, as_json=as_json, lines=report.lines())
 
 
+@papers.command("decoder", epilog=examples("olrsearch bench papers decoder --out decoder"))
+@shared_options
+@click.pass_context
+def decoder(ctx: click.Context, space: str | None, seed: int, out: Path | None, as_json: bool) -> None:
+    """P5: pictures that the decoder of label embeddings makes of images of val and test.
+
+    Beside them ridge regression to pixels, the mean image and a ceiling, and what of identity they disclose
+    to a network that saw neither faces nor the decoder. With --json, one object a figure.
+    """
+    from olrsearch_benchmarks.papers.decoder_on_a_store import decoder_paper
+
+    with open_to_measure(ctx) as store:
+        report = decoder_paper(store, space=space, seed=seed)
+    render(report, out, as_json=as_json, lines=report.lines())
+
+
 def _images_option(name: str, default: int, text: str) -> Option:
     return click.option(name, type=POSITIVE, default=default, show_default=True, help=text)
 

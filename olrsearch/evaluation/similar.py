@@ -166,7 +166,7 @@ def run_similar(
     signs = QuerySet(pairs, "").signs(data.label_names)
     wanted = [(int(a), int(b)) for a, b in (np.flatnonzero(sign) for sign in signs)]
     exemplars = exemplar_precision(spaces, data, truth, wanted, np.random.default_rng([seed, 0xE8E5]))
-    pool = _identity_pool(data, rng)
+    pool = identity_pool(data.identity[data.gallery], rng)
     persons = data.identity[data.gallery][pool]
 
     def against_ours(values: Mapping[str, F64]) -> dict[str, Interval]:
@@ -203,7 +203,7 @@ def run_similar(
         },
         exemplar_differences=against_ours(precision) if precision else {},
         identity={
-            name: _identity(space, pool, persons)
+            name: told_of_identity(space, pool, persons)
             for name, space in {**spaces, "stored labels": number_space(truth)}.items()
         },
         identity_pairs=int(np.square(np.unique(persons, return_counts=True)[1]).sum() - len(pool)) // 2,
@@ -278,9 +278,13 @@ def _ndcg(distances_of: Callable[[I64], F32], asked: I64, truth: I8, idf: F64) -
     return np.concatenate(out)
 
 
-def _identity_pool(data: BenchData, rng: np.random.Generator) -> I64:
-    """Positions in the gallery of whole identities, few enough for all their pairs."""
-    identity = data.identity[data.gallery]
+def identity_pool(identity: I64, rng: np.random.Generator) -> I64:
+    """Positions of images of whole identities, few enough for all their pairs, int64.
+
+    Args:
+        identity: int64 [G], −1 unknown.
+        rng: Draws the identities.
+    """
     known = np.flatnonzero(identity >= 0)
     if len(known) <= MOST_FOR_IDENTITY:
         return known
@@ -291,7 +295,14 @@ def _identity_pool(data: BenchData, rng: np.random.Generator) -> I64:
     return known[kept]
 
 
-def _identity(space: LabelSpace, pool: I64, persons: I64) -> Identity:
+def told_of_identity(space: LabelSpace, pool: I64, persons: I64) -> Identity:
+    """How much the distances of a space tell of who is in a picture.
+
+    Args:
+        space: Of G images.
+        pool: int64 [n], positions among these of the images that are compared.
+        persons: int64 [n], who they show.
+    """
     same_pairs, other_pairs, nearest = [], [], []
     for here in blocks_of(np.arange(len(pool)), _BLOCK):
         distances = space.block(pool[here])[:, pool]

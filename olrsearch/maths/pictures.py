@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _SAMPLE: Final = 4096
 _SPARE: Final = 32
-_ROUNDS: Final = 3
+_ROUNDS: Final = 2
 _ROWS: Final = 1024
 _STRENGTHS: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Of the ridge, in units of the variance of a standardised number."""
@@ -104,6 +104,31 @@ def principal_pictures(pixels: U8, rows: I64, rank: int, *, seed: int = 0) -> Pi
     return PictureBasis(mean, np.ascontiguousarray((basis @ vectors).T, np.float32))
 
 
+def ridge_pictures(numbers: F32, pixels: U8, rows: I64, strength: float) -> Ridge:
+    """Ridge regression from numbers to every value of pictures, read in blocks.
+
+    Args:
+        numbers: float32 [n, D]; not changed.
+        pixels: uint8 [N, H, W, 3], perhaps memory-mapped.
+        rows: int64 [n], the pictures of these numbers.
+        strength: As `fit_ridge` chooses it.
+    """
+    centre, scale = _scaling(numbers)
+    sides = numbers.shape[1], int(np.prod(pixels.shape[1:]))
+    gram, cross, middle = np.zeros((sides[0], sides[0])), np.zeros(sides, np.float32), np.zeros(sides[1])
+    for start in range(0, len(rows), _ROWS):
+        part = slice(start, start + _ROWS)
+        standard, wanted = (numbers[part] - centre) * scale, _flat(pixels[rows[part]])
+        gram += standard.T @ standard
+        cross += standard.T @ wanted
+        middle += wanted.sum(axis=0, dtype=np.float64)
+    middle /= len(rows)
+    damped = gram / len(rows) + strength * np.eye(sides[0])
+    # Standardised numbers sum to nothing, so the pictures need no centring.
+    weight = scale[:, None] * np.linalg.solve(damped, cross / len(rows)).astype(np.float32)
+    return Ridge(weight, (middle - centre @ weight).astype(np.float32), strength)
+
+
 def fit_ridge(numbers: F32, targets: F32, held: F32, held_targets: F32) -> Ridge:
     """Ridge regression, its strength chosen on examples held back.
 
@@ -118,9 +143,7 @@ def fit_ridge(numbers: F32, targets: F32, held: F32, held_targets: F32) -> Ridge
     """
     if not len(numbers) or not len(held):
         raise FitError(f"{len(numbers)} examples and {len(held)} held back: expected one or more of each")
-    centre = numbers.mean(axis=0, dtype=np.float64).astype(np.float32)
-    deviation = numbers.std(axis=0, dtype=np.float64)
-    scale = np.where(deviation > _CONSTANT, 1 / np.maximum(deviation, _CONSTANT), 0).astype(np.float32)
+    centre, scale = _scaling(numbers)
     middle = targets.mean(axis=0, dtype=np.float64).astype(np.float32)
     gram = np.zeros((numbers.shape[1], numbers.shape[1]), np.float64)
     cross = np.zeros((numbers.shape[1], targets.shape[1]), np.float32)
@@ -145,6 +168,14 @@ def fit_ridge(numbers: F32, targets: F32, held: F32, held_targets: F32) -> Ridge
     best = min(_STRENGTHS, key=error)
     weight = scale[:, None] * (axes @ solution(best))
     return Ridge(weight, middle - centre @ weight, best)
+
+
+def _scaling(numbers: F32) -> tuple[F32, F32]:
+    """Means and factors that standardise, float32 [D] both; a number that does not vary is left out."""
+    centre = numbers.mean(axis=0, dtype=np.float64).astype(np.float32)
+    deviation = numbers.std(axis=0, dtype=np.float64)
+    scale = np.where(deviation > _CONSTANT, 1 / np.maximum(deviation, _CONSTANT), 0).astype(np.float32)
+    return centre, scale
 
 
 def _flat(pixels: U8) -> F32:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from olrsearch.core.errors import FitError
-from olrsearch.maths.pictures import fit_ridge, principal_pictures
+from olrsearch.maths.pictures import fit_ridge, principal_pictures, ridge_pictures
 
 RNG = np.random.default_rng(0)
 
@@ -52,3 +52,12 @@ def test_examples_that_are_no_numbers_are_refused():
         fit_ridge(numbers, numbers, numbers, numbers)
     with pytest.raises(FitError, match="one or more"):
         fit_ridge(numbers[:0], numbers[:0], numbers, numbers)
+
+
+def test_a_ridge_to_every_value_is_that_to_some():
+    pixels, numbers = _pictures(200)
+    numbers = (numbers * [1, 10, 0.1] + 3).astype(np.float32)
+    values = pixels.reshape(200, -1).astype(np.float32) / 255
+    some = fit_ridge(numbers[:150], values[:150, :20], numbers[150:], values[150:, :20])
+    found = ridge_pictures(numbers[:150], pixels, np.arange(150), some.strength)
+    np.testing.assert_allclose(found(numbers[150:])[:, :20], some(numbers[150:]), atol=1e-3)

@@ -19,7 +19,6 @@ _PROFILES: dict[str, dict[str, Any]] = {
     # The paper's own, at its own size; hours without a GPU.
     "paper": {
         "network": "paper",
-        "width": 64,
         "image_size": (176, 176),
         "standardise": False,
         "rescale": True,
@@ -31,7 +30,7 @@ _PROFILES: dict[str, dict[str, Any]] = {
         "batch_size": 32,
     },
     # Generated avatars: about a minute.
-    "demo": {"image_size": (64, 64), "width": 16, "hidden": 256, "epochs": 8, "selection_size": 400},
+    "demo": {"image_size": (64, 64), "hidden": 256, "epochs": 8, "selection_size": 400},
     # Tests: a second.
     "tiny": {
         "image_size": (16, 16),
@@ -58,9 +57,11 @@ class DecoderConfig(TrainerConfig):
         k: Numbers a label, as the encoder makes them.
         network: 'paper': dense, then doublings by transposed convolutions, as its table 1; 'residual': a
             correction of the linear reconstruction, then one of the result's neighbourhoods.
-        width: Channels of the layers at full size; the paper's 64.
-        hidden: Numbers of the residual network's hidden layers.
+        width: Channels of most of the layers of 'paper'; the paper's 64.
+        hidden: Numbers of the hidden layers of 'residual'.
         rank: Principal components of images that the linear reconstruction is made of.
+        components_rate: How many times as fast as the rest 'residual' learns these components; 0 keeps them.
+        detail: Channels of convolutions of 'residual' that correct each place's neighbourhood; 0 has none.
         standardise: Whether each number of the embedding has mean 0 and variance 1 for the network.
         dropout: Of the embedding and the hidden layers, while training.
         similarity_weight: Share α of 1 − SSIM in the loss, the rest being the mean squared error; the
@@ -79,15 +80,17 @@ class DecoderConfig(TrainerConfig):
     k: int = 1
     image_size: tuple[int, int] = (88, 88)
     crop: str = "center"
-    batch_size: int = 64
+    batch_size: int = 128
     weight_decay: float = 0.01
     ema_decay: float = 0.995
     flip: bool = False
     shift: int = 0
     network: str = "residual"
-    width: int = 32
+    width: int = 64
     hidden: int = 512
     rank: int = 256
+    components_rate: float = 0.1
+    detail: int = 0
     standardise: bool = True
     dropout: float = 0.1
     similarity_weight: float = 0.5
@@ -111,6 +114,8 @@ class DecoderConfig(TrainerConfig):
             "width": (self.width >= 1, "1 or more"),
             "hidden": (self.hidden >= 1, "1 or more"),
             "rank": (self.rank >= 1, "1 or more"),
+            "components_rate": (self.components_rate >= 0, "0 or more"),
+            "detail": (self.detail >= 0, "0 or more"),
             "dropout": (0 <= self.dropout < 1, "a share from 0 to below 1"),
             "similarity_weight": (0 <= self.similarity_weight <= 1, "a share from 0 to 1"),
             "optimiser": (self.optimiser in OPTIMISERS, f"one of {', '.join(OPTIMISERS)}"),

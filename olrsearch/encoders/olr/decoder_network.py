@@ -69,6 +69,7 @@ class LinearPictures(nn.Module):
     bias: Tensor
     mean: Tensor
     axes: Tensor
+    spread: Tensor
 
     def __init__(self, numbers: int, rank: int, size: tuple[int, int]) -> None:
         super().__init__()
@@ -78,14 +79,15 @@ class LinearPictures(nn.Module):
         self.register_buffer("bias", torch.zeros(rank))
         self.register_buffer("mean", torch.zeros(values))
         self.register_buffer("axes", torch.zeros(rank, values))
+        self.register_buffer("spread", torch.ones(rank))
 
     def coordinates(self, embeddings: Tensor) -> Tensor:
         """Embeddings [B, D] → coordinates [B, r]."""
         return embeddings @ self.weight + self.bias
 
-    def pictures(self, coordinates: Tensor) -> Tensor:
-        """Coordinates [B, r] → pictures [B, 3, H, W], about 0 to 1."""
-        values = self.mean + coordinates @ self.axes
+    def pictures(self, coordinates: Tensor, axes: Tensor | None = None) -> Tensor:
+        """Coordinates [B, r], along other components [r, P] than its own if given → pictures [B, 3, H, W]."""
+        values = self.mean + coordinates @ (self.axes if axes is None else axes)
         return values.reshape(-1, *self.size, 3).permute(0, 3, 1, 2)
 
     def forward(self, embeddings: Tensor) -> Tensor:
@@ -133,9 +135,9 @@ class PaperNetwork(nn.Module):
 
 
 class ResidualNetwork(nn.Module):
-    """A correction of the linear reconstruction's coordinates, then one of each place's neighbourhood.
+    """Corrections of the linear reconstruction: of its coordinates, of its components, of neighbourhoods.
 
-    Both start at nothing, so that training begins at the linear reconstruction.
+    All start at nothing, so that training begins at the linear reconstruction.
 
     Args:
         config: Size, width, hidden layers, dropout.
@@ -145,9 +147,8 @@ class ResidualNetwork(nn.Module):
 
     def __init__(self, config: DecoderConfig, numbers: int, rank: int) -> None:
         super().__init__()
-        hidden, width = config.hidden, config.width
-        self.size = config.image_size
-        self.start = tuple(math.ceil(side / 8) for side in self.size)
+        hidden = config.hidden
+        self.rate = config.components_rate
         self.first = nn.Sequential(
             nn.Dropout(config.dropout),
             nn.Linear(numbers, hidden),
@@ -157,27 +158,49 @@ class ResidualNetwork(nn.Module):
         )
         self.second = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(config.dropout))
         self.correction = _silent(nn.Linear(hidden, rank))
-        self.places = nn.Linear(hidden, width * self.start[0] * self.start[1])
-        self.maps = nn.Sequential(
-            nn.Conv2d(12 + width, width, 3, 1, 1),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, 1, 1),
-            nn.ReLU(),
-            _silent(nn.Conv2d(width, 12, 3, 1, 1)),
-        )
+        height, width = config.image_size
+        # What is learnt is multiplied by the rate: components are small numbers, and learn more slowly.
+        self.change = nn.Parameter(torch.zeros(rank, 3 * height * width)) if self.rate else None
+        self.detail = Detail(config) if config.detail else None
 
     def forward(self, numbers: Tensor, linear: LinearPictures, coordinates: Tensor) -> Tensor:
         """[B, D], and the linear reconstruction's coordinates [B, r] → [B, 3, H, W]."""
         hidden = self.first(numbers)
         hidden = hidden + self.second(hidden)
-        pictures = linear.pictures(coordinates + self.correction(hidden))
+        axes = linear.axes if self.change is None else linear.axes + self.rate * self.change
+        pictures = linear.pictures(coordinates + linear.spread * self.correction(hidden), axes)
+        return pictures if self.detail is None else pictures + self.detail(hidden, pictures)
+
+
+class Detail(nn.Module):
+    """A correction of each place's neighbourhood by convolutions at half size.
+
+    Args:
+        config: Size, hidden layers and channels.
+    """
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.size, channels = config.image_size, config.detail
+        self.start = tuple(math.ceil(side / 8) for side in self.size)
+        self.places = nn.Linear(config.hidden, channels * self.start[0] * self.start[1])
+        self.maps = nn.Sequential(
+            nn.Conv2d(12 + channels, channels, 3, 1, 1),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, 1, 1),
+            nn.ReLU(),
+            _silent(nn.Conv2d(channels, 12, 3, 1, 1)),
+        )
+
+    def forward(self, hidden: Tensor, pictures: Tensor) -> Tensor:
+        """What is known [B, hidden] and pictures [B, 3, H, W] → what is added to these."""
         height, width = self.size
         even = nnf.pad(pictures, (0, width % 2, 0, height % 2), mode="replicate")
-        places = nnf.relu(self.places(hidden)).reshape(len(numbers), -1, *self.start)
         halves = nnf.pixel_unshuffle(even, 2)
+        places = nnf.relu(self.places(hidden)).reshape(len(hidden), -1, *self.start)
         places = nnf.interpolate(places, halves.shape[2:], mode="bilinear", align_corners=False)
         detail = nnf.pixel_shuffle(self.maps(torch.cat((halves, places), dim=1)), 2)
-        return pictures + detail[:, :, :height, :width]
+        return detail[:, :, :height, :width]
 
 
 def _silent(layer: Layer) -> Layer:

@@ -161,12 +161,8 @@ def _begun(images: DecoderImages, config: DecoderConfig) -> DecoderNetwork:
     """A network that knows the numbers' spread and the linear reconstruction."""
     known, held = images.embeddings[images.train], images.embeddings[images.selection]
     basis = principal_pictures(images.pixels, images.train, config.rank, seed=config.seed)
-    ridge = fit_ridge(
-        known,
-        basis.coordinates(images.pixels[images.train]),
-        held,
-        basis.coordinates(images.pixels[images.selection]),
-    )
+    wanted = basis.coordinates(images.pixels[images.train])
+    ridge = fit_ridge(known, wanted, held, basis.coordinates(images.pixels[images.selection]))
     network = DecoderNetwork(config, known.shape[1], len(basis.axes))
     with torch.no_grad():
         linear = network.linear
@@ -175,6 +171,7 @@ def _begun(images: DecoderImages, config: DecoderConfig) -> DecoderNetwork:
             (linear.bias, ridge.bias),
             (linear.mean, basis.mean),
             (linear.axes, basis.axes),
+            (linear.spread, wanted.std(axis=0)),
         ):
             buffer.copy_(torch.from_numpy(values))
         if config.standardise:

@@ -87,10 +87,12 @@ def test_at_the_papers_size_the_network_is_its_table():
     ]
 
 
-@pytest.mark.parametrize("network", ["paper", "residual"])
+@pytest.mark.parametrize(
+    "changes", [{"network": "paper"}, {"detail": "4"}, {"detail": "0", "components_rate": "0"}]
+)
 @pytest.mark.parametrize("size", [(16, 16), (37, 20), (64, 64), (100, 90)])
-def test_networks_fill_any_size(network, size):
-    config = dataclasses.replace(_config(network=network), image_size=size)
+def test_networks_fill_any_size(changes, size):
+    config = dataclasses.replace(_config(**changes), image_size=size)
     assert DecoderNetwork(config, 6, 4)(torch.randn(2, 6)).shape == (2, 3, *size)
 
 
