@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from scipy.special import expit
 
 from olrsearch.core.arrays import blocks_of
 from olrsearch.core.errors import FitError
@@ -20,6 +21,8 @@ from olrsearch.maths.gaussian import Gaussians
 from olrsearch.maths.triangles import cholesky
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from olrsearch.core.arrays import F32, F64
 
 FEWEST: Final = 2
@@ -28,8 +31,13 @@ FEWEST: Final = 2
 _FLOOR: Final = 1e-6
 """Least variance in any direction of a label's Gaussian, as a share of the mean one."""
 
-_RIDGE: Final = 1e-4
-"""Added to the variances of logits, as a share of their mean: labels that always go together stay apart."""
+_RIDGE: Final = 0.03
+"""Added to the variances of probabilities, as a share of their mean: of labels that nearly always go together,
+none is held altogether while the other changes."""
+
+REACH: Final = 1.5
+"""How far an edit of strength 1 goes from the middle between images without a label and with it: to a typical
+image at 1. Decoders draw back to the middle, so that less is often not seen; chosen on selection images."""
 
 _LEAST: Final = 1e-12
 """Of a variance, where nothing varies."""
@@ -82,24 +90,26 @@ def replaced(embedding: F32, label: int, vector: F64, *, added: bool, strength: 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Directions:
-    """How whole embeddings change with one label's logit, all other logits held.
+    """How whole embeddings change with the probability of one label, those of the others held.
 
-    E is regressed on z: cov(E, z) cov(z)⁻¹. What a direction does not explain of an embedding it leaves as it
-    is, so the rest of a face stays; and since the readout is linear in E, a step along label l's direction
-    changes the logit of l alone.
+    E is regressed on the probabilities of all labels at once: cov(E, p) (cov(p) + ridge)⁻¹. What a direction
+    does not explain of an embedding it leaves as it is, so the rest of a face stays.
 
     Attributes:
-        steps: float64 [L, L, k], the change of E for one nat of a label's logit.
+        steps: float64 [L, L, k], the change of E along each label's direction that changes the label's own
+            logit by one nat.
+        effect: float64 [L, L], by how much a step of the first label changes the logit of the second, nats.
         low: float64 [L], the mean logit of images that are found to lack the label, nats.
         high: float64 [L], that of images that are found to have it.
     """
 
     steps: F64
+    effect: F64
     low: F64
     high: F64
 
     def target(self, label: int, *, added: bool, strength: float) -> float:
-        """The logit that an edit aims at, nats: at strength 1 a typical one of the side asked for.
+        """The logit that an edit aims at, nats; at strength 1 `REACH` times as far as a typical image goes.
 
         Args:
             label: l.
@@ -108,25 +118,31 @@ class Directions:
         """
         middle = float(self.low[label] + self.high[label]) / 2
         side = float(self.high[label] if added else self.low[label])
-        return middle + strength * (side - middle)
+        return middle + REACH * strength * (side - middle)
 
-    def moved(self, embedding: F32, nats: F64) -> F32:
-        """An embedding moved along all directions, each so far that its logit changes by so many nats.
+    def moved(self, embedding: F32, nats: Mapping[int, float]) -> F32:
+        """An embedding moved so that the logits of some labels change by so many nats.
 
         Args:
             embedding: float32 [L, k]; not changed.
-            nats: float64 [L].
+            nats: The change of each label that is asked for; 0 holds one. Labels that are not named move
+                along as far as the directions of these take them.
         """
-        change: F64 = np.einsum("l,lmk->mk", nats, self.steps)
+        asked = list(nats)
+        # One label's step changes the logit of another asked one too: together they come to what is asked.
+        effect = self.effect[np.ix_(asked, asked)].T
+        far = np.linalg.lstsq(effect, np.array([nats[label] for label in asked]), rcond=None)[0]
+        change: F64 = np.einsum("a,amk->mk", far, self.steps[asked])
         return np.asarray(embedding + change, np.float32)
 
 
-def fit_directions(embeddings: F32, logits: F64) -> Directions:
+def fit_directions(embeddings: F32, logits: F64, weights: F64) -> Directions:
     """Directions of all labels.
 
     Args:
         embeddings: float32 [L, n, k].
         logits: float64 [L, n], calibrated, nats.
+        weights: float64 [L, k], of the readout, times the calibration's slopes: E's change to that of logits.
 
     Raises:
         FitError: fewer than `FEWEST` images, or numbers that are none.
@@ -136,16 +152,32 @@ def fit_directions(embeddings: F32, logits: F64) -> Directions:
         raise FitError(
             f"{count} images to fit directions to, expected {FEWEST} or more, all of finite numbers"
         )
-    centred = logits - logits.mean(axis=1, keepdims=True)
-    spread = centred @ centred.T / count
-    ridge = _RIDGE * max(float(np.trace(spread)) / labels, _LEAST)
+    chances = expit(logits)
+    chances -= chances.mean(axis=1, keepdims=True)
+    spread = chances @ chances.T / count
+    ridge = _RIDGE * float(np.trace(spread)) / labels + _LEAST
     together = np.zeros((labels, labels, size))
     for rows in blocks_of(np.arange(count), _BLOCK):
-        # centred logits have the mean 0, so the embeddings' own mean drops out
-        together += np.einsum("ln,mnk->lmk", centred[:, rows], embeddings[:, rows], optimize=True)
-    steps = np.linalg.solve(spread + ridge * np.eye(labels), together.reshape(labels, -1) / count)
-    low, high = _sides(logits)
-    return Directions(steps.reshape(together.shape), low, high)
+        # centred probabilities have the mean 0, so the embeddings' own mean drops out
+        together += np.einsum("ln,mnk->lmk", chances[:, rows], embeddings[:, rows], optimize=True)
+    solved = np.linalg.solve(spread + ridge * np.eye(labels), together.reshape(labels, -1) / count)
+    steps = _unit_steps(solved.reshape(together.shape), weights)
+    return Directions(steps, np.einsum("lmk,mk->lm", steps, weights), *_sides(logits))
+
+
+def _unit_steps(steps: F64, weights: F64) -> F64:
+    """Steps [L, L, k] of such a length that each changes its own label's logit by one nat.
+
+    Where a label's probability never changes, nothing is known of what goes with it: its vector moves alone.
+    """
+    own = np.arange(len(steps))
+    rate = np.einsum("lk,lk->l", steps[own, own], weights)
+    flat = rate <= _LEAST
+    steps[flat] = 0
+    steps[own[flat], own[flat]] = weights[flat]
+    rate[flat] = np.maximum(np.einsum("lk,lk->l", weights, weights)[flat], _LEAST)
+    unit: F64 = steps / rate[:, None, None]
+    return unit
 
 
 def _sides(logits: F64) -> tuple[F64, F64]:

@@ -90,9 +90,9 @@ def logits_of(opened: OpenSpace, embedding: F32) -> F64:
 
 def _moved(opened: OpenSpace, embedding: F32, edits: Sequence[tuple[int, Edit]]) -> F32:
     directions, now = opened.directions, logits_of(opened, embedding)
-    nats = np.zeros(len(now))
+    nats: dict[int, float] = {}
     for label, edit in edits:
-        far = directions.target(label, added=edit.added, strength=edit.strength) - now[label]
+        far = directions.target(label, added=edit.added, strength=edit.strength) - float(now[label])
         # What shows the label as strongly already stays: an edit never takes it the other way.
         nats[label] = max(far, 0.0) if edit.added else min(far, 0.0)
     return directions.moved(embedding, nats)

@@ -5,7 +5,7 @@ import pytest
 from sklearn.covariance import ledoit_wolf
 
 from olrsearch.core.errors import FitError
-from olrsearch.maths.editing import fit_directions, label_gaussian, replaced
+from olrsearch.maths.editing import REACH, fit_directions, label_gaussian, replaced
 
 LABELS, SIZE = 4, 6
 
@@ -58,36 +58,56 @@ def test_the_papers_edit_replaces_one_vector(added, strength, factor):
     assert (embedding == 1).all()
 
 
-def test_a_step_changes_the_logit_of_its_label_alone(space):
+def test_the_asked_logits_change_as_asked_and_others_hardly(space):
     embeddings, weight = space
-    logits = logits_of(embeddings, weight)
-    directions = fit_directions(embeddings, logits)
+    directions = fit_directions(embeddings, logits_of(embeddings, weight), weight)
     image = embeddings[:, 7]
-    moved = directions.moved(image, np.array([0, 2.0, 0, -3.0]))
+    moved = directions.moved(image, {1: 2.0, 3: -3.0})
     change = np.einsum("lk,lk->l", (moved - image).astype(np.float64), weight)
-    np.testing.assert_allclose(change, [0, 2, 0, -3], atol=0.02)
+    np.testing.assert_allclose(change[[1, 3]], [2, -3], atol=1e-4)
+    assert np.abs(change[[0, 2]]).max() < 0.7
     assert (np.abs(moved - image).max(axis=1) > 1e-3).all()  # every slot moves
+    np.testing.assert_array_equal(directions.moved(image, {1: 0.0}), image)
 
 
-def test_edits_aim_at_typical_logits(space):
+def test_directions_are_those_of_a_regression_on_probabilities(space):
     embeddings, weight = space
     logits = logits_of(embeddings, weight)
-    directions = fit_directions(embeddings, logits)
+    directions = fit_directions(embeddings, logits, weight)
+    chances = 1 / (1 + np.exp(-logits))
+    centred = chances - chances.mean(axis=1, keepdims=True)
+    rows = embeddings.transpose(1, 0, 2).reshape(300, -1).astype(np.float64)
+    ridge = 0.03 * np.trace(centred @ centred.T) / LABELS
+    expected = np.linalg.solve(
+        centred @ centred.T + ridge * np.eye(LABELS), centred @ (rows - rows.mean(axis=0))
+    )
+    for found, one in zip(directions.steps.reshape(LABELS, -1), expected, strict=True):
+        cosine = found @ one / np.linalg.norm(found) / np.linalg.norm(one)
+        assert cosine == pytest.approx(1, abs=1e-6)
+    np.testing.assert_allclose(np.diag(directions.effect), 1, rtol=1e-9)
+
+
+def test_edits_aim_beyond_typical_logits(space):
+    embeddings, weight = space
+    logits = logits_of(embeddings, weight)
+    directions = fit_directions(embeddings, logits, weight)
     high, low = logits[1][logits[1] > 0].mean(), logits[1][logits[1] <= 0].mean()
-    assert directions.target(1, added=True, strength=1) == pytest.approx(high)
-    assert directions.target(1, added=False, strength=1) == pytest.approx(low)
-    assert directions.target(1, added=True, strength=2) == pytest.approx(2 * high - (high + low) / 2)
+    middle = (high + low) / 2
+    assert directions.target(1, added=True, strength=1 / REACH) == pytest.approx(high)
+    assert directions.target(1, added=False, strength=1) == pytest.approx(middle - REACH * (middle - low))
 
 
-def test_a_label_that_all_have_has_another_side_too():
+def test_a_label_that_all_have_has_another_side_and_moves_alone():
     embeddings = np.random.default_rng(0).normal(size=(2, 20, 3)).astype(np.float32)
-    directions = fit_directions(embeddings, np.stack([np.full(20, 2.0), np.full(20, -3.0)]))
+    weights = np.ones((2, 3))
+    directions = fit_directions(embeddings, np.stack([np.full(20, 2.0), np.full(20, -3.0)]), weights)
     assert directions.low.tolist() == [-2, -3]
     assert directions.high.tolist() == [2, 3]
-    assert np.isfinite(directions.steps).all()
+    moved = directions.moved(embeddings[:, 0], {0: 3.0}) - embeddings[:, 0]
+    np.testing.assert_allclose(moved, [[1, 1, 1], [0, 0, 0]], atol=1e-6)
 
 
 @pytest.mark.parametrize("embeddings", [np.zeros((2, 1, 3)), np.full((2, 9, 3), np.inf)])
 def test_too_little_for_directions_is_refused(embeddings):
     with pytest.raises(FitError, match="images to fit directions to"):
-        fit_directions(embeddings.astype(np.float32), np.zeros(embeddings.shape[:2]))
+        fit_directions(embeddings.astype(np.float32), np.zeros(embeddings.shape[:2]), np.ones((2, 3)))

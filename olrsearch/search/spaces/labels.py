@@ -122,7 +122,8 @@ class OpenSpace:
         rows = np.linspace(0, count - 1, min(count, _DIRECTIONS_SAMPLE)).astype(np.int64)
         embeddings = self.view.gather_all(rows)
         logits = self.calibration.logits(self.readout.logits(embeddings), range(labels))
-        return fit_directions(embeddings, logits)
+        weights = self.readout.weight * self.calibration.slope[:, None]
+        return fit_directions(embeddings, logits, weights.astype(np.float64))
 
     def stored_labels(self) -> I8:
         """Effective stored labels of the view's rows, int8 [N, L], in the encoder's label order."""
