@@ -14,6 +14,7 @@ from olrsearch.apps.cli.common import Group, examples, open_to_measure, say, sho
 from olrsearch.apps.cli.everywhere import this_call
 from olrsearch.apps.cli.options import PATH, POSITIVE, json_option, pairs, report_option
 from olrsearch.apps.cli.reports import render
+from olrsearch_benchmarks.editing.command import editing
 
 if TYPE_CHECKING:
     from olrsearch import Store
@@ -75,6 +76,9 @@ def corruption(
 @click.group("papers", cls=Group)
 def papers() -> None:
     """P5: what the papers report, measured on the store."""
+
+
+papers.add_command(editing)
 
 
 @papers.command("olr", epilog=examples("olrsearch bench papers olr --out p5"))

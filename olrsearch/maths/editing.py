@@ -32,8 +32,8 @@ _FLOOR: Final = 1e-6
 """Least variance in any direction of a label's Gaussian, as a share of the mean one."""
 
 _RIDGE: Final = 0.03
-"""Added to the variances of probabilities, as a share of their mean: of labels that nearly always go together,
-none is held altogether while the other changes."""
+"""Added to the variances of probabilities, as a share of their mean: of labels that nearly always go together
+none is held for certain while the other changes."""
 
 REACH: Final = 1.5
 """How far an edit of strength 1 goes from the middle between images without a label and with it: to a typical

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from olrsearch.core.arrays import F64, Bool
     from olrsearch.search.index.scores import LabelScores
+    from olrsearch.search.page import Share
     from olrsearch.search.query.edits import Edit
 
 ASKED: Final = 0.2
@@ -68,31 +69,42 @@ def search_edited(
     Raises:
         QueryError: no label is left to be alike by.
     """
-    names, view = scores.label_names, scores.view
-    asked = {names.index(edit.label): edit for edit in edits}
-    compared = [label for label in range(len(names)) if (by is None or label in by) and label not in asked]
-    if not compared:
-        raise QueryError("every label that counts is edited: nothing is left to be alike by")
-    alike = np.log(np.maximum(_shared(scores, chances, compared), _LEAST))
-    parts: list[tuple[str, F64, F64]] = []
-    for label, edit in asked.items():
-        logits = scores.logits(label)
-        value = log_sigmoid(logits if edit.added else -logits)
-        literal = ("" if edit.added else "!") + quote_name(edit.label) + spell_weight(edit.strength)
-        parts.append((literal, ASKED * edit.strength * value, np.exp(value)))
-    total = alike + np.sum([value for _, value, _ in parts], axis=0)
+    view = scores.view
+    parts = shares(scores, chances, edits, by=by)
+    total = np.sum([value for _, value, _ in parts], axis=0)
     return ranked(
         spell_edits(edits),
         view.ids,
         -total,
         lambda rows: [
-            (ALIKE, alike[rows], None),
-            *((name, value[rows], chance[rows]) for name, value, chance in parts),
+            (name, value[rows], None if chance is None else chance[rows]) for name, value, chance in parts
         ],
         count=count,
         offset=offset,
         allowed=without(view, exclude, allowed),
     )
+
+
+def shares(
+    scores: LabelScores, chances: F64, edits: Sequence[Edit], *, by: Collection[int] | None = None
+) -> list[Share]:
+    """What the scores of all images are made of: likeness, then the edited labels; see `search_edited`.
+
+    Raises:
+        QueryError: no label is left to be alike by.
+    """
+    names = scores.label_names
+    asked = {names.index(edit.label): edit for edit in edits}
+    compared = [label for label in range(len(names)) if (by is None or label in by) and label not in asked]
+    if not compared:
+        raise QueryError("every label that counts is edited: nothing is left to be alike by")
+    parts: list[Share] = [(ALIKE, np.log(np.maximum(_shared(scores, chances, compared), _LEAST)), None)]
+    for label, edit in asked.items():
+        logits = scores.logits(label)
+        value = log_sigmoid(logits if edit.added else -logits)
+        literal = ("" if edit.added else "!") + quote_name(edit.label) + spell_weight(edit.strength)
+        parts.append((literal, ASKED * edit.strength * value, np.exp(value)))
+    return parts
 
 
 def _shared(scores: LabelScores, chances: F64, compared: Sequence[int]) -> F64:
