@@ -76,7 +76,7 @@ class Edits:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._decoders: dict[str, LabelDecoder | None] = {}
+        self._decoders: dict[tuple[str, int], LabelDecoder] = {}
 
     def edit(
         self,
@@ -290,21 +290,20 @@ class Edits:
 
     def _decoder(self, info: SpaceInfo) -> tuple[LabelDecoder | None, tuple[str, ...]]:
         """The decoder of a space, kept open, and what a reader of its pictures, or of none, must know."""
-        if info.fingerprint not in self._decoders:
-            from olrsearch.encoders.olr.decoder_file import has_decoder
+        from olrsearch.encoders.olr.decoder_file import DECODER, has_decoder
 
-            found = None
-            if has_decoder(info.model_path):
-                from olrsearch.encoders.olr.decoder import open_decoder
+        if not has_decoder(info.model_path):
+            advice = f"olrsearch train decoder --space {info.name}"
+            return None, (f"{info.name} has no decoder, so no picture is made: {advice}",)
+        made = (info.model_path / DECODER).stat().st_mtime_ns
+        version = (info.fingerprint, made)  # it may be trained again meanwhile
+        if version not in self._decoders:
+            from olrsearch.encoders.olr.decoder import open_decoder
 
-                found = open_decoder(info.model_path)
-            self._decoders[info.fingerprint] = found
-        decoder = self._decoders[info.fingerprint]
-        if decoder is not None:
-            return decoder, (MADE,)
-        return None, (
-            f"{info.name} has no decoder, so no picture is made: olrsearch train decoder --space {info.name}",
-        )
+            decoder = open_decoder(info.model_path)
+            if decoder is not None:
+                self._decoders = {version: decoder}
+        return self._decoders.get(version), (MADE,)
 
 
 def _scaled(edits: Sequence[Edit], factor: float) -> tuple[Edit, ...]:

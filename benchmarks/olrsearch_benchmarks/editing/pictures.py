@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from olrsearch.core.arrays import blocks_of
+from olrsearch.evaluation.metrics import finite_mean
 from olrsearch.search.editing import edited
 from olrsearch.search.query.edits import Edit
 from olrsearch_benchmarks.editing.judge import balanced_accuracy
@@ -229,7 +230,7 @@ def _share(
 
 def _mean(rows: Sequence[EditShare]) -> EditShare:
     figures = {
-        field: float(np.nanmean([getattr(row, field) for row in rows]))
+        field: finite_mean(getattr(row, field) for row in rows)
         for field in ("added", "removed", "others", "everything")
     }
     return replace(rows[0], label="all", edits=sum(row.edits for row in rows), **figures)

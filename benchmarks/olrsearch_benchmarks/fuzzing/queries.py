@@ -1,4 +1,4 @@
-"""The languages of queries: attributes, conditions (`--where`), names of labels, sets of words."""
+"""The languages of queries: attributes, conditions (`--where`), names of labels, sets of words, edits."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from olrsearch.encoders.words.understanding import Understanding
 from olrsearch.encoders.words.vocabulary import Vocabulary
 from olrsearch.search.filters import allowed_rows, column_types
 from olrsearch.search.query.ast import canonical, quote_name, resolve_names
+from olrsearch.search.query.edits import parse_edits, resolve_edits, spell_edits
 from olrsearch.search.query.evaluate import evaluate
 from olrsearch.search.query.parser import parse
 from olrsearch.search.query.where import parse_where
@@ -53,6 +54,7 @@ _QUERY_PIECES: Final = (
     *('"Wavy_Hair"', '""', '"', "&", "|", "!", ",", "(", ")", "^", "and", "or", "NOT", "^2", "^0.5", "^-1"),
     *ODD_NUMBERS,
 )
+_EDIT_PIECES: Final = (*_QUERY_PIECES, "+", "-", "\N{MINUS SIGN}", "^1.5", " ")
 _TIMES: Final = (
     *("2026-01-31", "2024-02-29", "2023-02-29", "0000-01-01", "0001-01-01", "9999-12-31", "10000-01-01"),
     *("2026-01-31T12:00", "2026-01-31T24:00", "2026-01-31 12:00:00.123456789", "20260131", "2026-W05-6"),
@@ -101,6 +103,15 @@ def _words(random: Random) -> str:
     """A set of words: no groups, no alternatives."""
     parts = [random.choice(("", "!")) + _name(random) + _weight(random) for _ in range(random.randint(1, 4))]
     return random.choice((" & ", ", ")).join(parts)
+
+
+def _edits(random: Random) -> str:
+    """Labels to add and to remove."""
+    strengths = ("", "", "^1.5", "^0", "^10", "^10.1", "^-1", "^nan")
+    parts = [
+        random.choice("+-!") + _name(random) + random.choice(strengths) for _ in range(random.randint(1, 4))
+    ]
+    return random.choice((" ", ", ", "")).join(parts)
 
 
 def _name(random: Random) -> str:
@@ -194,6 +205,13 @@ def _read_words(text: str) -> None:
     canonical(query_of(resolve_words(parse_words(text), _VOCABULARY, _UNDERSTANDING)[0]))
 
 
+def _read_edits(text: str) -> None:
+    """Parse edits, find their labels, spell them and parse that."""
+    edits = resolve_edits(parse_edits(text), LABELS)
+    if parse_edits(spell_edits(edits)) != edits:
+        raise AssertionError(f"{spell_edits(edits)!r} is another edit")
+
+
 _VOCABULARY: Final = Vocabulary.one_hot(LABELS)
 _UNDERSTANDING: Final = Understanding(LABELS, vectors=None)
 
@@ -244,4 +262,5 @@ PARSERS: Final = (
     Parser("where", _make(_condition, _CONDITION_PIECES), _read_condition),
     Parser("label-names", _make_name, _read_name),
     Parser("word-sets", _make(_words, _QUERY_PIECES), _read_words),
+    Parser("edits", _make(_edits, _EDIT_PIECES), _read_edits),
 )

@@ -117,7 +117,10 @@ def test_the_demo_runs_and_runs_again(avatars, tmp_path):
     assert "What it scored" in first.out
     assert "Done in" in first.out
     pictures = [line.strip() for line in first.out.splitlines() if line.strip().endswith((".html", ".png"))]
-    assert len(pictures) >= 8
+    assert len(pictures) >= 12
+    assert "made, not found" in first.out
+    assert "made, not found" in (folder / "edited.html").read_text()
+    assert {str(folder / name) for name in ("edited.png", "edits.png", "like-edited.png")} < set(pictures)
     assert f"olrsearch --store {folder / 'store'} search" in first.out
     assert {str(folder / f"audit{suffix}") for suffix in (".html", ".png")} < set(pictures)
     said = re.search(

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from olrsearch.apps.cli.common import examples, say
 from olrsearch.apps.cli.demo.audit import COUNT, audit_avatars, draw_avatars, open_or_create
+from olrsearch.apps.cli.demo.edits import edit_avatar
 from olrsearch.apps.cli.everywhere import interruptible, this_call
 from olrsearch.apps.cli.options import PATH, seed_option
 from olrsearch.core.counted import counted
@@ -39,7 +40,7 @@ _UNSEEN = "partition != 'train'"
 @click.option("--profile", default="demo", show_default=True, help="Training profile.")
 @click.pass_context
 def demo_command(ctx: click.Context, folder: Path, count: int, seed: int, profile: str) -> None:
-    """Draw avatars, train, build a store, ask it, audit labels, and leave pictures in FOLDER.
+    """Draw avatars, train, build a store, ask it, edit one, audit labels, and leave pictures in FOLDER.
 
     Run again, it goes on where it was interrupted.
     """
@@ -67,6 +68,16 @@ def demo_command(ctx: click.Context, folder: Path, count: int, seed: int, profil
         _step(f"posteriors of {counted(encoded.encoded, 'image')}", started)
         pictures = _ask(store, folder)
         _step("asked", started)
+        pictures += edit_avatar(
+            ctx,
+            store,
+            folder,
+            str(_space(store, "labels")),
+            profile,
+            seed,
+            lambda text: _step(text, started),
+        )
+        _step("edited", started)
         scores = _score(store)
         encoder = store.encoders.get(str(_space(store, "labels"))).path
     found, sheets = audit_avatars(
@@ -87,6 +98,7 @@ def demo_command(ctx: click.Context, folder: Path, count: int, seed: int, profil
             (
                 f"olrsearch --store {home} search 'smiling & eyeglasses & !beard' --sheet {folder}/mine.html",
                 f"olrsearch --store {home} words grin spectacles '!beard'",
+                f"olrsearch --store {home} edit 000001.jpg +Beard -Smiling --sheet {folder}/edit.html",
                 f"olrsearch --store {folder / 'audit'} audit list --label Eyeglasses",
             ),
         ),
