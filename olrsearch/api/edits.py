@@ -290,12 +290,12 @@ class Edits:
 
     def _decoder(self, info: SpaceInfo) -> tuple[LabelDecoder | None, tuple[str, ...]]:
         """The decoder of a space, kept open, and what a reader of its pictures, or of none, must know."""
-        from olrsearch.encoders.olr.decoder_file import DECODER, has_decoder
+        from olrsearch.encoders.olr.decoder_file import DECODER_NAME, has_decoder
 
         if not has_decoder(info.model_path):
             advice = f"olrsearch train decoder --space {info.name}"
             return None, (f"{info.name} has no decoder, so no picture is made: {advice}",)
-        made = (info.model_path / DECODER).stat().st_mtime_ns
+        made = (info.model_path / DECODER_NAME).stat().st_mtime_ns
         version = (info.fingerprint, made)  # it may be trained again meanwhile
         if version not in self._decoders:
             from olrsearch.encoders.olr.decoder import open_decoder
