@@ -290,7 +290,8 @@ class Edits:
 
     def _decoder(self, info: SpaceInfo) -> tuple[LabelDecoder | None, tuple[str, ...]]:
         """The decoder of a space, kept open, and what a reader of its pictures, or of none, must know."""
-        from olrsearch.encoders.olr.decoder_file import DECODER_NAME, has_decoder
+        from olrsearch.encoders.folder.model_config import DECODER_NAME
+        from olrsearch.encoders.olr.decoder_file import has_decoder
 
         if not has_decoder(info.model_path):
             advice = f"olrsearch train decoder --space {info.name}"
