@@ -87,6 +87,7 @@ def few_are_enough(monkeypatch):
     """Questions in a gallery of 48 pictures, half of which have each label."""
     monkeypatch.setattr("olrsearch_benchmarks.editing.queries.FEWEST_IMAGES", 2)
     monkeypatch.setattr("olrsearch_benchmarks.editing.queries.MOST_SHARE", 0.9)
+    monkeypatch.setattr("olrsearch_benchmarks.editing.pictures.FEWEST", 2)
 
 
 @pytest.mark.usefixtures("few_are_enough")

@@ -14,7 +14,7 @@ from olrsearch.encoders.olr.decoder import open_decoder
 from olrsearch.pipeline.reading_pixels import cache_pixels
 from olrsearch.search.spaces.about import stored_labels
 from olrsearch_benchmarks.editing.judge import Judge, train_judge
-from olrsearch_benchmarks.editing.pictures import PictureJudge
+from olrsearch_benchmarks.editing.pictures import FEWEST, PictureJudge
 from olrsearch_benchmarks.editing.queries import run_edited_queries
 from olrsearch_benchmarks.editing.report import EditingReport, figures_of
 
@@ -88,6 +88,8 @@ def run_editing(
         with tempfile.TemporaryDirectory() as scratch:
             judging = _Judging(opened, parts, decoder, cache or Path(scratch), seed, epochs, say)
             readable, selected, ways = judging.run(session.track, images)
+        if not ways:
+            notes.append(f"No label has {FEWEST} selection images with it and without it: no edit is judged.")
         notes += [
             "The judge learnt from training images alone, and has seen neither encoder nor decoder.",
             "Added, removed: share of edits after which the judge sees the label, or no longer sees it.",
@@ -143,6 +145,8 @@ class _Judging(NamedTuple):
             pixels[parts.gallery],
         )
         chosen = [label for label, row in enumerate(readable) if row.chosen]
+        if not chosen:
+            return readable, (), ()
         before = pictures.decoded(pictures.embeddings(parts.selection), "decode selection images")
         selected = tuple(
             pictures.shares(
