@@ -66,7 +66,8 @@ def model_config(
     of_kind = MODELS[kind]
     chosen = of_kind.of_profile("literal" if literal else "digits", digits.labels)
     chosen = chosen.with_overrides(settings or {})
-    return dataclasses.replace(chosen, size=size, words=words, seed=seed)
+    # Both kinds of Gaussians are measured, whichever the model keeps.
+    return dataclasses.replace(chosen, size=size, words=words, seed=seed, label_gaussians="learned")
 
 
 def trained_network(digits: Digits, config: VaeConfig, folder: Path, *, progress: bool) -> VaeNetwork:
