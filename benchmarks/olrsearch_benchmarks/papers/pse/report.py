@@ -257,8 +257,8 @@ def _figures(dataset: str, row: Row, *, judged: bool) -> list[Measured]:
     shares = (
         (row.annotation, paper[1], "annotation"),
         (row.generation, paper[2], "generation"),
-        (row.fitted_annotation, None, "annotation by fitted Gaussians"),
-        (row.fitted_generation, None, "generation from fitted Gaussians"),
+        (row.fitted_annotation, paper[1], "annotation by fitted Gaussians"),
+        (row.fitted_generation, paper[2], "generation from fitted Gaussians"),
     )
     for values, reported, what in shares:
         if values:
