@@ -92,9 +92,11 @@ def find_end(
             try:
                 return _of_words(session, opened, [named], vectors=vectors, meanings=meanings)
             except (UnknownWordError, QuerySyntaxError) as error:
+                near = error.nearest if isinstance(error, UnknownWordError) else ()
+                hint = f"; did you mean {', '.join(near)}?" if near else ": see olrsearch label list"
                 raise QueryError(
-                    f"{shown(named)} is no image of the store, no file, and no word of {opened.info.name} "
-                    f"({error}): see olrsearch list, and olrsearch label list"
+                    f"{shown(named)} is no image of the store, no file, and no word that {opened.info.name} "
+                    f"knows{hint}"
                 ) from nothing
     return _of_words(session, opened, [named], vectors=vectors, meanings=meanings)
 

@@ -2,8 +2,9 @@
 
 Nothing here is found: what a picture shows, nobody took. Notation: d dimensions, m points, W own words.
 
-Source: paper 003, figures 2 and 7 to 10 (samples of a label's Gaussian, reconstructions, the way between two
-means); paper 002, figure 4 (the great circle between two images).
+Source: paper 003, figure 3 (samples of a label's Gaussian), figure 6 (of words never trained), figures 4 and
+5 (the way between two labels: the mean of two inputs lies midway, since the label encoder is linear); paper
+002, figure 4 (the great circle between two images).
 """
 
 from __future__ import annotations

@@ -275,7 +275,7 @@ class Looks:
             BenchmarkError: too few images or words.
             OptionalDependencyError: t-SNE without scikit-learn.
 
-        Source: paper 003, figures 2 and 7; paper 002, figure 5.
+        Source: paper 003, figures 2 and 7 to 10; paper 002, figure 5.
         """
         from olrsearch.api.latent_maps import latent_map
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from olrsearch.search.spaces.posteriors import OpenPosteriors
 
 _WORDS: Final = 3
-"""Words named of a picture, at most: those that are more likely than not, and always the likeliest."""
+"""Words named of a picture, at most: those that are more likely than not, and always the likeliest.
+
+Ratios that are not calibrated say no more than an order: then the likeliest alone.
+"""
 
 
 def read_words(opened: OpenPosteriors, encoder: PosteriorEncoder, pictures: U8) -> list[tuple[ReadWord, ...]]:
@@ -50,7 +53,7 @@ def read_words(opened: OpenPosteriors, encoder: PosteriorEncoder, pictures: U8) 
     found = []
     for picture in range(len(pictures)):
         order = np.argsort(-logits[:, picture], kind="stable")[:_WORDS]
-        likely = [word for word in order if chances[word, picture] >= 0.5] or [order[0]]
+        likely = [word for word in order if calibrated[word] and chances[word, picture] >= 0.5]
         found.append(
             tuple(
                 ReadWord(
@@ -58,7 +61,7 @@ def read_words(opened: OpenPosteriors, encoder: PosteriorEncoder, pictures: U8) 
                     float(chances[word, picture]) if calibrated[word] else None,
                     float(ratios[word, picture]),
                 )
-                for word in likely
+                for word in likely or [order[0]]
             )
         )
     return found

@@ -1,6 +1,6 @@
 """Maps of latent spaces as PNG: images as points, words as ellipses.
 
-Source: paper 003, figures 2 and 7.
+Source: paper 003, figures 2 and 7 to 10.
 """
 
 from __future__ import annotations

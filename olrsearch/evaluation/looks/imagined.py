@@ -2,7 +2,7 @@
 
 Notation: d dimensions of the latent space, H × W pixels.
 
-Source: paper 003, figures 2 and 7 to 10; paper 002, figure 4.
+Source: paper 003, figures 3 to 6; paper 002, figure 4.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Notation: n images on the map, W words on it, d dimensions of the latent space, G all words of the encoder.
 
-Source: paper 003, figures 2 and 7; paper 002, figure 5 (by t-SNE).
+Source: paper 003, figures 2 and 7 to 10; paper 002, figure 5 (by t-SNE).
 """
 
 from __future__ import annotations
