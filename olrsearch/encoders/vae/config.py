@@ -106,7 +106,7 @@ class VaeConfig(TrainerConfig):
     backbone: str = "small"
     width: int = 32
     start_from: str = ""
-    epochs: int = 30
+    epochs: int = 16
     learning_rate: float = 6e-3
     schedule: str = "one-cycle"
 
