@@ -19,9 +19,6 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from olrsearch.core.errors import TrainingError
-from olrsearch.encoders.engines.torch_encoder import state_of
-from olrsearch.encoders.folder.model_config import read_config
-from olrsearch.encoders.folder.model_files import read_tensors
 from olrsearch.encoders.informed_prior import encoder as informed_prior_encoder
 from olrsearch.encoders.informed_prior.config import ONE_HOT
 from olrsearch.encoders.informed_prior.network import InformedPriorNetwork
@@ -29,14 +26,13 @@ from olrsearch.encoders.informed_prior.stage import InformedPriorStage
 from olrsearch.encoders.trainer.data import derived_seed
 from olrsearch.encoders.trainer.run import open_run, trained
 from olrsearch.encoders.trainer.runner import run_stage
+from olrsearch.encoders.trunks.taken import read_trunk, take_trunk
 from olrsearch.encoders.trunks.trunk import channels_last, expected_colours, start_trunk
 from olrsearch.encoders.words.label_words import read_label_words
 from olrsearch.encoders.words.vectors import WordVectors
 from olrsearch.encoders.words.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from olrsearch.encoders.informed_prior.config import InformedPriorConfig
     from olrsearch.encoders.trainer.run import Trained, TrainingImages
     from olrsearch.encoders.words.lift import Transform
@@ -103,7 +99,7 @@ def train_informed_prior(
     images.check(config)
     images.label_frequencies(config)
     vocabulary = make_vocabulary(config)
-    started = None if source is None else _read_trunk(Path(source), config)
+    started = None if source is None else read_trunk(Path(source), config)
     if (source is None) != (not config.start_from):
         raise TrainingError("start_from and the model folder of the trunk belong together: give both or none")
     open_run(run_dir, config, images, resume=resume)
@@ -114,7 +110,7 @@ def train_informed_prior(
         network = channels_last(InformedPriorNetwork(config, vocabulary.size, *normalisation))
         start_trunk(network.encoder.trunk, pretrained=config.pretrained)
         if started is not None:
-            _start(network, *started)
+            take_trunk(network.encoder.trunk, network.encoder.normalise, started)
         result = run_stage(
             InformedPriorStage(config, network, vocabulary.vectors),
             images.stage(config, 0),
@@ -126,45 +122,7 @@ def train_informed_prior(
     network.load_state_dict(result.state)
     if started is not None and config.freeze_trunk:
         # The moving average keeps its values, but not the sign of zeros: tensors are shared bit by bit.
-        _start(network, *started)
+        take_trunk(network.encoder.trunk, network.encoder.normalise, started)
     path = informed_prior_encoder.save(model_root, config, network, vocabulary)
     metrics = {name: result.best[f"selection_{name}"] for name in ("map", "set_match")}
     return trained(path, metrics, posterior=result)
-
-
-def _read_trunk(folder: Path, config: InformedPriorConfig) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The trunk and the normalisation of an OLR model, after a look at whether they fit.
-
-    Raises:
-        TrainingError: it sees other pixels, or has another trunk.
-        ModelFileError: its files are damaged.
-    """
-    model = read_config(folder)
-    wanted: dict[str, object] = {
-        "kind": "olr",
-        "input_size": list(config.image_size),
-        "crop": config.crop,
-        "backbone": config.backbone,
-    }
-    if config.backbone != "efficientnet-lite0":
-        wanted["width"] = config.width
-    different = [
-        f"{key} (its {model.get(key)!r}, here {value!r})"
-        for key, value in wanted.items()
-        if model.get(key) != value
-    ]
-    if different:
-        raise TrainingError(
-            f"the trunk of {folder} does not fit: {', '.join(different)}; set them as it has them"
-        )
-    tensors = read_tensors(folder)
-    return state_of(tensors, "network.trunk."), state_of(tensors, "network.normalise.")
-
-
-def _start(network: InformedPriorNetwork, trunk: dict[str, Tensor], normalise: dict[str, Tensor]) -> None:
-    try:
-        network.encoder.trunk.load_state_dict(trunk)
-        network.encoder.normalise.load_state_dict(normalise)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise TrainingError(f"the trunk to start from is of another shape: {reason}") from None

@@ -197,8 +197,8 @@ class FeatureEncoder(nn.Module):
         super().__init__()
         if not isinstance(network.seen, Features):
             raise TypeError("this network sees pixels")
+        self.seen, self.image = network.seen, network.image
         self.normalise, self.trunk = network.seen.normalise, network.seen.trunk
-        self.scale, self.image = network.seen.scale, network.image
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels [B, 3, H, W], 0–255 → float32 [B, 2d]."""
@@ -206,5 +206,5 @@ class FeatureEncoder(nn.Module):
 
     def answer(self, maps: Tensor) -> Tensor:
         """The trunk's features [B, C, h, w] → float32 [B, 2d]."""
-        numbers: Tensor = self.image(self.scale(maps.mean(dim=(2, 3))))
+        numbers: Tensor = self.image(self.seen.pooled(maps))
         return numbers

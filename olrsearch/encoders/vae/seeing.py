@@ -10,11 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from olrsearch.core.errors import TrainingError
 from olrsearch.encoders.engines.engine import Task, make_engine, run_all
-from olrsearch.encoders.engines.torch_encoder import state_of
-from olrsearch.encoders.folder.model_config import read_config
-from olrsearch.encoders.folder.model_files import read_tensors
 from olrsearch.encoders.trunks.trunk import channels_last
 from olrsearch.encoders.vae.network import Features, Pixels
 
@@ -22,47 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from olrsearch.core.arrays import F32, I64, U8
-    from olrsearch.encoders.vae.config import VaeConfig
 
 NAME: Final = "seen.npy"
 _CHUNK: Final = 2048
 _LEAST_DEVIATION: Final = 1e-3
 """Numbers that hardly differ between images are not blown up."""
-
-
-def start_features(features: Features, folder: Path, config: VaeConfig) -> None:
-    """Take the trunk and the normalisation of a model, after a look at whether they fit.
-
-    Args:
-        features: Changed.
-        folder: Of an OLR model.
-        config: Of the run.
-
-    Raises:
-        TrainingError: it sees other pixels, or has another trunk.
-        ModelFileError: its files are damaged.
-    """
-    model = read_config(folder)
-    wanted: dict[str, object] = {
-        "kind": "olr",
-        "input_size": list(config.image_size),
-        "crop": config.crop,
-        "backbone": config.backbone,
-    }
-    if config.backbone != "efficientnet-lite0":
-        wanted["width"] = config.width
-    different = [
-        f"{key} (its {model.get(key)!r}, here {value!r})"
-        for key, value in wanted.items()
-        if model.get(key) != value
-    ]
-    if different:
-        raise TrainingError(
-            f"the trunk of {folder} does not fit: {', '.join(different)}; set them as it has them"
-        )
-    tensors = read_tensors(folder)
-    features.trunk.load_state_dict(state_of(tensors, "network.trunk."))
-    features.normalise.load_state_dict(state_of(tensors, "network.normalise."))
 
 
 def see_all(seen: Pixels | Features, pixels: U8, train: I64, folder: Path) -> F32:

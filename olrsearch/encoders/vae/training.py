@@ -24,10 +24,11 @@ from olrsearch.core.errors import TrainingError
 from olrsearch.encoders.trainer.data import PixelBatches, StageData, derived_seed
 from olrsearch.encoders.trainer.run import open_run, trained
 from olrsearch.encoders.trainer.runner import run_stage
+from olrsearch.encoders.trunks.taken import read_trunk, take_trunk
 from olrsearch.encoders.vae import encoder as vae_encoder
 from olrsearch.encoders.vae.network import Features, VaeNetwork
 from olrsearch.encoders.vae.objectives import OBJECTIVES
-from olrsearch.encoders.vae.seeing import NAME, see_all, start_features
+from olrsearch.encoders.vae.seeing import NAME, see_all
 from olrsearch.encoders.vae.stage import VaeStage
 from olrsearch.encoders.vae.words import label_inputs, label_map
 from olrsearch.encoders.words.learned import LearnedWords, fit_learned_words
@@ -89,7 +90,7 @@ def train_vae(
         vectors = torch.tensor(inputs.vectors, dtype=torch.float32)
         network = VaeNetwork(config, vectors, OBJECTIVES[config.kind].parts)
         if isinstance(network.seen, Features) and source is not None:
-            start_features(network.seen, Path(source), config)
+            take_trunk(network.seen.trunk, network.seen.normalise, read_trunk(Path(source), config))
         seen = see_all(network.seen, images.pixels, images.train, run_dir)
         train, selection = (
             PixelBatches(seen, images.labels, rows) for rows in (images.train, images.selection)
