@@ -31,7 +31,7 @@ FEWEST: Final = 2
 _FLOOR: Final = 1e-6
 """Least variance in any direction of a label's Gaussian, as a share of the mean one."""
 
-_RIDGE: Final = 0.03
+_RIDGE: Final = 0.1
 """Added to the variances of probabilities, as a share of their mean: of labels that nearly always go together
 none is held for certain while the other changes."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from olrsearch.core.made import SHORT
@@ -12,6 +13,7 @@ from olrsearch.sheets.made import made_png
 if TYPE_CHECKING:
     from olrsearch.search.edited_images import EditedCell, EditedLabel, EditGrid
 
+_STRENGTH: Final = re.compile(r"\^[\d.e-]+(?= |$)")
 _BARS: Final = "bars: probability after the edit, by the encoder's readout"
 
 
@@ -63,8 +65,8 @@ def _grid(found: EditGrid, asked: list[Card]) -> Sheet:
 
 
 def _row_name(row: tuple[EditedCell, ...]) -> str:
-    """What a row edits: the labels, without their strengths."""
-    return " ".join(row[0].probabilities)
+    """What a row edits, without the strengths."""
+    return _STRENGTH.sub("", row[0].edits)
 
 
 def _cells(row: tuple[EditedCell, ...]) -> tuple[Card, ...]:

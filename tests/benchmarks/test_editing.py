@@ -8,7 +8,7 @@ import torch
 from command import good
 from made_decoders import add_decoder
 from olrsearch_benchmarks.editing.judge import Judge, balanced_accuracy, smoothed, train_judge
-from olrsearch_benchmarks.editing.pictures import PictureJudge
+from olrsearch_benchmarks.editing.pictures import ManyPictures, PictureJudge
 from olrsearch_benchmarks.editing.queries import draw_questions
 from pictures import LABELS, pixels_and_labels
 
@@ -16,6 +16,7 @@ from olrsearch import Store
 from olrsearch.core.errors import BenchmarkError
 from olrsearch.core.progress import silent
 from olrsearch.encoders.olr.decoder import open_decoder
+from olrsearch.encoders.olr.decoder_file import read_decoder
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +71,12 @@ def test_edits_are_judged_against_the_reconstruction(gallery, judge, tmp_path):
     add_decoder(home)
     with Store.open(home, read_only=True) as store:
         opened = store.session.space(None)
-        pictures = PictureJudge(opened, open_decoder(opened.info.model_path), judge, silent)
+        many = ManyPictures(read_decoder(opened.info.model_path))
+        pictures = PictureJudge(opened, many, judge, silent)
         rows = np.arange(40)
+        some = pictures.embeddings(rows[:5])
+        one_by_one = open_decoder(opened.info.model_path).decode(some).astype(int)
+        assert np.abs(many.decode(some) - one_by_one).max() <= 1
         read = pictures.decoded(pictures.embeddings(rows), "decode")
         assert read.shape == (40, len(LABELS))
         found = pictures.shares("directions", "directions", 1.0, [0, 1], rows, read, images=5)

@@ -10,11 +10,11 @@ import numpy as np
 
 from olrsearch.core.errors import BenchmarkError
 from olrsearch.datasets.selection import selection_split
-from olrsearch.encoders.olr.decoder import open_decoder
+from olrsearch.encoders.olr.decoder_file import read_decoder
 from olrsearch.pipeline.reading_pixels import cache_pixels
 from olrsearch.search.spaces.about import stored_labels
 from olrsearch_benchmarks.editing.judge import Judge, train_judge
-from olrsearch_benchmarks.editing.pictures import FEWEST, PictureJudge
+from olrsearch_benchmarks.editing.pictures import FEWEST, ManyPictures, PictureJudge
 from olrsearch_benchmarks.editing.queries import run_edited_queries
 from olrsearch_benchmarks.editing.report import EditingReport, figures_of
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from olrsearch import Store
     from olrsearch.core.arrays import F64, I8, I64, U8
     from olrsearch.core.progress import Track
-    from olrsearch.encoders.olr.decoder import LabelDecoder
     from olrsearch.search.editing import Way
     from olrsearch.search.spaces.labels import OpenSpace
     from olrsearch_benchmarks.editing.pictures import Readable, WayShares
@@ -78,7 +77,8 @@ def run_editing(
         "Relevant to a query: has B, and other labels with an IDF-weighted Jaccard similarity of ½ or more.",
         "An encoder that comes with the program has seen the training images, selection images among them.",
     ]
-    decoder = open_decoder(opened.info.model_path)
+    kept = read_decoder(opened.info.model_path)
+    decoder = None if kept is None else ManyPictures(kept)
     readable: tuple[Readable, ...] = ()
     selected: tuple[WayShares, ...] = ()
     ways: tuple[WayShares, ...] = ()
@@ -123,7 +123,7 @@ class _Judging(NamedTuple):
 
     opened: OpenSpace
     parts: _Parts
-    decoder: LabelDecoder
+    decoder: ManyPictures
     folder: Path
     seed: int
     epochs: int

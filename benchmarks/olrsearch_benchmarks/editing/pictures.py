@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import torch
 
 from olrsearch.core.arrays import blocks_of
+from olrsearch.encoders.olr.decoder_network import DecoderNetwork, shown
 from olrsearch.evaluation.metrics import finite_mean
 from olrsearch.search.editing import edited
 from olrsearch.search.query.edits import Edit
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from olrsearch.core.arrays import F32, I8, I64, U8, Bool
     from olrsearch.core.progress import Track
-    from olrsearch.encoders.olr.decoder import LabelDecoder
+    from olrsearch.encoders.olr.decoder_file import DecoderFile
     from olrsearch.search.editing import Way
     from olrsearch.search.spaces.labels import OpenSpace
     from olrsearch_benchmarks.editing.judge import Judge
@@ -94,6 +96,33 @@ class WayShares:
     labels: tuple[EditShare, ...]
 
 
+class ManyPictures:
+    """A decoder that decodes many embeddings at once, where the product takes one after the other.
+
+    Rounding may differ by a level of 255 from what the product shows.
+
+    Args:
+        found: The decoder's files.
+    """
+
+    def __init__(self, found: DecoderFile) -> None:
+        config = found.config
+        network = DecoderNetwork(config, len(config.labels) * config.k, len(found.tensors["linear.axes"]))
+        network.load_state_dict(
+            {name: torch.tensor(array.astype(np.float32)) for name, array in found.tensors.items()}
+        )
+        self.size, self.crop, self._rescale = config.image_size, config.crop, config.rescale
+        self._network = network.eval().requires_grad_(requires_grad=False)
+
+    def decode(self, embeddings: F32) -> U8:
+        """Pictures uint8 [m, H, W, 3] of embeddings float32 [m, L, k]."""
+        numbers = torch.from_numpy(np.ascontiguousarray(embeddings.reshape(len(embeddings), -1)))
+        with torch.inference_mode():
+            found = shown(self._network(numbers), rescale=self._rescale)
+            pictures: U8 = (found * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        return pictures
+
+
 class PictureJudge:
     """Decodes embeddings of images of a space and has them read.
 
@@ -104,7 +133,7 @@ class PictureJudge:
         track: Shows progress.
     """
 
-    def __init__(self, opened: OpenSpace, decoder: LabelDecoder, judge: Judge, track: Track) -> None:
+    def __init__(self, opened: OpenSpace, decoder: ManyPictures, judge: Judge, track: Track) -> None:
         self.opened, self.decoder, self.judge, self.track = opened, decoder, judge, track
 
     def decoded(self, embeddings: F32, what: str) -> F32:
