@@ -123,19 +123,22 @@ def has_one_label(images: TrainingImages, config: VaeConfig) -> bool:
     """Whether each image has exactly one label.
 
     Raises:
-        TrainingError: the configuration says so and it is not so, or nothing is there to learn.
+        TrainingError: the configuration says so and it is not so, there is but one label, or no training
+            image shows one of them, or of many labels all do.
     """
-    labels = images.labels[np.concatenate([images.train, images.selection])]
-    present: I8 = labels > 0
-    if (present.any(axis=0)).sum() < 1:
-        raise TrainingError(
-            "no training image has a present label: expected labels with images that show them; import labels"
-        )
     if len(config.labels) < 2:
         raise TrainingError(
             f"one label ({config.labels[0]}) alone leaves nothing to tell apart: expected two or more; "
             "import images of another class too"
         )
+    shown = (images.labels[images.train] > 0).any(axis=0)
+    if not shown.all():
+        kept = [name for name, found in zip(config.labels, shown, strict=True) if found]
+        never = [name for name, found in zip(config.labels, shown, strict=True) if not found]
+        advice = f"train with --labels {','.join(kept)}" if len(kept) > 1 else "import images that do"
+        raise TrainingError(f"no training image shows {', '.join(never)}: {advice}")
+    labels = images.labels[np.concatenate([images.train, images.selection])]
+    present: I8 = labels > 0
     counts = present.sum(axis=1)
     one = bool((counts == 1).all())
     if config.answer == "one" and not one:
@@ -144,7 +147,15 @@ def has_one_label(images: TrainingImages, config: VaeConfig) -> bool:
             f"answer = 'one', but {odd} of {len(counts)} images have no present label or several: set "
             "answer=many, or leave it at auto"
         )
-    return one and config.answer != "many"
+    if one and config.answer != "many":
+        return True
+    lacked = (images.labels[images.train] < 0).any(axis=0)
+    if not lacked.all():
+        everywhere = [name for name, found in zip(config.labels, lacked, strict=True) if not found]
+        raise TrainingError(
+            f"no training image lacks {', '.join(everywhere)}: leave such labels out with --labels"
+        )
+    return False
 
 
 def image_means(network: VaeNetwork, seen: F32) -> F64:

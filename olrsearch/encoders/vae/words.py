@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from olrsearch.core.errors import WordVectorsError
 from olrsearch.encoders.vae.config import ONE_HOT
 from olrsearch.encoders.vae.gaussians import HIGH, LOW
 from olrsearch.encoders.words.label_words import label_vectors, read_label_words
@@ -42,13 +43,20 @@ def label_inputs(config: VaeConfig) -> LabelInputs:
     """The input vectors of a configuration's labels.
 
     Raises:
-        WordVectorsError: the table of word vectors cannot be read, or knows no word of a label.
+        WordVectorsError: the table of word vectors cannot be read, or knows no word of a label, or has a
+            vector of zeros for it.
     """
     if config.words == ONE_HOT:
         return LabelInputs(config.label_scale * np.eye(len(config.labels)))
     table = WordVectors.open(config.words)
     entries = read_label_words(config.label_words or None)
     vectors = label_vectors(config.labels, entries, table)
+    empty = [name for name, vector in zip(config.labels, vectors, strict=True) if not vector.any()]
+    if empty:
+        raise WordVectorsError(
+            f"the words of {', '.join(empty)} have vectors of zeros in {table.source}, which have no length: "
+            "give other words for it in a table of label words, or take another table"
+        )
     return LabelInputs(scaled(vectors, config.label_scale), table, entries)
 
 

@@ -83,11 +83,17 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "changes", "said"),
     [
-        (np.full((120, 3), -1, np.int8), {}, "no training image has a present label"),
+        (np.full((120, 3), -1, np.int8), {}, "no training image shows a, b, c: import images that do"),
+        (np.tile(np.int8([1, 1, -1]), (120, 1)), {}, "shows c: train with --labels a,b"),
+        (
+            np.where(np.arange(3) == 0, 1, np.eye(3)[np.arange(120) % 3] * 2 - 1).astype(np.int8),
+            {},
+            "lacks a",
+        ),
         (None, {"answer": "one"}, "have no present label or several: set answer=many"),
         (np.zeros((120, 3), np.int8), {}, "no training image has a known value of a, b, c"),
     ],
-    ids=["nothing present", "several", "nothing known"],
+    ids=["nothing present", "one never", "one always", "several", "nothing known"],
 )
 def test_labels_that_cannot_be_learnt(labels, changes, said, tmp_path):
     images = _images(many=True)
@@ -108,6 +114,9 @@ def test_one_class_one_example_and_a_table_that_is_none(tmp_path):
     table = tmp_path / "words.txt"
     table.write_text("a 1 2 3\nb 4 5\n")
     with pytest.raises(WordVectorsError, match=r"words\.txt"):
+        _train(tmp_path, _config(words=str(table)))
+    table.write_text("a 1 2 3\nb 0 0 0\nc 1 0 1\n")
+    with pytest.raises(WordVectorsError, match="the words of b have vectors of zeros"):
         _train(tmp_path, _config(words=str(table)))
     with pytest.raises(TrainingError, match="belong together"):
         _train(tmp_path, _config(), source=tmp_path)
