@@ -35,7 +35,7 @@ from olrsearch.encoders.words.learned import LearnedWords, fit_learned_words
 from olrsearch.encoders.words.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from olrsearch.core.arrays import F32, F64, I8
+    from olrsearch.core.arrays import F32, F64, I8, Bool
     from olrsearch.encoders.trainer.run import Trained, TrainingImages
     from olrsearch.encoders.vae.config import VaeConfig
 
@@ -131,7 +131,7 @@ def has_one_label(images: TrainingImages, config: VaeConfig) -> bool:
             f"one label ({config.labels[0]}) alone leaves nothing to tell apart: expected two or more; "
             "import images of another class too"
         )
-    shown = (images.labels[images.train] > 0).any(axis=0)
+    shown: Bool = np.any(images.labels[images.train] > 0, axis=0)
     if not shown.all():
         kept = [name for name, found in zip(config.labels, shown, strict=True) if found]
         never = [name for name, found in zip(config.labels, shown, strict=True) if not found]
@@ -149,7 +149,7 @@ def has_one_label(images: TrainingImages, config: VaeConfig) -> bool:
         )
     if one and config.answer != "many":
         return True
-    lacked = (images.labels[images.train] < 0).any(axis=0)
+    lacked: Bool = np.any(images.labels[images.train] < 0, axis=0)
     if not lacked.all():
         everywhere = [name for name, found in zip(config.labels, lacked, strict=True) if not found]
         raise TrainingError(
