@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _DEVIATIONS: Final = (1.0, 2.0)
 """An ellipse for each; the outer one holds 86 % of the Gaussian."""
 
+_NAME: Final = (0.09, 0.03)
+"""Width and height of a name, as shares of the plot's."""
+
 _TURN: Final = np.linspace(0, 2 * np.pi, 121)
 
 
@@ -74,7 +77,8 @@ def plot_map(found: LatentMap, path: Path | str, *, title: str) -> Path:
     else:
         groups = [(word, found.points[found.word == number]) for number, word in enumerate(found.words)]
         named = [(word, np.median(points, axis=0)) for word, points in groups if len(points)]
-    for word, place in named:
+    places = spread(np.array([place for _, place in named]), np.ptp(found.points, axis=0))
+    for (word, _), place in zip(named, places, strict=True):
         axes.text(
             float(place[0]),
             float(place[1]),
@@ -93,6 +97,23 @@ def plot_map(found: LatentMap, path: Path | str, *, title: str) -> Path:
     axes.set_xlabel(f"{len(found.points):,} images; {said}", color=SOFT, fontsize=FONT)
     write_title(figure, title)
     return write_plot(figure, path)
+
+
+def spread(places: F64, extent: F64) -> F64:
+    """Places of names, moved up or down until none covers another: float64 [m, 2].
+
+    Args:
+        places: float64 [m, 2], where the names belong; not changed.
+        extent: float64 [2], width and height of the plot.
+    """
+    near = np.asarray(extent) * _NAME
+    found: F64 = places.copy()
+    order = np.argsort(places.reshape(-1, 2)[:, 1], kind="stable")
+    for row, name in enumerate(order):
+        for other in order[:row]:
+            if abs(found[name, 0] - found[other, 0]) < near[0]:
+                found[name, 1] = max(found[name, 1], found[other, 1] + near[1])
+    return found
 
 
 def ellipse(centre: F64, covariance: F64, deviations: float) -> F64:

@@ -17,7 +17,7 @@ from olrsearch.maths.calibration import Calibration, fit_calibration
 from olrsearch.maths.gaussian import Gaussians
 from olrsearch.maths.kl_features import Frame, feature_size, image_features, query_features
 from olrsearch.search.kl.view import PlainPosteriors
-from olrsearch.search.kl.word_scores import log_densities, log_mean_exp
+from olrsearch.search.kl.word_scores import log_densities, log_mean_exp, log_mean_others
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -141,9 +141,13 @@ class PosteriorData:
     def ratios(self, rows: I64, densities: F64) -> F64:
         """Densities of the own words, [W, len(rows)], over their background; see `kl.word_scores`."""
         learned = self.vocabulary.learned
-        if learned is None or learned.absent is None:
+        if learned is None:
             return ratios_of(densities)
-        found: F64 = densities - learned.absent.log_likelihood(self.mean[rows].astype(np.float64))
+        if learned.absent is None:
+            against = log_mean_others(densities)
+        else:
+            against = learned.absent.log_likelihood(self.mean[rows].astype(np.float64))
+        found: F64 = densities - against
         return found
 
     def summary(self) -> dict[str, Any]:

@@ -5,8 +5,10 @@ how much denser its posterior is at w than at the words on the average, in nats.
 and the subtrahend, the background, are kept as label scores are.
 
 Where an encoder learned Gaussians of its words, the image is represented by its mean, and the density is
-ln N(μ; word's Gaussian). What is subtracted is the ln of its mean over the own words, too; or, where images
-show several words, the density under the Gaussian of images without the word.
+ln N(μ; word's Gaussian). Where each image shows one word, the ln of the mean over the *other* words is
+subtracted: with the word itself among them no ratio could exceed ln W, and all images that surely show a word
+would be alike. Where images show several words, it is the density under the Gaussian of images without the
+word.
 
 ```
 <folder>/<segment>.npy             float32 [W, n]: ratios of the own words
@@ -144,8 +146,8 @@ def ratios_of_points(points: F64, words: LearnedWords) -> tuple[F64, F64]:
         float64 [W, n] and float64 [n], the ln of the mean density of the words' Gaussians, nats.
     """
     found = words.present.log_likelihood(points)
-    background = log_mean_exp(found)
-    return found - (background if words.absent is None else words.absent.log_likelihood(points)), background
+    against = log_mean_others(found) if words.absent is None else words.absent.log_likelihood(points)
+    return found - against, log_mean_exp(found)
 
 
 def ratios_of_images(images: Gaussians, words: F64 | LearnedWords) -> F64:
@@ -165,6 +167,25 @@ def log_mean_exp(values: F64) -> F64:
     largest = values.max(axis=0)
     out: F64 = largest + np.log(np.exp(values - largest).mean(axis=0))
     return out
+
+
+def log_mean_others(values: F64) -> F64:
+    """The logarithm of the mean of exp(x_v) over all v but w, for each w: float64 [W, n], W ≥ 1.
+
+    Of a single word it is the word itself.
+    """
+    count = len(values)
+    if count == 1:
+        return values
+    is_top = np.arange(count)[:, None] == values.argmax(axis=0)
+    largest = values.max(axis=0)
+    # The largest is left out before anything is summed: a difference would have no digits.
+    rest = np.where(is_top, -np.inf, values)
+    second = rest.max(axis=0)
+    beside = second + np.log(np.exp(rest - second).sum(axis=0))
+    others = largest + np.log(1.0 + np.exp(beside - largest) - np.exp(rest - largest))
+    found: F64 = np.where(is_top, beside, others) - np.log(count - 1)
+    return found
 
 
 def write_ratios(folder: Path, part: PosteriorPart, words: F64 | LearnedWords, *, segment: str) -> None:
@@ -285,6 +306,7 @@ def _description(part: PosteriorPart, words: F64 | LearnedWords, segment: str) -
     }
     if isinstance(words, LearnedWords):  # of points the description is as it always was
         described["gaussians"] = digest(pack(words.present.factor))
+        described["against"] = "other words" if words.absent is None else "images without"
         if words.absent is not None:
             described["absent"] = [digest(words.absent.mean), digest(pack(words.absent.factor))]
     return described

@@ -5,7 +5,7 @@ from pictures import read_png
 from olrsearch.core.errors import BenchmarkError, QueryError
 from olrsearch.evaluation.looks.latent_map import draw_map
 from olrsearch.maths.gaussian import Gaussians
-from olrsearch.sheets.maps import ellipse, plot_map
+from olrsearch.sheets.maps import ellipse, plot_map, spread
 
 WORDS = ("Coat", "Bag", "Boot")
 
@@ -85,6 +85,14 @@ def test_an_ellipse_lies_so_many_deviations_out():
     centre, covariance = np.array([1.0, 2.0]), np.array([[2.0, 0.6], [0.6, 0.5]])
     points = ellipse(centre, covariance, 2.0) - centre
     np.testing.assert_allclose(np.einsum("ni,ij,nj->n", points, np.linalg.inv(covariance), points), 4.0)
+
+
+def test_names_do_not_cover_each_other():
+    places = np.array([[0.0, 0.0], [0.01, 0.001], [0.5, 0.0], [0.02, 0.002]])
+    found = spread(places, np.array([1.0, 1.0]))
+    np.testing.assert_array_equal(found[[0, 2]], places[[0, 2]])
+    np.testing.assert_allclose(found[[1, 3], 1], [0.03, 0.06])
+    np.testing.assert_array_equal(found[:, 0], places[:, 0])
 
 
 def test_the_plot_shows_points_and_ellipses(tmp_path):

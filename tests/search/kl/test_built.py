@@ -229,7 +229,10 @@ def test_a_refused_index_leaves_what_was_there(exact, vectors, tmp_path, built_f
     assert [path.name for path in tmp_path.iterdir()] == ["kl-own"]
     with pytest.raises(EmptyStoreError, match="run olrsearch encode"):
         build_kl(
-            KlIndex(KlView(exact.view.parts, exact.view.ids), exact.frame, list), vectors, 0.1, blind, folder
+            KlIndex(KlView(exact.view.parts, exact.view.ids), exact.frame, list),
+            WordSets.of_points(vectors, 0.1),
+            blind,
+            folder,
         )
 
 

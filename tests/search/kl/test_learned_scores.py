@@ -12,6 +12,7 @@ from olrsearch.search.kl.view import KlView, PlainPosteriors
 from olrsearch.search.kl.word_scores import (
     WordScores,
     compute_ratios,
+    log_mean_others,
     ratios_of_images,
     read_ratios,
     write_ratios,
@@ -40,8 +41,10 @@ def words(seed=0, *, absent):
 def wanted(held, learned):
     points = held.mean.astype(np.float64)
     dense = learned.present.log_likelihood(points)
-    against = np.log(np.exp(dense).mean(axis=0)) if learned.absent is None else None
-    return dense - (learned.absent.log_likelihood(points) if against is None else against)
+    if learned.absent is not None:
+        return dense - learned.absent.log_likelihood(points)
+    others = [np.log(np.exp(np.delete(dense, word, axis=0)).mean(axis=0)) for word in range(len(dense))]
+    return dense - np.stack(others)
 
 
 @pytest.mark.parametrize("absent", [False, True])
@@ -56,6 +59,14 @@ def test_the_density_is_that_of_the_mean_under_the_words_gaussian(absent, monkey
     )
     images = Gaussians.of_packed(held.mean[:5], held.factor[:5])
     np.testing.assert_allclose(ratios_of_images(images, learned), wanted(held, learned)[:, :5], rtol=1e-9)
+
+
+def test_the_others_mean_neither_overflows_nor_vanishes():
+    values = np.array([[0.0, 1000.0, -1e5], [-800.0, 999.0, -1e5], [-1000.0, -5.0, -1e5]])
+    found = log_mean_others(values)
+    np.testing.assert_allclose(found[0], [-800 - np.log(2), 999 - np.log(2), -1e5], rtol=1e-12)
+    np.testing.assert_allclose(found[1], [-np.log(2), 1000 - np.log(2), -1e5], rtol=1e-12)
+    np.testing.assert_array_equal(log_mean_others(values[:1]), values[:1])
 
 
 def test_what_is_kept_is_of_these_gaussians_and_no_others(tmp_path):
