@@ -235,6 +235,8 @@ class AtnlConfig(AutoEncoderConfig):
         graded: Whether any nearer image is a positive for any farther one, with the margin for each
             step between them; without, positives are at most one step away and negatives farther, as
             the poster has it.
+        between: Whether points half-way between two images are anchors too, half-way in the order; of
+            graded triplets.
         margin: Radians.
         triplet_weight: Of the loss.
     """
@@ -246,8 +248,9 @@ class AtnlConfig(AutoEncoderConfig):
     order: tuple[str, ...] = ()
     degree: str = ""
     graded: bool = True
+    between: bool = True
     margin: float = 0.3
-    triplet_weight: float = 500.0
+    triplet_weight: float = 200.0
 
     def checks(self) -> dict[str, tuple[bool, str]]:
         """See `TrainerConfig.checks`; an order that is none raises an error of its own."""

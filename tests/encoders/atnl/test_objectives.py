@@ -7,8 +7,8 @@ import torch
 
 from olrsearch.encoders import registry
 from olrsearch.encoders.atnl.network import AutoEncoder, on_sphere, split_spread
-from olrsearch.encoders.atnl.objectives.atnl import angles
-from olrsearch.encoders.atnl.objectives.triplets import classes_of, triplet_loss
+from olrsearch.encoders.atnl.objectives.atnl import angles, angular_loss
+from olrsearch.encoders.atnl.objectives.triplets import among, classes_of, triplet_loss
 from olrsearch.encoders.atnl.training import OBJECTIVES, critic_of
 from olrsearch.encoders.trainer.data import to_planes
 from olrsearch.maths.gaussian import SIGMA0
@@ -45,18 +45,29 @@ def test_the_triplet_loss_is_that_of_three_loops(graded):
     ranks = torch.tensor([0, 0, 1, 2, 2, 4])
     distances = torch.rand(6, 6, generator=torch.Generator().manual_seed(1))
     steps = (ranks[:, None] - ranks[None]).abs()
-    found = triplet_loss(distances, steps, 0.3, graded=graded)
+    found = triplet_loss(among(distances), steps, 0.3, graded=graded)
     assert float(found) == pytest.approx(_triplets(distances, steps.numpy(), 0.3, graded=graded), rel=1e-5)
-    assert float(triplet_loss(distances, torch.zeros_like(steps), 0.3, graded=graded)) == 0
+    assert float(triplet_loss(among(distances), torch.zeros_like(steps), 0.3, graded=graded)) == 0
     assert float(triplet_loss(distances[:0, :0], steps[:0, :0], 0.3, graded=graded)) == 0
 
 
 def test_angles_are_those_between_points_and_their_slope_is_finite():
     points = on_sphere(torch.tensor([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0], [1.0, 1e-9]])).requires_grad_()
-    found = angles(points)
+    found = angles(points, points)
     np.testing.assert_allclose(found.detach()[0, 1:3], [np.pi / 2, np.pi], atol=0.02)
     found.sum().backward()
     assert torch.isfinite(points.grad).all()
+
+
+def test_points_on_an_arc_in_order_are_right_and_their_middles_too():
+    config, *_ = _case("atnl")
+    ranks = torch.tensor([0.0, 3, 1, 4, 2, 0, 3, 1, 4, 2])
+    turned = 0.4 * ranks
+    arc = torch.stack([turned.cos(), turned.sin(), torch.zeros(10)], dim=1)
+    assert float(angular_loss(config, arc, ranks)) == pytest.approx(0, abs=1e-5)
+    bent = on_sphere(arc + torch.tensor([0, 0, 0.8]) * (ranks == 2)[:, None])
+    assert float(angular_loss(config, bent, ranks)) > 0.01
+    assert float(angular_loss(config, arc.flip(0), ranks)) > 0.1
 
 
 def test_one_label_an_image_is_a_class():

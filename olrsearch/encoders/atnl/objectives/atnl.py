@@ -6,6 +6,9 @@
 from the anchor and negatives farther (`graded` = false). Graded, every image fewer steps away is a positive
 for every image more steps away, and m is asked for each step between them: then the steps lie along an arc.
 
+Graded, anchors are not images alone. Half-way between two images, along the sphere, there is to be what
+stands half-way in the order: so such points are anchors too (`between`), which keeps the arc straight.
+
 An image that shows no label of the order is decoded, but is in no triplet.
 
 Source: paper 002, figures 2 and 3. The poster gives no formula; this one is settled in PROTOCOLS.md.
@@ -18,7 +21,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from olrsearch.encoders.atnl.network import on_sphere
-from olrsearch.encoders.atnl.objectives.triplets import triplet_loss
+from olrsearch.encoders.atnl.objectives.triplets import ANCHORS, among, triplet_loss
 from olrsearch.encoders.trunks.decoder import bernoulli_error
 
 if TYPE_CHECKING:
@@ -40,13 +43,33 @@ def atnl_losses(
     error = bernoulli_error(network.decoder(points), planes).mean()
     ranks = torch.from_numpy(config.steps().ranks(labels.cpu().numpy())).to(points.device)
     placed = ranks >= 0
-    ranks = ranks[placed]
-    steps = (ranks[:, None] - ranks[None, :]).abs()
-    angular = triplet_loss(angles(points[placed]), steps, config.margin, graded=config.graded)
+    angular = angular_loss(config, points[placed], ranks[placed].float())
     total = config.reconstruction_weight * error + config.triplet_weight * angular
     return {"loss": total, "reconstruction": error, "angular": angular}
 
 
-def angles(points: Tensor) -> Tensor:
-    """Angles between points of the unit sphere, radians: [B, d] → [B, B]."""
-    return torch.arccos((points @ points.T).clamp(-_CLAMP, _CLAMP))
+def angular_loss(config: AtnlConfig, points: Tensor, ranks: Tensor) -> Tensor:
+    """The mean over triplets, radians.
+
+    Args:
+        config: Margin, `graded` and `between`.
+        points: float [B, d] of the unit sphere, in random order.
+        ranks: float [B], their steps.
+    """
+    apart = (ranks[:ANCHORS, None] - ranks[None, :]).abs()
+    loss = triplet_loss(among(angles(points, points)), apart, config.margin, graded=config.graded)
+    count = min(ANCHORS, len(points) // 2)
+    if not (config.graded and config.between and count):
+        return loss
+    first, second = points[:count], points[count : 2 * count]
+    # Of points that are nearly opposite nothing is half-way.
+    near = (first * second).sum(dim=1) > 0
+    middle = on_sphere(first + second)[near]
+    ranked = 0.5 * (ranks[:count] + ranks[count : 2 * count])[near]
+    apart = (ranked[:, None] - ranks[None, :]).abs()
+    return 0.5 * (loss + triplet_loss(angles(middle, points), apart, config.margin, graded=True))
+
+
+def angles(points: Tensor, others: Tensor) -> Tensor:
+    """Angles between points of the unit sphere, radians: [A, d] and [B, d] → [A, B]."""
+    return torch.arccos((points @ others.T).clamp(-_CLAMP, _CLAMP))

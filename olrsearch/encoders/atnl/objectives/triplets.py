@@ -1,6 +1,6 @@
 """Triplets of a batch: anchors, positives and negatives, all at once.
 
-Notation: B images in a batch, L labels.
+Notation: B images in a batch, A anchors, L labels.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from torch import Tensor
 
 NO_CLASS = -1
 
-_ANCHORS = 32
+ANCHORS = 32
 """Of a batch: all B³ triplets of 128 images would cost more than the networks do."""
 
 
@@ -27,29 +27,31 @@ def classes_of(labels: Tensor) -> Tensor:
 def triplet_loss(distances: Tensor, steps: Tensor, margin: float, *, graded: bool) -> Tensor:
     """Mean of [d(a, p) − d(a, n) + margin]₊ over the triplets that are not yet right; 0 without any.
 
-    Anchors are the first images of the batch, which is in random order; positives and negatives are all.
-
     Args:
-        distances: float [B, B] between images.
-        steps: int64 [B, B], how many steps they are apart in the labels' order, 0 or more.
+        distances: float [A, B] from anchors to images; infinite where an image is the anchor itself.
+        steps: [A, B], how many steps they are apart in the labels' order, 0 or more.
         margin: How much farther a negative is to lie than a positive.
         graded: Any image that is fewer steps away is a positive for any that is more, and the margin
             counts for each step between them. Without: positives are at most one step away, negatives
             farther.
     """
-    count = len(distances)
-    apart = ~torch.eye(count, dtype=torch.bool, device=distances.device)[:_ANCHORS]
-    distances, steps = distances[:_ANCHORS], steps[:_ANCHORS]
-    # [a, p, n]: how many steps farther the negative is.
-    farther = steps[:, None, :] - steps[:, :, None]
-    if graded:
-        valid = (farther > 0) & apart[:, :, None]
-        wanted = margin * farther
-    else:
-        valid = (steps[:, :, None] <= 1) & (steps[:, None, :] > 1) & apart[:, :, None]
-        wanted = torch.full_like(distances[:, :, None], margin)
-    excess = distances[:, :, None] - distances[:, None, :] + wanted
-    wrong = torch.where(valid, excess, torch.zeros_like(excess)).clamp(min=0)
-    active: Tensor = (wrong > 0).sum().clamp(min=1)
-    total: Tensor = wrong.sum() / active
+    itself = torch.isinf(distances)
+    # Whatever depends on an image alone is added before there are B² of them for each anchor.
+    beyond = distances.masked_fill(itself, 0.0)
+    beyond = beyond - margin * steps if graded else beyond
+    excess = (beyond if graded else beyond + margin)[:, :, None] - beyond[:, None, :]
+    positive, negative = steps[:, :, None], steps[:, None, :]
+    valid = positive < negative if graded else (positive <= 1) & (negative > 1)
+    wrong = torch.where(valid & ~itself[:, :, None], excess, 0.0).relu()
+    total: Tensor = wrong.sum() / (wrong > 0).sum().clamp(min=1)
     return total
+
+
+def among(distances: Tensor) -> Tensor:
+    """Distances from the first images of a batch, [B, B] → [A, B], each infinitely far from itself.
+
+    Batches are in random order, so the first images are as good as others.
+    """
+    some = distances[:ANCHORS]
+    own = torch.eye(len(distances), dtype=torch.bool, device=some.device)[:ANCHORS]
+    return some.masked_fill(own, torch.inf)

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from olrsearch.encoders.atnl.objectives.triplets import classes_of, triplet_loss
+import torch
+
+from olrsearch.encoders.atnl.objectives.triplets import ANCHORS, among, classes_of, triplet_loss
 from olrsearch.encoders.atnl.objectives.vae import bound
 
 if TYPE_CHECKING:
@@ -31,6 +33,6 @@ def vae_tl_losses(
     known = classes >= 0
     points, classes = mean[known], classes[known]
     distances = (points[:, None, :] - points[None, :, :]).square().sum(dim=2)
-    steps = (classes[:, None] != classes[None, :]).long()
-    triplet = triplet_loss(distances, steps, config.margin, graded=True)
+    steps = (classes[:ANCHORS, None] != classes[None, :]).to(torch.int8)
+    triplet = triplet_loss(among(distances), steps, config.margin, graded=True)
     return {**losses, "loss": losses["loss"] + config.triplet_weight * triplet, "triplet": triplet}
