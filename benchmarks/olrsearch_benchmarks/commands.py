@@ -15,6 +15,7 @@ from olrsearch.apps.cli.everywhere import this_call
 from olrsearch.apps.cli.options import PATH, POSITIVE, json_option, pairs, report_option
 from olrsearch.apps.cli.reports import render
 from olrsearch_benchmarks.editing.command import editing
+from olrsearch_benchmarks.papers.atnl.command import atnl, label_shots
 
 if TYPE_CHECKING:
     from olrsearch import Store
@@ -79,6 +80,8 @@ def papers() -> None:
 
 
 papers.add_command(editing)
+papers.add_command(atnl)
+papers.add_command(label_shots)
 
 
 @papers.command("olr", epilog=examples("olrsearch bench papers olr --out p5"))

@@ -238,6 +238,7 @@ class AtnlConfig(AutoEncoderConfig):
         between: Whether points half-way between two images are anchors too, half-way in the order; of
             graded triplets.
         margin: Radians.
+        noise: How far from its point an image is decoded while training, about so many radians.
         triplet_weight: Of the loss.
     """
 
@@ -250,6 +251,7 @@ class AtnlConfig(AutoEncoderConfig):
     graded: bool = True
     between: bool = True
     margin: float = 0.3
+    noise: float = 0.2
     triplet_weight: float = 200.0
 
     def checks(self) -> dict[str, tuple[bool, str]]:
@@ -257,6 +259,7 @@ class AtnlConfig(AutoEncoderConfig):
         return {
             **AutoEncoderConfig.checks(self),
             "margin": (0 < self.margin <= math.pi, "radians, above 0 and up to π"),
+            "noise": (self.noise >= 0, "radians, 0 or more"),
             "triplet_weight": (self.triplet_weight >= 0, "0 or more"),
         }
 

@@ -27,6 +27,7 @@ _MOST = 8
 
 _SEEN = 3
 _TINY = 1e-8
+_GAIN = 4.0
 
 
 class PlainTrunk(nn.Module):
@@ -122,7 +123,7 @@ class AutoEncoder(nn.Module):
         )
         if config.on_sphere:  # numbers of a unit vector are small: a decoder begins as if they were of size 1
             with torch.no_grad():
-                self.decoder.linear.weight.mul_(math.sqrt(config.size))
+                self.decoder.linear.weight.mul_(_GAIN * math.sqrt(config.size))
         self.critic = critic
 
     def forward(self, pixels: Tensor) -> Tensor:

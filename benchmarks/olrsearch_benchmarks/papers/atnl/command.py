@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command(
-    "atnl", epilog=examples("olrsearch bench papers atnl --mnist ../shared/mnist --folder p5-atnl")
-)
-@click.option("--mnist", type=PATH, required=True, help="The folder of MNIST's four idx files.")
+@click.command("atnl", epilog=examples("olrsearch bench papers atnl --data ../shared/mnist --folder p5-atnl"))
+@click.option("--data", type=PATH, required=True, help="The folder of MNIST's four idx files.")
 @click.option("--folder", type=PATH, required=True, help="Keeps what is trained; a run that was cut goes on.")
 @click.option(
     "--seeds", type=POSITIVE, default=3, show_default=True, help="Of ATNL and VAE-TL; the others have one."
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
 @report_option
 @json_option("One object a figure: metric, value, target, passed, unit, seed, paper.")
 def atnl(
-    mnist: Path, folder: Path, seeds: int, settings: dict[str, str], out: Path | None, *, as_json: bool
+    data: Path, folder: Path, seeds: int, settings: dict[str, str], out: Path | None, *, as_json: bool
 ) -> None:
     """P5: tables 1 and 2 of ATNL on MNIST, with AE, VAE, AAE, ACAI and VAE-TL on the same networks.
 
@@ -45,12 +43,12 @@ def atnl(
 
     told = "".join(f" --set {key}={value}" for key, value in settings.items())
     report = run_atnl_paper(
-        open_digits(mnist),
+        open_digits(data),
         folder,
         seeds=seeds,
         settings=settings,
         say=say,
-        command=f"olrsearch bench papers atnl --mnist MNIST --folder FOLDER --seeds {seeds}{told}",
+        command=f"olrsearch bench papers atnl --data DATA --folder FOLDER --seeds {seeds}{told}",
     )
     render(report, out, as_json=as_json, lines=report.lines())
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from olrsearch.core.errors import BenchmarkError
-from olrsearch.datasets.idx_format import find_idx, read_classes, read_idx
 from olrsearch.encoders.trainer.run import TrainingImages
+from olrsearch_benchmarks.papers.pse.digits import ALL, TRAIN
+from olrsearch_benchmarks.papers.pse.digits import open_digits as read_digits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import I64, U8
 
 NAMES: Final = tuple(f"Digit_{number}" for number in range(10))
-_TEACH: Final = 50_000
 _WATCHED: Final = 2_000
 """Of the images that choose, those that weights are chosen on at the end of each epoch."""
 
@@ -70,29 +69,15 @@ class SplitDigits:
         )
 
 
-def open_digits(folder: Path, *, teach: int = _TEACH) -> SplitDigits:
+def open_digits(folder: Path) -> SplitDigits:
     """Read the four idx files of MNIST, or of data like it.
 
-    Args:
-        folder: Where `train-images-idx3-ubyte` and the others are, compressed or not.
-        teach: How many of the training images teach; the others choose.
-
     Raises:
-        BenchmarkError: a file is missing, or there are no images left to choose on.
+        BenchmarkError: a file is missing.
         DatasetError: a file is not as it should be.
     """
-    parts = []
-    for part in ("train", "t10k"):
-        images, labels = (find_idx(folder, part, what, size) for what, size in (("images", 3), ("labels", 1)))
-        if images is None or labels is None:
-            raise BenchmarkError(
-                f"{folder} lacks the {part} images or labels of MNIST: expected {part}-images-idx3-ubyte and "
-                f"{part}-labels-idx1-ubyte, compressed or not; name their folder with --mnist"
-            )
-        grey = read_idx(images, dimensions=(3,))
-        classes = read_classes(labels, images, len(grey), dimensions=(1,)).astype(np.int64)
-        parts.append(Digits(np.repeat(grey[:, :, :, None], 3, axis=3), classes))
-    whole, test = parts
-    if len(whole) <= teach:
-        raise BenchmarkError(f"{folder} has {len(whole)} training images: expected more than {teach}")
+    found = read_digits("mnist", folder)
+    parts = ((found.images, found.classes), (found.test_images, found.test_classes))
+    whole, test = (Digits(np.repeat(grey[..., None], 3, axis=3), classes) for grey, classes in parts)
+    teach = len(whole) * TRAIN // ALL
     return SplitDigits(whole[slice(teach)], whole[slice(teach, None)], test)

@@ -45,7 +45,7 @@ _MEASURES: Final = {
     "between": "frames from a to b read as a digit from a to b",
     "ordered": "strips from a to b read in order",
     "midpoint": "midpoints of d and d + 2 read as d + 1",
-    "order": "rank correlation of distances with differences of digits",
+    "order": "correlation of distances with differences of digits",
 }
 
 

@@ -39,7 +39,7 @@ class Measures:
         ordered: Share of strips from a to b, at least two digits apart, that are read in order from a to b,
             with at least one digit strictly between them.
         midpoint: Share of the midpoints of d and d + 2 that are read as d + 1.
-        order: Rank correlation of distances between the means of digits with their difference.
+        order: Correlation of distances between the means of digits, or angles, with their difference.
     """
 
     right: Bool
@@ -135,18 +135,12 @@ def _strips(
 
 
 def _order_of_means(points: F32, classes: I64, *, sphere: bool) -> float:
-    """Spearman's correlation of the distances between digits' means with their difference, 45 pairs."""
+    """Correlation of the distances between digits' means, or angles, with their difference; 45 pairs."""
     means = np.stack([points[classes == digit].mean(axis=0) for digit in range(10)]).astype(np.float64)
+    one, other = np.triu_indices(10, 1)
     if sphere:
         means /= np.linalg.norm(means, axis=1, keepdims=True)
-    one, other = np.triu_indices(10, 1)
-    distances = np.linalg.norm(means[one] - means[other], axis=1)
-    return float(np.corrcoef(_ranks(distances), _ranks((other - one).astype(np.float64)))[0, 1])
-
-
-def _ranks(values: F64) -> F64:
-    """Ranks, equal values sharing their mean rank."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    found: F64 = (ends - (counts - 1) / 2)[inverse]
-    return found
+        distances = np.arccos(np.clip((means[one] * means[other]).sum(axis=1), -1, 1))
+    else:
+        distances = np.linalg.norm(means[one] - means[other], axis=1)
+    return float(np.corrcoef(distances, other - one)[0, 1])

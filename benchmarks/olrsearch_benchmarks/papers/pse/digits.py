@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DATASETS: Final = ("mnist", "fashion")
 TRAIN: Final = 50_000
 SIDE: Final = 28
-_ALL: Final = 60_000
+ALL: Final = 60_000
 _DIGITS: Final = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 
 
@@ -53,7 +53,7 @@ class Digits:
         """What models learn from, and are chosen by."""
         names = np.arange(len(self.labels))
         labels = np.where(names == self.classes[:, None], 1, -1).astype(np.int8)
-        train = min(TRAIN, len(self.images) * TRAIN // _ALL)
+        train = min(TRAIN, len(self.images) * TRAIN // ALL)
         pixels = np.repeat(self.images[..., None], 3, axis=3)
         return TrainingImages(pixels, labels, np.arange(train), np.arange(train, len(self.images)))
 

@@ -9,6 +9,9 @@ for every image more steps away, and m is asked for each step between them: then
 Graded, anchors are not images alone. Half-way between two images, along the sphere, there is to be what
 stands half-way in the order: so such points are anchors too (`between`), which keeps the arc straight.
 
+What is decoded is a point a little beside the image's own (`noise`): a decoder that has only seen points of
+images draws nothing sensible between them.
+
 An image that shows no label of the order is decoded, but is in no triplet.
 
 Source: paper 002, figures 2 and 3. The poster gives no formula; this one is settled in PROTOCOLS.md.
@@ -38,9 +41,9 @@ def atnl_losses(
     config: AtnlConfig, network: AutoEncoder, planes: Tensor, labels: Tensor, generator: Generator
 ) -> dict[str, Tensor]:
     """See `stage.Objective`: reconstruction, nats an image, and the angular loss, radians."""
-    del generator
     points = on_sphere(network(planes))
-    error = bernoulli_error(network.decoder(points), planes).mean()
+    noise = torch.randn(points.shape, generator=generator).to(points.device) / config.size**0.5
+    error = bernoulli_error(network.decoder(on_sphere(points + config.noise * noise)), planes).mean()
     ranks = torch.from_numpy(config.steps().ranks(labels.cpu().numpy())).to(points.device)
     placed = ranks >= 0
     angular = angular_loss(config, points[placed], ranks[placed].float())
