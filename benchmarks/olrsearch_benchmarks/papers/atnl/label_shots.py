@@ -57,25 +57,26 @@ def measure_label_shots(data: BenchData, *, draws: int, seed: int) -> list[Label
         draws: Draws of examples that are averaged.
         seed: Of the draws.
     """
-    labels = range(len(data.label_names))
+    count, size = len(data.label_names), data.embeddings.shape[2]
+    features = _standardised(data)
     found = []
     for own in (True, False):
         cells: dict[tuple[int, str], F64] = {
-            (shots, scorer): np.full((2, len(labels)), np.nan) for shots in SHOTS for scorer in SCORERS
+            (shots, scorer): np.full((2, count), np.nan) for shots in SHOTS for scorer in SCORERS
         }
-        for label in labels:
-            features = _features(data, label, own=own)
+        for label in range(count):
+            # Columns of zeros change no product and no distance.
+            hidden = slice(0) if own else slice(label * size, (label + 1) * size)
             for shots in SHOTS:
-                for scorer, pair in _of_label(data, features, label, shots, draws, seed).items():
+                for scorer, pair in _of_label(data, features, hidden, label, shots, draws, seed).items():
                     cells[shots, scorer][:, label] = pair
         found += [LabelShots(shots, scorer, own, *values) for (shots, scorer), values in cells.items()]
     return found
 
 
-def _features(data: BenchData, label: int, *, own: bool) -> F32:
-    """Standardised embeddings, float32 [N, F], without the label's own vector where it is not wanted."""
-    kept = [other for other in range(len(data.label_names)) if own or other != label]
-    stacked = np.asarray(data.embeddings[kept], np.float32).transpose(1, 0, 2).reshape(len(data.keys), -1)
+def _standardised(data: BenchData) -> F32:
+    """Embeddings with mean 0 and deviation 1 over the training images, float32 [N, L k]."""
+    stacked = np.asarray(data.embeddings, np.float32).transpose(1, 0, 2).reshape(len(data.keys), -1)
     taught = stacked[data.train]
     deviation = taught.std(axis=0)
     found: F32 = (stacked - taught.mean(axis=0)) / np.where(deviation > 0, deviation, 1).astype(np.float32)
@@ -83,18 +84,21 @@ def _features(data: BenchData, label: int, *, own: bool) -> F32:
 
 
 def _of_label(
-    data: BenchData, features: F32, label: int, shots: int, draws: int, seed: int
+    data: BenchData, features: F32, hidden: slice, label: int, shots: int, draws: int, seed: int
 ) -> dict[str, F64]:
     """Average precision without and with embeddings between examples, float64 [2], of each scorer."""
     values = data.labels[:, label]
     pools = [data.train[values[data.train] == sign] for sign in (1, -1)]
-    gallery, truth = features[data.gallery], data.labels[data.gallery, label][:, None]
-    scores: dict[str, list[list[float]]] = {scorer: [] for scorer in SCORERS}
     if min(len(pool) for pool in pools) < shots:
         return {scorer: np.full(2, np.nan) for scorer in SCORERS}
+    gallery, truth = features[data.gallery], data.labels[data.gallery, label][:, None]
+    gallery[:, hidden] = 0
+    scores: dict[str, list[list[float]]] = {scorer: [] for scorer in SCORERS}
     for draw in range(draws):
         rng = np.random.default_rng([seed, label, shots, draw])
         examples = [features[rng.choice(pool, shots, replace=False)] for pool in pools]
+        for part in examples:
+            part[:, hidden] = 0
         between = [_between(part, rng) for part in examples]
         more = [np.concatenate(both) for both in zip(examples, between, strict=True)]
         for scorer in SCORERS:
