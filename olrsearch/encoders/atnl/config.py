@@ -235,8 +235,8 @@ class AtnlConfig(AutoEncoderConfig):
         graded: Whether any nearer image is a positive for any farther one, with the margin for each
             step between them; without, positives are at most one step away and negatives farther, as
             the poster has it.
-        between: Whether points half-way between two images are anchors too, half-way in the order; of
-            graded triplets.
+        straight: Weight, beside the graded triplets, of the angle by which the steps' means lie off the
+            straight way along the sphere.
         margin: Radians.
         noise: How far from its point an image is decoded while training, about so many radians.
         triplet_weight: Of the loss.
@@ -249,16 +249,17 @@ class AtnlConfig(AutoEncoderConfig):
     order: tuple[str, ...] = ()
     degree: str = ""
     graded: bool = True
-    between: bool = True
-    margin: float = 0.3
+    straight: float = 1.0
+    margin: float = 0.2
     noise: float = 0.2
-    triplet_weight: float = 200.0
+    triplet_weight: float = 100.0
 
     def checks(self) -> dict[str, tuple[bool, str]]:
         """See `TrainerConfig.checks`; an order that is none raises an error of its own."""
         return {
             **AutoEncoderConfig.checks(self),
             "margin": (0 < self.margin <= math.pi, "radians, above 0 and up to π"),
+            "straight": (self.straight >= 0, "0 or more"),
             "noise": (self.noise >= 0, "radians, 0 or more"),
             "triplet_weight": (self.triplet_weight >= 0, "0 or more"),
         }

@@ -6,8 +6,9 @@
 from the anchor and negatives farther (`graded` = false). Graded, every image fewer steps away is a positive
 for every image more steps away, and m is asked for each step between them: then the steps lie along an arc.
 
-Graded, anchors are not images alone. Half-way between two images, along the sphere, there is to be what
-stands half-way in the order: so such points are anchors too (`between`), which keeps the arc straight.
+Graded, the arc is also kept straight (`straight`): the mean of a step is to lie half-way between the means of
+the steps before and after it. Without that the steps lie in order on a path that winds, and what is half-way
+between two images is at no step at all.
 
 What is decoded is a point a little beside the image's own (`noise`): a decoder that has only seen points of
 images draws nothing sensible between them.
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 _CLAMP = 1 - 1e-4
 """Of cosines: the slope of arccos has no bound at 1."""
 
+_AROUND = (1, 2)
+"""How many steps before and after one lie those that it should be half-way between."""
+
 
 def atnl_losses(
     config: AtnlConfig, network: AutoEncoder, planes: Tensor, labels: Tensor, generator: Generator
@@ -46,7 +50,7 @@ def atnl_losses(
     error = bernoulli_error(network.decoder(on_sphere(points + config.noise * noise)), planes).mean()
     ranks = torch.from_numpy(config.steps().ranks(labels.cpu().numpy())).to(points.device)
     placed = ranks >= 0
-    angular = angular_loss(config, points[placed], ranks[placed].float())
+    angular = angular_loss(config, points[placed], ranks[placed])
     total = config.reconstruction_weight * error + config.triplet_weight * angular
     return {"loss": total, "reconstruction": error, "angular": angular}
 
@@ -55,22 +59,33 @@ def angular_loss(config: AtnlConfig, points: Tensor, ranks: Tensor) -> Tensor:
     """The mean over triplets, radians.
 
     Args:
-        config: Margin, `graded` and `between`.
+        config: Margin, `graded` and `straight`.
         points: float [B, d] of the unit sphere, in random order.
-        ranks: float [B], their steps.
+        ranks: int64 [B], their steps.
     """
     apart = (ranks[:ANCHORS, None] - ranks[None, :]).abs()
     loss = triplet_loss(among(angles(points, points)), apart, config.margin, graded=config.graded)
-    count = min(ANCHORS, len(points) // 2)
-    if not (config.graded and config.between and count):
-        return loss
-    first, second = points[:count], points[count : 2 * count]
-    # Of points that are nearly opposite nothing is half-way.
-    near = (first * second).sum(dim=1) > 0
-    middle = on_sphere(first + second)[near]
-    ranked = 0.5 * (ranks[:count] + ranks[count : 2 * count])[near]
-    apart = (ranked[:, None] - ranks[None, :]).abs()
-    return 0.5 * (loss + triplet_loss(angles(middle, points), apart, config.margin, graded=True))
+    return loss + config.straight * bend(points, ranks) if config.graded and config.straight else loss
+
+
+def bend(points: Tensor, ranks: Tensor) -> Tensor:
+    """How far steps' means lie from half-way between those around them: mean angle, radians; 0 without any.
+
+    Args:
+        points: float [B, d] of the unit sphere.
+        ranks: int64 [B], their steps.
+    """
+    steps = torch.arange(int(ranks.max()) + 1 if len(ranks) else 0, device=points.device)
+    shown = (ranks[:, None] == steps).to(points.dtype)
+    means, counts = on_sphere(shown.T @ points), shown.sum(dim=0)
+    found, present = [points.new_zeros(0)], counts > 0
+    for apart in _AROUND:
+        low, step, high = slice(-2 * apart), slice(apart, -apart), slice(2 * apart, None)
+        known = present[low] & present[step] & present[high]
+        half = on_sphere(means[low] + means[high])[known]
+        found.append(torch.arccos((half * means[step][known]).sum(dim=1).clamp(-_CLAMP, _CLAMP)))
+    every = torch.cat(found)
+    return every.sum() / max(1, len(every))
 
 
 def angles(points: Tensor, others: Tensor) -> Tensor:
