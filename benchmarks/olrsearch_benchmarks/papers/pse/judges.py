@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from olrsearch.core.files import write_whole
-from olrsearch.encoders.trunks.trunk import ResidualTrunk
+from olrsearch.encoders.trunks.trunk import ResidualTrunk, channels_last
 from olrsearch.encoders.vae.network import layers
 from olrsearch_benchmarks.papers.pse.digits import SIDE, flat
 
@@ -40,7 +40,7 @@ _RATE: Final = 1e-3
 _PEAK: Final = 6e-3
 _BATCH: Final = 200
 _CHUNK: Final = 2000
-_WIDTH: Final = 32
+_WIDTH: Final = 20
 
 
 class Residual(nn.Module):
@@ -91,7 +91,7 @@ def open_judge(digits: Digits, folder: Path) -> Judge:
     fashion = digits.name == "fashion"
     with torch.random.fork_rng():
         torch.manual_seed(_SEED)
-        network: nn.Module = Residual() if fashion else layers(SIDE * SIDE, 512, 64, 10)
+        network: nn.Module = channels_last(Residual()) if fashion else layers(SIDE * SIDE, 512, 64, 10)
     title = "a residual network of two stages" if fashion else "an MLP of 784-512-64-10 units"
     if said.exists():
         network.load_state_dict(load_file(weights))
@@ -116,7 +116,7 @@ def open_judge(digits: Digits, folder: Path) -> Judge:
             )
             if not fashion and judge.validation >= _MLP_ENOUGH:
                 break
-    save_file(network.state_dict(), weights)
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, weights)
     figures = {"training": judge.training, "validation": judge.validation}
     write_whole(said, json.dumps(figures).encode())
     return judge
