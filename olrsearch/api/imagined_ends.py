@@ -7,7 +7,7 @@ image of the store, or a file, where there is one. What is left is read as words
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from olrsearch.api.images_asked import Pixels, one_image
 from olrsearch.api.pictures import picture_of
@@ -17,7 +17,7 @@ from olrsearch.core.shown import shown
 from olrsearch.evaluation.looks.imagined import AskedImage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from olrsearch.api.images_asked import Asked
@@ -73,32 +73,70 @@ def find_end(
     """
     if taken_as not in ENDS:
         raise QueryError(f"taken as {shown(taken_as)}: expected one of {', '.join(ENDS)}")
-    several = list(what) if isinstance(what, list | tuple) else None
-    if several is not None and len(several) == 1:
-        what, several = several[0], None
-    if several is not None:
-        if taken_as == "image":
-            raise QueryError(f"{len(several)} images: expected one")
-        return _of_words(session, opened, [str(one) for one in several], vectors=vectors, meanings=meanings)
-    named = one_image(what)
-    if taken_as == "image" or not isinstance(named, str):
+
+    def words(texts: Sequence[str]) -> End:
+        return _of_words(session, opened, texts, vectors=vectors, meanings=meanings)
+
+    if isinstance(what, list | tuple) and len(what) != 1:
+        return _several(session, opened, what, taken_as, words)
+    named = one_image(what[0] if isinstance(what, list | tuple) else what)
+    if not isinstance(named, str):
         if taken_as == "words":
             raise QueryError(f"{shown(named)} is no word: leave out that it is to be taken as words")
         return _of_image(session, opened, named)
-    if taken_as == "either" and opened.vocabulary.position(named) is None:
+    if taken_as == "image":
+        return _of_image(session, opened, named)
+    if taken_as == "words" or opened.vocabulary.position(named) is not None:
+        return words([named])
+    return _either(session, opened, named, words)
+
+
+def _either(session: Session, opened: OpenPosteriors, named: str, words: Callable[[list[str]], End]) -> End:
+    """An image where there is one of this name, else words."""
+    try:
+        return _of_image(session, opened, named)
+    except UnknownImageError as nothing:
         try:
-            return _of_image(session, opened, named)
-        except UnknownImageError as nothing:
-            try:
-                return _of_words(session, opened, [named], vectors=vectors, meanings=meanings)
-            except (UnknownWordError, QuerySyntaxError) as error:
-                near = error.nearest if isinstance(error, UnknownWordError) else ()
-                hint = f"; did you mean {', '.join(near)}?" if near else ": see olrsearch label list"
-                raise QueryError(
-                    f"{shown(named)} is no image of the store, no file, and no word that {opened.info.name} "
-                    f"knows{hint}"
-                ) from nothing
-    return _of_words(session, opened, [named], vectors=vectors, meanings=meanings)
+            return words([named])
+        except (UnknownWordError, QuerySyntaxError) as error:
+            near = error.nearest if isinstance(error, UnknownWordError) else ()
+            hint = f"; did you mean {', '.join(near)}?" if near else ": see olrsearch label list"
+            raise QueryError(
+                f"{shown(named)} is no image of the store, no file, and no word that {opened.info.name} "
+                f"knows{hint}"
+            ) from nothing
+
+
+def _several(
+    session: Session,
+    opened: OpenPosteriors,
+    names: Sequence[Any],
+    taken_as: str,
+    words: Callable[[list[str]], End],
+) -> End:
+    """Several names, which are words that are all to show."""
+    if taken_as == "image":
+        raise QueryError(f"{len(names)} images: expected one")
+    try:
+        return words([one if isinstance(one, str) else "" for one in names])
+    except (UnknownWordError, QuerySyntaxError) as error:
+        _refuse_images(session, opened, names, error)
+        raise
+
+
+def _refuse_images(session: Session, opened: OpenPosteriors, names: Sequence[Any], error: Exception) -> None:
+    """Say so where one of several names, which are taken for words, is an image."""
+    for name in names:
+        if isinstance(name, str) and opened.vocabulary.position(name) is not None:
+            continue
+        try:
+            session.find(opened.snapshot, name)
+        except UnknownImageError:
+            continue
+        raise QueryError(
+            f"{shown(name)} is an image, and several names are words that are all to show: name one image, "
+            "or words"
+        ) from error
 
 
 def _of_image(session: Session, opened: OpenPosteriors, named: ImageRef | Pixels) -> End:
