@@ -122,16 +122,19 @@ def run_of(store: Path, fingerprint: str) -> Path | None:
 
 def waiting_run(store: Path, kind: str) -> Path | None:
     """The newest run of a kind where it has made no encoder yet; an older one was given up."""
-    files = sorted((store / RUNS).glob(f"{kind}-*/{RECORD}"))
-    return None if not files or "fingerprint" in read_run(files[-1].parent) else files[-1].parent
+    runs = _runs_of(store, kind)
+    return None if not runs or is_finished(runs[-1]) else runs[-1]
 
 
 def unfinished_run(store: Path, kind: str) -> Path | None:
     """The newest run of a kind that has made no encoder yet."""
-    for file in sorted((store / RUNS).glob(f"{kind}-*/{RECORD}"), reverse=True):
-        if "fingerprint" not in read_run(file.parent):
-            return file.parent
-    return None
+    return next((run for run in reversed(_runs_of(store, kind)) if not is_finished(run)), None)
+
+
+def _runs_of(store: Path, kind: str) -> list[Path]:
+    """Runs of a kind, oldest first; a name that begins with `vae-` may be of `vae-tl`."""
+    runs = [file.parent for file in sorted((store / RUNS).glob(f"{kind}-*/{RECORD}"))]
+    return [run for run in runs if read_run(run)["kind"] == kind]
 
 
 def teacher_of(run: Path) -> Path | None:

@@ -17,6 +17,7 @@ from olrsearch.store.training_runs import (
     run_of,
     selection_ids,
     unfinished_run,
+    waiting_run,
     write_run,
 )
 
@@ -99,3 +100,12 @@ def test_runs_of_older_programs_have_no_checksums(run, tmp_path):
     assert run_array(run, "ids").tolist() == [3, 5, 8]
     np.save(run / "labels.npy", np.zeros((3, 2), np.int8))
     assert list(damaged_runs(tmp_path)) == []
+
+
+def test_a_kind_whose_name_begins_anothers_has_runs_of_its_own(tmp_path):
+    for name, kind in (("vae-1", "vae"), ("vae-tl-2", "vae-tl")):
+        write_run(tmp_path / "runs" / name, {"kind": kind})
+    assert unfinished_run(tmp_path, "vae") == waiting_run(tmp_path, "vae") == tmp_path / "runs" / "vae-1"
+    write_run(tmp_path / "runs" / "vae-1", {"kind": "vae", "fingerprint": "ab"})
+    assert unfinished_run(tmp_path, "vae") is None is waiting_run(tmp_path, "vae")
+    assert unfinished_run(tmp_path, "vae-tl") == tmp_path / "runs" / "vae-tl-2"
