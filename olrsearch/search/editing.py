@@ -7,14 +7,13 @@ Source: paper 000, section 4.5.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from olrsearch.core.counted import counted
-from olrsearch.core.errors import FitError, QueryError
+from olrsearch.core.errors import QueryError
 from olrsearch.core.shown import shown
-from olrsearch.maths.editing import FEWEST, label_gaussian, replaced
+from olrsearch.maths.editing import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
 
 Way: TypeAlias = Literal["directions", "paper"]
 """How an embedding is changed: along directions through the vectors of all labels, or by replacing one."""
-
-MOST: Final = 20_000
-"""Images that have a label, of which its Gaussian is fitted to, evenly chosen."""
 
 
 def check_way(way: str) -> None:
@@ -100,16 +96,7 @@ def _moved(opened: OpenSpace, embedding: F32, edits: Sequence[tuple[int, Edit]])
 
 def _vector(opened: OpenSpace, label: int, seed: int | None) -> F64:
     """The mean of a label's Gaussian, or a sample of it, float64 [k]."""
-    name = opened.info.labels[label]
-    rows = np.flatnonzero(opened.stored_labels()[:, label] > 0)
-    if len(rows) < FEWEST:
-        raise FitError(
-            f"{counted(len(rows), 'image has', 'images have')} the stored label {name}, and the paper's way "
-            f"needs {FEWEST} or more to take its vector from: import labels, or edit with --way directions"
-        )
-    if len(rows) > MOST:
-        rows = rows[np.linspace(0, len(rows) - 1, MOST).astype(np.int64)]
-    gaussian = label_gaussian(opened.view.gather(label, rows))
+    gaussian = opened.label_gaussian(label)
     drawn: F64 = (
         gaussian.mean[0] if seed is None else gaussian.sample(1, np.random.default_rng([seed, label]))[0, 0]
     )

@@ -141,9 +141,7 @@ class PictureJudge:
         rows = np.arange(len(embeddings))
         parts = [
             self.judge.logits(self.decoder.decode(embeddings[block]))
-            for block in self.track(
-                blocks_of(rows, _DECODED), total=-(-len(rows) // _DECODED), what=what, unit="batches"
-            )
+            for block in self.track(blocks_of(rows, _DECODED), total=len(rows), what=what)
         ]
         return np.concatenate(parts)
 

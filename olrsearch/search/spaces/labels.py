@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from olrsearch.core.arrays import F32, I8, I64
     from olrsearch.maths.calibration import Calibration
     from olrsearch.maths.editing import Directions
+    from olrsearch.maths.gaussian import Gaussians
     from olrsearch.maths.readout import Readout
     from olrsearch.search.index.built import BuiltIndex
     from olrsearch.search.index.scores import Evidence
@@ -65,6 +66,7 @@ class OpenSpace:
         self.snapshot = snapshot
         self.info = info
         self._scores: dict[Evidence, LabelScores] = {}
+        self._gaussians: dict[int, Gaussians] = {}
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
@@ -124,6 +126,27 @@ class OpenSpace:
         logits = self.calibration.logits(self.readout.logits(embeddings), range(labels))
         weights = self.readout.weight * self.calibration.slope[:, None]
         return fit_directions(embeddings, logits, weights.astype(np.float64))
+
+    def label_gaussian(self, label: int) -> Gaussians:
+        """Where the vectors of images with a stored label lie, a batch of one; fitted when first asked for.
+
+        Raises:
+            FitError: too few images have it.
+        """
+        if label not in self._gaussians:
+            from olrsearch.maths.editing import FEWEST, label_gaussian
+
+            name = self.info.labels[label]
+            rows = np.flatnonzero(stored_labels(self.snapshot, self.view.ids, [name])[:, 0] > 0)
+            if len(rows) < FEWEST:
+                raise FitError(
+                    f"{counted(len(rows), 'image has', 'images have')} the stored label {name}, and the "
+                    f"paper's way needs {FEWEST} or more to take its vector from: import labels, or edit "
+                    "with --way directions"
+                )
+            rows = rows[:: max(1, len(rows) // _DIRECTIONS_SAMPLE)]
+            self._gaussians[label] = label_gaussian(self.view.gather(label, rows))
+        return self._gaussians[label]
 
     def stored_labels(self) -> I8:
         """Effective stored labels of the view's rows, int8 [N, L], in the encoder's label order."""
