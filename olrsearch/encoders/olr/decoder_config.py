@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 from olrsearch.encoders.trainer.config import TrainerConfig
 
-NETWORKS = ("paper", "residual")
+NETWORKS = ("paper", "components")
+INPUTS = ("plain", "standardised", "whitened")
 OPTIMISERS = ("adamw", "rmsprop")
 
 _PROFILES: dict[str, dict[str, Any]] = {
@@ -20,7 +21,7 @@ _PROFILES: dict[str, dict[str, Any]] = {
     "paper": {
         "network": "paper",
         "image_size": (176, 176),
-        "standardise": False,
+        "inputs": "plain",
         "rescale": True,
         "optimiser": "rmsprop",
         "learning_rate": 1e-4,
@@ -55,14 +56,15 @@ class DecoderConfig(TrainerConfig):
 
     Attributes:
         k: Numbers a label, as the encoder makes them.
-        network: 'paper': dense, then doublings by transposed convolutions, as its table 1; 'residual': a
-            correction of the linear reconstruction, then one of the result's neighbourhoods.
+        network: 'paper': dense, then doublings by transposed convolutions, as its table 1; 'components': a
+            weighted sum of pictures, which begins as the linear reconstruction.
         width: Channels of most of the layers of 'paper'; the paper's 64.
-        hidden: Numbers of the hidden layers of 'residual'.
+        hidden: Numbers of the hidden layers of 'components'.
         rank: Principal components of images that the linear reconstruction is made of.
-        components_rate: How many times as fast as the rest 'residual' learns these components; 0 keeps them.
-        detail: Channels of convolutions of 'residual' that correct each place's neighbourhood; 0 has none.
-        standardise: Whether each number of the embedding has mean 0 and variance 1 for the network.
+        components_rate: How many times as fast as the rest 'components' learns these; 0 keeps them.
+        detail: Channels of convolutions of 'components' that correct each place's neighbourhood; 0 has none.
+        inputs: How the network sees embeddings: 'plain', 'standardised' (each number has mean 0 and
+            variance 1), or 'whitened' (all directions have about the same variance).
         dropout: Of the embedding and the hidden layers, while training.
         similarity_weight: Share α of 1 − SSIM in the loss, the rest being the mean squared error; the
             paper's 0.5.
@@ -85,14 +87,14 @@ class DecoderConfig(TrainerConfig):
     ema_decay: float = 0.995
     flip: bool = False
     shift: int = 0
-    network: str = "residual"
+    network: str = "components"
     width: int = 64
     hidden: int = 512
     rank: int = 256
     components_rate: float = 0.1
     detail: int = 0
-    standardise: bool = True
-    dropout: float = 0.1
+    inputs: str = "whitened"
+    dropout: float = 0.3
     similarity_weight: float = 0.5
     rescale: bool = False
     optimiser: str = "adamw"
@@ -111,6 +113,7 @@ class DecoderConfig(TrainerConfig):
             "colour": (self.colour == 0, unchanged),
             "k": (self.k >= 1, "1 or more"),
             "network": (self.network in NETWORKS, f"one of {', '.join(NETWORKS)}"),
+            "inputs": (self.inputs in INPUTS, f"one of {', '.join(INPUTS)}"),
             "width": (self.width >= 1, "1 or more"),
             "hidden": (self.hidden >= 1, "1 or more"),
             "rank": (self.rank >= 1, "1 or more"),

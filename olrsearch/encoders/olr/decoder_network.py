@@ -24,36 +24,59 @@ _EPSILON = 1e-6
 
 
 class DecoderNetwork(nn.Module):
-    """What is trained, averaged and stored: standardisation, linear reconstruction, network.
+    """What is trained, averaged and stored: how numbers are prepared, linear reconstruction, network.
 
     Args:
-        config: Network, sizes and size of the pictures.
+        config: Network, inputs, sizes.
         numbers: D.
         rank: r.
     """
 
-    centre: Tensor
-    scale: Tensor
-
     def __init__(self, config: DecoderConfig, numbers: int, rank: int) -> None:
         super().__init__()
-        self.register_buffer("centre", torch.zeros(numbers))
-        self.register_buffer("scale", torch.ones(numbers))
+        self.prepare = Prepare(numbers, turned=config.inputs == "whitened")
         self.linear = LinearPictures(numbers, rank, config.image_size)
         self.network: nn.Module = (
             PaperNetwork(config, numbers)
             if config.network == "paper"
-            else ResidualNetwork(config, numbers, rank)
+            else ComponentsNetwork(config, numbers, rank)
         )
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Embeddings [B, D] → pictures float32 [B, 3, H, W], about 0 to 1."""
-        numbers = (embeddings - self.centre) * self.scale
-        if isinstance(self.network, ResidualNetwork):
-            found: Tensor = self.network(numbers, self.linear, self.linear.coordinates(embeddings))
+        numbers = self.prepare(embeddings)
+        if isinstance(self.network, ComponentsNetwork):
+            found: Tensor = self.network(numbers, self.linear)
         else:
             found = self.network(numbers)
         return found.float()
+
+
+class Prepare(nn.Module):
+    """Embeddings as a network takes them: as they are, standardised, or turned and scaled along their axes.
+
+    Directions of little variance hold a good part of what a picture looks like, and no network finds them
+    beside the large ones.
+
+    Args:
+        numbers: D.
+        turned: Whether they are turned.
+    """
+
+    centre: Tensor
+    scale: Tensor
+    turn: Tensor | None
+
+    def __init__(self, numbers: int, *, turned: bool) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(numbers))
+        self.register_buffer("scale", torch.ones(numbers))
+        self.register_buffer("turn", torch.eye(numbers) if turned else None)
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """[B, D] → [B, D]."""
+        numbers = (embeddings - self.centre) * self.scale
+        return numbers if self.turn is None else numbers @ self.turn
 
 
 class LinearPictures(nn.Module):
@@ -134,41 +157,44 @@ class PaperNetwork(nn.Module):
         return _cut(self.layers(maps), self.size)
 
 
-class ResidualNetwork(nn.Module):
-    """Corrections of the linear reconstruction: of its coordinates, of its components, of neighbourhoods.
+class ComponentsNetwork(nn.Module):
+    """A picture as a sum of components whose weights are a linear and a further function of the embedding.
 
-    All start at nothing, so that training begins at the linear reconstruction.
+    The linear function begins as ridge regression, the components as the principal ones, and the rest at
+    nothing: training begins at the linear reconstruction.
 
     Args:
-        config: Size, width, hidden layers, dropout.
+        config: Size, hidden layers, dropout.
         numbers: D.
         rank: r.
     """
 
     def __init__(self, config: DecoderConfig, numbers: int, rank: int) -> None:
         super().__init__()
-        hidden = config.hidden
+        hidden, dropout = config.hidden, config.dropout
         self.rate = config.components_rate
+        self.straight = nn.Sequential(nn.Dropout(dropout), nn.Linear(numbers, rank))
         self.first = nn.Sequential(
-            nn.Dropout(config.dropout),
+            nn.Dropout(dropout),
             nn.Linear(numbers, hidden),
             nn.LayerNorm(hidden),
             nn.ReLU(),
-            nn.Dropout(config.dropout),
+            nn.Dropout(dropout),
         )
-        self.second = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(config.dropout))
-        self.correction = _silent(nn.Linear(hidden, rank))
+        self.second = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(dropout))
+        self.bent = _silent(nn.Linear(hidden, rank))
         height, width = config.image_size
         # What is learnt is multiplied by the rate: components are small numbers, and learn more slowly.
         self.change = nn.Parameter(torch.zeros(rank, 3 * height * width)) if self.rate else None
         self.detail = Detail(config) if config.detail else None
 
-    def forward(self, numbers: Tensor, linear: LinearPictures, coordinates: Tensor) -> Tensor:
-        """[B, D], and the linear reconstruction's coordinates [B, r] → [B, 3, H, W]."""
+    def forward(self, numbers: Tensor, linear: LinearPictures) -> Tensor:
+        """[B, D], and what training begins at → [B, 3, H, W]."""
         hidden = self.first(numbers)
         hidden = hidden + self.second(hidden)
         axes = linear.axes if self.change is None else linear.axes + self.rate * self.change
-        pictures = linear.pictures(coordinates + linear.spread * self.correction(hidden), axes)
+        weights = linear.spread * (self.straight(numbers) + self.bent(hidden))
+        pictures = linear.pictures(weights, axes)
         return pictures if self.detail is None else pictures + self.detail(hidden, pictures)
 
 

@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 
 from olrsearch.core.errors import TrainingError
 from olrsearch.encoders.olr.decoder_file import DecoderFile, stored
-from olrsearch.encoders.olr.decoder_network import DecoderNetwork
+from olrsearch.encoders.olr.decoder_network import ComponentsNetwork, DecoderNetwork
 from olrsearch.encoders.olr.decoder_stage import DecoderStage
 from olrsearch.encoders.trainer.data import PixelBatches, StageData, derived_seed
 from olrsearch.encoders.trainer.run import open_run
@@ -33,13 +33,18 @@ from olrsearch.maths.pictures import fit_ridge, principal_pictures
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torch import nn
+
     from olrsearch.core.arrays import F32, I64, U8
     from olrsearch.encoders.olr.decoder_config import DecoderConfig
     from olrsearch.encoders.trainer.runner import StageResult
+    from olrsearch.maths.pictures import Ridge
 
 _DIGEST_IMAGES = 64
 _LEAST_DEVIATION = 0.1
 """Of the median deviation: numbers that hardly vary are not blown up to noise."""
+
+_LEAST_SPREAD = 1e-6
 
 METRICS = ("ssim", "psnr", "mse")
 
@@ -171,16 +176,38 @@ def _begun(images: DecoderImages, config: DecoderConfig) -> DecoderNetwork:
             (linear.bias, ridge.bias),
             (linear.mean, basis.mean),
             (linear.axes, basis.axes),
-            (linear.spread, wanted.std(axis=0)),
+            (linear.spread, np.maximum(wanted.std(axis=0), _LEAST_SPREAD)),
         ):
             buffer.copy_(torch.from_numpy(values))
-        if config.standardise:
-            deviation = known.std(axis=0, dtype=np.float64)
-            varying = deviation[deviation > 0]
-            floor = _LEAST_DEVIATION * float(np.median(varying)) if len(varying) else 1.0
-            network.centre.copy_(torch.from_numpy(known.mean(axis=0, dtype=np.float64)))
-            network.scale.copy_(torch.from_numpy(1 / np.maximum(deviation, floor)))
+        _prepare(network, known, config, ridge)
     return network
+
+
+def _prepare(network: DecoderNetwork, known: F32, config: DecoderConfig, ridge: Ridge) -> None:
+    """Set how numbers are prepared, and begin the components' weights at the ridge of what comes of that."""
+    size = known.shape[1]
+    centre, scale, turn, back = np.zeros(size), np.ones(size), None, np.eye(size)
+    if config.inputs != "plain":
+        deviation = known.std(axis=0, dtype=np.float64)
+        varying = deviation[deviation > 0]
+        floor = _LEAST_DEVIATION * float(np.median(varying)) if len(varying) else 1.0
+        centre, scale = known.mean(axis=0, dtype=np.float64), 1 / np.maximum(deviation, floor)
+    prepare = network.prepare
+    prepare.centre.copy_(torch.from_numpy(centre))
+    prepare.scale.copy_(torch.from_numpy(scale))
+    if prepare.turn is not None:
+        standard = ((known - centre) * scale).astype(np.float32)
+        variances, axes = np.linalg.eigh(standard.T @ standard / np.float32(len(standard)))
+        # The ridge's own damping: what it thinks too faint to use is not blown up.
+        lengths = np.sqrt(np.maximum(variances, 0) + ridge.strength)
+        turn, back = axes / lengths, lengths[:, None] * axes.T
+        prepare.turn.copy_(torch.from_numpy(turn))
+    if isinstance(network.network, ComponentsNetwork):
+        straight = cast("nn.Linear", network.network.straight[1])
+        spread = network.linear.spread.numpy()
+        weight = back @ (ridge.weight / scale[:, None])
+        straight.weight.copy_(torch.from_numpy((weight / spread).T))
+        straight.bias.copy_(torch.from_numpy((centre @ ridge.weight + ridge.bias) / spread))
 
 
 def _made(result: StageResult, images: DecoderImages, config: DecoderConfig) -> TrainedDecoder:

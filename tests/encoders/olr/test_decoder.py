@@ -11,6 +11,7 @@ import torch
 from olrsearch.core.errors import IncompatibleEncoderError, ModelFileError, TrainingError
 from olrsearch.encoders.folder.model_config import DECODER_NAME
 from olrsearch.encoders.folder.model_files import save_model
+from olrsearch.encoders.olr import decoder_training
 from olrsearch.encoders.olr.decoder import open_decoder
 from olrsearch.encoders.olr.decoder_config import DecoderConfig
 from olrsearch.encoders.olr.decoder_file import (
@@ -106,12 +107,21 @@ def test_training_begins_at_the_linear_reconstruction_and_gets_better(trained, t
     assert again.file.fingerprint == trained.file.fingerprint
 
 
+@pytest.mark.parametrize("inputs", ["plain", "standardised", "whitened"])
+def test_it_begins_at_the_linear_reconstruction(inputs):
+    images = _images()
+    network = decoder_training._begun(images, _config(inputs=inputs)).eval()
+    numbers = torch.from_numpy(images.embeddings[:7])
+    with torch.no_grad():
+        np.testing.assert_allclose(network(numbers), network.linear(numbers), atol=2e-4)
+
+
 def test_the_papers_way_trains(tmp_path):
     changes = {
         "network": "paper",
         "optimiser": "rmsprop",
         "rescale": "true",
-        "standardise": "false",
+        "inputs": "plain",
         "epochs": "1",
     }
     done = train_decoder_network(_images(), _config(**changes), tmp_path, progress=False)
@@ -224,7 +234,7 @@ def test_a_resumed_run_ends_in_the_same_decoder(tmp_path, trained, monkeypatch):
     [
         ({"flip": "true"}, "its own image"),
         ({"shift": "2"}, "its own image"),
-        ({"network": "gan"}, "one of paper, residual"),
+        ({"network": "gan"}, "one of paper, components"),
         ({"similarity_weight": "1.5"}, "a share from 0 to 1"),
         ({"optimiser": "sgd"}, "one of adamw, rmsprop"),
     ],
