@@ -104,6 +104,38 @@ def principal_pictures(pixels: U8, rows: I64, rank: int, *, seed: int = 0) -> Pi
     return PictureBasis(mean, np.ascontiguousarray((basis @ vectors).T, np.float32))
 
 
+def unseen_ridge(numbers: F32, targets: F32, strength: float, *, folds: int = 5, seed: int = 0) -> F32:
+    """What ridges say of examples that they have not seen: each fold's by a ridge to the others.
+
+    Args:
+        numbers: float32 [n, D]; not changed.
+        targets: float32 [n, T].
+        strength: As `fit_ridge` chooses it.
+        folds: How many, at random; as many as examples where these are fewer.
+        seed: Of the folds.
+
+    Returns:
+        float32 [n, T].
+    """
+    centre, scale = _scaling(numbers)
+    middle = targets.mean(axis=0, dtype=np.float64).astype(np.float32)
+    fold = np.random.default_rng([seed, 0xF01D]).permutation(len(numbers)) % min(folds, len(numbers))
+    parts = [np.flatnonzero(fold == number) for number in range(fold.max() + 1)]
+    grams, crosses = [], []
+    for rows in parts:
+        standard = (numbers[rows] - centre) * scale
+        grams.append(standard.T @ standard)
+        crosses.append(standard.T @ (targets[rows] - middle))
+    gram, cross = np.sum(grams, axis=0), np.sum(crosses, axis=0)
+    out = np.empty_like(targets)
+    for rows, own_gram, own_cross in zip(parts, grams, crosses, strict=True):
+        count = max(1, len(numbers) - len(rows))
+        damped = (gram - own_gram).astype(np.float64) / count + strength * np.eye(numbers.shape[1])
+        weight = np.linalg.solve(damped, (cross - own_cross) / count)
+        out[rows] = middle + ((numbers[rows] - centre) * scale) @ weight.astype(np.float32)
+    return out
+
+
 def ridge_pictures(numbers: F32, pixels: U8, rows: I64, strength: float) -> Ridge:
     """Ridge regression from numbers to every value of pictures, read in blocks.
 

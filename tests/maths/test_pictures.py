@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from olrsearch.core.errors import FitError
-from olrsearch.maths.pictures import fit_ridge, principal_pictures, ridge_pictures
+from olrsearch.maths.pictures import fit_ridge, principal_pictures, ridge_pictures, unseen_ridge
 
 RNG = np.random.default_rng(0)
 
@@ -61,3 +61,19 @@ def test_a_ridge_to_every_value_is_that_to_some():
     some = fit_ridge(numbers[:150], values[:150, :20], numbers[150:], values[150:, :20])
     found = ridge_pictures(numbers[:150], pixels, np.arange(150), some.strength)
     np.testing.assert_allclose(found(numbers[150:])[:, :20], some(numbers[150:]), atol=1e-3)
+
+
+def test_what_is_unseen_is_told_as_well_as_new_examples():
+    numbers, targets = (RNG.normal(size=(200, size)).astype(np.float32) for size in (60, 4))
+    targets += numbers[:, :4]
+    found = unseen_ridge(numbers, targets, 0.01)
+    seen = fit_ridge(numbers, targets, numbers, targets)(numbers)
+    new, wanted = (RNG.normal(size=(2000, size)).astype(np.float32) for size in (60, 4))
+    wanted += new[:, :4]
+    told = fit_ridge(numbers, targets, new, wanted)(new)
+    unseen, own, others = (
+        np.square(a - b).mean() for a, b in ((found, targets), (seen, targets), (told, wanted))
+    )
+    assert own < 0.8 * others
+    assert unseen == pytest.approx(others, rel=0.2)
+    assert unseen_ridge(numbers[:3], targets[:3], 1.0).shape == (3, 4)

@@ -42,11 +42,18 @@ class DecoderNetwork(nn.Module):
             else ComponentsNetwork(config, numbers, rank)
         )
 
-    def forward(self, embeddings: Tensor) -> Tensor:
-        """Embeddings [B, D] → pictures float32 [B, 3, H, W], about 0 to 1."""
+    def forward(self, embeddings: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Embeddings [B, D] → pictures float32 [B, 3, H, W], about 0 to 1.
+
+        Args:
+            embeddings: Of the images.
+            weights: float [B, r], their weights in the linear reconstruction, where others are to be taken
+                than its own, which has seen these images.
+        """
         numbers = self.prepare(embeddings)
         if isinstance(self.network, ComponentsNetwork):
-            found: Tensor = self.network(numbers, self.linear)
+            begun = self.linear.coordinates(embeddings) if weights is None else weights
+            found: Tensor = self.network(numbers, begun, self.linear)
         else:
             found = self.network(numbers)
         return found.float()
@@ -158,10 +165,9 @@ class PaperNetwork(nn.Module):
 
 
 class ComponentsNetwork(nn.Module):
-    """A picture as a sum of components whose weights are a linear and a further function of the embedding.
+    """A picture as a sum of components: corrections of the linear reconstruction's weights and components.
 
-    The linear function begins as ridge regression, the components as the principal ones, and the rest at
-    nothing: training begins at the linear reconstruction.
+    All corrections start at nothing, so that training begins at the linear reconstruction.
 
     Args:
         config: Size, hidden layers, dropout.
@@ -173,7 +179,6 @@ class ComponentsNetwork(nn.Module):
         super().__init__()
         hidden, dropout = config.hidden, config.dropout
         self.rate = config.components_rate
-        self.straight = nn.Sequential(nn.Dropout(dropout), nn.Linear(numbers, rank))
         self.first = nn.Sequential(
             nn.Dropout(dropout),
             nn.Linear(numbers, hidden),
@@ -182,19 +187,18 @@ class ComponentsNetwork(nn.Module):
             nn.Dropout(dropout),
         )
         self.second = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(dropout))
-        self.bent = _silent(nn.Linear(hidden, rank))
+        self.correction = _silent(nn.Linear(hidden, rank))
         height, width = config.image_size
         # What is learnt is multiplied by the rate: components are small numbers, and learn more slowly.
         self.change = nn.Parameter(torch.zeros(rank, 3 * height * width)) if self.rate else None
         self.detail = Detail(config) if config.detail else None
 
-    def forward(self, numbers: Tensor, linear: LinearPictures) -> Tensor:
-        """[B, D], and what training begins at → [B, 3, H, W]."""
+    def forward(self, numbers: Tensor, weights: Tensor, linear: LinearPictures) -> Tensor:
+        """[B, D], and the linear reconstruction's weights [B, r] → [B, 3, H, W]."""
         hidden = self.first(numbers)
         hidden = hidden + self.second(hidden)
         axes = linear.axes if self.change is None else linear.axes + self.rate * self.change
-        weights = linear.spread * (self.straight(numbers) + self.bent(hidden))
-        pictures = linear.pictures(weights, axes)
+        pictures = linear.pictures(weights + linear.spread * self.correction(hidden), axes)
         return pictures if self.detail is None else pictures + self.detail(hidden, pictures)
 
 

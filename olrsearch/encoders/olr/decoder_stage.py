@@ -29,7 +29,7 @@ _STEP = 2
 class DecoderStage(Stage[DecoderConfig, DecoderNetwork]):
     """α (1 − SSIM) of the network's pictures, and (1 − α) of the squared error of these as they are shown.
 
-    A batch holds embeddings where other stages have labels.
+    A batch holds embeddings, and their weights in the linear reconstruction, where other stages have labels.
 
     Source: paper 000, equation 3.
 
@@ -45,19 +45,25 @@ class DecoderStage(Stage[DecoderConfig, DecoderNetwork]):
         self._found: list[tuple[Tensor, Tensor]] = []
 
     def losses(self, planes: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """See `Stage.losses`; `labels` are embeddings float32 [B, D].
+        """See `Stage.losses`; `labels` are embeddings and weights float32 [B, D + r].
 
         SSIM is of one colour channel a step, drawn at random: three tell little that one does not, and
         without a GPU it is SSIM that takes the time.
         """
         wanted = planes.float() / 255
-        found = self.network(labels)
+        found = self._pictures(labels)
         channel = int(torch.randint(3, (1,), generator=generator))
         alike = ssim(wanted[:, channel, None], found[:, channel, None], step=_STEP)
         error = (shown(found, rescale=self.config.rescale) - wanted).square().mean(dim=(1, 2, 3))
         weight = self.config.similarity_weight
         total = weight * (1 - alike.mean()) + (1 - weight) * error.mean()
         return {"loss": total, "ssim": alike.mean(), "mse": error.mean()}
+
+    def _pictures(self, numbers: Tensor) -> Tensor:
+        """What the network makes of embeddings and their weights in the linear reconstruction."""
+        rank = len(self.network.linear.bias)
+        found: Tensor = self.network(numbers[:, :-rank], numbers[:, -rank:])
+        return found
 
     def scores(self, planes: Tensor) -> Tensor:
         """Not of this stage: it validates on pictures."""
@@ -67,7 +73,7 @@ class DecoderStage(Stage[DecoderConfig, DecoderNetwork]):
         """Compare pictures as they are shown."""
         pixels, embeddings = batch
         wanted = to_planes(pixels).float() / 255
-        found = shown(self.network(embeddings), rescale=self.config.rescale)
+        found = shown(self._pictures(embeddings), rescale=self.config.rescale)
         error = (found - wanted).square().mean(dim=(1, 2, 3))
         self._found.append((ssim(wanted, found).cpu(), error.cpu()))
 

@@ -15,30 +15,28 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from olrsearch.core.errors import TrainingError
 from olrsearch.encoders.olr.decoder_file import DecoderFile, stored
-from olrsearch.encoders.olr.decoder_network import ComponentsNetwork, DecoderNetwork
+from olrsearch.encoders.olr.decoder_network import DecoderNetwork
 from olrsearch.encoders.olr.decoder_stage import DecoderStage
 from olrsearch.encoders.trainer.data import PixelBatches, StageData, derived_seed
 from olrsearch.encoders.trainer.run import open_run
 from olrsearch.encoders.trainer.runner import run_stage
 from olrsearch.encoders.trunks.trunk import channels_last
-from olrsearch.maths.pictures import fit_ridge, principal_pictures
+from olrsearch.maths.pictures import fit_ridge, principal_pictures, unseen_ridge
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import nn
-
     from olrsearch.core.arrays import F32, I64, U8
     from olrsearch.encoders.olr.decoder_config import DecoderConfig
+    from olrsearch.encoders.olr.decoder_network import Prepare
     from olrsearch.encoders.trainer.runner import StageResult
-    from olrsearch.maths.pictures import Ridge
 
 _DIGEST_IMAGES = 64
 _LEAST_DEVIATION = 0.1
@@ -147,12 +145,13 @@ def train_decoder_network(
     # Callers keep their own random state.
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(derived_seed(config.seed, 0))
-        network = channels_last(_begun(images, config))
+        network, weights = _begun(images, config)
+        numbers = np.concatenate((images.embeddings, weights), axis=1)
         training, selection = (
-            PixelBatches(images.pixels, images.embeddings, rows) for rows in (images.train, images.selection)
+            PixelBatches(images.pixels, numbers, rows) for rows in (images.train, images.selection)
         )
         result = run_stage(
-            DecoderStage(config, network),
+            DecoderStage(config, channels_last(network)),
             StageData(training, selection, config, 0),
             run_dir / "decoder",
             "decoder",
@@ -162,8 +161,15 @@ def train_decoder_network(
     return _made(result, images, config)
 
 
-def _begun(images: DecoderImages, config: DecoderConfig) -> DecoderNetwork:
-    """A network that knows the numbers' spread and the linear reconstruction."""
+def _begun(images: DecoderImages, config: DecoderConfig) -> tuple[DecoderNetwork, F32]:
+    """A network that knows the numbers' spread and the linear reconstruction, and the images' weights in it.
+
+    Of training images the weights are by ridges that have not seen them: by the one that has they are
+    better than of any other image, and a network would rely on that.
+
+    Returns:
+        The network, and float32 [N, r].
+    """
     known, held = images.embeddings[images.train], images.embeddings[images.selection]
     basis = principal_pictures(images.pixels, images.train, config.rank, seed=config.seed)
     wanted = basis.coordinates(images.pixels[images.train])
@@ -179,35 +185,31 @@ def _begun(images: DecoderImages, config: DecoderConfig) -> DecoderNetwork:
             (linear.spread, np.maximum(wanted.std(axis=0), _LEAST_SPREAD)),
         ):
             buffer.copy_(torch.from_numpy(values))
-        _prepare(network, known, config, ridge)
-    return network
+        if config.inputs != "plain":
+            _prepare(network.prepare, known, ridge.strength)
+    weights = ridge(images.embeddings)
+    weights[images.train] = unseen_ridge(known, wanted, ridge.strength, seed=config.seed)
+    return network, weights
 
 
-def _prepare(network: DecoderNetwork, known: F32, config: DecoderConfig, ridge: Ridge) -> None:
-    """Set how numbers are prepared, and begin the components' weights at the ridge of what comes of that."""
-    size = known.shape[1]
-    centre, scale, turn, back = np.zeros(size), np.ones(size), None, np.eye(size)
-    if config.inputs != "plain":
-        deviation = known.std(axis=0, dtype=np.float64)
-        varying = deviation[deviation > 0]
-        floor = _LEAST_DEVIATION * float(np.median(varying)) if len(varying) else 1.0
-        centre, scale = known.mean(axis=0, dtype=np.float64), 1 / np.maximum(deviation, floor)
-    prepare = network.prepare
+def _prepare(prepare: Prepare, known: F32, damping: float) -> None:
+    """Set how numbers are prepared.
+
+    Args:
+        prepare: Is changed.
+        known: float32 [n, D], embeddings of training images.
+        damping: What the ridge thinks too faint to use is not blown up.
+    """
+    deviation = known.std(axis=0, dtype=np.float64)
+    varying = deviation[deviation > 0]
+    floor = _LEAST_DEVIATION * float(np.median(varying)) if len(varying) else 1.0
+    centre, scale = known.mean(axis=0, dtype=np.float64), 1 / np.maximum(deviation, floor)
     prepare.centre.copy_(torch.from_numpy(centre))
     prepare.scale.copy_(torch.from_numpy(scale))
     if prepare.turn is not None:
         standard = ((known - centre) * scale).astype(np.float32)
         variances, axes = np.linalg.eigh(standard.T @ standard / np.float32(len(standard)))
-        # The ridge's own damping: what it thinks too faint to use is not blown up.
-        lengths = np.sqrt(np.maximum(variances, 0) + ridge.strength)
-        turn, back = axes / lengths, lengths[:, None] * axes.T
-        prepare.turn.copy_(torch.from_numpy(turn))
-    if isinstance(network.network, ComponentsNetwork):
-        straight = cast("nn.Linear", network.network.straight[1])
-        spread = network.linear.spread.numpy()
-        weight = back @ (ridge.weight / scale[:, None])
-        straight.weight.copy_(torch.from_numpy((weight / spread).T))
-        straight.bias.copy_(torch.from_numpy((centre @ ridge.weight + ridge.bias) / spread))
+        prepare.turn.copy_(torch.from_numpy(axes / np.sqrt(np.maximum(variances, 0) + damping)))
 
 
 def _made(result: StageResult, images: DecoderImages, config: DecoderConfig) -> TrainedDecoder:

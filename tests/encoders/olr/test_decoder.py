@@ -110,10 +110,13 @@ def test_training_begins_at_the_linear_reconstruction_and_gets_better(trained, t
 @pytest.mark.parametrize("inputs", ["plain", "standardised", "whitened"])
 def test_it_begins_at_the_linear_reconstruction(inputs):
     images = _images()
-    network = decoder_training._begun(images, _config(inputs=inputs)).eval()
+    network, weights = decoder_training._begun(images, _config(inputs=inputs))
     numbers = torch.from_numpy(images.embeddings[:7])
     with torch.no_grad():
-        np.testing.assert_allclose(network(numbers), network.linear(numbers), atol=2e-4)
+        np.testing.assert_allclose(network.eval()(numbers), network.linear(numbers), atol=2e-4)
+        own = network.linear.coordinates(torch.from_numpy(images.embeddings)).numpy()
+    np.testing.assert_allclose(weights[images.selection], own[images.selection], atol=1e-4)
+    assert np.abs(weights - own)[images.train].max() > 1e-4
 
 
 def test_the_papers_way_trains(tmp_path):
@@ -272,10 +275,10 @@ def test_the_loss_is_the_papers():
     config = _config(network="paper", rescale="true")
     network = DecoderNetwork(config, 6, 4)
     stage = DecoderStage(config, network)
-    planes, numbers = torch.rand(3, 3, 16, 16) * 255, torch.randn(3, 6)
+    planes, numbers = torch.rand(3, 3, 16, 16) * 255, torch.randn(3, 6 + 4)
     with torch.no_grad():
         found = stage.losses(planes, numbers, torch.Generator())
-        made = network(numbers)
+        made = network(numbers[:, :6])
     low, high = made.amin((1, 2, 3), keepdim=True), made.amax((1, 2, 3), keepdim=True)
     error = ((made - low) / (high - low + 1e-6) - planes / 255).square().mean()
     np.testing.assert_allclose(float(found["mse"]), float(error), rtol=1e-4)
