@@ -16,7 +16,7 @@ import torch
 from olrsearch.core.errors import IncompatibleEncoderError, ModelFileError
 from olrsearch.encoders.folder.model_config import DECODER_NAME
 from olrsearch.encoders.olr.decoder_file import read_decoder
-from olrsearch.encoders.olr.decoder_network import DecoderNetwork, shown
+from olrsearch.encoders.olr.decoder_network import ComponentsNetwork, DecoderNetwork, shown
 from olrsearch.encoders.trunks.trunk import channels_last
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class LabelDecoder:
             {name: torch.tensor(array.astype(np.float32)) for name, array in found.tensors.items()}
         )
         self._network = channels_last(network).eval().requires_grad_(requires_grad=False)
+        if isinstance(network.network, ComponentsNetwork):
+            network.network.keep(network.linear)
 
     def decode(self, embeddings: F32) -> U8:
         """Pictures of embeddings, uint8 [m, H, W, 3].

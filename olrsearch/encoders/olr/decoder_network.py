@@ -192,12 +192,21 @@ class ComponentsNetwork(nn.Module):
         # What is learnt is multiplied by the rate: components are small numbers, and learn more slowly.
         self.change = nn.Parameter(torch.zeros(rank, 3 * height * width)) if self.rate else None
         self.detail = Detail(config) if config.detail else None
+        self.kept: Tensor | None = None
+
+    def components(self, linear: LinearPictures) -> Tensor:
+        """Components as training has changed them, [r, P]."""
+        return linear.axes if self.change is None else linear.axes + self.rate * self.change
+
+    def keep(self, linear: LinearPictures) -> None:
+        """Work out the components once, for a network that is not trained any more."""
+        self.kept = self.components(linear).detach()
 
     def forward(self, numbers: Tensor, weights: Tensor, linear: LinearPictures) -> Tensor:
         """[B, D], and the linear reconstruction's weights [B, r] → [B, 3, H, W]."""
         hidden = self.first(numbers)
         hidden = hidden + self.second(hidden)
-        axes = linear.axes if self.change is None else linear.axes + self.rate * self.change
+        axes = self.components(linear) if self.kept is None else self.kept
         pictures = linear.pictures(weights + linear.spread * self.correction(hidden), axes)
         return pictures if self.detail is None else pictures + self.detail(hidden, pictures)
 
