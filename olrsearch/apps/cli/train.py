@@ -177,7 +177,7 @@ _AUTO_PROFILES = "digits, faces or tiny"
     shell_complete=completion.labels(),
     help="Take for the order how probable the newest label embeddings make this label, in tenths.",
 )
-@_training_options(_AUTO_PROFILES, "faces", "margin=0.5")
+@_training_options(_AUTO_PROFILES, "faces", "graded=true")
 @click.pass_context
 def atnl(ctx: click.Context, /, **options: Any) -> None:
     """Train ATNL: images on a sphere, where angles follow an order of labels.

@@ -248,11 +248,11 @@ class AtnlConfig(AutoEncoderConfig):
 
     order: tuple[str, ...] = ()
     degree: str = ""
-    graded: bool = True
+    graded: bool = False
     straight: float = 1.0
-    margin: float = 0.2
-    noise: float = 0.2
-    triplet_weight: float = 100.0
+    margin: float = 0.5
+    noise: float = 0.15
+    triplet_weight: float = 200.0
 
     def checks(self) -> dict[str, tuple[bool, str]]:
         """See `TrainerConfig.checks`; an order that is none raises an error of its own."""

@@ -60,7 +60,7 @@ def test_angles_are_those_between_points_and_their_slope_is_finite():
 
 
 def test_points_on_an_arc_in_order_are_right_and_an_arc_that_winds_is_not():
-    config, *_ = _case("atnl")
+    config, *_ = _case("atnl", graded="true", margin="0.3")
     ranks = torch.tensor([0, 3, 1, 4, 2, 0, 3, 1, 4, 2])
     turned = 0.4 * ranks
     arc = torch.stack([turned.cos(), turned.sin(), torch.zeros(10)], dim=1)

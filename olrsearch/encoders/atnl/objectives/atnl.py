@@ -7,15 +7,14 @@ from the anchor and negatives farther (`graded` = false). Graded, every image fe
 for every image more steps away, and m is asked for each step between them: then the steps lie along an arc.
 
 Graded, the arc is also kept straight (`straight`): the mean of a step is to lie half-way between the means of
-the steps before and after it. Without that the steps lie in order on a path that winds, and what is half-way
-between two images is at no step at all.
+the steps before and after it. Without that the steps lie in order on a path that winds.
 
 What is decoded is a point a little beside the image's own (`noise`): a decoder that has only seen points of
 images draws nothing sensible between them.
 
 An image that shows no label of the order is decoded, but is in no triplet.
 
-Source: paper 002, figures 2 and 3. The poster gives no formula; this one is settled in PROTOCOLS.md.
+Source: paper 002, figures 2 and 3. The poster gives no formula; docs/papers.md says what was settled.
 """
 
 from __future__ import annotations
