@@ -266,7 +266,12 @@ def _configured(
     wanted = names if labels is None else [LabelNames(names).find(name) for name in labels]
     if degrees is not None:
         wanted = (*wanted, *degrees.names)
-        settings = {**settings, "order": ",".join(degrees.names), "degree": degrees.label}
+        settings = {
+            **of_kind.of_degree,
+            **settings,
+            "order": ",".join(degrees.names),
+            "degree": degrees.label,
+        }
     chosen = of_kind.of_profile(profile, wanted).with_overrides(settings)
     if before is not None:
         chosen.check_teacher(before)

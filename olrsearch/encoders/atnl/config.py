@@ -154,7 +154,7 @@ class AaeConfig(AutoEncoderConfig):
 
     kind: ClassVar[str] = "aae"
 
-    adversary_weight: float = 10.0
+    adversary_weight: float = 1.0
     critic_hidden: int = 256
 
     def checks(self) -> dict[str, tuple[bool, str]]:
@@ -200,7 +200,7 @@ class VaeTlConfig(VaeConfig):
 
     kind: ClassVar[str] = "vae-tl"
 
-    triplet_weight: float = 100.0
+    triplet_weight: float = 10.0
     margin: float = 1.0
 
     def checks(self) -> dict[str, tuple[bool, str]]:
@@ -245,6 +245,7 @@ class AtnlConfig(AutoEncoderConfig):
     kind: ClassVar[str] = "atnl"
     on_sphere: ClassVar[bool] = True
     takes_order: ClassVar[bool] = True
+    of_degree: ClassVar[dict[str, str]] = {"graded": "true", "margin": "0.2"}
 
     order: tuple[str, ...] = ()
     degree: str = ""

@@ -38,6 +38,7 @@ class TrainerConfig:
             this kind learn from no teacher.
         after_teacher: The keys that have no part in the teacher's training.
         takes_order: Whether labels have an order for it: then it has the settings `order` and `degree`.
+        of_degree: What changes in the defaults where that order is the degree of a label, as text by key.
         labels: The L label names, in the order of the label columns.
         image_size: (H, W), pixels; images are scaled to it.
         crop: How images are cropped before: 'none' or 'center' (the central square).
@@ -64,6 +65,7 @@ class TrainerConfig:
     teacher_shape: ClassVar[tuple[str, ...]] = ()
     after_teacher: ClassVar[frozenset[str]] = frozenset()
     takes_order: ClassVar[bool] = False
+    of_degree: ClassVar[dict[str, str]] = {}
 
     labels: tuple[str, ...]
     image_size: tuple[int, int] = (80, 64)
