@@ -16,6 +16,8 @@ from olrsearch.encoders.trainer.config import TrainerConfig
 if TYPE_CHECKING:
     from olrsearch.core.arrays import I8
 
+_DIGIT: Final = 28 * 28
+
 _SHOWN: Final = 4
 """Labels that a message names."""
 
@@ -105,6 +107,16 @@ class AutoEncoderConfig(TrainerConfig):
             "learning_rate": (self.learning_rate > 0, "above 0"),
         }
 
+    @property
+    def scale(self) -> float:
+        """How many times the numbers of a digit's picture an image has: so many times its error is, too.
+
+        Weights of what stands beside reconstruction are multiplied by it, so that they mean the same for
+        images of any size.
+        """
+        height, width = self.image_size
+        return height * width * (1 if self.grey else 3) / _DIGIT
+
     def check_labels(self, labels: I8) -> None:
         """See `TrainerConfig.check_labels`: every label becomes a word, which needs examples."""
         sides = [("shows", labels > 0), *([("lacks", labels < 0)] if several_an_image(labels) else [])]
@@ -148,7 +160,7 @@ class AaeConfig(AutoEncoderConfig):
     """Configuration of an adversarial auto-encoder: see `objectives.aae`.
 
     Attributes:
-        adversary_weight: Weight of the encoder's part in the game.
+        adversary_weight: Weight of the encoder's part in the game, times `scale`.
         critic_hidden: Numbers of the critic's hidden layers.
     """
 
@@ -194,7 +206,7 @@ class VaeTlConfig(VaeConfig):
     """Configuration of a variational auto-encoder with a triplet loss: see `objectives.vae_tl`.
 
     Attributes:
-        triplet_weight: Of the triplet loss.
+        triplet_weight: Of the triplet loss, times `scale`.
         margin: Between squared distances.
     """
 
@@ -239,7 +251,7 @@ class AtnlConfig(AutoEncoderConfig):
             straight way along the sphere.
         margin: Radians.
         noise: How far from its point an image is decoded while training, about so many radians.
-        triplet_weight: Of the loss.
+        triplet_weight: Of the loss, times `scale`.
     """
 
     kind: ClassVar[str] = "atnl"

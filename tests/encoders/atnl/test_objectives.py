@@ -106,3 +106,9 @@ def test_players_learn_from_their_own_part_alone(kind, critics):
     losses[critics].backward()
     assert all(one.grad is None for one in others)
     assert any(one.grad is not None for one in of_critic)
+
+
+def test_weights_beside_reconstruction_grow_with_the_numbers_of_an_image():
+    digits = registry.config_class("atnl").of_profile("digits", LABELS)
+    assert digits.scale == 1
+    assert digits.with_overrides({"grey": "false", "image_size": "56,28"}).scale == 6

@@ -38,5 +38,5 @@ def aae_losses(
     critic = (
         nnf.softplus(-answer_of(network, drawn)) + nnf.softplus(answer_of(network, points.detach()))
     ).mean()
-    total = config.reconstruction_weight * error + config.adversary_weight * fooling + critic
+    total = config.reconstruction_weight * error + config.scale * config.adversary_weight * fooling + critic
     return {"loss": total, "reconstruction": error, "fooling": fooling, "critic": critic}

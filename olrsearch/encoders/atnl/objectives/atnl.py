@@ -50,7 +50,7 @@ def atnl_losses(
     ranks = torch.from_numpy(config.steps().ranks(labels.cpu().numpy())).to(points.device)
     placed = ranks >= 0
     angular = angular_loss(config, points[placed], ranks[placed])
-    total = config.reconstruction_weight * error + config.triplet_weight * angular
+    total = config.reconstruction_weight * error + config.scale * config.triplet_weight * angular
     return {"loss": total, "reconstruction": error, "angular": angular}
 
 

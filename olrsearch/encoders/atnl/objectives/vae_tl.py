@@ -35,4 +35,5 @@ def vae_tl_losses(
     distances = (points[:, None, :] - points[None, :, :]).square().sum(dim=2)
     steps = (classes[:ANCHORS, None] != classes[None, :]).to(torch.int8)
     triplet = triplet_loss(among(distances), steps, config.margin, graded=True)
-    return {**losses, "loss": losses["loss"] + config.triplet_weight * triplet, "triplet": triplet}
+    total = losses["loss"] + config.scale * config.triplet_weight * triplet
+    return {**losses, "loss": total, "triplet": triplet}
