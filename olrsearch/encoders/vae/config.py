@@ -36,10 +36,13 @@ _PROFILES: dict[str, dict[str, Any]] = {
         "image_size": (144, 120),
         "backbone": "efficientnet-lite0",
         "start_from": "faces",
-        "size": 64,
-        "epochs": 20,
-        "learning_rate": 1e-3,
+        "size": 32,
+        "label_scale": 1.0,
+        "batch_size": 128,
+        "epochs": 22,
+        "learning_rate": 2e-3,
         "weight_decay": 0.01,
+        "ema_decay": 0.998,
     },
     # Tests: seconds.
     "tiny": {
