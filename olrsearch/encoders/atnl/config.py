@@ -166,7 +166,7 @@ class AaeConfig(AutoEncoderConfig):
 
     kind: ClassVar[str] = "aae"
 
-    adversary_weight: float = 1.0
+    adversary_weight: float = 0.1
     critic_hidden: int = 256
 
     def checks(self) -> dict[str, tuple[bool, str]]:
