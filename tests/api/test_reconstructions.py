@@ -48,6 +48,7 @@ def test_by_command(decoded, tmp_path):
     assert name(3) in text
 
 
+@pytest.mark.slow
 def test_where_a_file_is_gone_there_is_nothing_to_compare_with(decoded, tmp_path):
     folder = tmp_path / "pictures"
     write_pictures(folder, 5)

@@ -69,6 +69,7 @@ def interrupted(*_):
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on(gallery, tmp_path, monkeypatch):
     store = gallery.copy(tmp_path / "store")
     with monkeypatch.context() as patched:
@@ -122,6 +123,7 @@ def test_nothing_encoded_is_said(tmp_path):
     assert "olrsearch encode" in refused(tmp_path / "store", *ARGUMENTS)
 
 
+@pytest.mark.slow
 def test_damage_is_found_by_verify(decoded, tmp_path):
     store = shutil.copytree(decoded[0], tmp_path / "store")
     path = model_of(store) / DECODER_TENSORS
@@ -134,6 +136,7 @@ def test_damage_is_found_by_verify(decoded, tmp_path):
     assert json.loads((model_of(store) / DECODER_NAME).read_text())["metrics"] == again["metrics"]
 
 
+@pytest.mark.slow
 def test_it_comes_along_when_the_model_is_taken_into_another_store(decoded, gallery, tmp_path):
     store = tmp_path / "store"
     good(store, "-q", "import", "folder", gallery.data)
@@ -155,6 +158,7 @@ def test_lists_say_whether_there_is_a_decoder(decoded, gallery):
     assert "decoder: none; olrsearch train decoder" in good(gallery.store, "encoders", "info", name).out
 
 
+@pytest.mark.slow
 def test_publishing_takes_it_along_when_asked(published, tmp_path):
     store = shutil.copytree(published.store, tmp_path / "store")
     with Store.open(store) as opened:

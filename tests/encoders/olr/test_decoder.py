@@ -216,6 +216,7 @@ def test_files_hold_half_precision(folder, trained):
     assert json.loads((folder / DECODER_NAME).read_text())["metrics"] == trained.metrics
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_in_the_same_decoder(tmp_path, trained, monkeypatch):
     inner = Stage.training_step
 
