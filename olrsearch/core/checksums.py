@@ -49,6 +49,22 @@ def block_sums_of(data: bytes) -> list[str]:
     return [xxhash.xxh3_64_hexdigest(view[at : at + BLOCK]) for at in range(0, len(view), BLOCK)]
 
 
+def block_sums_of_descriptor(descriptor: int) -> list[str]:
+    """As `block_sums`, of a file that is open; where it is read from otherwise stays as it is."""
+    sums: list[str] = []
+    while block := _read_at(descriptor, len(sums) * BLOCK):
+        sums.append(xxhash.xxh3_64_hexdigest(block))
+    return sums
+
+
+def _read_at(descriptor: int, at: int) -> bytes:
+    """A block, or what there is of it."""
+    found = b""
+    while len(found) < BLOCK and (more := os.pread(descriptor, BLOCK - len(found), at + len(found))):
+        found += more
+    return found
+
+
 def file_blocks(path: Path) -> Iterator[memoryview]:
     """Yields a file block by block; each is overwritten by the next."""
     buffer = memoryview(bytearray(BLOCK))

@@ -17,10 +17,11 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from olrsearch.core.checksums import BLOCK, KEY, block_sums, block_sums_of, checking
+from olrsearch.core.checksums import BLOCK, KEY, block_sums_of, checking
 from olrsearch.core.errors import StoreCorruptError
 from olrsearch.core.files import write_whole
 from olrsearch.store.files import DATABASE, SUMS
+from olrsearch.store.sql.beside import file_sums
 from olrsearch.store.sql.sqlite import log_waits
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Seal:
         size = path.stat().st_size
         if size != self.size:
             return f"it has {size} bytes, expected {self.size}"
-        return self._differs(block_sums(path))
+        return self._differs(file_sums(path))
 
     def changed_image(self, image: bytes) -> str | None:
         """As `changed`, of what a connection sees, its log included."""
@@ -102,7 +103,7 @@ def seal(connection: sqlite3.Connection, folder: Path) -> None:
             _log.debug("%s is being read: the next change makes its checksums", path)
             return
         (generation,) = connection.execute("SELECT max(id) FROM generation").fetchone()
-        content = {"generation": generation, "bytes": path.stat().st_size, KEY: block_sums(path)}
+        content = {"generation": generation, "bytes": path.stat().st_size, KEY: file_sums(path)}
         write_whole(folder / SUMS, (json.dumps(content) + "\n").encode())
     except (OSError, sqlite3.Error) as error:  # what was to be written is
         _log.warning("the checksums of %s cannot be written (%s): the next change makes them", path, error)

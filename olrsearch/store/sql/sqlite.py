@@ -26,6 +26,7 @@ from olrsearch.core.errors import StoreLockedError, StoreReadOnlyError
 from olrsearch.core.files import whole_file, writable
 from olrsearch.store.files import DATABASE
 from olrsearch.store.read.stored_json import decode
+from olrsearch.store.sql.beside import watch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,6 +119,7 @@ def sqlite_engine(folder: Path, *, read_only: bool) -> Engine:
 
     engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, json_deserializer=decode)
     event.listen(engine, "begin", _begin)
+    watch(engine, folder / DATABASE)
     if read_only:
         _follow(engine, folder)
     return engine
