@@ -354,8 +354,13 @@ def test_any_number_of_steps_will_do(tmp_path, count):
 
 def test_averaging_warms_up_and_copies_counters():
     average = callbacks._WarmedAverage(0.9)
-    assert average(torch.tensor(0.0), torch.tensor(1.0), 1).item() == pytest.approx(1 - 2 / 11)
-    assert average(torch.tensor(0.0), torch.tensor(1.0), 10_000).item() == pytest.approx(0.1)
-    assert average(torch.tensor(3), torch.tensor(5), 7).item() == 5
+    for steps, left in ((1, 2 / 11), (10_000, 0.9)):
+        averaged = [torch.zeros(()), torch.zeros(2)]
+        average(averaged, [torch.ones(()), torch.ones(2)], steps)
+        assert averaged[0].item() == pytest.approx(1 - left)
+        assert averaged[1].tolist() == pytest.approx([1 - left] * 2)
+    counters = [torch.tensor(3)]
+    average(counters, [torch.tensor(5)], 7)
+    assert counters[0].item() == 5
     with pytest.raises(TrainingError, match="outside of training"):
         callbacks.Averaging(0.9).averaged_network()
