@@ -30,6 +30,19 @@ def pack(factors: NDArray[Any]) -> NDArray[Any]:
     return packed
 
 
+def diagonal_places(size: int) -> list[int]:
+    """Where the d numbers of the diagonal stand in a packed triangle."""
+    return [triangle(row + 1) - 1 for row in range(size)]
+
+
+def pack_diagonal(diagonals: NDArray[Any]) -> NDArray[Any]:
+    """Packed triangles that have these diagonals and zeros beside them: [n, d] → [n, T], in the same type."""
+    count, size = diagonals.shape
+    packed = np.zeros((count, triangle(size)), diagonals.dtype)
+    packed[:, diagonal_places(size)] = diagonals
+    return packed
+
+
 def unpack(packed: NDArray[Any], size: int) -> NDArray[Any]:
     """The inverse of `pack`: [n, T] → [n, d, d], zeros above the diagonal."""
     out = np.zeros((len(packed), size, size), packed.dtype)

@@ -7,7 +7,6 @@ holds no teacher.
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,20 +26,18 @@ from olrsearch.pipeline.degrees import Degrees
 from olrsearch.pipeline.fitting import add_fit, shapes_of
 from olrsearch.pipeline.known_encoders import find_encoder
 from olrsearch.pipeline.new_run import new_run, run_with_teacher
-from olrsearch.pipeline.reading_pixels import cache_pixels
+from olrsearch.pipeline.run_pixels import PIXELS, decode_run
 from olrsearch.store.files import MODELS, RUNS
 from olrsearch.store.training_runs import read_run, run_array, teacher_of, unfinished_run, write_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from olrsearch.core.arrays import I8, I64, Bool
+    from olrsearch.core.arrays import I8, Bool
     from olrsearch.encoders.trainer.config import TrainerConfig
     from olrsearch.encoders.trainer.run import Trained
     from olrsearch.store.backend import Backend
     from olrsearch.store.read.snapshot import Snapshot
-
-_PIXELS = "pixels.npy"
 
 _FEW: Final = 500
 """Training on fewer images is warned of."""
@@ -160,7 +157,7 @@ def train(
             )
             run = new_run(backend.path / RUNS, snapshot, chosen, taught, degrees)
         config = of_kind.from_dict(read_run(run)["config"])
-        _decode(snapshot, run, config, resume=resume, track=track)
+        decode_run(snapshot, run, config, resume=resume, track=track)
         decoded = time.perf_counter()
         trained = _fit(snapshot, run, config, backend.path / MODELS, progress=progress)
         name = f"{kind}-{trained.fingerprint[:8]}"
@@ -168,7 +165,7 @@ def train(
         selection: Bool = run_array(run, "selection")
         measured = time.perf_counter()
         shapes = shapes_of(snapshot, run_array(run, "ids")[~selection])
-        has_fit = add_fit(trained.path, np.load(run / _PIXELS, mmap_mode="r"), selection, shapes)
+        has_fit = add_fit(trained.path, np.load(run / PIXELS, mmap_mode="r"), selection, shapes)
         trained.seconds["fit"] = time.perf_counter() - measured
         writer.spaces.add(
             fingerprint=trained.fingerprint,
@@ -181,7 +178,7 @@ def train(
         )
         record = read_run(run)
         write_run(run, {**record, "fingerprint": trained.fingerprint, "seconds": trained.seconds})
-        (run / _PIXELS).unlink()
+        (run / PIXELS).unlink()
     return TrainedSpace(
         space=name,
         fingerprint=trained.fingerprint,
@@ -280,26 +277,6 @@ def _configured(
     return chosen
 
 
-def _decode(snapshot: Snapshot, run: Path, config: TrainerConfig, *, resume: bool, track: Track) -> None:
-    """Decode a run's images into its folder, unless they are there."""
-    pixels = run / _PIXELS
-    if pixels.exists():
-        return
-    ids: I64 = run_array(run, "ids")
-    rows = snapshot.images(ids.tolist())
-    kept, failures = cache_pixels(rows, config.image_size, config.crop, pixels, track=track)
-    if failures:
-        pixels.unlink()
-        if not resume:
-            shutil.rmtree(run)  # nothing to resume: its list of images is no good
-        raise TrainingError(
-            f"{len(failures)} of {len(ids)} images cannot be read, the first: {failures[0].reason}; "
-            "restore them, relocate the data set, or delete them from the store"
-        )
-    if not np.array_equal(kept, ids):
-        raise TrainingError("images were decoded in another order than asked for")
-
-
 def _fit(snapshot: Snapshot, run: Path, config: TrainerConfig, models: Path, *, progress: bool) -> Trained:
     """Train, from wherever the run stands, and write the model folder."""
     # Only now torch is loaded, so that a wrong setting is reported at once.
@@ -311,7 +288,7 @@ def _fit(snapshot: Snapshot, run: Path, config: TrainerConfig, models: Path, *, 
     selection: Bool = run_array(run, "selection")
     return trainer(config.kind)(
         TrainingImages(
-            pixels=np.load(run / _PIXELS, mmap_mode="r"),
+            pixels=np.load(run / PIXELS, mmap_mode="r"),
             labels=run_array(run, "labels"),
             train=np.flatnonzero(~selection),
             selection=np.flatnonzero(selection),

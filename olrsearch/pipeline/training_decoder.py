@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import shutil
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +23,7 @@ from olrsearch.datasets.selection import selection_split
 from olrsearch.encoders.folder.model_config import read_config
 from olrsearch.encoders.olr.decoder_config import DecoderConfig
 from olrsearch.encoders.olr.decoder_file import write_decoder
-from olrsearch.pipeline.reading_pixels import cache_pixels
+from olrsearch.pipeline.run_pixels import PIXELS, decode_run
 from olrsearch.search.spaces.labels import OpenSpace
 from olrsearch.store.files import RUNS
 from olrsearch.store.training_runs import (
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
     from olrsearch.store.values import SpaceInfo
 
 KIND: Final = DecoderConfig.kind
-_PIXELS: Final = "pixels.npy"
 _SELECTION_SHARE: Final = 0.15  # of small training sets; large ones give `selection_size` images
 _FEW: Final = 500
 """Training on fewer images is warned of."""
@@ -144,13 +142,13 @@ def train_decoder(
         ids: I64 = run_array(run, "ids")
         selection: Bool = run_array(run, "selection")
         embeddings = _embeddings(snapshot, info, ids)
-        _decode(snapshot, run, config, ids, resume=resume, track=track)
+        decode_run(snapshot, run, config, resume=resume, track=track)
         decoded = time.perf_counter()
         trained = _fit(run, config, embeddings, selection, progress=progress)
         write_decoder(info.model_path, trained.file)
         seconds = {"training": trained.seconds}
         write_run(run, {**record, "fingerprint": trained.file.fingerprint, "seconds": seconds})
-        (run / _PIXELS).unlink()
+        (run / PIXELS).unlink()
     learnt = int((~selection).sum())
     notes: tuple[str, ...] = ()
     if learnt < _FEW:
@@ -270,25 +268,6 @@ def _embeddings(snapshot: Snapshot, info: SpaceInfo, ids: I64) -> F32:
     return np.ascontiguousarray(found.transpose(1, 0, 2)).reshape(len(ids), -1)
 
 
-def _decode(
-    snapshot: Snapshot, run: Path, config: DecoderConfig, ids: I64, *, resume: bool, track: Track
-) -> None:
-    """Read a run's images into its folder, unless they are there."""
-    pixels = run / _PIXELS
-    if pixels.exists():
-        return
-    rows = snapshot.images(ids.tolist())
-    _, failures = cache_pixels(rows, config.image_size, config.crop, pixels, track=track)
-    if failures:
-        pixels.unlink()
-        if not resume:
-            shutil.rmtree(run)  # nothing to resume: its list of images is no good
-        raise TrainingError(
-            f"{len(failures)} of {len(ids)} images cannot be read, the first: {failures[0].reason}; "
-            "restore them, relocate the data set, or delete them from the store"
-        )
-
-
 def _fit(
     run: Path, config: DecoderConfig, embeddings: F32, selection: Bool, *, progress: bool
 ) -> TrainedDecoder:
@@ -298,7 +277,7 @@ def _fit(
 
     return train_decoder_network(
         DecoderImages(
-            np.load(run / _PIXELS, mmap_mode="r"),
+            np.load(run / PIXELS, mmap_mode="r"),
             embeddings,
             np.flatnonzero(~selection),
             np.flatnonzero(selection),

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from olrsearch.core.arrays import blocks_of
 from olrsearch.core.errors import BenchmarkError
 from olrsearch.encoders.trainer.distortion import jitter_colour
+from olrsearch.encoders.trunks.trunk import channels_last
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,7 +147,7 @@ def train_judge(
     if not len(train) or not len(selection):
         raise BenchmarkError("a judge learns from training images with labels, and none are there")
     torch.manual_seed(seed)
-    network = JudgeNetwork(labels.shape[1]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = channels_last(JudgeNetwork(labels.shape[1]))
     steps = epochs * math.ceil(len(train) / _BATCH)
     optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, steps, pct_start=0.2)

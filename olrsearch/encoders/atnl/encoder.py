@@ -26,7 +26,7 @@ from olrsearch.encoders.protocol import Posteriors
 from olrsearch.encoders.trunks.decoder import decoded
 from olrsearch.encoders.words.vocabulary import Vocabulary
 from olrsearch.maths.gaussian import SIGMA0
-from olrsearch.maths.triangles import triangle
+from olrsearch.maths.triangles import pack_diagonal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -155,10 +155,7 @@ def to_posteriors(configured: type[AutoEncoderConfig], numbers: F32) -> Posterio
     else:
         mean = (on_sphere(given) if configured.on_sphere else given).numpy()
         deviation = np.full_like(mean, SIGMA0)
-    size = mean.shape[1]
-    factor = np.zeros((len(mean), triangle(size)), np.float32)
-    factor[:, [triangle(row + 1) - 1 for row in range(size)]] = deviation
-    return Posteriors(mean, factor)
+    return Posteriors(mean, pack_diagonal(deviation))
 
 
 def save(root: Path, config: AutoEncoderConfig, network: AutoEncoder, vocabulary: Vocabulary) -> Path:

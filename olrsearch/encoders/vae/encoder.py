@@ -28,7 +28,7 @@ from olrsearch.encoders.vae.gaussians import of_numbers
 from olrsearch.encoders.vae.network import FeatureEncoder, ImageEncoder, VaeNetwork
 from olrsearch.encoders.vae.objectives import OBJECTIVES
 from olrsearch.encoders.words.vocabulary import Vocabulary
-from olrsearch.maths.triangles import triangle
+from olrsearch.maths.triangles import pack_diagonal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,8 +100,7 @@ class VaeEncoder(TorchEncoder):
         numbers = np.empty((len(pixels), self.numbers), np.float32)
         seen = self._run(pixels, numbers)
         found = of_numbers(torch.from_numpy(numbers))
-        factor = np.zeros((len(pixels), triangle(self.k)), np.float32)
-        factor[:, [triangle(row + 1) - 1 for row in range(self.k)]] = found.variance.sqrt().numpy()
+        factor = pack_diagonal(found.variance.sqrt().numpy())
         return Posteriors(found.mean.numpy(), factor), self._fits(seen)
 
     def decode(self, points: F32) -> U8:

@@ -36,7 +36,7 @@ from olrsearch.core.arrays import digest
 from olrsearch.core.errors import GaussianError, StoreCorruptError
 from olrsearch.encoders.words.learned import LearnedWords
 from olrsearch.maths.gaussian import LOG_2PI
-from olrsearch.maths.triangles import pack, triangle
+from olrsearch.maths.triangles import diagonal_places, pack, triangle
 from olrsearch.search.artefacts import keep_arrays, kept_arrays
 from olrsearch.search.kl.view import check_means, check_sound
 
@@ -86,7 +86,7 @@ def log_densities(part: PosteriorPart, points: F64) -> F64:
     if points.ndim != 2 or points.shape[1] != size or not np.isfinite(points).all():
         raise GaussianError(f"points of shape {points.shape}: expected finite numbers [m, {size}]")
     count, images = len(points), len(part.ids)
-    ends = np.array([triangle(row + 1) - 1 for row in range(size)])  # of the diagonal in a packed factor
+    ends = diagonal_places(size)
     out = np.empty((count, images))
     step = max(1, _BLOCK_NUMBERS // (max(count, 1) * size))
     for start in range(0, images, step):
